@@ -1,0 +1,87 @@
+"""Errors a user can mend: one sentence each, shown without a traceback.
+
+`kind` is the failure class that a sweep records; `transient` says whether trying again may help.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class LtbenchError(Exception):
+    """A mistake or a limit outside the harness; its message says how to mend it."""
+
+    kind = "error"
+    transient = False
+    exit_code = 1
+
+
+class UsageError(LtbenchError):
+    """A flag, key, name or number that cannot be used."""
+
+    kind = "usage"
+    exit_code = 2
+
+
+class DataMissing(LtbenchError):
+    """A data set's or extractor's files are absent; the message says what to get and where to put it."""
+
+    kind = "data missing"
+
+
+class DataCorrupt(LtbenchError):
+    """A file from outside is truncated or is not what its name says."""
+
+    kind = "data corrupt"
+
+
+class CheckpointError(LtbenchError):
+    """A checkpoint or result folder cannot be read or belongs to another spec."""
+
+    kind = "checkpoint"
+
+
+class NonFiniteLoss(LtbenchError):
+    """The loss became NaN or infinite; the last good checkpoint is kept."""
+
+    kind = "non-finite loss"
+
+
+class OutOfMemory(LtbenchError):
+    """The device or the machine ran out of memory."""
+
+    kind = "out of memory"
+
+
+class StorageError(LtbenchError):
+    """A folder or file cannot be written: no permission, or not a folder."""
+
+    kind = "storage"
+
+
+class DiskFull(StorageError):
+    """No space left where results are written."""
+
+    kind = "disk full"
+    transient = True
+
+
+class ClaimLost(LtbenchError):
+    """Another worker has taken this stage over; nothing of ours is published."""
+
+    kind = "claim lost"
+    transient = True
+
+
+class Interrupted(LtbenchError):
+    """Stopped softly on request at a checkpoint; running again goes on from there."""
+
+    kind = "interrupted"
+    transient = True
+    exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the closest known name, else the list of known names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(names)}"

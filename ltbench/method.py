@@ -1,0 +1,162 @@
+"""The Method interface: a method is its difference from plain denoising, and nothing more.
+
+    loss = mean(weights * per_sample_mse(prediction.eps, target)) + sum(regularizers)
+
+A method file holds one subclass of `Method` with a unique `name`, its `Hyperparameters` (a frozen
+dataclass) and, where paper and released code differ, its `VARIANTS`. Plain DDPM overrides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a method asks of the trainer beyond a shuffled batch.
+
+    Attributes
+    ----------
+    draw
+        How training images are drawn: ``natural`` (epochs of the shuffled long-tailed set), or with
+        replacement with class probability proportional to the square root of its count (``sqrt``) or
+        uniform over classes (``balanced``).
+    reference
+        ``balanced``: every step also brings `Batch.reference`, a class-balanced batch of the same size.
+    batch_coupled
+        True where a regulariser compares images of a batch with one another, so that the batch cannot
+        be cut into micro-batches.
+    """
+
+    draw: Literal["natural", "sqrt", "balanced"] = "natural"
+    reference: Literal["none", "balanced"] = "none"
+    batch_coupled: bool = False
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The denoiser's output: eps (B,C,H,W) and the middle block's output (B,Cb,h,w), not pooled."""
+
+    eps: Tensor
+    bottleneck: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One training batch.
+
+    Attributes
+    ----------
+    x0 : (B,C,H,W) float, clean images in [-1, 1].
+    y : (B,) int64, true labels in 0..K-1.
+    t : (B,) int64, time steps in 0..num_timesteps-1.
+    alpha_bar : (B,) float, the cumulative product abar_t at each t.
+    num_timesteps : T.
+    noise : (B,C,H,W), eps ~ N(0, 1).
+    x_t : (B,C,H,W), sqrt(abar) x0 + sqrt(1-abar) eps.
+    label : (B,) int64, y, or the null label K where dropped (classifier-free guidance).
+    dropped : (B,) bool.
+    prior : (K,) float, n_k / N of the training set.
+    draw_prior : (K,) float, the class distribution the sampler draws from.
+    reference : (x0, y) of a class-balanced batch of B images, or None.
+    step : optimiser step, from 0.
+    """
+
+    x0: Tensor
+    y: Tensor
+    t: Tensor
+    alpha_bar: Tensor
+    num_timesteps: int
+    noise: Tensor
+    x_t: Tensor
+    label: Tensor
+    dropped: Tensor
+    prior: Tensor
+    draw_prior: Tensor
+    reference: tuple[Tensor, Tensor] | None = None
+    step: int = 0
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K; K itself is the null label."""
+        return int(self.prior.shape[0])
+
+
+def _identity(x: Tensor) -> Tensor:
+    return x
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a regulariser may use besides the batch and its prediction.
+
+    Attributes
+    ----------
+    denoiser : (x_t, t, label) -> Prediction; a further forward pass of the network being trained.
+    modules : what this method's `attach` returned, or None.
+    rng : this method's own CPU generator for this step and hook.
+    global_size : images in the global batch (all processes and micro-batches together).
+    shard : global tensor (global_size, ...) -> this process's rows; draws are made for the global batch
+        and cut, so that several processes draw what one would.
+    gather : local tensor (B, ...) -> the tensors of all processes, differentiable; identity in one process.
+    """
+
+    denoiser: Callable[[Tensor, Tensor, Tensor], Prediction]
+    modules: nn.Module | None
+    rng: torch.Generator
+    global_size: int
+    shard: Callable[[Tensor], Tensor] = field(default=_identity)
+    gather: Callable[[Tensor], Tensor] = field(default=_identity)
+
+
+@dataclass(frozen=True)
+class NoHyperparameters:
+    """The empty set of hyper-parameters."""
+
+
+class Method:
+    """Plain denoising; a subclass overrides only what it changes.
+
+    Class attributes
+    ----------------
+    name : the registry's name, lower case, without ``+``.
+    paper : where the method is published, one line.
+    Hyperparameters : frozen dataclass; its defaults are those of the default variant. A field may carry
+        ``metadata={"help": ...}``. Out-of-range values raise `ValueError` in ``__post_init__``.
+    VARIANTS : variant name -> the hyper-parameters it sets; the dataclass then has a field ``variant``.
+    needs : a `Needs`; an instance may set its own in ``__init__``.
+    """
+
+    name: ClassVar[str] = ""
+    paper: ClassVar[str] = ""
+    Hyperparameters: ClassVar[type] = NoHyperparameters
+    VARIANTS: ClassVar[dict[str, dict[str, Any]]] = {}
+    needs: Needs = Needs()
+
+    def __init__(self, hyperparameters: Any = None) -> None:
+        self.hp = self.Hyperparameters() if hyperparameters is None else hyperparameters
+
+    def attach(self, unet: nn.Module) -> nn.Module | None:
+        """Return extra trainable parts (CORAL's head), or None; may add parameters inside the U-Net.
+
+        Called once, before the optimiser is made, after the U-Net's weights are set. Parts are
+        initialised from the global generator, which the trainer has seeded for this method.
+        """
+        return None
+
+    def target(self, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Return the denoising target (B,C,H,W); called with the global batch."""
+        return batch.noise
+
+    def weights(self, batch: Batch) -> Tensor | None:
+        """Return per-sample loss weights (B,), or None for 1."""
+        return None
+
+    def regularizers(self, batch: Batch, prediction: Prediction, ctx: Context) -> dict[str, Tensor]:
+        """Return named scalar terms added to the loss; each is logged under its name."""
+        return {}

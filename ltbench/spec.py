@@ -1,0 +1,175 @@
+"""What a training, a sample set and a score are: frozen, validated, serialisable; and their keys.
+
+Every default is the papers' common setting (CIFAR10-LT, 35.7 M U-Net, 150k steps, ancestral sampling).
+A key hashes only the fields that differ from their default, so adding a field whose default is the old
+behaviour changes no key. Changing a default, or what a stage computes, bumps that stage's version.
+"""
+
+import hashlib
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+TRAIN_VERSION = 1
+SAMPLE_VERSION = 1
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+
+class DataSpec(_Frozen):
+    """A data cell: which images the model trains on."""
+
+    dataset: str = Field("cifar10_lt", description="source of images; see `ltbench datasets`")
+    imbalance_ratio: float = Field(0.01, gt=0, le=1, description="tail count / head count, in (0, 1]")
+    profile: Literal["exponential", "step", "asis"] = Field(
+        "exponential", description="n_k falls exponentially, in one step, or is the source's own"
+    )
+    class_order: str = Field(
+        "identity",
+        pattern=r"^(identity|reversed|permuted:\d+)$",
+        description="which class is head: identity (class 0), reversed, or permuted:SEED",
+    )
+    split_seed: int = Field(0, ge=0, description="seed of the subset's selection; 0 is the published split")
+    head_count: int | None = Field(None, ge=1, description="images of the head class; default: all the pool has")
+    image_size: int | None = Field(None, ge=8, le=256, description="pixels a side; default: the source's own")
+    content: str | None = Field(None, description="manifest hash of a prepared folder (set by the harness)")
+
+
+class ModelSpec(_Frozen):
+    """The denoiser."""
+
+    size: Literal["tiny", "small", "ddpm32", "ddpm64"] = Field("ddpm32", description="U-Net size")
+    dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the residual blocks")
+
+
+class MethodSpec(_Frozen):
+    """A method or composition, with the hyper-parameters that differ from their defaults."""
+
+    name: str = Field("ddpm", description="registry name; compositions joined by + in alphabetical order")
+    hyperparameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
+class TrainSpec(_Frozen):
+    """How long and how the network is trained. `steps` and `snapshots` are not in the key: a longer run
+    continues a shorter one."""
+
+    steps: int = Field(150_000, ge=1, description="optimiser steps")
+    snapshots: tuple[int, ...] = Field((), description="steps whose weights are kept, besides the last")
+    batch_size: int = Field(128, ge=1, description="images a step, over all processes")
+    learning_rate: float = Field(2e-4, gt=0)
+    warmup_steps: int = Field(5000, ge=0, description="linear learning-rate warm-up")
+    grad_clip: float = Field(1.0, gt=0, description="gradient-norm clip")
+    ema_decay: float = Field(0.9999, ge=0, lt=1, description="decay of the weights' moving average")
+    label_dropout: float = Field(0.1, ge=0, le=1, description="probability of the null label")
+    label_dropout_mode: Literal["batch", "sample"] = Field(
+        "batch", description="one draw a batch (released code) or one a sample"
+    )
+    flip: bool = Field(True, description="random horizontal flip")
+    precision: Literal["fp32", "tf32", "bf16"] = Field("fp32")
+    micro_batch: int | None = Field(None, ge=1, description="images a forward pass (gradient accumulation)")
+    init_weights: str | None = Field(None, description="sha256 of the weights training starts from")
+
+    @field_validator("snapshots")
+    @classmethod
+    def _positive(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if any(step < 1 for step in value):
+            raise ValueError("snapshots must be positive steps")
+        return tuple(sorted(set(value)))
+
+
+class SampleSpec(_Frozen):
+    """How images are generated; equally many of every class."""
+
+    sampler: Literal["ancestral", "ddim", "dpmsolver++"] = Field("ancestral")
+    steps: int = Field(1000, ge=1, le=1000, description="sampler steps")
+    order: int = Field(2, ge=1, le=3, description="order of DPM-Solver++")
+    spacing: Literal["trailing", "leading", "linspace"] = Field("trailing", description="DDIM's, DPM-Solver++'s")
+    clip: bool = Field(False, description="clip the predicted x0 to [-1, 1] at every step")
+    guidance: float = Field(0.0, ge=0, le=100, description="omega in eps_c + omega (eps_c - eps_u)")
+    per_class: int = Field(5000, ge=1, description="images a class")
+    seed: int = Field(0, ge=0, description="sampling seed")
+    weights: Literal["ema", "raw"] = Field("ema", description="averaged or last weights")
+    precision: Literal["fp32", "tf32", "bf16"] = Field("fp32")
+
+    @model_validator(mode="after")
+    def _ancestral_is_full(self) -> "SampleSpec":
+        if self.sampler == "ancestral" and self.steps != 1000:
+            raise ValueError("ancestral sampling takes sample.steps=1000; use ddim or dpmsolver++ for fewer")
+        return self
+
+    @property
+    def nfe(self) -> int:
+        """Network evaluations an image, the unconditional pass of guidance counted."""
+        return self.steps * (2 if self.guidance > 0 else 1)
+
+
+class ScoreSpec(_Frozen):
+    """What is measured; not part of any stage's key: each number carries its own definition."""
+
+    extractors: tuple[str, ...] = Field(("auto",), description="feature extractors; auto: the data set's own")
+    metrics: tuple[str, ...] = Field(("default",), description="see `ltbench metrics`")
+    floor_draws: int = Field(10, ge=1, description="repeated draws of the real-vs-real floor")
+    bootstrap: int = Field(0, ge=0, description="bootstrap replicates over images; 0: none")
+    probes: bool = Field(False, description="measure the bottleneck's entanglement")
+
+
+class RunSpec(_Frozen):
+    """One training, one sample set drawn from it, and what is scored on it."""
+
+    data: DataSpec = DataSpec()
+    model: ModelSpec = ModelSpec()
+    method: MethodSpec = MethodSpec()
+    train: TrainSpec = TrainSpec()
+    train_seed: int = Field(0, ge=0, description="seed of initial weights, order, noise and times")
+    sample: SampleSpec = SampleSpec()
+    score: ScoreSpec = ScoreSpec()
+
+
+def _differing(model: BaseModel, leave_out: frozenset[str] = frozenset()) -> dict[str, Any]:
+    return model.model_dump(mode="json", exclude_defaults=True, exclude=set(leave_out))
+
+
+def _digest(content: dict[str, Any]) -> str:
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def train_key(spec: RunSpec) -> str:
+    """Return the full key (64 hex digits) of a training."""
+    return _digest(
+        {
+            "version": TRAIN_VERSION,
+            "data": _differing(spec.data),
+            "model": _differing(spec.model),
+            "method": _differing(spec.method),
+            "train": _differing(spec.train, frozenset({"steps", "snapshots"})),
+            "seed": spec.train_seed,
+        }
+    )
+
+
+def sample_key(spec: RunSpec) -> str:
+    """Return the full key (64 hex digits) of a sample set: the training, its step and the sampler."""
+    settings = _differing(spec.sample)
+    if spec.sample.sampler != "dpmsolver++":
+        settings.pop("order", None)
+    if spec.sample.sampler == "ancestral":
+        settings.pop("spacing", None)
+    return _digest(
+        {
+            "version": SAMPLE_VERSION,
+            "train": train_key(spec),
+            "step": spec.train.steps,
+            "sample": settings,
+        }
+    )
+
+
+def folder_name(spec: RunSpec) -> str:
+    """Return the training's folder name; its 8 digits only name it, opening compares the full key."""
+    method = spec.method.name.replace("+", "_")
+    ratio = f"{spec.data.imbalance_ratio:g}"
+    return f"{spec.data.dataset}-r{ratio}-{method}-s{spec.train_seed}-{train_key(spec)[:8]}"

@@ -1,0 +1,1 @@
+"""Methods under study, one file each; found by scanning this package."""
