@@ -168,6 +168,16 @@ def sample_key(spec: RunSpec) -> str:
     )
 
 
+def stage_key(spec: RunSpec, kind: str) -> str:
+    """Return the full key of a stage's product: weights at a step, a sample set, its scores, its probes."""
+    if kind == "sample":
+        return sample_key(spec)
+    content: dict[str, Any] = {"stage": kind, "train": train_key(spec), "step": spec.train.steps}
+    if kind == "score":
+        content |= {"sample": sample_key(spec), "score": _differing(spec.score)}
+    return _digest(content)
+
+
 def folder_name(spec: RunSpec) -> str:
     """Return the training's folder name; its 8 digits only name it, opening compares the full key."""
     method = spec.method.name.replace("+", "_")

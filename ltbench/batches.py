@@ -1,0 +1,128 @@
+"""The training batches: order, noise, times, labels and flips as functions of (seed, step) alone.
+
+Every draw is made on the CPU for the whole batch from a stream of its own and then moved, so CPU and
+GPU, one process and several, an interrupted and an uninterrupted run all see the same data.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltbench import rng
+from ltbench.data import Cell
+from ltbench.diffusion.schedule import NUM_TIMESTEPS, add_noise, alpha_bar
+from ltbench.method import Batch, Needs
+from ltbench.spec import TrainSpec
+
+
+def draw_prior(prior: Tensor, draw: str) -> Tensor:
+    """Return the class distribution (K,) that `draw` (natural, sqrt or balanced) samples from."""
+    power = {"natural": 1.0, "sqrt": 0.5, "balanced": 0.0}[draw]
+    weights = prior.pow(power)
+    return weights / weights.sum()
+
+
+class BatchSource:
+    """Makes batch `step` of a training, with the data set as one uint8 tensor on the device.
+
+    Parameters
+    ----------
+    cell : the data cell; its training images are held on `device`.
+    spec : batch size, label dropout and flip.
+    needs : how images are drawn and whether a reference batch comes along.
+    seed : the train seed.
+    """
+
+    def __init__(self, cell: Cell, spec: TrainSpec, needs: Needs, seed: int, device: torch.device) -> None:
+        self.images = torch.from_numpy(np.ascontiguousarray(cell.train.images)).to(device)
+        self.labels = torch.from_numpy(np.ascontiguousarray(cell.train.labels)).to(device)
+        self.spec, self.needs, self.seed, self.device = spec, needs, seed, device
+        self.num_classes = cell.num_classes
+        prior = torch.as_tensor(cell.prior, dtype=torch.float64)
+        self.prior = prior.float().to(device)
+        self._class_probability = draw_prior(prior, needs.draw)
+        self.draw_prior = self._class_probability.float().to(device)
+        self._by_class = [torch.from_numpy(np.flatnonzero(cell.train.labels == k)) for k in range(cell.num_classes)]
+        self._alpha_bar = torch.as_tensor(alpha_bar(), dtype=torch.float32).to(device)
+        self._epoch: tuple[int, Tensor] | None = None
+
+    def _permutation(self, epoch: int) -> Tensor:
+        if self._epoch is None or self._epoch[0] != epoch:
+            stream = rng.generator(self.seed, "order", epoch)
+            self._epoch = (epoch, torch.randperm(len(self.labels), generator=stream))
+        return self._epoch[1]
+
+    def _natural(self, step: int) -> Tensor:
+        """Shuffled epochs, the last incomplete batch dropped; a set smaller than a batch is concatenated."""
+        size, total = self.spec.batch_size, len(self.labels)
+        if total >= size:
+            epoch, position = divmod(step, total // size)
+            return self._permutation(epoch)[position * size : (position + 1) * size]
+        first, last = step * size // total, ((step + 1) * size - 1) // total
+        joined = torch.cat([self._permutation(epoch) for epoch in range(first, last + 1)])
+        return joined[step * size - first * total :][:size]
+
+    def _by_class_probability(self, step: int, probability: Tensor, purpose: str) -> Tensor:
+        """Draw a class for each row, then an image uniformly within it, with replacement."""
+        stream = rng.generator(self.seed, purpose, step)
+        size = self.spec.batch_size
+        classes = torch.multinomial(probability, size, replacement=True, generator=stream)
+        position = torch.rand(size, generator=stream, dtype=torch.float64)
+        members = [self._by_class[k] for k in classes.tolist()]
+        return torch.stack([m[int(u * len(m))] for m, u in zip(members, position.tolist(), strict=True)])
+
+    def _scaled(self, rows: Tensor, flipped: Tensor | None) -> Tensor:
+        images = self.images[rows.to(self.device, non_blocking=True)].float().div_(127.5).sub_(1.0)
+        if flipped is None:
+            return images
+        return torch.where(flipped.to(self.device)[:, None, None, None], images.flip(-1), images)
+
+    def _flipped(self, step: int, purpose: str) -> Tensor | None:
+        if not self.spec.flip:
+            return None
+        return torch.rand(self.spec.batch_size, generator=rng.generator(self.seed, purpose, step)) < 0.5
+
+    def _dropped(self, step: int) -> Tensor:
+        stream = rng.generator(self.seed, "label-dropout", step)
+        size = self.spec.batch_size
+        draws = 1 if self.spec.label_dropout_mode == "batch" else size
+        return (torch.rand(draws, generator=stream) < self.spec.label_dropout).expand(size)
+
+    def __call__(self, step: int) -> Batch:
+        """Return the global batch of optimiser step `step` (from 0) on the device."""
+        size, device = self.spec.batch_size, self.device
+        if self.needs.draw == "natural":
+            rows = self._natural(step)
+        else:
+            rows = self._by_class_probability(step, self._class_probability, "order")
+        x0 = self._scaled(rows, self._flipped(step, "flip"))
+        y = self.labels[rows.to(device)]
+        t = torch.randint(NUM_TIMESTEPS, (size,), generator=rng.generator(self.seed, "time", step)).to(device)
+        noise = torch.randn(x0.shape, generator=rng.generator(self.seed, "noise", step)).to(device)
+        dropped = self._dropped(step).to(device)
+        abar = self._alpha_bar[t]
+        return Batch(
+            x0=x0,
+            y=y,
+            t=t,
+            alpha_bar=abar,
+            num_timesteps=NUM_TIMESTEPS,
+            noise=noise,
+            x_t=add_noise(x0, noise, abar),
+            label=torch.where(dropped, self.num_classes, y),
+            dropped=dropped,
+            prior=self.prior,
+            draw_prior=self.draw_prior,
+            reference=self._reference(step),
+            step=step,
+        )
+
+    def _reference(self, step: int) -> tuple[Tensor, Tensor] | None:
+        if self.needs.reference == "none":
+            return None
+        uniform = torch.full((self.num_classes,), 1 / self.num_classes, dtype=torch.float64)
+        rows = self._by_class_probability(step, uniform, "reference")
+        images = self._scaled(rows, self._flipped(step, "reference-flip"))
+        return images, self.labels[rows.to(self.device)]

@@ -1,0 +1,119 @@
+"""Checkpoints and weights: atomic, safe to load, and refused when they belong to another spec.
+
+`checkpoint.pt` is the rolling state from which a training goes on; `weights/step-NNNNNNNN.safetensors`
+holds a milestone's averaged (``ema.``) and last (``raw.``) weights, from which images are sampled.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ltbench.errors import CheckpointError, DiskFull
+from ltbench.files import replacing
+
+
+def weights_path(folder: Path, step: int) -> Path:
+    """Return where the weights of a milestone are kept."""
+    return folder / "weights" / f"step-{step:08d}.safetensors"
+
+
+def _full_disk(error: BaseException) -> bool:
+    """Tell whether a library's own exception hides a full disk (torch and safetensors wrap it in text)."""
+    text = str(error).lower()
+    number = getattr(error, "errno", None)
+    return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
+        words in text for words in ("no space left", "file too large", "iostream error", "file write failed", "unexpected pos")
+    )
+
+
+def save_checkpoint(path: Path, state: dict[str, Any], guard: Callable[[], None] | None = None) -> None:
+    """Write the rolling training state atomically; `guard` may withhold it."""
+    with replacing(path, guard) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:
+            if _full_disk(error):
+                raise DiskFull(f"no space left to write {path}: free some space there and run again") from error
+            raise
+
+
+def load_checkpoint(path: Path, key: str, device: torch.device) -> dict[str, Any] | None:
+    """Read the rolling state, None where there is none.
+
+    Raises
+    ------
+    CheckpointError : the file is broken, or its training key is not `key`.
+    """
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        found = state["key"]
+    except (RuntimeError, EOFError, KeyError, TypeError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"the checkpoint {path} is broken or not ltbench's: delete it to train from the start"
+        ) from error
+    if found != key:
+        raise CheckpointError(
+            f"the checkpoint {path} belongs to another spec (key {found[:8]}, wanted {key[:8]}): "
+            "use another --out, or delete that folder"
+        )
+    return state
+
+
+def save_weights(
+    path: Path, ema: dict[str, Tensor], raw: dict[str, Tensor], key: str, step: int, guard: Callable[[], None]
+) -> None:
+    """Write a milestone's averaged and last weights as safetensors."""
+    tensors = {f"ema.{name}": value.detach().contiguous() for name, value in ema.items()}
+    tensors |= {f"raw.{name}": value.detach().contiguous() for name, value in raw.items()}
+    with replacing(path, guard) as temporary:
+        try:
+            save_file(tensors, temporary, metadata={"train_key": key, "step": str(step)})
+        except (SafetensorError, OSError) as error:
+            if _full_disk(error):
+                raise DiskFull(f"no space left to write {path}: free some space there and run again") from error
+            raise
+
+
+def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Tensor]:
+    """Read a milestone's ``ema`` or ``raw`` weights; with `key`, only if they belong to that training.
+
+    Raises
+    ------
+    CheckpointError : the file is missing, broken or another training's.
+    """
+    if not path.exists():
+        raise CheckpointError(f"the weights {path} are missing: run the training stage again")
+    prefix = f"{which}."
+    try:
+        with safe_open(path, framework="pt") as handle:
+            found = (handle.metadata() or {}).get("train_key")
+            weights = {n[len(prefix) :]: handle.get_tensor(n) for n in handle.keys() if n.startswith(prefix)}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"the weights {path} are broken: delete that file and run again") from error
+    if key is not None and found != key:
+        raise CheckpointError(f"the weights {path} belong to another spec: use another --out, or delete that folder")
+    if not weights:
+        raise CheckpointError(f"the weights {path} hold no {which!r} tensors: delete that file and run again")
+    return weights
+
+
+def weights_sha256(path: Path) -> str:
+    """Return the SHA-256 of a weights file's content, read in blocks."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

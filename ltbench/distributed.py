@@ -1,0 +1,84 @@
+"""One run over several processes (torchrun): who I am, and the two collectives the trainer needs.
+
+Every process computes the global batch's draws and targets and works on its own rows. Gradients are
+averaged after the backward pass rather than through DistributedDataParallel's hooks, because a method
+may run the network several times a step (CBDM) or only once, and both must reduce alike.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
+from torch.distributed.nn.functional import all_gather
+
+
+@dataclass(frozen=True)
+class Group:
+    """This process's place: `rank` of `world` processes."""
+
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def main(self) -> bool:
+        """True in the one process that writes files."""
+        return self.rank == 0
+
+    def gather(self, local: Tensor) -> Tensor:
+        """Concatenate `local` (B, ...) of all processes along dim 0; differentiable."""
+        if self.world == 1:
+            return local
+        if not local.requires_grad:
+            parts = [torch.empty_like(local) for _ in range(self.world)]
+            dist.all_gather(parts, local.contiguous())
+            return torch.cat(parts)
+        return torch.cat(tuple(all_gather(local.contiguous())))
+
+    def average_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Average the gradients of all processes in place, in one flat all-reduce a dtype."""
+        if self.world == 1:
+            return
+        grads = [p.grad for p in parameters if p.grad is not None]
+        for dtype in sorted({g.dtype for g in grads}, key=str):
+            same = [g for g in grads if g.dtype == dtype]
+            flat = _flatten_dense_tensors(same)
+            dist.all_reduce(flat)
+            flat.div_(self.world)
+            for grad, reduced in zip(same, _unflatten_dense_tensors(flat, same), strict=True):
+                grad.copy_(reduced)
+
+    def mean(self, value: Tensor) -> Tensor:
+        """Average a detached tensor over processes."""
+        if self.world > 1:
+            dist.all_reduce(value)
+            value = value / self.world
+        return value
+
+    def agree(self, flag: bool, device: torch.device) -> bool:
+        """Return the main process's flag in all processes."""
+        if self.world == 1:
+            return flag
+        value = torch.tensor(int(flag), device=device)
+        dist.broadcast(value, 0)
+        return bool(value.item())
+
+    def barrier(self) -> None:
+        """Wait for all processes."""
+        if self.world > 1:
+            dist.barrier()
+
+
+def join(device: torch.device) -> Group:
+    """Join torchrun's process group (gloo on the CPU, nccl on GPUs); one process where there is none."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        return Group()
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Group(dist.get_rank(), world)

@@ -1,0 +1,71 @@
+"""Where and how a stage runs: nothing here is in a key, and nothing here may change a result."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def _quiet(_: dict[str, Any]) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
+
+
+def _pass() -> None:
+    return None
+
+
+@dataclass
+class Environment:
+    """What a stage is given besides its spec.
+
+    Attributes
+    ----------
+    data_root : where data sets are looked for; None: ``$LTBENCH_DATA`` or ``./data``.
+    device : torch device name.
+    threads : CPU threads of this process.
+    progress : called with {"stage", "step", "total", and where known "loss", "rate"}.
+    stop : True once a soft stop is asked for; the stage saves and raises `Interrupted`.
+    guard : called before every file is published; raises `ClaimLost` to withhold it.
+    checkpoint_seconds : least time between two checkpoints of a training.
+    compile, channels_last : speed options for the U-Net.
+    sample_batch : images a sampling batch.
+    """
+
+    data_root: Path | None = None
+    device: str = "cpu"
+    threads: int = 1
+    progress: Callable[[dict[str, Any]], None] = _quiet
+    stop: Callable[[], bool] = _never
+    guard: Callable[[], None] = _pass
+    checkpoint_seconds: float = 60.0
+    compile: bool = False
+    channels_last: bool = False
+    sample_batch: int = 250
+
+
+def default_device() -> str:
+    """Return ``cuda`` where there is one, else ``cpu``."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def set_precision(precision: str) -> None:
+    """Allow TF32 matrix products only where the spec says ``tf32``."""
+    allowed = precision == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Return the autocast context of a precision: bfloat16, or none."""
+    if precision == "bf16":
+        return torch.autocast(device.type, dtype=torch.bfloat16)
+    return contextlib.nullcontext()
