@@ -36,7 +36,7 @@ from ltbench.sweep.keys import (
     resolve_key,
 )
 
-_ABOUT = ("title", "description", "contrast", "for", "grid")  # top-level keys that are no run's field
+_ABOUT = ("title", "description", "contrast", "default_for", "for", "grid")  # top-level keys that are no run's field
 _CONTRAST = ("method", "baseline", "metric", "scope")
 
 
