@@ -1,0 +1,64 @@
+"""Does a classifier of the data set's own classes see the class that a sample was conditioned on?
+
+    agreement = share of generated images whose predicted class is their label
+
+The classifier is trained on real images and makes errors of its own: its agreement on held-out real images of
+the class stands beside the value as its ceiling. Source: the "classification accuracy" of Ravuri & Vinyals
+("Classification Accuracy Score", NeurIPS 2019), turned round: trained on real, tested on generated.
+"""
+
+import numpy as np
+import torch
+
+from ltbench.errors import UsageError
+from ltbench.metrics.features import Array, as_features, as_labels
+
+
+def predicted_classes(logits: Array, num_classes: int | None = None) -> np.ndarray:
+    """Return each image's class, the first largest of its logits (m, K).
+
+    Raises
+    ------
+    UsageError
+        NaN or infinite logits, or a width other than ``num_classes``.
+    """
+    x = as_features(logits, "generated")
+    if num_classes is not None and x.shape[1] != num_classes:
+        raise UsageError(
+            f"the classifier has {x.shape[1]} classes and the data set {num_classes};"
+            " use a classifier of this data set"
+        )
+    return torch.argmax(x, dim=1).cpu().numpy()
+
+
+def agreement(logits: Array, labels: Array) -> float:
+    """Return the share of images classified as their label.
+
+    Parameters
+    ----------
+    logits : (m, K) of a classifier of the data set's classes.
+    labels : (m,) integers in 0..K-1, what the images were conditioned on.
+
+    Returns
+    -------
+    float
+        In 0..1.
+
+    Raises
+    ------
+    UsageError
+        NaN or infinite logits, or labels that do not fit them.
+    """
+    predicted = predicted_classes(logits)
+    return float(np.mean(predicted == as_labels(labels, len(predicted), logits.shape[1])))
+
+
+def confusion(logits: Array, labels: Array) -> np.ndarray:
+    """Return counts (K, K) int64: row = the label conditioned on, column = the class predicted.
+
+    Parameters and errors are `agreement`'s.
+    """
+    predicted = predicted_classes(logits)
+    k = logits.shape[1]
+    y = as_labels(labels, len(predicted), k)
+    return np.bincount(y * k + predicted, minlength=k * k).reshape(k, k)

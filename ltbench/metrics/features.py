@@ -1,0 +1,104 @@
+"""What every metric asks of its arrays, checked once and in one sentence; and sets split by class."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ltbench.errors import UsageError
+
+Array = np.ndarray | Tensor
+
+
+def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
+    """Return ``x`` as a detached float tensor (n, d) on its own device, or say what is wrong with it.
+
+    Parameters
+    ----------
+    x : (n, d) numpy array or tensor; float32 and float64 are kept, other types become float64.
+    name : how messages call the set, such as ``reference`` or ``generated``.
+    minimum : fewest rows that the statistic is defined for.
+
+    Raises
+    ------
+    UsageError
+        Not two-dimensional, too few rows, no columns, or a value that is NaN or infinite.
+    """
+    tensor = torch.as_tensor(x).detach()
+    if tensor.ndim != 2 or tensor.shape[1] == 0:
+        raise UsageError(f"{name} features must be (images, dimensions), got shape {tuple(tensor.shape)}")
+    if len(tensor) < minimum:
+        raise UsageError(f"this metric needs at least {minimum} {name} images, got {len(tensor)}")
+    if tensor.dtype not in (torch.float32, torch.float64):
+        tensor = tensor.double()
+    # a row's sum is finite iff its values are, short of overflow: float64 so that large float32 values pass
+    finite = torch.isfinite(tensor.sum(dim=1, dtype=torch.float64))
+    if not bool(finite.all()):
+        bad = torch.nonzero(~finite)[:, 0]
+        raise UsageError(
+            f"{len(bad)} of {len(tensor)} {name} images have NaN or infinite features"
+            f" (first: row {int(bad[0])}); check the images and the extractor"
+        )
+    return tensor
+
+
+def same_width(reference: Tensor, generated: Tensor) -> None:
+    """Raise `UsageError` unless both sets have equally many feature dimensions."""
+    if reference.shape[1] != generated.shape[1]:
+        raise UsageError(
+            f"reference features have {reference.shape[1]} dimensions and generated ones"
+            f" {generated.shape[1]}; extract both with the same extractor"
+        )
+
+
+def as_labels(labels: Array, n: int, num_classes: int | None = None, name: str = "generated") -> np.ndarray:
+    """Return labels as int64 (n,), each in ``0..num_classes-1`` where that is given.
+
+    Raises
+    ------
+    UsageError
+        Wrong length, not integers, or out of range.
+    """
+    out = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    if out.shape != (n,):
+        raise UsageError(f"{name} labels must be one per image, ({n},), got shape {out.shape}")
+    if not np.issubdtype(out.dtype, np.integer):
+        raise UsageError(f"{name} labels must be integers, got {out.dtype}")
+    if n and (out.min() < 0 or (num_classes is not None and out.max() >= num_classes)):
+        limit = "" if num_classes is None else f"..{num_classes - 1}"
+        raise UsageError(f"{name} labels must be in 0{limit}, got {out.min()}..{out.max()}")
+    return out.astype(np.int64)
+
+
+def by_class(x: Any, labels: Array) -> dict[int, Any]:
+    """Split rows by label, keeping their order.
+
+    One stable sort for all classes, so that the cost does not grow with classes x images.
+
+    Parameters
+    ----------
+    x : (n, ...) numpy array or tensor.
+    labels : (n,) integers.
+
+    Returns
+    -------
+    dict
+        Label -> its rows, labels ascending.
+    """
+    y = as_labels(labels, len(x), name="class")
+    order = np.argsort(y, kind="stable")
+    present, starts = np.unique(y[order], return_index=True)
+    pieces = np.split(order, starts[1:])
+    if isinstance(x, Tensor):
+        return {
+            int(c): x[torch.from_numpy(rows).to(x.device)] for c, rows in zip(present, pieces, strict=True)
+        }
+    return {int(c): x[rows] for c, rows in zip(present, pieces, strict=True)}
+
+
+def in_blocks(n: int, size: int) -> Iterator[slice]:
+    """Yield slices that cut ``range(n)`` into blocks of ``size`` rows."""
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
