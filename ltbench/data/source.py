@@ -1,0 +1,168 @@
+"""What every source of images is: its facts, where its files lie, and the three sets it declares."""
+
+import hashlib
+import os
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.errors import DataCorrupt, UsageError
+
+_CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with labels.
+
+    Attributes
+    ----------
+    images : (N,C,H,W) uint8; an array or a read-only memory map.
+    labels : (N,) int64, in 0..K-1.
+    recorded_sha256 : the content's digest where a manifest already states it.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    recorded_sha256: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8 or self.labels.dtype != np.int64:
+            raise ValueError("an ImageSet is uint8 images (N,C,H,W) and int64 labels (N,)")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"{len(self.images)} images but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of shape, pixels and labels (little-endian int64)."""
+        return self.recorded_sha256 or content_sha256(self.images, self.labels)
+
+    def take(self, positions: NDArray[np.int64]) -> "ImageSet":
+        """Return the images at `positions`, in that order, in memory."""
+        return ImageSet(np.ascontiguousarray(self.images[positions]), self.labels[positions])
+
+
+def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+    """Return SHA-256 of shape, pixels and labels (little-endian int64), reading a piece at a time."""
+    digest = hashlib.sha256(repr(tuple(int(n) for n in images.shape)).encode())
+    rows = max(1, _CHUNK // max(1, int(np.prod(images.shape[1:]))))
+    for start in range(0, len(images), rows):
+        digest.update(np.ascontiguousarray(images[start : start + rows]).data)
+    digest.update(labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Splits:
+    """What a source gives: the pool the long-tailed set is drawn from, what scores compare with, and
+    real images for floors and memorisation; with what identifies the files they came from."""
+
+    pool: ImageSet
+    reference: ImageSet
+    heldout: ImageSet
+    class_names: tuple[str, ...]
+    provenance: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Status:
+    """Whether a source's files are there, and every place that was looked at."""
+
+    found: bool
+    looked: tuple[Path, ...]
+    at: Path | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A source of labelled images; subclasses say how its files are found and read.
+
+    Attributes
+    ----------
+    name : the name in a spec.
+    title : for people.
+    num_classes, class_names, pool : K, the names and the pool's images by label; 0 and empty where only
+        the prepared files tell (`folder_lt`).
+    channels : 1 or 3.
+    default_size, sizes : pixels a side when none is asked for; all that are possible.
+    flip_allowed : whether a mirrored image is still a plausible image of its class.
+    licence, how_to_get : one line each; DATA_ROOT stands for the data root.
+    default_profile : the profile of the source's published cell.
+    grouping : ``thirds`` by rank, or ``shots`` by training count.
+    """
+
+    name: str
+    title: str
+    num_classes: int
+    class_names: tuple[str, ...]
+    pool: tuple[int, ...]
+    channels: int
+    default_size: int
+    sizes: tuple[int, ...]
+    flip_allowed: bool
+    licence: str
+    how_to_get: str
+    default_profile: str = "exponential"
+    grouping: Literal["thirds", "shots"] = "thirds"
+
+    prepared: ClassVar[bool] = False
+    """True where `ltbench data prepare` must have been run once."""
+
+    def size(self, image_size: int | None) -> int:
+        """Return the pixels a side for a requested size (None: the default), or refuse it."""
+        if image_size is None:
+            return self.default_size
+        if image_size not in self.sizes:
+            allowed = f"{self.sizes[0]}" if len(self.sizes) == 1 else f"{self.sizes[0]}..{self.sizes[-1]}"
+            raise UsageError(f"{self.name} has no image size {image_size}: use {allowed}")
+        return image_size
+
+    def advice(self, data_root: Path) -> str:
+        """Return what to do where the files are missing; ends an error's sentence."""
+        return self.how_to_get.replace("DATA_ROOT", str(data_root))
+
+    def pool_sizes(self, data_root: Path | None = None) -> tuple[int, ...] | None:
+        """Return the pool's images by label, or None where only absent files would tell."""
+        return self.pool
+
+    def status(self, data_root: Path) -> Status:
+        """Look for the files, without reading them."""
+        raise NotImplementedError
+
+    def load(self, data_root: Path, image_size: int, content: str | None = None) -> Splits:
+        """Read the three sets at `image_size` pixels a side.
+
+        Raises
+        ------
+        DataMissing, DataCorrupt
+            Files are absent, or are not what their name says.
+        """
+        raise NotImplementedError
+
+
+def default_data_root() -> Path:
+    """Return ``$LTBENCH_DATA``, or ``./data``."""
+    return Path(os.environ.get("LTBENCH_DATA") or "data").expanduser()
+
+
+def file_md5(path: Path) -> str:
+    """Return a file's MD5: the checksum that torchvision and the data sets' authors publish."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "md5").hexdigest()
+
+
+def check_md5(path: Path, expected: str) -> None:
+    """Raise `DataCorrupt` naming `path` unless its MD5 is `expected`."""
+    found = file_md5(path)
+    if found != expected:
+        raise DataCorrupt(
+            f"{path} is truncated or not the original (md5 {found}, expected {expected}): "
+            "delete it and get it again"
+        )
