@@ -1,6 +1,7 @@
 """Grids: layers, axes, ranges, and one sentence for everything that can be wrong in a study file."""
 
 import itertools
+import tomllib
 
 import pytest
 from hypothesis import given
@@ -36,7 +37,7 @@ metric = "fd"
 
 [for.coral]
 "sample.guidance" = 0.6
-"coral.weight" = 0.02
+"coral.tau_sc" = 0.02
 
 [[grid]]
 methods = ["ddpm", "coral"]
@@ -63,7 +64,7 @@ def test_a_study_file_becomes_runs_in_order(study):
     assert loaded.contrast == {"method": "coral", "baseline": "ddpm", "metric": "fd"}
     assert {run.sample.guidance for run in loaded.runs if run.method.name == "ddpm"} == {0.0}
     assert {run.sample.guidance for run in loaded.runs if run.method.name == "coral"} == {0.6}
-    assert loaded.runs[-1].method.hyperparameters == {"coral": {"weight": 0.02}}
+    assert loaded.runs[-1].method.hyperparameters == {"coral": {"tau_sc": 0.02}}
     assert all(run.data.dataset == "digits_lt" and run.train.steps == 100 for run in loaded.runs)
 
 
@@ -74,9 +75,9 @@ def test_no_file_and_no_flag_is_the_papers_default():
 
 def test_command_line_wins_over_file_and_its_overrides(study):
     flags = {"methods": "coral", "seeds": "5,7", "dataset": None}
-    loaded = load_study(study(), ["sample.guidance=0,1", "coral.weight=0.5", "train.steps=7"], flags)
+    loaded = load_study(study(), ["sample.guidance=0,1", "coral.tau_sc=0.5", "train.steps=7"], flags)
     assert [(run.train_seed, run.sample.guidance) for run in loaded.runs] == [(5, 0), (5, 1), (7, 0), (7, 1)]
-    assert all(run.method.hyperparameters == {"coral": {"weight": 0.5}} for run in loaded.runs)
+    assert all(run.method.hyperparameters == {"coral": {"tau_sc": 0.5}} for run in loaded.runs)
     assert all(run.train.steps == 7 for run in loaded.runs)
 
 
@@ -99,25 +100,25 @@ def test_blocks_are_joined_in_order_without_doubles(study):
 
 
 def test_hyperparameters_reach_only_runs_with_that_method(study):
-    text = STUDY.replace('"coral.weight" = 0.02', "").replace('"0..2"', '[0]\n"coral.weight" = [0.1, 0.2]')
+    text = STUDY.replace('"coral.tau_sc" = 0.02', "").replace('"0..2"', '[0]\n"coral.tau_sc" = [0.3, 0.2]')
     runs = load_study(study(text)).runs
     assert [(run.method.name, run.method.hyperparameters) for run in runs] == [
         ("ddpm", {}),
-        ("coral", {"coral": {"weight": 0.1}}),
-        ("coral", {"coral": {"weight": 0.2}}),
+        ("coral", {"coral": {"tau_sc": 0.3}}),
+        ("coral", {"coral": {"tau_sc": 0.2}}),
     ]
 
 
 def test_for_method_gives_a_composition_its_hyperparameters_but_not_its_sampler(study):
     (run,) = load_study(study(), [], {"methods": "t2h+coral", "seeds": "0"}).runs
     assert run.method.name == "coral+t2h"
-    assert run.method.hyperparameters == {"coral": {"weight": 0.02}}
+    assert run.method.hyperparameters == {"coral": {"tau_sc": 0.02}}
     assert run.sample.guidance == 0
 
 
 def test_unquoted_dotted_keys_mean_the_same(study):
     text = STUDY.replace('"sample.guidance" = 0.6', "sample.guidance = 0.6").replace(
-        '"coral.weight"', "coral.weight"
+        '"coral.tau_sc"', "coral.tau_sc"
     )
     assert load_study(study(text)).runs == load_study(study()).runs
 
@@ -156,6 +157,18 @@ def test_every_preset_of_the_package_loads_and_has_runs():
         assert len(keys) == len(set(keys)), name
 
 
+def test_a_data_set_alone_has_its_preset_and_only_one():
+    assert grid.default_preset("digits_lt") == "demo"
+    assert grid.default_preset("cifar10_lt") == "paper/cifar10_lt-r0.01"
+    assert grid.default_preset("unknown") is None
+    claimed = [
+        d
+        for n in grid.preset_names()
+        for d in tomllib.loads(grid.find_preset(n).read_text()).get("default_for", [])
+    ]
+    assert len(claimed) == len(set(claimed))
+
+
 # What is wrong -> what the one sentence must say.
 WRONG_ON_THE_COMMAND_LINE = [
     (["trian.steps=5"], ["--set", "'trian.steps'", "did you mean 'train.steps'"]),
@@ -182,8 +195,8 @@ WRONG_ON_THE_COMMAND_LINE = [
     (["train.flip=perhaps"], ["train.flip", "true or false", "'perhaps'"]),
     (["methods=corl"], ["corl", "coral"]),
     (["corall.weight=1"], ["corall.weight"]),
-    (["coral.wieght=1", "methods=coral"], ["wieght", "weight"]),
-    (["coral.weight=0.1", "methods=ddpm"], ["--set coral.weight", "no run has method 'coral'"]),
+    (["coral.tau_cs=1", "methods=coral"], ["tau_cs", "tau_sc"]),
+    (["coral.tau_sc=0.1", "methods=ddpm"], ["--set coral.tau_sc", "no run has method 'coral'"]),
 ]
 
 
@@ -207,9 +220,9 @@ WRONG_IN_A_FILE = [
     ("[[grid]]\nseeds = []", ["empty list"]),
     ("[[grid]]\nseeds = [0]\n[[grid]]\nsteps = [1]", ["[[grid]] 2", "'steps'"]),
     ("[for.corl]\nguidance = 1", ["[for.corl]", "coral"]),
-    ("[for.coral]\nwieght = 1", ["[for.coral]", "'wieght'"]),
-    ("[for.coral]\n'coral.wieght' = 1", ["[for.coral]", "wieght", "weight"]),
-    ("[[grid]]\nmethods = ['ddpm']\n'coral.weight' = [1]", ["no run has method 'coral'"]),
+    ("[for.coral]\ntau_cs = 1", ["[for.coral]", "'tau_cs'"]),
+    ("[for.coral]\n'coral.tau_cs' = 1", ["[for.coral]", "tau_cs", "tau_sc"]),
+    ("[[grid]]\nmethods = ['ddpm']\n'coral.tau_sc' = [1]", ["no run has method 'coral'"]),
     ("[contrast]\nmethod = 'coral'", ["[contrast]", "baseline"]),
     ("[contrast]\nmethod = 'coral'\nbaseline = 'ddpm'\nmertic = 'fd'", ["did you mean 'metric'"]),
     ("[contrast]\nmethod = 'coral'\nbaseline = 'dpm'", ["[contrast]", "ddpm"]),

@@ -36,7 +36,14 @@ from ltbench.sweep.keys import (
     resolve_key,
 )
 
-_ABOUT = ("title", "description", "contrast", "default_for", "for", "grid")  # top-level keys that are no run's field
+_ABOUT = (
+    "title",
+    "description",
+    "contrast",
+    "default_for",
+    "for",
+    "grid",
+)  # top-level keys that are no run's field
 _CONTRAST = ("method", "baseline", "metric", "scope")
 
 
@@ -96,6 +103,15 @@ def find_preset(preset: str | Path) -> Path:
     if path.suffix == ".toml":
         raise UsageError(f"no study file {name}: give the path of a TOML file or a preset's name")
     raise UsageError(f"unknown preset {name!r}{nearest(name, preset_names())}")
+
+
+def default_preset(dataset: str) -> str | None:
+    """Return the preset that a data set named alone stands for, or None."""
+    for name in preset_names():
+        content, _ = _read_file(preset_folder() / f"{name}.toml")
+        if dataset in content.get("default_for", ()):
+            return name
+    return None
 
 
 # --- layers --------------------------------------------------------------------------------------------
