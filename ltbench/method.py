@@ -65,6 +65,7 @@ class Batch:
     draw_prior : (K,) float, the class distribution the sampler draws from.
     reference : (x0, y) of a class-balanced batch of B images, or None.
     step : optimiser step, from 0.
+    counts : (K,) int64, n_k of the training set; None where a hand-made batch leaves it out.
     """
 
     x0: Tensor
@@ -80,6 +81,7 @@ class Batch:
     draw_prior: Tensor
     reference: tuple[Tensor, Tensor] | None = None
     step: int = 0
+    counts: Tensor | None = None
 
     @property
     def num_classes(self) -> int:

@@ -1,0 +1,38 @@
+"""Re-weighting by inverse class frequency.
+
+    L = mean w_y (eps - eps_theta(x_t, t, y))^2,     w_k = c / n_k^power,     mean of w over drawn images = 1
+
+The constant c keeps the loss on the scale of plain denoising, so the learning rate and the gradient clip
+mean the same. power = 1 weighs every class alike, 1/2 is the square-root compromise. The weight follows the
+image's own label also where the label was dropped.
+"""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from ltbench.method import Batch, Method
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """The strength of the re-weighting."""
+
+    power: float = field(default=1.0, metadata={"help": "w_k is proportional to n_k^-power"})
+
+    def __post_init__(self) -> None:
+        if self.power < 0:
+            raise ValueError("power must be 0 or more")
+
+
+class InverseFrequency(Method):
+    """Weighs each image by its class's inverse frequency."""
+
+    name = "inverse_frequency"
+    paper = "Huang et al., Learning Deep Representation for Imbalanced Classification, CVPR 2016"
+    Hyperparameters = Hyperparameters
+
+    def weights(self, batch: Batch) -> Tensor:
+        """Return w_y (B,)."""
+        classes = batch.prior.pow(-self.hp.power)
+        return (classes / (classes * batch.draw_prior).sum())[batch.y]

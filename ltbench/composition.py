@@ -1,0 +1,132 @@
+"""Methods put together: who provides the target, the weights and the draw, and the one loss.
+
+    loss = mean(weights * per_sample_mse(prediction.eps, target)) + sum(regularizers)
+
+Regularisers and attached parts add up; target, weights and draw have one provider each. Which of them a
+method provides is read from what its class overrides, so a plug-in declares nothing twice.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from ltbench.errors import UsageError
+from ltbench.method import Batch, Context, Method, Needs, Prediction
+
+Streams = Callable[[str, str], torch.Generator]  # (method's name, hook's name) -> its generator this step
+Contexts = Callable[[str], Context]  # method's name -> its context this step
+
+
+def overrides(method: Method, hook: str) -> bool:
+    """Return True where the method's class replaces `Method`'s hook."""
+    return getattr(type(method), hook) is not getattr(Method, hook)
+
+
+def provides(method: Method) -> dict[str, bool]:
+    """Return what only one method of a composition can provide, and whether this one does."""
+    return {
+        "target": overrides(method, "target"),
+        "weights": overrides(method, "weights"),
+        "draw": method.needs.draw != "natural",
+    }
+
+
+def is_plain(method: Method) -> bool:
+    """Return True for a method that changes nothing about plain denoising."""
+    return method.needs == Needs() and not any(
+        overrides(method, hook) for hook in ("attach", "target", "weights", "regularizers")
+    )
+
+
+class Composition:
+    """One method, or several in alphabetical order, behind one interface for the trainer.
+
+    Attributes
+    ----------
+    name : canonical name, the parts' names joined by ``+``.
+    parts : (name, method) pairs in alphabetical order.
+    needs : the parts' needs merged.
+    """
+
+    def __init__(self, methods: Iterable[Method]) -> None:
+        self.parts = tuple(sorted(((method.name, method) for method in methods), key=lambda part: part[0]))
+        self.name = "+".join(name for name, _ in self.parts)
+        self._refuse_illegal()
+        wanted = [method.needs for _, method in self.parts]
+        self.needs = Needs(
+            draw=next((needs.draw for needs in wanted if needs.draw != "natural"), "natural"),
+            reference="balanced" if any(needs.reference == "balanced" for needs in wanted) else "none",
+            batch_coupled=any(needs.batch_coupled for needs in wanted),
+        )
+        self._target = self._provider("target")
+        self._weights = self._provider("weights")
+
+    def _refuse_illegal(self) -> None:
+        twice = [name for name, number in Counter(name for name, _ in self.parts).items() if number > 1]
+        if twice:
+            raise UsageError(f"{twice[0]} stands twice in {self.name!r}: name each method once")
+        if len(self.parts) == 1:
+            return
+        for name, method in self.parts:
+            if is_plain(method):
+                rest = "+".join(other for other, _ in self.parts if other != name)
+                raise UsageError(f"{name} adds nothing to {self.name!r}: write {rest!r}")
+        for slot, what in (
+            ("target", "replace the denoising target"),
+            ("weights", "weigh the loss"),
+            ("draw", "choose how images are drawn"),
+        ):
+            rivals = [name for name, method in self.parts if provides(method)[slot]]
+            if len(rivals) > 1:
+                raise UsageError(
+                    f"{' and '.join(rivals)} cannot be combined: each would {what}; leave one out"
+                )
+
+    def _provider(self, slot: str) -> tuple[str, Method]:
+        return next((part for part in self.parts if provides(part[1])[slot]), self.parts[0])
+
+    @property
+    def variant(self) -> str:
+        """The variant of each part that has any: ``released``, or ``cbdm:released+coral:published``."""
+        named = [(name, method.hp.variant) for name, method in self.parts if method.VARIANTS]
+        if len(self.parts) == 1:
+            return str(named[0][1]) if named else ""
+        return "+".join(f"{name}:{variant}" for name, variant in named)
+
+    def target(self, batch: Batch, streams: Streams) -> Tensor:
+        """Return the denoising target (B,C,H,W) of the global batch."""
+        name, method = self._target
+        return method.target(batch, streams(name, "target"))
+
+    def weights(self, batch: Batch) -> Tensor | None:
+        """Return per-sample loss weights (B,), or None for 1."""
+        return self._weights[1].weights(batch)
+
+    def regularizers(self, batch: Batch, prediction: Prediction, make_ctx: Contexts) -> dict[str, Tensor]:
+        """Return all parts' terms, named ``method.term``; each part has a context and stream of its own."""
+        return {
+            f"{name}.{term}": value
+            for name, method in self.parts
+            if overrides(method, "regularizers")
+            for term, value in method.regularizers(batch, prediction, make_ctx(name)).items()
+        }
+
+
+def loss_terms(
+    composition: Composition, batch: Batch, prediction: Prediction, target: Tensor, make_ctx: Contexts
+) -> dict[str, Tensor]:
+    """Return the named scalar terms whose sum is the loss: ``denoising`` first, then ``method.term``.
+
+    Parameters
+    ----------
+    batch, prediction, target : one (micro-)batch, what the network made of it, and its rows of the target.
+    make_ctx : method's name -> `Context`.
+    """
+    error = (prediction.eps.float() - target).square().flatten(1).mean(1)
+    weights = composition.weights(batch)
+    denoising = error.mean() if weights is None else (weights * error).mean()
+    return {"denoising": denoising, **composition.regularizers(batch, prediction, make_ctx)}
