@@ -1,0 +1,148 @@
+"""What an extractor is: uint8 images in, float32 features (and logits, where it has a classifier) out."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ltbench.errors import OutOfMemory, UsageError
+
+
+@dataclass(frozen=True)
+class Features:
+    """What an extractor says of N images.
+
+    Attributes
+    ----------
+    features : (N,d) float32.
+    logits : (N,M) float32 class scores before the softmax, or None where the network has no classifier.
+    """
+
+    features: np.ndarray
+    logits: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+class Extractor:
+    """A frozen network with its preprocessing.
+
+    Parameters
+    ----------
+    name : what a user types and what stands beside each number.
+    network : takes a uint8 batch (B,C,H,W) on its own device, preprocessing included; returns the
+        features (B,d) and the logits (B,M) or None.
+    weights_hash : sha256 of the weights file.
+    preprocessing : names the preprocessing and its version; changing what it computes changes this.
+    title : what a Frechet distance on these features may be called; default ``FD (name)``.
+    classifies : the data set whose K labels the logits are, in label order, or None.
+    channels : numbers of channels it takes.
+    sizes : (smallest, largest) side of the square images it takes, or None for any image.
+    batch_size : images a forward pass unless the caller says otherwise.
+    device : where the network runs.
+
+    Attributes
+    ----------
+    hash : 16 hex digits of sha256 over weights and preprocessing; equal hashes mean equal features.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        network: nn.Module,
+        *,
+        weights_hash: str,
+        preprocessing: str,
+        title: str | None = None,
+        classifies: str | None = None,
+        channels: tuple[int, ...] = (1, 3),
+        sizes: tuple[int, int] | None = None,
+        batch_size: int = 64,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.name = name
+        self.title = title or f"FD ({name})"
+        self.weights_hash = weights_hash
+        self.hash = hashlib.sha256(f"{weights_hash}/{preprocessing}".encode()).hexdigest()[:16]
+        self.classifies = classifies
+        self.channels = channels
+        self.sizes = sizes
+        self.batch_size = batch_size
+        self.device = torch.device(device)
+        self.network = network.eval().requires_grad_(False).to(self.device)
+
+    def __repr__(self) -> str:
+        return f"Extractor({self.name!r}, hash={self.hash!r}, device={str(self.device)!r})"
+
+    def __call__(self, images: np.ndarray | Tensor, batch_size: int | None = None) -> Features:
+        """Return the features of images (N,C,H,W), uint8.
+
+        The result does not depend on `batch_size` beyond float32 rounding: the network is in evaluation
+        mode and TF32 is off whatever the training allowed.
+
+        Raises
+        ------
+        UsageError
+            Images of a shape this extractor does not take, or features that are not finite.
+        OutOfMemory
+            A batch does not fit the device.
+        """
+        pixels = torch.as_tensor(images)
+        self.check(pixels)
+        size = batch_size or self.batch_size
+        features: list[Tensor] = []
+        logits: list[Tensor] = []
+        try:
+            with torch.inference_mode(), _full_float32():
+                for batch in pixels.split(size):
+                    feature, logit = self.network(batch.to(self.device))
+                    features.append(feature.float().cpu())
+                    if logit is not None:
+                        logits.append(logit.float().cpu())
+        except torch.cuda.OutOfMemoryError as error:
+            raise OutOfMemory(
+                f"{self.name} ran out of memory on {self.device} at {size} images a batch: use fewer"
+            ) from error
+        out = Features(torch.cat(features).numpy(), torch.cat(logits).numpy() if logits else None)
+        if not np.isfinite(out.features).all():
+            raise UsageError(
+                f"{self.name} returned features that are not finite: its weights file is broken, "
+                "get it again or choose another extractor"
+            )
+        return out
+
+    def check(self, images: Tensor) -> None:
+        """Raise `UsageError` for images this extractor does not take."""
+        if images.ndim != 4 or images.dtype != torch.uint8:
+            shape = "x".join(map(str, images.shape))
+            raise UsageError(f"extractors take uint8 images (N,C,H,W), not {images.dtype} of shape {shape}")
+        count, channels, height, width = images.shape
+        if not count:
+            raise UsageError(f"{self.name} got no images: a class or sample set is empty")
+        square = self.sizes is None or (height == width and self.sizes[0] <= height <= self.sizes[1])
+        if channels not in self.channels or not square:
+            side = ""
+            if self.sizes is not None:
+                low, high = self.sizes
+                side = f"{low}x{low} " if low == high else f"square {low}..{high} pixel "
+            raise UsageError(
+                f"{self.name} takes {side}images of {' or '.join(map(str, self.channels))} channel(s), "
+                f"not {height}x{width} of {channels}: choose another extractor"
+            )
+
+
+@contextlib.contextmanager
+def _full_float32() -> Iterator[None]:
+    """Turn TF32 off: it changes Inception features in the third digit."""
+    matmul = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(matmul)

@@ -1,0 +1,52 @@
+"""Features on disk: computed once for a set of images, named by what they are of."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+import torch
+from torch import Tensor
+
+from ltbench.extractors.base import Extractor, Features
+from ltbench.files import replacing
+
+
+def images_hash(images: np.ndarray | Tensor) -> str:
+    """Return 16 hex digits of sha256 over shape and pixels of images (N,C,H,W), uint8."""
+    pixels = np.ascontiguousarray(torch.as_tensor(images).cpu().numpy())
+    digest = hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode())
+    digest.update(pixels.data)
+    return digest.hexdigest()[:16]
+
+
+def cached_features(
+    extractor: Extractor,
+    images: np.ndarray | Tensor,
+    folder: Path,
+    batch_size: int | None = None,
+) -> Features:
+    """Return ``extractor(images)``, from `folder` where it was computed before.
+
+    The file's name is the hash of the images and of the extractor, so it never goes stale; a file that
+    cannot be read is computed again. Files are safetensors (no code runs on loading), written atomically.
+    """
+    path = Path(folder) / f"{images_hash(images)}-{extractor.hash}.safetensors"
+    stored = _read(path, len(images))
+    if stored is not None:
+        return stored
+    out = extractor(images, batch_size)
+    arrays = {"features": out.features} | ({} if out.logits is None else {"logits": out.logits})
+    with replacing(path) as temporary:
+        safetensors.numpy.save_file(arrays, temporary, metadata={"extractor": extractor.name})
+    return out
+
+
+def _read(path: Path, count: int) -> Features | None:
+    try:
+        arrays = safetensors.numpy.load_file(path)
+        out = Features(arrays["features"], arrays.get("logits"))
+    except (OSError, KeyError, safetensors.SafetensorError):
+        return None
+    return out if len(out) == count else None

@@ -1,0 +1,167 @@
+"""Train a shipped extractor: ``python -m ltbench.extractors.train digits_cnn --out ltbench/extractors``.
+
+The network sees the balanced pool of its data set and is tested on the held-out images; one thread, every
+draw from a named stream, so the same command on the same machine gives the same file. Augmentation is a
+shift of at most one pixel: enough to keep the features of pool and held-out images alike (an extractor
+that knows its pool by heart would call new real images distant), and no interpolation, so that the
+features stay sensitive to blur.
+"""
+
+import argparse
+import dataclasses
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ltbench import rng
+from ltbench.data import load_cell
+from ltbench.errors import LtbenchError
+from ltbench.extractors.cnn import SHIPPED, Shipped, SmallCNN, load_shipped
+from ltbench.files import replacing, write_json
+from ltbench.spec import DataSpec
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a shipped extractor is trained.
+
+    Attributes
+    ----------
+    epochs, batch_size : passes over the pool, images a step.
+    learning_rate, weight_decay : of AdamW; the rate rises and falls once (one-cycle).
+    shift : largest shift of an image, pixels of the network's input.
+    coarser : share of batches that are first area-resampled to a random smaller allowed size.
+    """
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    shift: int
+    coarser: float
+
+
+RECIPES = {
+    "digits_cnn": Recipe(30, 64, 3e-3, 0.5, shift=1, coarser=0.0),
+    "fashion_mnist_cnn": Recipe(8, 128, 4e-3, 0.02, shift=1, coarser=0.25),
+}
+
+
+def shifted(images: Tensor, limit: int, stream: torch.Generator) -> Tensor:
+    """Shift each image (B,1,H,W) by its own whole number of pixels up to `limit`, filling with black."""
+    count, _, height, width = images.shape
+    down, right = torch.randint(0, 2 * limit + 1, (2, count), generator=stream)
+    rows = (down[:, None] + torch.arange(height))[:, :, None]
+    columns = (right[:, None] + torch.arange(width))[:, None, :]
+    padded = F.pad(images, (limit,) * 4)
+    return padded[torch.arange(count)[:, None, None], 0, rows, columns][:, None]
+
+
+def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
+    """Return shipped extractor `name` trained on uint8 images (N,1,H,W) at its own size, on one thread."""
+    design, recipe = SHIPPED[name], RECIPES[name]
+    rng.reseed_global(seed, f"extractor/{name}/weights")
+    network = design.network().to(memory_format=torch.channels_last)
+    optimiser = torch.optim.AdamW(
+        network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
+    )
+    steps = len(images) // recipe.batch_size
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, recipe.learning_rate, total_steps=recipe.epochs * steps
+    )
+    for epoch in range(recipe.epochs):
+        stream = rng.generator(seed, f"extractor/{name}/epoch", epoch)
+        order = torch.randperm(len(images), generator=stream)
+        for step in range(steps):
+            rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
+            batch = shifted(images[rows], recipe.shift, stream).float()
+            if torch.rand((), generator=stream) < recipe.coarser:
+                side = int(torch.randint(design.sizes[0], design.side, (), generator=stream))
+                batch = F.interpolate(batch, size=(side, side), mode="area")
+            loss = F.cross_entropy(network(batch)[1], labels[rows])
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+        print(f"epoch {epoch + 1}/{recipe.epochs}  loss of the last batch {loss.item():.3f}", flush=True)
+    return network
+
+
+def _cell_sizes(design: Shipped) -> list[int]:
+    """Return the image sizes whose held-out accuracy is recorded: the ends, the network's own, quarters."""
+    return sorted({*range(design.sizes[0], design.sizes[1] + 1, 4), design.side})
+
+
+def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dict[str, Any]:
+    """Train shipped extractor `name`, write its weights and record into `out`, return the record."""
+    torch.set_num_threads(1)
+    design, recipe = SHIPPED[name], RECIPES[name]
+
+    def cell(size: int) -> Any:
+        return load_cell(DataSpec(dataset=design.dataset, imbalance_ratio=1.0, image_size=size), data_root)
+
+    own = cell(design.side)
+    started = time.process_time()
+    network = fit(name, torch.as_tensor(own.reference.images), torch.as_tensor(own.reference.labels), seed)
+    seconds = time.process_time() - started
+    path = out / f"{name}.safetensors"
+    with replacing(path) as temporary:
+        safetensors.torch.save_file(
+            {key: value.contiguous() for key, value in network.state_dict().items()}, temporary
+        )
+    extractor = load_shipped(name, path)
+
+    def accuracy(images: np.ndarray, labels: np.ndarray) -> float:
+        logits = extractor(images).logits
+        assert logits is not None
+        return round(float((logits.argmax(1) == labels).mean()), 4)
+
+    heldout = {size: cell(size).heldout for size in _cell_sizes(design)}
+    record = {
+        "name": name,
+        "weights_sha256": extractor.weights_hash,
+        "hash": extractor.hash,
+        "dataset": design.dataset,
+        "dataset_manifest": own.manifest_hash,
+        "trained_on": {"images": len(own.reference), "size": design.side},
+        "pool_accuracy": accuracy(own.reference.images, own.reference.labels),
+        "heldout_images": len(own.heldout),
+        "heldout_accuracy": {str(size): accuracy(set_.images, set_.labels) for size, set_ in heldout.items()},
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "command": f"python -m ltbench.extractors.train {name} --seed {seed} --out ltbench/extractors",
+        "cpu_seconds": round(seconds),
+        "torch": torch.__version__,
+    }
+    write_json(out / f"{name}.json", record)
+    return record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and train; return the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ltbench.extractors.train", description=__doc__)
+    parser.add_argument("name", choices=sorted(SHIPPED), help="which extractor")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for weights and record")
+    parser.add_argument("--data-root", type=Path, default=None, help="where the data set's files are")
+    options = parser.parse_args(arguments)
+    try:
+        record = train(options.name, options.seed, options.out, options.data_root)
+    except LtbenchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    print(f"{options.out / options.name}.safetensors  held-out accuracy {record['heldout_accuracy']}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

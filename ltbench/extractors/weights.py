@@ -1,0 +1,87 @@
+"""Where weights of other people's networks lie, and which file is the right one. Nothing is downloaded."""
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from ltbench.errors import DataCorrupt, DataMissing
+
+FOLDER_VARIABLE = "LTBENCH_WEIGHTS"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A published weights file.
+
+    Attributes
+    ----------
+    names : the file names it is known by, our own first.
+    url : where it is published.
+    sha256 : of the file, or the first digits as far as they are published.
+    """
+
+    names: tuple[str, ...]
+    url: str
+    sha256: str
+
+
+def file_hash(path: Path) -> str:
+    """Return the sha256 of a file (64 hex digits), or raise `DataMissing`."""
+    try:
+        with open(path, "rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest()
+    except OSError as error:
+        raise DataMissing(f"cannot read the weights {path} ({error.strerror}): give another file") from error
+
+
+def places() -> tuple[Path, ...]:
+    """Return the folders looked in: $LTBENCH_WEIGHTS, torch hub's cache, clean-fid's temporary folder."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    usual = (Path(torch.hub.get_dir()) / "checkpoints", Path(tempfile.gettempdir()))
+    return (Path(chosen).expanduser(), *usual) if chosen else usual
+
+
+def look(file: WeightsFile) -> Path | None:
+    """Return the first place that holds `file` under one of its names, or None."""
+    found = (folder / name for folder in places() for name in file.names if (folder / name).is_file())
+    return next(found, None)
+
+
+def how_to_get(file: WeightsFile) -> str:
+    """Return the command that puts `file` where it is looked for."""
+    target = places()[0] / file.names[0]
+    return f"curl -L --create-dirs -o {target} {file.url}"
+
+
+def locate(extractor: str, file: WeightsFile, given: Path | None) -> tuple[Path, str]:
+    """Return the path and sha256 of an extractor's weights.
+
+    A file `given` by the user is taken as it is (its hash stands with every number); one that was found
+    must be the published file.
+
+    Raises
+    ------
+    DataMissing
+        No file; the message says what to get and where to put it.
+    DataCorrupt
+        A found file is not the published one.
+    """
+    if given is not None:
+        return Path(given), file_hash(Path(given))
+    path = look(file)
+    if path is None:
+        raise DataMissing(
+            f"{extractor} needs {file.names[0]}, which is not in {' or '.join(map(str, places()))}: "
+            f"get it with `{how_to_get(file)}`"
+        )
+    digest = file_hash(path)
+    if not digest.startswith(file.sha256):
+        raise DataCorrupt(
+            f"{path} is truncated or is not the published file (sha256 {digest[:8]}..., not "
+            f"{file.sha256[:8]}...): delete it and get it again with `{how_to_get(file)}`"
+        )
+    return path, digest
