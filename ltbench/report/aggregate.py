@@ -1,0 +1,194 @@
+"""From single scores to means over seeds; what differs in any setting is never averaged together.
+
+A *series* is everything equal but the two kinds of seed. Its mean and spread run over training seeds, at
+the one sampling seed that most of its trainings share; the spread over sampling seeds of one training is
+kept apart, since it measures another thing.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from ltbench.report.naming import GROUP_ORDER, describe_series, method_rank, metric_rank, split_metric
+
+SERIES_COLUMNS = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin", "settings"]
+MEASURE = ["metric", "definition", "extractor", "reference", "n_reference", "n_generated"]
+_Rows = dict[tuple[str, ...], np.ndarray]
+_KIND = ["scope", "role", "metric", "definition", "extractor", "reference"]
+PLACE = ["scope", "class_or_group", "n_train"]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One data cell's results.
+
+    Attributes
+    ----------
+    label : the data cell in words.
+    series : one row a series, in print order: `SERIES_COLUMNS`, ``series`` (key), ``label``, ``differs``,
+        ``train_seeds``, ``sample_seeds``, ``runs``.
+    points : one row a number: series, train_seed, sample_seed, place, measure, ``role``, value, run.
+    summary : one row a series, place, measure and role: mean, sd, n, sd_sampling, n_sampling, runs.
+    """
+
+    label: str
+    series: pd.DataFrame
+    points: pd.DataFrame
+    summary: pd.DataFrame
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name."""
+        return self.label.split(",")[0]
+
+    @property
+    def imbalance_ratio(self) -> float:
+        """Tail count / head count."""
+        return float(self.points["imbalance_ratio"].iloc[0])
+
+    def classes(self) -> pd.DataFrame:
+        """Return ``class_or_group`` and ``n_train``, head to tail (ties in label order)."""
+        rows = self.points.loc[self.points["scope"] == "class", ["class_or_group", "n_train"]]
+        rows = rows.groupby("class_or_group")["n_train"].max().reset_index()
+        label = pd.to_numeric(rows["class_or_group"], errors="coerce")
+        return rows.assign(label=label).sort_values(
+            ["n_train", "label", "class_or_group"], ascending=[False, True, True], ignore_index=True
+        )[["class_or_group", "n_train"]]
+
+    def groups(self) -> list[str]:
+        """Return the shot groups and averages that are there, head first, averages last."""
+        present = set(self.points.loc[self.points["scope"] == "group", "class_or_group"])
+        return [g for g in GROUP_ORDER if g in present] + sorted(present - set(GROUP_ORDER))
+
+    def measures(self, scope: str) -> pd.DataFrame:
+        """Return the distinct measures of plain scores at a scope, in the papers' order."""
+        rows = self.summary[(self.summary["scope"] == scope) & (self.summary["role"] == "")]
+        found = rows[MEASURE].drop_duplicates()
+        rank = found["metric"].map(metric_rank)
+        return found.assign(rank=rank).sort_values(["rank", *MEASURE[1:]], ignore_index=True)[MEASURE]
+
+    def points_of(self, scope: str, measure: pd.Series, role: str = "", sizes: bool = True) -> pd.DataFrame:
+        """Return the rows of `points` of one measure at one scope.
+
+        `sizes`: only those with the measure's sample sizes (a floor has sizes of its own, and a group's
+        differ from its classes').
+        """
+        return _of(self.points, self._point_rows, scope, measure, role, sizes)
+
+    def summary_of(self, scope: str, measure: pd.Series, role: str = "", sizes: bool = True) -> pd.DataFrame:
+        """Return the rows of `summary` of one measure at one scope; see `points_of`."""
+        return _of(self.summary, self._summary_rows, scope, measure, role, sizes)
+
+    @functools.cached_property
+    def _point_rows(self) -> _Rows:
+        return cast(_Rows, self.points.groupby(_KIND, dropna=False).indices)
+
+    @functools.cached_property
+    def _summary_rows(self) -> _Rows:
+        return cast(_Rows, self.summary.groupby(_KIND, dropna=False).indices)
+
+
+def _of(
+    frame: pd.DataFrame,
+    rows: _Rows,
+    scope: str,
+    measure: pd.Series,
+    role: str,
+    sizes: bool,
+) -> pd.DataFrame:
+    key = (scope, role, *(measure[c] for c in _KIND[2:]))
+    found = frame.iloc[rows.get(key, np.array([], int))]
+    if sizes and not role.startswith("floor"):
+        for column in ("n_reference", "n_generated"):
+            found = found[_same(found[column], measure[column])]
+    return found
+
+
+def cells(scores: pd.DataFrame) -> list[Cell]:
+    """Split scores into data cells, ordered by data set and falling imbalance ratio."""
+    order = scores.groupby("cell").agg(dataset=("dataset", "first"), ratio=("imbalance_ratio", "first"))
+    order = order.reset_index().sort_values(["dataset", "ratio", "cell"], ascending=[True, False, True])
+    return [_cell(label, scores[scores["cell"] == label]) for label in order["cell"]]
+
+
+def _cell(label: str, scores: pd.DataFrame) -> Cell:
+    split = scores["metric"].map(split_metric)
+    points = scores.assign(metric=split.str[0], role=split.str[1])
+    main = main_sampling_seed(points)
+    points = points.assign(main=points["sample_seed"].fillna(-1) == points["series"].map(main))
+    series = points.groupby("series", as_index=False)[SERIES_COLUMNS].first()
+    for column, source, name in (
+        ("train_seeds", "train_seed", "int"),
+        ("sample_seeds", "sample_seed", "int"),
+        ("runs", "run", "str"),
+    ):
+        found = points.groupby("series")[source].unique()
+        series[column] = [
+            tuple(sorted(int(v) if name == "int" else v for v in found[key] if v == v))
+            for key in series["series"]
+        ]
+    series["rank"] = series["method"].map(method_rank)
+    series = series.sort_values(
+        ["rank", "variant", "step", "sampler", "nfe", "guidance", "settings"], ignore_index=True
+    ).drop(columns="rank")
+    return Cell(label, describe_series(series), points, summarise(points))
+
+
+def main_sampling_seed(points: pd.DataFrame) -> dict[str, float]:
+    """Return for each series the sampling seed that most of its trainings share, the smallest on a tie."""
+    pairs = points[["series", "train_seed", "sample_seed"]].fillna(-1).drop_duplicates()
+    counts = pairs.groupby(["series", "sample_seed"]).size().reset_index(name="n")
+    counts = counts.sort_values(["series", "n", "sample_seed"], ascending=[True, False, True])
+    first = counts.drop_duplicates("series")
+    return dict(zip(first["series"], first["sample_seed"], strict=True))
+
+
+def summarise(points: pd.DataFrame) -> pd.DataFrame:
+    """Average `points` (with ``main``, see `Cell`) over training seeds.
+
+    Returns
+    -------
+    One row a (series, place, measure, role): ``mean``, ``sd`` (sample standard deviation, nan for one seed)
+    and ``n`` over training seeds at the main sampling seed; ``sd_sampling`` (pooled over trainings that were
+    sampled more than once) and ``n_sampling`` (images sets behind it); ``runs`` (names, `;` between).
+    """
+    keys = ["series", *PLACE, *MEASURE, "role"]
+    finite = points[points["value"].notna()]
+    over_train = finite[finite["main"]].groupby(keys, dropna=False)
+    summary = over_train["value"].agg(mean="mean", sd="std", n="count")
+    summary["runs"] = over_train["run"].agg(lambda names: ";".join(sorted(set(names))))
+    within = finite.groupby([*keys, "train_seed"], dropna=False)["value"].agg(["var", "count"]).reset_index()
+    within = within[within["count"] > 1]
+    within = within.assign(ss=within["var"] * (within["count"] - 1), df=within["count"] - 1)
+    pooled = within.groupby(keys, dropna=False)[["ss", "df", "count"]].sum()
+    summary["sd_sampling"] = ((pooled["ss"] / pooled["df"]) ** 0.5).reindex(summary.index)
+    summary["n_sampling"] = pooled["count"].reindex(summary.index).fillna(0).astype(int)
+    return summary.reset_index()
+
+
+def main_series(cell: Cell, limit: int = 8) -> pd.DataFrame:
+    """Choose the series a figure of methods side by side shows.
+
+    One protocol (step, sampler, NFE, guidance): the one that most methods share, then the longest training.
+    A method that lacks it is shown at its longest training instead; its label then says what differs.
+    """
+    series = cell.series
+    protocol = ["step", "sampler", "nfe", "guidance"]
+    shared = series.groupby(protocol, dropna=False)["method"].nunique().reset_index(name="methods")
+    shared = shared.sort_values(["methods", "step", "nfe"], ascending=False)
+    best = shared.iloc[0]
+    at_best = pd.Series(True, index=series.index)
+    for column in protocol:
+        at_best &= _same(series[column], best[column])
+    chosen = at_best.copy()
+    for _, rows in series[~series["method"].isin(series.loc[at_best, "method"])].groupby("method"):
+        chosen[rows.sort_values("step").index[-1]] = True
+    return describe_series(series[chosen].head(limit).drop(columns=["label", "differs"]))
+
+
+def _same(column: pd.Series, value: object) -> pd.Series:
+    """Equal, where nan equals nan."""
+    return column.isna() if value != value else column == value

@@ -1,0 +1,115 @@
+"""One colour, marker and hatch a method, the same in every figure; sizes that fit a paper's columns.
+
+Colours are Okabe and Ito's, which people with any common colour blindness can tell apart; markers and
+hatches repeat the distinction for print in grey.
+"""
+
+import contextlib
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from ltbench.files import replacing
+from ltbench.report.naming import method_rank
+
+COLUMN = 3.3  # inches: one column of a paper
+PAGE = 6.9  # inches: both columns
+FLOOR_COLOUR = "#000000"
+COUNT_COLOUR = "#BDBDBD"
+SMALL_PRINT: dict[str, Any] = {"fontsize": 5.5, "color": "#555555"}
+FLOOR_STYLE: dict[str, Any] = {"color": FLOOR_COLOUR, "linestyle": (0, (2, 1.2)), "linewidth": 1.0}
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How a method is drawn."""
+
+    colour: str
+    marker: str
+    hatch: str
+
+
+_KNOWN = {
+    "ddpm": MethodStyle("#7A7A7A", "o", ""),
+    "cbdm": MethodStyle("#56B4E9", "s", "////"),
+    "t2h": MethodStyle("#E69F00", "^", "...."),
+    "coral": MethodStyle("#D55E00", "D", "\\\\\\\\"),
+    "coral+t2h": MethodStyle("#CC79A7", "P", "xxxx"),
+    "cbdm+coral": MethodStyle("#0072B2", "v", "----"),
+    "cbdm+t2h": MethodStyle("#009E73", "X", "++++"),
+}
+_OTHERS = [
+    MethodStyle("#009E73", "X", "++++"),
+    MethodStyle("#F0E442", "*", "||||"),
+    MethodStyle("#0072B2", "v", "----"),
+    MethodStyle("#CC79A7", "P", "xxxx"),
+    MethodStyle("#000000", "<", "oooo"),
+    MethodStyle("#8C6D31", ">", "**"),
+]
+
+
+def method_styles(methods: Iterable[str]) -> dict[str, MethodStyle]:
+    """Give every method its style: known names their own, others in order of name, shared by all figures.
+
+    Pass all methods of a report at once: a plug-in's colour then depends on which plug-ins are there,
+    not on which figure is drawn. Colours come again after six unknown methods.
+    """
+    names = sorted(set(methods), key=method_rank)
+    styles = {name: _KNOWN[name] for name in names if name in _KNOWN}
+    taken = {style.colour for style in styles.values()}
+    free = [style for style in _OTHERS if style.colour not in taken] or _OTHERS
+    others = [name for name in names if name not in _KNOWN]
+    return styles | {name: free[i % len(free)] for i, name in enumerate(others)}
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A written figure.
+
+    Attributes
+    ----------
+    name : file name without suffix.
+    title : one line.
+    caption : how it was made: data, metric, extractor, sizes, sampler, NFE, guidance, seeds.
+    png, pdf : where it lies.
+    """
+
+    name: str
+    title: str
+    caption: str
+    png: Path
+    pdf: Path
+
+
+@contextlib.contextmanager
+def figure_style() -> Iterator[None]:
+    """Draw without a screen and in the house style."""
+    sheet = resources.files("ltbench.report") / "ltbench.mplstyle"
+    with resources.as_file(sheet) as path, mpl.rc_context(fname=path):
+        yield
+
+
+def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> FigureFile:
+    """Write a figure as PNG and PDF, without dates, so that the same scores give the same bytes."""
+    paths = {suffix: folder / f"{name}.{suffix}" for suffix in ("png", "pdf")}
+    metadata = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Title": title}}
+    for suffix, path in paths.items():
+        with replacing(path) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata[suffix])
+    return FigureFile(name, title, caption, paths["png"], paths["pdf"])
+
+
+def footer(figure: Figure, text: str) -> None:
+    """Print how the figure was made below it, small, wrapped to its width."""
+    figure.supxlabel(wrapped(text, figure.get_figwidth()), x=0.01, ha="left", **SMALL_PRINT)
+
+
+def wrapped(text: str, inches: float) -> str:
+    """Break small print into lines that fill a width."""
+    return "\n".join(textwrap.wrap(text, int(inches * 27)))

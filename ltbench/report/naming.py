@@ -1,0 +1,177 @@
+"""What metrics, methods and settings are called in tables and figures, and which way is better."""
+
+import functools
+import json
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+MISSING = "—"
+
+
+@dataclass(frozen=True)
+class MetricStyle:
+    """How a metric is printed: its name, which way is better (None: neither) and decimals."""
+
+    title: str
+    better: Literal["lower", "higher"] | None
+    decimals: int
+
+    @property
+    def arrow(self) -> str:
+        """The usual sign beside a metric's name."""
+        return {"lower": " ↓", "higher": " ↑", None: ""}[self.better]
+
+
+_METRICS = {
+    "frechet": MetricStyle("FD", "lower", 2),
+    "kid": MetricStyle("KID", "lower", 4),
+    "inception_score": MetricStyle("IS", "higher", 2),
+    "precision": MetricStyle("Precision", "higher", 3),
+    "recall": MetricStyle("Recall", "higher", 3),
+    "density": MetricStyle("Density", "higher", 3),
+    "coverage": MetricStyle("Coverage", "higher", 3),
+    "prd_f8": MetricStyle("F8", "higher", 3),
+    "prd_f1_8": MetricStyle("F1/8", "higher", 3),
+    "agreement": MetricStyle("Agreement", "higher", 3),
+    "diversity": MetricStyle("Diversity", None, 3),
+    "memorisation": MetricStyle("Memorised", "lower", 3),
+    "classification_accuracy": MetricStyle("CAS", "higher", 3),
+}
+METRIC_ORDER = tuple(_METRICS)
+METHOD_ORDER = ("ddpm", "cbdm", "t2h", "coral")
+GROUP_ORDER = ("head", "middle", "tail", "macro", "worst")
+_GROUP_TITLES = {"macro": "macro mean", "worst": "worst class"}
+# The suffixes of rows that belong to another row: floors and image-bootstrap intervals.
+SUFFIXES = ("floor", "floor_sd", "ci_low", "ci_high")
+
+
+def split_metric(name: str) -> tuple[str, str]:
+    """Split ``frechet.floor`` into metric and role; the role of a plain score is ``""``."""
+    base, dot, role = name.rpartition(".")
+    return (base, role) if dot and role in SUFFIXES else (name, "")
+
+
+@functools.cache
+def metric_style(metric: str) -> MetricStyle:
+    """Return how a metric is printed; one not named here asks the metrics' registry which way is better."""
+    if metric in _METRICS:
+        return _METRICS[metric]
+    base = next((known for known in _METRICS if metric.startswith(f"{known}_")), None)
+    if base is not None and base not in ("memorisation", "coverage"):
+        suffix = metric.removeprefix(f"{base}_")
+        return replace(_METRICS[base], title=f"{_METRICS[base].title} ({suffix.upper()})")
+    from ltbench.metrics import REGISTRY  # heavy, and only for metrics of other packages
+
+    outputs = {output.name: output for registered in REGISTRY.values() for output in registered.outputs}
+    better = outputs[metric].better if metric in outputs else None
+    return MetricStyle(metric.replace("_", " ").capitalize(), better, 3)
+
+
+def metric_title(metric: str, extractor: str, arrow: bool = True) -> str:
+    """Name a metric for print: "FID" is Inception's Frechet distance alone, any other is "FD (extractor)"."""
+    style = metric_style(metric)
+    title = style.title
+    if metric == "frechet":
+        title = {"inception": "FID", "inception_clean": "FID (clean)"}.get(extractor, f"FD ({extractor})")
+    return title + (style.arrow if arrow else "")
+
+
+def method_title(method: str) -> str:
+    """Print short registry names as acronyms (CORAL+T2H), longer ones as words."""
+    return "+".join(p.upper() if len(p) <= 5 else p.replace("_", " ") for p in method.split("+"))
+
+
+@functools.cache
+def class_title(dataset: str, label: str) -> str:
+    """Name a class as its data set does; an unknown data set's classes keep their number."""
+    from ltbench.data import SOURCES
+
+    names = SOURCES[dataset].class_names if dataset in SOURCES else ()
+    return names[int(label)] if label.isdecimal() and int(label) < len(names) else label
+
+
+def group_title(group: str) -> str:
+    """Name a shot group or an average over classes."""
+    return _GROUP_TITLES.get(group, group)
+
+
+def number(value: float, decimals: int) -> str:
+    """Print a number, or a dash where there is none."""
+    return MISSING if value is None or not np.isfinite(value) else f"{value:.{decimals}f}"
+
+
+def mean_sd(mean: float, sd: float, decimals: int) -> str:
+    """Print ``mean ± sd``, without the spread where one seed shows none."""
+    text = number(mean, decimals)
+    return text if text == MISSING or not np.isfinite(sd) else f"{text} ± {sd:.{decimals}f}"
+
+
+def integer(value: float) -> str:
+    """Print a count, or a dash."""
+    return MISSING if not np.isfinite(value) else f"{int(value):,}"
+
+
+def method_rank(method: str) -> tuple[int, int, str]:
+    """Sort key: the comparison's four first, then other single methods, then compositions."""
+    known = METHOD_ORDER.index(method) if method in METHOD_ORDER else len(METHOD_ORDER)
+    return method.count("+"), known, method
+
+
+def metric_rank(metric: str) -> tuple[int, str]:
+    """Sort key of a metric: the order in which papers print them, unknown ones last."""
+    return (METRIC_ORDER.index(metric) if metric in METRIC_ORDER else len(METRIC_ORDER)), metric
+
+
+def describe_series(series: pd.DataFrame) -> pd.DataFrame:
+    """Name each series of one cell by what tells it from the others.
+
+    Parameters
+    ----------
+    series
+        One row a series with ``method, variant, step, sampler, nfe, guidance, origin, settings``.
+
+    Returns
+    -------
+    The same rows with ``differs`` (settings that are not alike in the cell, in words) and ``label`` (method
+    and everything needed to tell it from its neighbours of the same method).
+    """
+    flat = [json.loads(text) for text in series["settings"]]
+    keys = sorted({key for settings in flat for key in settings})
+    varying = [k for k in keys if len({json.dumps(s.get(k)) for s in flat if s}) > 1 or _is_hyperparameter(k)]
+    out = series.copy()
+    out["differs"] = [
+        ", ".join(
+            f"{k}={_plain(s[k])}" for k in varying if s.get(k) is not None and not k.endswith(".variant")
+        )
+        for s in flat
+    ]
+    labels: dict[Any, str] = {}
+    for method, rows in out.groupby("method", sort=False):
+        parts = pd.DataFrame({"method": method_title(str(method))}, index=rows.index)
+        for column, template in (
+            ("variant", "{}"),
+            ("differs", "{}"),
+            ("sampler", "{}"),
+            ("nfe", "{:g} NFE"),
+            ("guidance", "ω={:g}"),
+            ("step", "step {:,.0f}"),
+            ("origin", "{}"),
+        ):
+            if len(rows[column].unique()) > 1:
+                parts[column] = [template.format(v) if v == v and v != "" else "" for v in rows[column]]
+        for index, first, *more in parts.itertuples():
+            rest = ", ".join(p for p in more if p)
+            labels[index] = f"{first} ({rest})" if rest else first
+    out["label"] = pd.Series(labels)
+    return out
+
+
+def _is_hyperparameter(key: str) -> bool:
+    return key.split(".")[0] not in ("model", "train", "sample")
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,229 @@
+"""What three to five seeds can say: paired differences, their t intervals, agreement of signs.
+
+Two methods trained with the same seed share initial weights, data order and noise, so their difference is
+taken seed by seed. No p-value is given below six seeds: the exact sign-flip test of n pairs cannot go below
+2 / 2^n, which first falls under .05 at n = 6; and only for one contrast that the study file declared.
+"""
+
+import itertools
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+from scipy import stats
+
+from ltbench.errors import UsageError
+from ltbench.report.aggregate import MEASURE, Cell
+from ltbench.report.naming import metric_style
+
+MIN_SEEDS_FOR_P = 6
+_EXACT_UP_TO = 16
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The paired difference a - b over common seeds.
+
+    Attributes
+    ----------
+    seeds : the common training seeds.
+    mean, sd : of the differences (sd is nan for one seed).
+    low, high : 95 % t interval of the mean difference (nan for one seed).
+    agree : how many seeds' differences have the sign of the mean.
+    """
+
+    seeds: tuple[int, ...]
+    mean: float
+    sd: float
+    low: float
+    high: float
+    agree: int
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return len(self.seeds)
+
+    @property
+    def includes_zero(self) -> bool:
+        """Whether the interval holds 0; False where one seed gives none."""
+        return self.low <= 0 <= self.high
+
+
+class Contrast(BaseModel):
+    """The one comparison a study declares beforehand; only it may carry a p-value."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: str
+    baseline: str = "ddpm"
+    metric: str = "frechet"
+    scope: str = "overall"
+    class_or_group: str = ""
+    dataset: str | None = None
+    imbalance_ratio: float | None = None
+
+    @classmethod
+    def from_study(cls, path: Path) -> "Contrast | None":
+        """Read ``[report.contrast]`` of a study file; None where it declares none."""
+        try:
+            study = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(f"cannot read the study file {path} ({error.strerror})") from error
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path} is not a TOML file: {error}") from error
+        declared = study.get("report", {}).get("contrast")
+        if declared is None:
+            return None
+        try:
+            return cls.model_validate(declared)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(part) for part in first["loc"])
+            raise UsageError(f"{path}: [report.contrast] {key}: {first['msg']}") from error
+
+
+def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
+    """Spread points of one measure and place to train_seed x series, at each series' main sampling seed."""
+    rows = rows[rows["main"] & rows["value"].notna() & rows["train_seed"].notna()]
+    return rows.pivot_table(index="train_seed", columns="series", values="value", aggfunc="mean")
+
+
+def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | None:
+    """Compare two columns of `by_seed`; None without a common seed.
+
+    The interval is mean +- t_{n-1} sd / sqrt(n) of the n differences.
+    """
+    difference = (a - b).dropna()
+    n = len(difference)
+    if n == 0:
+        return None
+    mean = float(difference.mean())
+    sd = float(difference.std(ddof=1)) if n > 1 else float("nan")
+    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n) if n > 1 else float("nan")
+    agree = int((np.sign(difference) == np.sign(mean)).sum())
+    return Paired(tuple(int(s) for s in difference.index), mean, sd, mean - half, mean + half, agree)
+
+
+def sign_flip_p(differences: np.ndarray) -> float:
+    """Return the exact two-sided p of the sign-flip test of mean 0 (Fisher's randomisation test of pairs).
+
+    Under the null each difference is as likely with either sign: p is the share of the 2^n sign patterns
+    whose |mean| is at least the observed one.
+    """
+    d = np.asarray(differences, dtype=float)
+    if not 1 <= len(d) <= _EXACT_UP_TO:
+        raise ValueError(f"exact for 1 to {_EXACT_UP_TO} pairs, got {len(d)}")
+    signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(d))))
+    sums = np.abs(signs @ d)
+    return float(np.mean(sums >= abs(d.sum()) * (1 - 1e-12)))
+
+
+def p_statement(differences: np.ndarray, declared: bool) -> str:
+    """Say the p-value, or why there is none."""
+    n = len(differences)
+    if n < MIN_SEEDS_FOR_P:
+        return f"n too small: smallest attainable p = {2.0 / 2**n:.3g}" if n else "no common seed"
+    if not declared:
+        return "not declared beforehand"
+    if n > _EXACT_UP_TO:
+        return f"t test: p = {stats.ttest_1samp(differences, 0.0).pvalue:.2g}"
+    return f"sign-flip test: p = {sign_flip_p(differences):.2g}"
+
+
+def best_and_ties(wide: pd.DataFrame, better: str | None) -> set[str]:
+    """Return the series to print bold: the best mean and all whose paired interval with it includes 0.
+
+    Series with a single seed are never bold, and nothing is where there is nothing to compare with.
+    """
+    eligible = wide.loc[:, wide.notna().sum() >= 2]
+    if better is None or eligible.shape[1] < 2:
+        return set()
+    means = eligible.mean()
+    best = means.idxmin() if better == "lower" else means.idxmax()
+    bold = {str(best)}
+    for other in eligible.columns[eligible.columns != best]:
+        pair = paired(eligible[other], eligible[best])
+        if pair is not None and pair.includes_zero:
+            bold.add(str(other))
+    return bold
+
+
+def matching_baseline(cell: Cell, series: pd.Series, baseline: str) -> pd.Series | None:
+    """Return the baseline's series to compare a series with: the same step, the protocol most alike.
+
+    Sampler, NFE and guidance that differ are allowed (papers tune guidance a method) and are shown by the
+    label; another step never is.
+    """
+    rows = cell.series[(cell.series["method"] == baseline) & (cell.series["step"] == series["step"])]
+    rows = rows[rows["series"] != series["series"]]
+    if rows.empty or series["method"] == baseline:
+        return None
+    alike = pd.DataFrame({c: rows[c] == series[c] for c in ("sampler", "guidance", "nfe", "origin")})
+    return rows.loc[alike.sum(axis=1).idxmax()]
+
+
+def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd.DataFrame:
+    """Compare every series with its baseline, overall and per group.
+
+    Returns
+    -------
+    One row a (series, scope, class_or_group, measure) with ``baseline`` and ``baseline_label`` (the series
+    compared with), ``n``, ``seeds``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p`` (a sentence).
+    """
+    out = []
+    for scope in ("overall", "group"):
+        for _, measure in cell.measures(scope).iterrows():
+            rows = cell.points_of(scope, measure)
+            for place, at in rows.groupby("class_or_group"):
+                wide = by_seed(at)
+                for _, series in cell.series.iterrows():
+                    base = matching_baseline(cell, series, baseline)
+                    if base is None or series["series"] not in wide or base["series"] not in wide:
+                        continue
+                    pair = paired(wide[series["series"]], wide[base["series"]])
+                    if pair is None:
+                        continue
+                    differences = (wide[series["series"]] - wide[base["series"]]).dropna().to_numpy()
+                    is_declared = declared is not None and _declares(
+                        declared, cell, series, measure, scope, place
+                    )
+                    out.append(
+                        {
+                            "cell": cell.label,
+                            "series": series["series"],
+                            "label": series["label"],
+                            "baseline": base["series"],
+                            "baseline_label": base["label"],
+                            "scope": scope,
+                            "class_or_group": place,
+                            **{name: measure[name] for name in MEASURE},
+                            "better": metric_style(measure["metric"]).better,
+                            "n": pair.n,
+                            "seeds": " ".join(map(str, pair.seeds)),
+                            "mean": pair.mean,
+                            "sd": pair.sd,
+                            "low": pair.low,
+                            "high": pair.high,
+                            "agree": pair.agree,
+                            "declared": is_declared,
+                            "p": p_statement(differences, is_declared),
+                        }
+                    )
+    return pd.DataFrame(out)
+
+
+def _declares(
+    contrast: Contrast, cell: Cell, series: pd.Series, measure: pd.Series, scope: str, place: object
+) -> bool:
+    return (
+        contrast.method == series["method"]
+        and contrast.metric == measure["metric"]
+        and contrast.scope == scope
+        and (scope == "overall" or contrast.class_or_group == place)
+        and contrast.dataset in (None, cell.dataset)
+        and contrast.imbalance_ratio in (None, cell.imbalance_ratio)
+    )

@@ -1,0 +1,297 @@
+"""The tables: built once, printed in the terminal, as Markdown, and (see latex.py) as LaTeX."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+import rich.table
+from rich.text import Text
+
+from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.naming import (
+    MISSING,
+    class_title,
+    group_title,
+    integer,
+    mean_sd,
+    method_title,
+    metric_style,
+    metric_title,
+    number,
+)
+from ltbench.report.statistics import best_and_ties, by_seed
+
+FLOOR = "real vs real (floor)"
+_WIDEST = 8  # series side by side in a per-class table
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One table cell: its text, bold or not."""
+
+    text: str
+    bold: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table before it is printed.
+
+    Attributes
+    ----------
+    name : file name without suffix.
+    title : one line.
+    columns : headers; the first `text_columns` of them are left-aligned text.
+    rows : entries, one list a row.
+    rules : indices of rows that have a rule above them.
+    notes : sentences below the table: what was measured, on what, with what.
+    """
+
+    name: str
+    title: str
+    columns: list[str]
+    rows: list[list[Entry]]
+    text_columns: int = 1
+    rules: tuple[int, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+    def markdown(self) -> str:
+        """Return the table as GitHub Markdown with its title and notes."""
+        align = [":--" if i < self.text_columns else "--:" for i in range(len(self.columns))]
+        lines = [self.columns, align, *([_markdown(e) for e in row] for row in self.rows)]
+        body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        notes = "".join(f"\n<sub>{note}</sub>  " for note in self.notes if note)
+        return f"**{self.title}**\n\n{body}\n{notes}\n"
+
+    def rich(self) -> rich.table.Table:
+        """Return the table for the terminal."""
+        out = rich.table.Table(
+            title=self.title,
+            title_justify="left",
+            caption="\n".join(n for n in self.notes if n),
+            caption_justify="left",
+        )
+        for i, column in enumerate(self.columns):
+            out.add_column(column, justify="left" if i < self.text_columns else "right", overflow="fold")
+        for i, row in enumerate(self.rows):
+            out.add_row(
+                *(Text(e.text, style="bold" if e.bold else "") for e in row), end_section=i + 1 in self.rules
+            )
+        return out
+
+
+def _markdown(entry: Entry) -> str:
+    text = entry.text.replace("|", "\\|")
+    return f"**{text}**" if entry.bold and text != MISSING else text
+
+
+def slug(text: str) -> str:
+    """Turn a label into a file name."""
+    return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in text.lower()).split())
+
+
+def overall_table(cell: Cell) -> Table:
+    """Build the table of overall scores of one data cell: a row a series, a column a measure."""
+    measures = cell.measures("overall")
+    titles = measure_titles(measures)
+    columns, constants = _protocol_columns(cell.series)
+    rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(cell.series))]
+    floors: list[Entry] = []
+    for _, measure in measures.iterrows():
+        style = metric_style(measure["metric"])
+        found = cell.summary_of("overall", measure).set_index("series")
+        bold = best_and_ties(by_seed(cell.points_of("overall", measure)), style.better)
+        for row, key in zip(rows, cell.series["series"], strict=True):
+            row.append(score_entry(found, key, style.decimals, key in bold))
+        floors.append(Entry(floor_text(cell, "overall", measure, "", style.decimals)))
+    rules: tuple[int, ...] = ()
+    if any(entry.text != MISSING for entry in floors):
+        rules = (len(rows),)
+        rows.append([Entry(FLOOR), *[Entry("")] * (len(columns) - 1), *floors])
+    return Table(
+        f"overall-{slug(cell.label)}",
+        f"Overall scores, {cell.label}",
+        [header for header, _ in columns] + titles,
+        rows,
+        len(columns),
+        rules,
+        [constants, *table_notes(cell, measures, "overall")],
+    )
+
+
+def per_class_tables(cell: Cell) -> list[Table]:
+    """Build one table a measure: a row a class (head to tail) and a group, a column a series."""
+    shown = cell.series if len(cell.series) <= _WIDEST else main_series(cell)
+    measures = cell.measures("class")
+    titles = measure_titles(measures)
+    out = []
+    for (_, measure), title in zip(measures.iterrows(), titles, strict=True):
+        style = metric_style(measure["metric"])
+        places = [("class", c, n) for c, n in cell.classes().itertuples(index=False)]
+        places += [("group", g, np.nan) for g in cell.groups()]
+        rows = []
+        for scope, place, n_train in places:
+            summary = _at(cell.summary_of(scope, measure, sizes=scope == "class"), place).set_index("series")
+            if summary.empty and scope == "group":
+                continue
+            points = _at(cell.points_of(scope, measure, sizes=scope == "class"), place)
+            bold = best_and_ties(by_seed(points), style.better)
+            name = class_title(cell.dataset, place) if scope == "class" else group_title(place)
+            rows.append(
+                [Entry(name), Entry(integer(n_train) if scope == "class" else "")]
+                + [score_entry(summary, key, style.decimals, key in bold) for key in shown["series"]]
+                + [Entry(floor_text(cell, scope, measure, place, style.decimals))]
+            )
+        classes = len(cell.classes())
+        out.append(
+            Table(
+                "-".join(("per-class", *map(slug, (measure["metric"], measure["extractor"], cell.label)))),
+                f"{title} per class, {cell.label}",
+                ["Class", "Training images", *shown["label"], "Floor"],
+                rows,
+                1,
+                (classes,) if len(rows) > classes else (),
+                _per_class_notes(cell, shown, measures[measures.index == measure.name]),
+            )
+        )
+    return out
+
+
+def _per_class_notes(cell: Cell, shown: pd.DataFrame, measures: pd.DataFrame) -> list[str]:
+    notes = table_notes(cell, measures, "class")
+    if len(shown) < len(cell.series):
+        notes.append(f"{len(shown)} of {len(cell.series)} settings are shown; summary.csv has all.")
+    return [_protocol_columns(shown)[1], *notes]
+
+
+def measure_titles(measures: pd.DataFrame) -> list[str]:
+    """Name measures; where two would print alike, what differs tells them apart."""
+    titles = [metric_title(m["metric"], m["extractor"]) for _, m in measures.iterrows()]
+    for column, show in (("extractor", str), ("definition", str), ("n_generated", "n={:,.0f}".format)):
+        for title in {t for t in titles if titles.count(t) > 1}:
+            twins = [i for i, t in enumerate(titles) if t == title]
+            values = measures.iloc[twins][column]
+            if len(values.unique()) > 1:
+                for i, value in zip(twins, values, strict=True):
+                    name, arrow = (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
+                    titles[i] = f"{name} ({show(value)}){arrow}"
+    return titles
+
+
+def score_entry(summary: pd.DataFrame, series: str, decimals: int, bold: bool = False) -> Entry:
+    """Print one mean ± sd of `summary` (indexed by series), a dash where it was not measured."""
+    if series not in summary.index:
+        return Entry(MISSING)
+    row = summary.loc[series]
+    row = row.iloc[0] if isinstance(row, pd.DataFrame) else row
+    return Entry(mean_sd(row["mean"], row["sd"], decimals), bold)
+
+
+def floor_text(cell: Cell, scope: str, measure: pd.Series, place: str, decimals: int) -> str:
+    """Print the floor of a measure: the same statistic between real images, over repeated draws."""
+    mean = _at(cell.points_of(scope, measure, "floor"), place)["value"].mean()
+    sd = _at(cell.points_of(scope, measure, "floor_sd"), place)["value"].mean()
+    return mean_sd(mean, sd, decimals)
+
+
+def _at(frame: pd.DataFrame, place: str) -> pd.DataFrame:
+    """Keep one class or group; overall rows may name their place "" or "all"."""
+    return frame if place == "" else frame[frame["class_or_group"] == place]
+
+
+def _protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]], str]:
+    """Split what describes series into columns that differ and a sentence of what is alike."""
+    columns = [("Method", [method_title(m) for m in series["method"]])]
+    alike = []
+    for header, name, show in (
+        ("Variant", "variant", str),
+        ("Settings", "differs", str),
+        ("Step", "step", integer),
+        ("Sampler", "sampler", str),
+        ("NFE", "nfe", integer),
+        ("Guidance ω", "guidance", lambda v: number(v, 2).rstrip("0").rstrip(".") if v == v else MISSING),
+        ("Origin", "origin", str),
+    ):
+        texts = [show(v) for v in series[name]]
+        if len(set(texts)) > 1:
+            columns.append((header, [t or "" for t in texts]))
+        elif texts[0] and name != "differs" and texts[0] != "ours":
+            alike.append(f"{header[:1].lower() + header[1:] if header != 'NFE' else header} {texts[0]}")
+    columns.append(("Seeds", [seeds_text(s) for s in series["train_seeds"]]))
+    return columns, (f"All rows: {', '.join(alike)}." if alike else "")
+
+
+def seeds_text(seeds: tuple[int, ...]) -> str:
+    """Print training seeds: how many and which (``0-2 (n=3)``)."""
+    if not seeds:
+        return MISSING
+    dense = seeds == tuple(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2
+    return (f"{seeds[0]}-{seeds[-1]}" if dense else ",".join(map(str, seeds))) + f" (n={len(seeds)})"
+
+
+def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
+    """Say below a table what its numbers are: measures, sizes, spread, and what these seeds cannot say."""
+    per = "a class" if scope == "class" else "in all"
+    what = []
+    for title, (_, m) in zip(measure_titles(measures), measures.iterrows(), strict=True):
+        sizes = f"{integer(m['n_generated'])} generated against {integer(m['n_reference'])} real {per}"
+        extractor = f"extractor {m['extractor']}, " if m["extractor"] else ""
+        what.append(
+            f"{title.rstrip(' ↓↑')}: {extractor}definition {m['definition']}, {sizes} ({m['reference']})"
+        )
+    several = any(len(s) > 1 for s in cell.series["train_seeds"])
+    sampling = "; ".join(
+        f"{label} {', '.join(map(str, seeds))}"
+        for label, seeds in zip(cell.series["label"], cell.series["sample_seeds"], strict=True)
+        if len(seeds) > 1
+    )
+    notes = [". ".join(what) + "."]
+    if several:
+        notes.append(
+            "Mean ± standard deviation over training seeds at one sampling seed; bold: the best mean and all "
+            "whose paired 95 % interval with it includes 0."
+        )
+    else:
+        notes.append("One training seed: no spread, and no row is marked as best.")
+    if sampling:
+        notes.append(f"Sampled more than once ({sampling}): that spread is kept apart, in summary.csv.")
+    notes.append(
+        f"{MISSING}: not measured. Seeds vary initialisation, order and noise on one split and class order: "
+        "they cannot tell rarity from a class's difficulty, nor the luck of which images were kept."
+    )
+    return [note for note in notes if note]
+
+
+def contrast_table(cell: Cell, contrasts: pd.DataFrame, limit: int = 0) -> Table | None:
+    """Build the table of paired differences with the baseline; None where there is no contrast."""
+    if contrasts.empty:
+        return None
+    rows = contrasts.head(limit) if limit else contrasts
+    entries = []
+    for _, c in rows.iterrows():
+        decimals = metric_style(c["metric"]).decimals
+        interval = f"[{c['low']:+.{decimals}f}, {c['high']:+.{decimals}f}]" if c["n"] > 1 else MISSING
+        entries.append(
+            [
+                Entry(f"{c['label']} - {c['baseline_label']}"),
+                Entry(group_title(c["class_or_group"]) if c["scope"] == "group" else "overall"),
+                Entry(metric_title(c["metric"], c["extractor"])),
+                Entry(f"{c['mean']:+.{decimals}f}"),
+                Entry(interval),
+                Entry(f"{c['agree']} of {c['n']}"),
+                Entry(c["p"]),
+            ]
+        )
+    return Table(
+        f"contrasts-{slug(cell.label)}",
+        f"Paired differences on common seeds, {cell.label}",
+        ["Contrast", "Where", "Metric", "Mean", "95 % t interval", "Seeds agree", "p"],
+        entries,
+        3,
+        (),
+        [
+            "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. "
+            "A p-value needs 6 or more common seeds and a contrast declared in the study file "
+            "([report.contrast]); the many rows here are not corrected for one another."
+        ],
+    )

@@ -1,0 +1,177 @@
+"""Synthetic result folders for the report's tests: the layout on disk, without any training."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from ltbench.files import write_json
+from ltbench.report.load import SCORE_COLUMNS
+from ltbench.spec import (
+    DataSpec,
+    MethodSpec,
+    RunSpec,
+    SampleSpec,
+    TrainSpec,
+    folder_name,
+    sample_key,
+    train_key,
+)
+
+COUNTS = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
+EFFECT = {"ddpm": 0.0, "cbdm": -0.15, "t2h": -0.1, "coral": -0.3, "coral+t2h": -0.35, "plug-in": -0.05}
+
+
+def make_spec(
+    method="ddpm",
+    seed=0,
+    *,
+    ratio=0.05,
+    dataset="digits_lt",
+    hyper=None,
+    train=None,
+    order="identity",
+    **sample,
+):
+    sample["seed"] = sample.pop("sample_seed", 0)
+    sample = {"sampler": "dpmsolver++", "steps": 20, "per_class": 30, **sample}
+    return RunSpec(
+        data=DataSpec(dataset=dataset, imbalance_ratio=ratio, class_order=order),
+        method=MethodSpec(name=method, hyperparameters=hyper or {}),
+        train=TrainSpec(steps=2000, **(train or {})),
+        train_seed=seed,
+        sample=SampleSpec(**sample),
+    )
+
+
+def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, metrics=None):
+    """Rows as scoring writes them: overall, per class and per group, with floors, made up but orderly."""
+    rng = np.random.default_rng([spec.train_seed, spec.sample.seed, len(spec.method.name)])
+    base = {
+        "dataset": spec.data.dataset,
+        "imbalance_ratio": spec.data.imbalance_ratio,
+        "class_order": spec.data.class_order,
+        "split_seed": spec.data.split_seed,
+        "method": spec.method.name,
+        "variant": "published" if "coral" in spec.method.name else "",
+        "train_seed": spec.train_seed,
+        "step": spec.train.steps,
+        "sampler": spec.sample.sampler,
+        "nfe": spec.sample.nfe,
+        "guidance": spec.sample.guidance,
+        "sample_seed": spec.sample.seed,
+        "extractor": extractor,
+        "reference": "balanced:1f2e3d4c",
+        "origin": "ours",
+        "train_key": train_key(spec),
+        "sample_key": sample_key(spec),
+    }
+    k = len(counts)
+    per_class = spec.sample.per_class
+    effect = EFFECT.get(spec.method.name, 0.0) + 0.1 * spec.sample.guidance
+    frechet = np.array([2 + (1 + effect) * 12 / np.sqrt(n) for n in counts])
+    frechet += seed_noise * rng.standard_normal(k) + seed_noise * rng.standard_normal()
+    recall = 0.8 - 0.05 * frechet
+    wanted = metrics or ("frechet", "recall", "agreement")
+    values = {"frechet": frechet, "recall": recall, "agreement": 1 - frechet / 50}
+    definition = {"frechet": "frechet/1", "recall": "precision_recall/1", "agreement": "agreement/1"}
+    rows = []
+
+    def add(scope, place, n_train, metric, value, n):
+        sizes = {"n_reference": 120 * n, "n_generated": per_class * n}
+        rows.append(
+            base
+            | {"scope": scope, "class_or_group": place, "n_train": n_train, "metric": metric}
+            | {"definition": definition[metric.split(".")[0]], "value": repr(float(value)), **sizes}
+        )
+
+    for metric in wanted:
+        v = values[metric]
+        add("overall", "", sum(counts), metric, v.mean() * (0.5 if metric == "frechet" else 1), k)
+        for c in range(k):
+            add("class", str(c), counts[c], metric, v[c], 1)
+            if metric == "frechet":
+                add("class", str(c), counts[c], "frechet.floor", 1.6 + 0.03 * c, 1)
+                add("class", str(c), counts[c], "frechet.floor_sd", 0.12, 1)
+                add("class", str(c), counts[c], "frechet.ci_low", v[c] - 0.4, 1)
+                add("class", str(c), counts[c], "frechet.ci_high", v[c] + 0.4, 1)
+        third = k // 3
+        for name, part in (
+            ("head", v[:third]),
+            ("middle", v[third:-third]),
+            ("tail", v[-third:]),
+            ("macro", v),
+        ):
+            add("group", name, "", metric, part.mean(), 1)
+        add("group", "worst", "", metric, v.max() if metric == "frechet" else v.min(), 1)
+        if metric == "frechet":
+            add("overall", "", sum(counts), "frechet.floor", 0.8, k)
+            add("overall", "", sum(counts), "frechet.floor_sd", 0.05, k)
+    return rows
+
+
+def write_scores(path: Path, rows) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as handle:
+        writer = csv.DictWriter(handle, SCORE_COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, size=8) -> Path:
+    """Write one training folder with one sample set; returns the sample folder."""
+    folder = root / folder_name(spec)
+    write_json(
+        folder / "spec.json",
+        {"train_key": train_key(spec), **spec.model_dump(mode="json", exclude={"sample", "score"})},
+    )
+    stages = [
+        {
+            "stage": "train",
+            "wall_seconds": 100.0 + 10 * spec.train_seed,
+            "cpu_seconds": 150.0,
+            "steps": spec.train.steps,
+        }
+    ]
+    stages.append(
+        {"stage": "sample", "wall_seconds": 5.0 * spec.sample.nfe / 20, "cpu_seconds": 9.0, "images": 300}
+    )
+    machine = {"host": "box", "processor": "Some CPU", "cores": 2, "gpus": [], "libraries": {"torch": "2.9"}}
+    write_json(
+        folder / "provenance.json",
+        {"stages": [s | {"device": "cpu", "threads": 1} for s in stages], "machine": machine},
+    )
+    rng = np.random.default_rng(spec.train_seed)
+    with open(folder / "train.csv", "w") as handle:
+        extra = "coral.supcon," if "coral" in spec.method.name else ""
+        handle.write(f"step,loss,denoising,{extra}images_per_second\n")
+        for step in range(20, spec.train.steps + 1, 20):
+            loss = 0.05 + 0.6 * np.exp(-step / 300) + 0.01 * rng.standard_normal()
+            term = f"{0.02 + 0.01 * np.exp(-step / 500):.5f}," if extra else ""
+            handle.write(f"{step},{loss + 0.02:.5f},{loss:.5f},{term}{900 + rng.integers(50)}\n")
+    samples = folder / "samples" / sample_key(spec)[:8]
+    content = {"sample_key": sample_key(spec), "train_key": train_key(spec), "step": spec.train.steps}
+    write_json(
+        samples / "spec.json",
+        content | {"sample": spec.sample.model_dump(mode="json"), "nfe": spec.sample.nfe},
+    )
+    rows = score_rows(spec) if rows is None else rows
+    write_scores(samples / "scores.csv", rows)
+    if images:
+        k = len({r["class_or_group"] for r in rows if r["scope"] == "class"})
+        labels = np.repeat(np.arange(k), 30)
+        pixels = np.clip(
+            rng.normal(25 * labels[:, None, None, None] % 255, 30, (len(labels), channels, size, size)),
+            0,
+            255,
+        )
+        np.save(samples / "images.npy", pixels.astype(np.uint8))
+        np.save(samples / "labels.npy", labels)
+    return samples
+
+
+def write_study(root: Path, methods=("ddpm", "cbdm", "t2h", "coral"), seeds=(0, 1, 2), **kwargs) -> Path:
+    for method in methods:
+        for seed in seeds:
+            write_run(root, make_spec(method, seed, **kwargs))
+    return root

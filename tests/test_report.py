@@ -1,0 +1,245 @@
+"""Loading, averaging, tables and the main figures, from small synthetic result folders."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_folders import COUNTS, make_spec, score_rows, write_run, write_scores, write_study
+from rich.console import Console
+
+from ltbench.errors import CheckpointError, StorageError, UsageError
+from ltbench.report import load_results, load_scores, write_report
+from ltbench.report.aggregate import cells, main_series
+from ltbench.report.tables import overall_table, per_class_tables
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    return write_study(tmp_path_factory.mktemp("study") / "runs")
+
+
+@pytest.fixture(scope="module")
+def report(study, tmp_path_factory):
+    return write_report(study, tmp_path_factory.mktemp("report"))
+
+
+def only_cell(root):
+    (cell,) = cells(load_scores(root))
+    return cell
+
+
+def constant_rows(spec, value):
+    return [row | {"value": str(value)} for row in score_rows(spec)]
+
+
+def test_mean_sd_and_n_run_over_training_seeds(tmp_path):
+    for seed, value in enumerate((1.0, 2.0, 6.0)):
+        spec = make_spec("ddpm", seed)
+        write_run(tmp_path, spec, constant_rows(spec, value), images=False)
+    cell = only_cell(tmp_path)
+    row = cell.summary_of("overall", cell.measures("overall").iloc[0]).iloc[0]
+    assert (row["mean"], row["n"]) == (3.0, 3)
+    assert row["sd"] == pytest.approx(np.std([1, 2, 6], ddof=1))
+    assert row["n_sampling"] == 0 and np.isnan(row["sd_sampling"])
+    assert len(row["runs"].split(";")) == 3
+    assert overall_table(cell).rows[0][-3].text == "3.00 ± 2.65"
+
+
+def test_sampling_seeds_never_enter_the_spread_over_training_seeds(tmp_path):
+    for seed in (0, 1):
+        spec = make_spec("ddpm", seed)
+        write_run(tmp_path, spec, constant_rows(spec, 2.0 + seed), images=False)
+    for sampling in (1, 2):
+        spec = make_spec("ddpm", sample_seed=sampling)
+        write_run(tmp_path, spec, constant_rows(spec, 100.0 * sampling), images=False)
+    cell = only_cell(tmp_path)
+    row = cell.summary_of("overall", cell.measures("overall").iloc[0]).iloc[0]
+    assert (row["mean"], row["n"]) == (2.5, 2)
+    assert row["sd_sampling"] == pytest.approx(np.std([2, 100, 200], ddof=1)) and row["n_sampling"] == 3
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"guidance": 1.0},
+        {"steps": 10},
+        {"sampler": "ddim"},
+        {"hyper": {"coral": {"w": 0.5}}},
+        {"train": {"batch_size": 64}},
+        {"clip": True},
+        {"per_class": 60},
+    ],
+    ids=lambda c: next(iter(c)),
+)
+def test_whatever_differs_is_a_row_of_its_own(tmp_path, changed):
+    for seed in (0, 1):
+        write_run(tmp_path, make_spec("coral", seed), images=False)
+        write_run(tmp_path, make_spec("coral", seed, **changed), images=False)
+    cell = only_cell(tmp_path)
+    assert len(cell.series) == 2
+    assert cell.series["label"].is_unique
+    assert set(cell.summary["n"]) == {2}
+    assert len(overall_table(cell).rows) >= 2
+
+
+def test_cells_are_not_mixed(tmp_path):
+    for changes in ({}, {"ratio": 0.1}, {"order": "reversed"}):
+        write_run(tmp_path, make_spec("ddpm", **changes), images=False)
+    labels = [cell.label for cell in cells(load_scores(tmp_path))]
+    assert labels == [
+        "digits_lt, ratio 0.1",
+        "digits_lt, ratio 0.05",
+        "digits_lt, ratio 0.05, class order reversed",
+    ]
+
+
+def test_classes_run_head_to_tail_whatever_their_labels(tmp_path):
+    spec = make_spec("ddpm", order="reversed")
+    write_run(tmp_path, spec, score_rows(spec, counts=COUNTS[::-1]), images=False)
+    table = per_class_tables(only_cell(tmp_path))[0]
+    assert [row[0].text for row in table.rows[:10]] == [str(c) for c in range(9, -1, -1)]
+    assert [row[1].text for row in table.rows[:2]] == ["120", "86"]
+    assert [row[0].text for row in table.rows[10:]] == ["head", "middle", "tail", "macro mean", "worst class"]
+
+
+def test_missing_numbers_are_shown_as_missing(tmp_path):
+    spec = make_spec("ddpm")
+    write_run(tmp_path, spec, score_rows(spec), images=False)
+    spec = make_spec("cbdm")
+    rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["class_or_group"] != "9"]
+    write_run(tmp_path, spec, rows, images=False)
+    cell = only_cell(tmp_path)
+    table = overall_table(cell)
+    cbdm = next(row for row in table.rows if row[0].text == "CBDM")
+    assert [entry.text for entry in cbdm[-2:]] == ["—", "—"]
+    assert any("not measured" in note for note in table.notes)
+    last_class = per_class_tables(cell)[0].rows[9]
+    assert last_class[3].text == "—" and last_class[2].text != "—"
+
+
+def test_floor_stands_beside_the_score(study):
+    table = per_class_tables(only_cell(study))[0]
+    assert table.columns[-1] == "Floor"
+    assert table.rows[0][-1].text == "1.60 ± 0.12"
+    assert overall_table(only_cell(study)).rows[-1][0].text.startswith("real vs real")
+
+
+def test_same_numbers_in_two_roots_count_once(study, tmp_path):
+    import shutil
+
+    shutil.copytree(study, tmp_path / "copy")
+    results = load_results([study, tmp_path / "copy"])
+    assert len(results.scores) == len(load_scores(study))
+    assert "count once" in results.notes[0]
+
+
+def test_extractor_names_the_frechet_distance(tmp_path):
+    for extractor in ("inception", "inception_clean", "vgg16"):
+        spec = make_spec("ddpm")
+        rows = score_rows(spec, extractor=extractor, metrics=("frechet",))
+        write_scores(tmp_path / extractor / "samples" / "a" / "scores.csv", rows)
+    columns = [c for c in overall_table(only_cell(tmp_path)).columns if "F" in c]
+    assert sorted(columns) == ["FD (vgg16) ↓", "FID (clean) ↓", "FID ↓"]
+
+
+def test_figure_of_methods_uses_one_protocol(tmp_path):
+    for method in ("ddpm", "cbdm", "coral"):
+        for guidance in (0.0, 1.0):
+            if (method, guidance) != ("coral", 1.0):
+                write_run(tmp_path, make_spec(method, guidance=guidance), images=False)
+    shown = main_series(only_cell(tmp_path))
+    assert list(shown["guidance"]) == [0.0, 0.0, 0.0]
+    assert list(shown["label"]) == ["DDPM", "CBDM", "CORAL"]
+
+
+def test_report_writes_every_file_it_names(report):
+    assert {p.suffix for p in report.files} >= {".md", ".csv", ".png", ".pdf"}
+    assert all(p.stat().st_size > 100 for p in report.files)
+    names = {p.stem for p in report.files}
+    assert "per-class-frechet-digits_cnn-digits_lt-ratio-0.05" in names
+    assert "samples-digits_lt-ratio-0.05" in names
+
+
+def test_report_again_gives_the_same_bytes_and_never_reads_itself(study, report):
+    inside = write_report(study, study / "report")
+    for a, b in zip(report.files, inside.files, strict=True):
+        assert a.read_bytes() == b.read_bytes(), a.name
+    assert len(load_scores(study)) == len(load_scores([p for p in study.iterdir() if p.name != "report"]))
+
+
+def test_every_number_of_the_summary_is_traceable(report, study):
+    path = next(p for p in report.files if p.name == "summary.csv")
+    summary = pd.read_csv(path, dtype={"runs": str})
+    runs = {name for names in summary["runs"] for name in names.split(";")}
+    assert runs == {p.name for p in study.iterdir() if (p / "spec.json").exists()}
+    assert "runs" in summary and summary["mean"].notna().all()
+
+
+def test_terminal_and_markdown_tell_how_numbers_were_made(report):
+    console = Console(width=200, record=True, file=io.StringIO())
+    for renderable in report.terminal:
+        console.print(renderable)
+    text = console.export_text()
+    markdown = next(p for p in report.files if p.name == "report.md").read_text()
+    for told in (
+        "CORAL",
+        "0-2 (n=3)",
+        "digits_cnn",
+        "dpmsolver++",
+        "NFE 20",
+        "guidance ω 0",
+        "300 generated",
+    ):
+        assert told in text and told in markdown
+
+
+def test_folder_that_is_missing_or_empty(tmp_path):
+    with pytest.raises(UsageError, match="no results folder"):
+        write_report(tmp_path / "nowhere", tmp_path / "out")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no scores in"):
+        write_report(tmp_path / "empty", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 40, 400])
+def test_truncated_scores_are_refused(tmp_path, cut):
+    folder = write_run(tmp_path, make_spec(), images=False)
+    path = folder / "scores.csv"
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(CheckpointError, match=r"scores\.csv is cut off at line"):
+        load_scores(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda text: text.replace("value", "valu", 1), "lacks the column 'value'"),
+        (lambda text: text.replace(",2000,", ",many,"), "column 'step' is not a number"),
+        (lambda text: "", "lacks the column"),
+    ],
+)
+def test_damaged_scores_are_refused(tmp_path, damage, message):
+    path = write_run(tmp_path, make_spec(), images=False) / "scores.csv"
+    path.write_text(damage(path.read_text()))
+    with pytest.raises(CheckpointError, match=message):
+        load_scores(tmp_path)
+
+
+def test_broken_spec_and_samples_are_refused(tmp_path):
+    samples = write_run(tmp_path / "a", make_spec())
+    images = samples / "images.npy"
+    images.write_bytes(images.read_bytes()[:200])
+    with pytest.raises(CheckpointError, match="samples cannot be read"):
+        write_report(tmp_path / "a", tmp_path / "out")
+    spec = samples.parent.parent / "spec.json"
+    spec.write_text(spec.read_text()[:50])
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        load_scores(tmp_path / "a")
+
+
+def test_output_that_cannot_be_written(study, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError):
+        write_report(study, tmp_path / "file")
