@@ -1,7 +1,6 @@
 """Grids: layers, axes, ranges, and one sentence for everything that can be wrong in a study file."""
 
 import itertools
-import tomllib
 
 import pytest
 from hypothesis import given
@@ -155,18 +154,6 @@ def test_every_preset_of_the_package_loads_and_has_runs():
         assert loaded.runs and loaded.title and loaded.source is not None, name
         keys = [(sample_key(run), run.score, run.train.snapshots) for run in loaded.runs]
         assert len(keys) == len(set(keys)), name
-
-
-def test_a_data_set_alone_has_its_preset_and_only_one():
-    assert grid.default_preset("digits_lt") == "demo"
-    assert grid.default_preset("cifar10_lt") == "paper/cifar10_lt-r0.01"
-    assert grid.default_preset("unknown") is None
-    claimed = [
-        d
-        for n in grid.preset_names()
-        for d in tomllib.loads(grid.find_preset(n).read_text()).get("default_for", [])
-    ]
-    assert len(claimed) == len(set(claimed))
 
 
 # What is wrong -> what the one sentence must say.

@@ -105,15 +105,6 @@ def find_preset(preset: str | Path) -> Path:
     raise UsageError(f"unknown preset {name!r}{nearest(name, preset_names())}")
 
 
-def default_preset(dataset: str) -> str | None:
-    """Return the preset that a data set named alone stands for, or None."""
-    for name in preset_names():
-        content, _ = _read_file(preset_folder() / f"{name}.toml")
-        if dataset in content.get("default_for", ()):
-            return name
-    return None
-
-
 # --- layers --------------------------------------------------------------------------------------------
 
 

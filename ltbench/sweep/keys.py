@@ -56,9 +56,9 @@ class Value:
 
 def registry() -> Any:
     """Return the methods' registry, imported on first use."""
-    from ltbench import registry  # imports torch, which `ltbench --help` must not wait for
+    import ltbench.registry as methods  # imports torch, which `ltbench --help` must not wait for
 
-    return registry
+    return methods
 
 
 @cache

@@ -1,0 +1,299 @@
+"""The local driver: one worker process a GPU, or one-thread processes on the cores, and what they are doing.
+
+The driver holds no state that matters: what is done, claimed and failed is on disk. It starts workers, shows
+their progress, replaces those that die and writes down what they died of. Workers are fresh interpreters
+with their own session, so that Ctrl-C reaches the driver alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ltbench.errors import LtbenchError, UsageError
+from ltbench.spec import RunSpec
+from ltbench.sweep import worker as worker_module
+from ltbench.sweep.failures import classify_exit, oom_kill_count
+from ltbench.sweep.screen import Screen, make_screen
+from ltbench.sweep.state import Ledger, end_attempt
+from ltbench.sweep.status import Row, SavedPlan, counts, requeue_failed, save_plan, survey
+from ltbench.sweep.tasks import Task, build_tasks
+from ltbench.sweep.worker import RECYCLE, Settings
+
+WORKER = (sys.executable, "-m", "ltbench.sweep.worker")
+_MEMORY_A_WORKER = 1 << 30  # bytes: torch and its libraries, a small network and its data
+_FAILED_STARTS = 3
+
+
+class WorkerBroken(LtbenchError):
+    """Worker processes die before they can claim anything."""
+
+    kind = "worker"
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where one worker runs: its device, and what its environment adds."""
+
+    device: str
+    environment: Mapping[str, str]
+
+
+def slots(workers: str, device: str, threads: int, width: int) -> list[Slot]:
+    """Return where workers are to run.
+
+    Parameters
+    ----------
+    workers : ``auto`` (one a GPU; without one as many processes as cores, memory allowing) or a number.
+    device : ``cpu``, ``cuda`` (all visible GPUs are shared out) or one GPU, ``cuda:1``.
+    threads : CPU threads of a worker.
+    width : how many tasks could run at once; more workers than that are not started.
+    """
+    visible = _gpus() if device == "cuda" else []
+    if workers == "auto":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MEMORY_A_WORKER
+        number = len(visible) if visible else 1 if device != "cpu" else min(cores // threads, int(free))
+    elif workers.isdigit() and int(workers) > 0:
+        number = int(workers)
+    else:
+        raise UsageError(f"--workers takes auto or a whole number from 1, not {workers!r}")
+    number = max(1, min(number, width))
+    limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    if visible:
+        pins = [{"CUDA_VISIBLE_DEVICES": visible[index % len(visible)]} for index in range(number)]
+        return [Slot("cuda", {**limits, **pin}) for pin in pins]
+    return [Slot(device, limits)] * number
+
+
+def _gpus() -> list[str]:
+    """Return the names by which CUDA_VISIBLE_DEVICES can pin each GPU that this process sees."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    names = [name.strip() for name in named.split(",") if name.strip()]
+    return names[:count] if names else [str(index) for index in range(count)]
+
+
+@dataclass
+class _Running:
+    """A worker process and what it last said."""
+
+    number: int
+    slot: Slot
+    process: subprocess.Popen[bytes]
+    errors: Any
+    oom_kills: int
+    held: dict[str, Any] = field(default_factory=dict)
+    claimed_any: bool = False
+    buffer: bytes = b""
+
+
+@dataclass
+class LocalDriver:
+    """Runs the tasks of a plan with local workers; `run` returns when nothing is left that they can do."""
+
+    tasks: Sequence[Task]
+    root: Path
+    plan: Path
+    settings: Settings
+    slots: Sequence[Slot]
+    screen: Screen
+    command: Sequence[str] = WORKER
+
+    def __post_init__(self) -> None:
+        self.running: dict[int, _Running] = {}
+        self.selector = selectors.DefaultSelector()
+        self.interrupts = 0
+        self.failed_starts = 0
+        self.told = False
+
+    def run(self) -> None:
+        """Start the workers and follow them to the end.
+
+        Raises
+        ------
+        WorkerBroken : workers cannot start.
+        """
+        with self._signals(), self.screen:
+            try:
+                for number, slot in enumerate(self.slots):
+                    self._start(number, slot)
+                while self.running:
+                    for key, _ in self.selector.select(timeout=0.25):
+                        self._read(key.data)
+                    self._obey()
+                    self.screen.tick()
+            finally:
+                self._kill_all()
+                self.selector.close()
+
+    # -- workers ----------------------------------------------------------------------------------------
+
+    def _start(self, number: int, slot: Slot) -> None:
+        settings = replace(self.settings, device=slot.device)
+        errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed with the worker
+        process = subprocess.Popen(
+            [*self.command, *worker_module.arguments(self.root, self.plan, settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env={**os.environ, **slot.environment},
+            start_new_session=True,
+        )
+        worker = _Running(number, slot, process, errors, oom_kill_count())
+        assert process.stdout is not None
+        self.selector.register(process.stdout, selectors.EVENT_READ, worker)
+        self.running[number] = worker
+
+    def _read(self, worker: _Running) -> None:
+        assert worker.process.stdout is not None
+        data = os.read(worker.process.stdout.fileno(), 1 << 16)
+        worker.buffer += data
+        *lines, worker.buffer = worker.buffer.split(b"\n")
+        for line in lines:
+            event = json.loads(line)
+            self._note(worker, event)
+            self.screen.event(worker.number, event)
+        if not data:
+            self._ended(worker)
+
+    def _note(self, worker: _Running, event: dict[str, Any]) -> None:
+        if event["event"] == "claimed":
+            worker.held, worker.claimed_any, self.failed_starts = event, True, 0
+        elif event["event"] == "ended":
+            worker.held = {}
+
+    def _ended(self, worker: _Running) -> None:
+        """Take leave of a worker whose output has ended, and replace it if it died."""
+        assert worker.process.stdout is not None and worker.process.stdin is not None
+        self.selector.unregister(worker.process.stdout)
+        code = worker.process.wait()
+        for pipe in (worker.process.stdin, worker.process.stdout):
+            with contextlib.suppress(OSError):
+                pipe.close()
+        worker.errors.seek(0)
+        said = worker.errors.read().decode(errors="replace").strip()
+        worker.errors.close()
+        del self.running[worker.number]
+        self.screen.event(worker.number, {"event": "gone"})
+        if code not in (0, RECYCLE):
+            self._bury(worker, code, said)
+        if code != 0 and self.interrupts == 0:
+            self._start(worker.number, worker.slot)
+
+    def _bury(self, worker: _Running, code: int, said: str) -> None:
+        """Write down what a worker died of, where it held a stage."""
+        if worker.held:
+            failure = classify_exit(code, oom_kill_count() - worker.oom_kills)
+            self._end(
+                worker, "interrupted" if self.interrupts > 1 else "failed", failure.kind, failure.message
+            )
+            self.screen.line(f"worker {worker.number}: {failure.message}, at {worker.held['name']}")
+        elif not worker.claimed_any:
+            self.failed_starts += 1
+            if self.failed_starts >= _FAILED_STARTS:
+                raise WorkerBroken(
+                    f"workers end before they begin (exit code {code}): {said[-2000:] or 'silent'}"
+                )
+
+    def _end(self, worker: _Running, outcome: Any, kind: str, message: str) -> None:
+        folder = Ledger(self.root).folder / worker.held["resource"]
+        number = worker.held["attempt"]
+        if not (folder / f"{number}.end").exists():
+            with contextlib.suppress(LtbenchError):
+                end_attempt(folder, number, outcome, kind=kind, message=message)
+
+    def _kill_all(self) -> None:
+        for worker in list(self.running.values()):
+            worker.process.kill()
+            worker.process.wait()
+            if worker.held:
+                self._end(worker, "interrupted", "", "stopped at once")
+        self.running.clear()
+
+    # -- signals ----------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def hear(number: int, _: FrameType | None) -> None:
+            self.interrupts += 1
+
+        kept = {
+            number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in kept.items():
+                signal.signal(number, handler)
+
+    def _obey(self) -> None:
+        """Ctrl-C once: every worker stops at its next checkpoint; twice: at once."""
+        if self.interrupts == 1 and not self.told:
+            self.told = True
+            self.screen.line("stopping at the next checkpoint; Ctrl-C again to stop at once")
+            for worker in self.running.values():
+                with contextlib.suppress(OSError):
+                    assert worker.process.stdin is not None
+                    worker.process.stdin.write(b"stop\n")
+                    worker.process.stdin.flush()
+        elif self.interrupts > 1:
+            self._kill_all()
+
+
+def run_local(
+    runs: Sequence[RunSpec],
+    root: Path,
+    settings: Settings,
+    workers: str = "auto",
+    title: str = "",
+    screen: Screen | None = None,
+    command: Sequence[str] = WORKER,
+) -> list[Row]:
+    """Do all stages of some runs with local workers and return the state of every stage.
+
+    What is done is skipped; failures whose cause a person may have mended meanwhile are tried again, the
+    others wait for `ltbench retry --failed`. Any number of these may run at once on one output folder.
+
+    Parameters
+    ----------
+    runs : the expanded grid.
+    root : output folder.
+    settings : how workers run; ``settings.device`` ``cuda`` shares out all visible GPUs.
+    workers : ``auto`` or a number.
+    screen : where progress is shown; default: live on a terminal, plain lines elsewhere.
+    command : the worker's command line.
+    """
+    tasks = build_tasks(runs)
+    ledger = Ledger(root, settings.lease)
+    plan = save_plan(root, SavedPlan(tuple(runs), title, {**vars(settings), "workers": workers}))
+    requeue_failed(root, tasks, ledger, only_mendable=True)
+    rows = survey(tasks, ledger)
+    left = [row.task for row in rows if row.state not in ("done", "failed")]
+    if left:
+        width = max(counts_by_kind(left).values())
+        where = slots(workers, settings.device, settings.threads, width)
+        shown = screen or make_screen(len(tasks), counts(rows).get("done", 0))
+        LocalDriver(tasks, root, plan, settings, where, shown, command).run()
+    return survey(tasks, Ledger(root, settings.lease))
+
+
+def counts_by_kind(tasks: Sequence[Task]) -> dict[str, int]:
+    """Return how many tasks there are of each kind."""
+    out: dict[str, int] = {}
+    for task in tasks:
+        out[task.stage.kind] = out.get(task.stage.kind, 0) + 1
+    return out

@@ -1,0 +1,352 @@
+"""The state of a sweep: only files below ``OUT/.sweep``, so that any number of drivers and hosts share it.
+
+    .sweep/plans/DIGEST.json              runs that were asked for
+    .sweep/claims/RESOURCE/N.claim        attempt N: who, which stage; created exclusively, never removed
+    .sweep/claims/RESOURCE/N.beat         its heartbeat, a counter, and progress; rewritten in place
+    .sweep/claims/RESOURCE/N.end          its outcome: the beat file, filled in and renamed
+    .sweep/claims/RESOURCE/N.log          what the stage printed
+
+The owner of a resource is the creator of its highest attempt. A claim is one exclusive create, which is
+atomic on NFS too; taking a stale claim over is the exclusive create of the next attempt. Names are not freed:
+were the claim renamed instead, a driver with an old listing could create the old name again and hold it too.
+Before it publishes anything an owner lists the folder and withholds the file if a higher attempt is there.
+
+Heartbeat and outcome need no new disk space: the beat file has its final size from the start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ltbench.errors import ClaimLost
+from ltbench.files import storage_errors
+from ltbench.sweep.failures import KILLED, policy
+from ltbench.sweep.tasks import Task
+
+BEAT_SECONDS = 5.0
+LEASE_SECONDS = 60.0
+_SIZE = 4096  # of a beat file, bytes: one block, so that its outcome fits on a full disk
+_NAME = re.compile(r"(\d+)\.(claim|beat|end|log)")
+
+Outcome = Literal["done", "failed", "interrupted", "requeued", "lost"]
+
+
+# --- who holds a claim ---------------------------------------------------------------------------------
+
+
+@functools.cache
+def _machine() -> dict[str, str]:
+    """Identify this machine's running kernel and process-id namespace."""
+    out = {"host": platform.node()}
+    with contextlib.suppress(OSError):
+        out["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        out["namespace"] = os.readlink("/proc/self/ns/pid")
+    return out
+
+
+def _process_start(pid: int) -> str | None:
+    """Return a process's start time in ticks since boot, or None if it does not run (or is a zombie)."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    state, *rest = text.rpartition(")")[2].split()
+    return None if state in "ZX" else rest[18]
+
+
+def identity() -> dict[str, Any]:
+    """Return who this process is: host, boot, process and, under Slurm, the job."""
+    out: dict[str, Any] = {**_machine(), "pid": os.getpid(), "started": _process_start(os.getpid())}
+    if job := os.environ.get("SLURM_JOB_ID"):
+        out["job"] = job
+    return out
+
+
+def is_dead(owner: dict[str, Any]) -> bool:
+    """Say whether the owner's process is known to be gone: only a process of this kernel can be looked up."""
+    mine = _machine()
+    if "boot" not in mine or any(owner.get(key) != mine.get(key) for key in ("boot", "namespace")):
+        return False
+    started = _process_start(int(owner.get("pid", -1)))
+    return started is None or started != owner.get("started")
+
+
+# --- attempts ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at one resource, as found on disk.
+
+    Attributes
+    ----------
+    number : from 1; the highest is the owner.
+    task : id of the stage that was claimed, "" where the claim was cut short.
+    owner : see `identity`.
+    end : what is written at the end (outcome, kind, message), or None while it runs.
+    beat : the raw heartbeat, or None.
+    """
+
+    number: int
+    task: str
+    owner: dict[str, Any]
+    end: dict[str, Any] | None
+    beat: bytes | None
+
+    @property
+    def progress(self) -> dict[str, Any]:
+        """The last reported progress: step, total, loss, rate, and the counter ``beat``."""
+        return _parse(self.beat)
+
+
+def _parse(raw: bytes | None) -> dict[str, Any]:
+    try:
+        value = json.loads(raw or b"{}")
+    except ValueError:  # read while it was being rewritten, or cut short by a crash
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _in_place(path: Path, content: dict[str, Any], flags: int = 0) -> None:
+    """Write JSON padded to the fixed size; an existing file is overwritten without being cut first."""
+    raw = json.dumps(content).encode()
+    if len(raw) > _SIZE:
+        content = {**content, "message": str(content.get("message", ""))[:1000], "tail": ""}
+        raw = json.dumps(content).encode()[:_SIZE]
+    handle = os.open(path, os.O_WRONLY | flags, 0o666)
+    try:
+        os.write(handle, raw.ljust(_SIZE))
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+class Lease:
+    """A held claim: the right to do one stage and to publish its result."""
+
+    def __init__(self, folder: Path, number: int, task: str) -> None:
+        self.folder, self.number, self.task = folder, number, task
+        self.log = folder / f"{number}.log"
+        self._beat = folder / f"{number}.beat"
+        self._count = 0
+
+    def beat(self, progress: dict[str, Any]) -> None:
+        """Move the heartbeat on; a disk that cannot be written now is left to the stage to notice."""
+        self._count += 1
+        with contextlib.suppress(OSError):
+            _in_place(self._beat, {"beat": self._count, **progress})
+
+    def held(self) -> bool:
+        """Say whether no higher attempt exists; listing the folder asks the file server anew on NFS."""
+        return max(_numbers(self.folder), default=0) == self.number
+
+    def check(self) -> None:
+        """Raise `ClaimLost` if the claim was taken over; called just before anything is published."""
+        if not self.held():
+            raise ClaimLost(f"attempt {self.number} at {self.folder.name} was taken over by another worker")
+
+    def end(self, outcome: Outcome, **more: Any) -> None:
+        """Record the outcome and release the resource."""
+        end_attempt(self.folder, self.number, outcome, **more)
+
+
+def end_attempt(folder: Path, number: int, outcome: Outcome, **more: Any) -> None:
+    """Record an attempt's outcome: by its owner, or by the parent of an owner that died."""
+    beat, end = folder / f"{number}.beat", folder / f"{number}.end"
+    content = {"outcome": outcome, "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **more}
+    with storage_errors(end):
+        _in_place(beat, content, os.O_CREAT)
+        os.replace(beat, end)
+
+
+def _numbers(folder: Path) -> dict[int, set[str]]:
+    """Return attempt -> which of its files exist."""
+    out: dict[int, set[str]] = {}
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return out
+    for name in names:
+        if (match := _NAME.fullmatch(name)) and match[2] != "log":
+            out.setdefault(int(match[1]), set()).add(match[2])
+    return out
+
+
+# --- the ledger ----------------------------------------------------------------------------------------
+
+
+@dataclass
+class _Seen:
+    beat: bytes | None
+    watched: float
+    at: float
+
+
+@dataclass
+class Ledger:
+    """The claims below one output folder, as one observer sees them.
+
+    Attributes
+    ----------
+    root : output folder.
+    lease : a heartbeat unchanged for so many seconds of this observer's own watching is stale.
+    """
+
+    root: Path
+    lease: float = LEASE_SECONDS
+    _seen: dict[tuple[str, int], _Seen] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """Where the claims are."""
+        return self.root / ".sweep" / "claims"
+
+    def claimed(self) -> set[str]:
+        """Return every resource that was ever claimed, with one listing."""
+        try:
+            return set(os.listdir(self.folder))
+        except OSError:
+            return set()
+
+    def attempts(self, resource: str) -> list[Attempt]:
+        """Return all attempts at a resource, oldest first."""
+        return list(self._attempts(resource))
+
+    def _attempts(self, resource: str) -> Iterator[Attempt]:
+        folder = self.folder / resource
+        found = _numbers(folder)
+        last = max(found, default=0)
+        for number in sorted(found):
+            claim = _parse(_read(folder / f"{number}.claim"))
+            end = _parse(_read(folder / f"{number}.end")) if "end" in found[number] else None
+            if end is None and number < last:  # taken over without having said how it ended
+                end = {"outcome": "lost", "kind": KILLED, "message": "its worker stopped answering"}
+            beat = _read(folder / f"{number}.beat") if end is None else None
+            yield Attempt(number, claim.get("task", ""), claim.get("owner", {}), end, beat)
+
+    def is_stale(self, resource: str, attempt: Attempt) -> bool:
+        """Say whether a running attempt's owner is dead, or silent for longer than the lease.
+
+        No clock but this process's own is used, and a gap between two looks counts for at most a quarter of
+        the lease: an observer that was itself asleep cannot conclude anything from waking up.
+        """
+        if attempt.owner and is_dead(attempt.owner):
+            return True
+        now, key = time.monotonic(), (resource, attempt.number)
+        seen = self._seen.get(key)
+        if seen is None or seen.beat != attempt.beat:
+            self._seen[key] = _Seen(attempt.beat, 0.0, now)
+            return False
+        seen.watched += min(now - seen.at, self.lease / 4)
+        seen.at = now
+        return seen.watched >= self.lease
+
+    def claim(self, task: Task) -> Lease | None:
+        """Claim a task's resource, or return None because somebody else works on it.
+
+        Raises
+        ------
+        DiskFull, StorageError : the claim cannot be written.
+        """
+        folder = self.folder / task.resource
+        found = _numbers(folder)
+        last = max(found, default=0)
+        if last and "end" not in found[last]:
+            current = self.attempts(task.resource)[-1]
+            if current.number != last or current.end is not None or not self.is_stale(task.resource, current):
+                return None
+        number = last + 1
+        path = folder / f"{number}.claim"
+        with storage_errors(path):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+            except FileExistsError:
+                return None
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(json.dumps({"task": task.id, "owner": identity()}).encode())
+                _in_place(folder / f"{number}.beat", {"beat": 0}, os.O_CREAT)
+            except OSError:
+                path.unlink(missing_ok=True)
+                (folder / f"{number}.beat").unlink(missing_ok=True)
+                raise
+        lease = Lease(folder, number, task.id)
+        if not lease.held():  # we acted on a listing long out of date
+            path.unlink(missing_ok=True)
+            return None
+        return lease
+
+    def requeue(self, task: Task) -> bool:
+        """Let a failed task be tried again: an attempt that ends at once and forgives those before it."""
+        lease = self.claim(task)
+        if lease is None:
+            return False
+        lease.end("requeued")
+        return True
+
+
+# --- what the attempts at a task amount to -------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What follows from a task's past attempts.
+
+    Attributes
+    ----------
+    failed : it waits for a person.
+    failures : failures in a row since it was last requeued, done or interrupted softly.
+    kind, message : class and sentence of the last failure, "" without one.
+    attempt : number of the last attempt at this task, 0 without one.
+    """
+
+    failed: bool = False
+    failures: int = 0
+    kind: str = ""
+    message: str = ""
+    attempt: int = 0
+
+
+def judge(task_id: str, attempts: list[Attempt]) -> Verdict:
+    """Decide from its ended attempts whether a task may be tried again."""
+    mine = [attempt for attempt in attempts if attempt.task == task_id and attempt.end is not None]
+    streak = 0
+    for attempt in reversed(mine):
+        if (attempt.end or {}).get("outcome") not in ("failed", "lost"):
+            break
+        streak += 1
+    number = mine[-1].number if mine else 0
+    if not streak:
+        return Verdict(attempt=number)
+    last = mine[-1].end or {}
+    kind = str(last.get("kind", KILLED))
+    same = 0
+    for attempt in reversed(mine[len(mine) - streak :]):
+        if (attempt.end or {}).get("kind", KILLED) != kind:
+            break
+        same += 1
+    return Verdict(
+        same >= policy(kind).attempts or streak >= 2 * policy(KILLED).attempts,
+        streak,
+        kind,
+        str(last.get("message", "")),
+        number,
+    )

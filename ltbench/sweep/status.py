@@ -1,0 +1,213 @@
+"""What a person asks of a sweep: how far it is, what failed and why, what to type next."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ltbench import pipeline
+from ltbench.errors import UsageError, nearest
+from ltbench.files import read_json, write_json
+from ltbench.spec import RunSpec
+from ltbench.sweep.failures import policy
+from ltbench.sweep.state import Attempt, Ledger, judge
+from ltbench.sweep.tasks import Task, build_tasks
+
+State = Literal["queued", "running", "done", "failed", "stale"]
+
+
+# --- plans ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class SavedPlan:
+    """The runs somebody asked for, as kept in the output folder.
+
+    Attributes
+    ----------
+    runs : the expanded grid.
+    title : the study's title.
+    settings : how the workers were to run, see `ltbench.sweep.worker.Settings`.
+    """
+
+    runs: tuple[RunSpec, ...]
+    title: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+def save_plan(root: Path, plan: SavedPlan) -> Path:
+    """Write a plan below the output folder; the same runs are one file."""
+    runs = [run.model_dump(mode="json", exclude_defaults=True) for run in plan.runs]
+    digest = hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:16]
+    path = root / ".sweep" / "plans" / f"{digest}.json"
+    write_json(path, {"title": plan.title, "settings": plan.settings, "runs": runs})
+    return path
+
+
+def load_plan(path: Path) -> SavedPlan:
+    """Read a plan."""
+    content = read_json(path)
+    runs = tuple(RunSpec.model_validate(run) for run in content["runs"])
+    return SavedPlan(runs, content["title"], content["settings"])
+
+
+def plans_of(root: Path) -> list[SavedPlan]:
+    """Return every plan that was ever started in an output folder, the oldest first.
+
+    Raises
+    ------
+    UsageError : nothing was.
+    """
+    paths = sorted((root / ".sweep" / "plans").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+    if not paths:
+        raise UsageError(f"no sweep was started in {root}: give the folder that --out named")
+    return [load_plan(path) for path in paths]
+
+
+def tasks_of(root: Path) -> list[Task]:
+    """Return the tasks of all plans of an output folder."""
+    return build_tasks(run for plan in plans_of(root) for run in plan.runs)
+
+
+# --- the survey ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """The state of one task.
+
+    Attributes
+    ----------
+    state : queued, running, done, failed or stale.
+    attempt : number of its last attempt, 0 before the first.
+    owner : host, pid and Slurm job of the attempt that runs, else empty.
+    progress : step, total, loss, rate and heartbeat of the attempt that runs.
+    kind, message : class and sentence of the last failure; for a queued task also what it waits for.
+    """
+
+    task: Task
+    state: State
+    attempt: int = 0
+    owner: dict[str, Any] = field(default_factory=dict)
+    progress: dict[str, Any] = field(default_factory=dict)
+    kind: str = ""
+    message: str = ""
+
+
+def survey(tasks: Iterable[Task], ledger: Ledger) -> list[Row]:
+    """Return the state of every task; `ledger` remembers heartbeats from one call to the next."""
+    claimed = ledger.claimed()
+    rows: list[Row] = []
+    undone: dict[str, Row] = {}
+    for task in tasks:
+        if pipeline.is_done(task.stage, ledger.root):
+            rows.append(Row(task, "done"))
+            continue
+        row = _undone(task, ledger, task.resource in claimed)
+        before = next((undone[need] for need in task.needs if need in undone), None)
+        if row.state == "queued" and before is not None:
+            why = "which failed" if before.state == "failed" else "to be done"
+            message = before.message if before.state == "queued" and "failed" in before.message else ""
+            row = Row(task, "queued", row.attempt, message=message or f"waits for {before.task.name}, {why}")
+        undone[task.id] = row
+        rows.append(row)
+    return rows
+
+
+def _undone(task: Task, ledger: Ledger, claimed: bool) -> Row:
+    attempts = ledger.attempts(task.resource) if claimed else []
+    last: Attempt | None = attempts[-1] if attempts else None
+    if last is not None and last.end is None and last.task in (task.id, ""):
+        stale = ledger.is_stale(task.resource, last)
+        return Row(task, "stale" if stale else "running", last.number, last.owner, last.progress)
+    verdict = judge(task.id, attempts)
+    state: State = "failed" if verdict.failed else "queued"
+    return Row(task, state, verdict.attempt, kind=verdict.kind, message=verdict.message)
+
+
+def counts(rows: Iterable[Row]) -> dict[State, int]:
+    """Return how many tasks are in each state, those without any left out."""
+    found = Counter(row.state for row in rows)
+    order: tuple[State, ...] = ("done", "running", "stale", "queued", "failed")
+    return {state: found[state] for state in order if found[state]}
+
+
+def closing_lines(rows: Sequence[Row], root: Path) -> list[str]:
+    """Return the sweep's last lines: what is done, what failed and why, what to type next."""
+    number = counts(rows)
+    lines = [", ".join(f"{count} {state}" for state, count in number.items()) + f" of {len(rows)} stages"]
+    failed = [row for row in rows if row.state == "failed"]
+    for row in failed[:20]:
+        lines.append(f"failed: {row.task.name} ({row.kind}, attempt {row.attempt}): {row.message}")
+        lines.append(f"  {policy(row.kind).advice}")
+    if len(failed) > 20:
+        lines.append(f"... and {len(failed) - 20} more: ltbench status {root}")
+    if failed:
+        waiting = sum(1 for row in rows if row.state == "queued")
+        behind = f" ({waiting} queued stages wait behind them)" if waiting else ""
+        lines.append(f"to see why: ltbench logs {failed[0].task.stage.folder.name} --out {root}")
+        lines.append(f"then, to try them again: ltbench retry --failed --out {root}{behind}")
+    elif number.get("queued") or number.get("stale"):
+        lines.append("run the same command again to go on")
+    return lines
+
+
+def exit_code(rows: Sequence[Row]) -> int:
+    """Return 0 where all is done, 1 where something failed, 130 where work is left."""
+    if any(row.state == "failed" for row in rows):
+        return 1
+    return 0 if all(row.state == "done" for row in rows) else 130
+
+
+def requeue_failed(
+    root: Path, tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = False
+) -> list[Task]:
+    """Let failed tasks be tried again; return them.
+
+    Parameters
+    ----------
+    only_mendable : leave those whose cause is in spec or code, which trying again cannot mend.
+    """
+    rows = [row for row in survey(tasks, ledger) if row.state == "failed"]
+    wanted = [row.task for row in rows if not only_mendable or policy(row.kind).mendable]
+    return [task for task in wanted if ledger.requeue(task)]
+
+
+# --- logs ----------------------------------------------------------------------------------------------
+
+
+def find_run(name: str, root: Path, tasks: Sequence[Task]) -> list[Task]:
+    """Return the tasks of the run a person names: its folder, a path to it, or its key's eight digits."""
+    wanted = Path(name).name
+    folders = {task.stage.folder.name for task in tasks}
+    chosen = [folder for folder in folders if folder == wanted or folder.endswith(f"-{wanted}")]
+    if not chosen:
+        raise UsageError(f"no run {name!r} in {root}{nearest(wanted, folders)}")
+    return [task for task in tasks if task.stage.folder.name in chosen]
+
+
+def log_of(tasks: Sequence[Task], ledger: Ledger, lines: int | None = None) -> str:
+    """Return what the attempts at some tasks printed, each under a line that says which and how it ended.
+
+    Parameters
+    ----------
+    lines : keep only so many last lines of each attempt; None: all.
+    """
+    parts = []
+    for resource in dict.fromkeys(task.resource for task in tasks):
+        for attempt in ledger.attempts(resource):
+            end = attempt.end or {}
+            how = end.get("outcome", "running")
+            why = f" ({end['kind']}): {end.get('message', '')}" if end.get("kind") else ""
+            who = f"{attempt.owner.get('host', '?')} pid {attempt.owner.get('pid', '?')}"
+            parts.append(f"== {resource} attempt {attempt.number}, {who}: {how}{why}")
+            log = ledger.folder / resource / f"{attempt.number}.log"
+            text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+            kept = text.splitlines() if lines is None else text.splitlines()[-lines:]
+            parts.extend(kept)
+    return "\n".join(parts)
