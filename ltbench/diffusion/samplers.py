@@ -1,0 +1,197 @@
+"""Guided sampling from a denoiser: ancestral DDPM, DDIM and DPM-Solver++, through diffusers' schedulers.
+
+- ``ancestral`` (Ho et al. 2020, Algorithm 2), all 1000 steps, variance beta_t ("fixedlarge"), no noise at the
+  last step: what CBDM and CORAL release.
+- ``dpmsolver++`` (Lu et al. 2022), deterministic multistep of order 1 to 3; the last step is of order 1.
+- ``ddim`` with eta = 0 (Song et al. 2021) is DPM-Solver++ of order 1 and is run as such: diffusers' own
+  DDIMScheduler steps by 1000 // n, which is wrong where n does not divide 1000.
+
+Guidance (Ho & Salimans 2022): eps = eps_c + omega (eps_c - eps_u); omega = 0 is plain conditional sampling
+and runs no unconditional pass. Image i's noise comes from the stream (seed, ``sample``, i) alone, so it does
+not depend on the batch, the device or what was sampled before: those change an image by rounding only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
+from torch import Tensor
+
+from ltbench import rng
+from ltbench.diffusion.precision import precision
+from ltbench.diffusion.schedule import BETA_FIRST, BETA_LAST, NUM_TIMESTEPS, alpha_bar
+from ltbench.diffusion.unet import Denoiser
+from ltbench.errors import Interrupted, LtbenchError
+from ltbench.spec import SampleSpec
+
+
+def sample(
+    denoiser: Denoiser,
+    labels: Tensor,
+    *,
+    sampler: SampleSpec,
+    indices: Tensor | None = None,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Tensor:
+    """Generate one image for every label and return them all; see `sample_iter`.
+
+    Returns
+    -------
+    (N, C, H, W) uint8 on the CPU.
+    """
+    chunks = sample_iter(
+        denoiser,
+        labels,
+        sampler=sampler,
+        indices=indices,
+        batch_size=batch_size,
+        device=device,
+        progress=progress,
+        stop=stop,
+    )
+    return torch.cat([torch.empty(0, *denoiser.shape, dtype=torch.uint8), *chunks])
+
+
+def sample_iter(
+    denoiser: Denoiser,
+    labels: Tensor,
+    *,
+    sampler: SampleSpec,
+    indices: Tensor | None = None,
+    batch_size: int = 256,
+    device: torch.device | str = "cpu",
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Iterator[Tensor]:
+    """Generate images chunk by chunk, in order; to go on after a break, pass the labels and indices left.
+
+    Parameters
+    ----------
+    denoiser
+        A `Denoiser` (or a compiled one) on `device`: called as ``(x_t, t, label) -> Prediction``, with
+        attributes ``shape`` (C, H, W) and ``num_classes`` K. It is put into eval mode: no dropout.
+    labels
+        (N,) int64, class 0..K-1 of each image.
+    sampler
+        Sampler, steps, guidance, clipping, seed and precision. `weights` and `per_class` are the caller's.
+    indices
+        (N,) int64, each image's number in the whole sample set, which names its noise; default 0..N-1.
+    batch_size
+        Images at a time; guidance runs twice as many through the network.
+    progress
+        Called after each sampler step with the number of images it advanced: N * steps in all.
+    stop
+        Asked before each sampler step.
+
+    Yields
+    ------
+    (n, C, H, W) uint8 on the CPU, the next n <= `batch_size` images.
+
+    Raises
+    ------
+    Interrupted
+        When `stop` answered True; the chunk under way is dropped, those yielded are whole.
+    LtbenchError
+        If an image is not finite.
+    """
+    denoiser.eval()
+    if indices is None:
+        indices = torch.arange(len(labels))
+    for start in range(0, len(labels), batch_size):
+        rows = slice(start, start + batch_size)
+        generators = [rng.generator(sampler.seed, "sample", int(i)) for i in indices[rows]]
+        x = _sample_batch(denoiser, labels[rows], sampler, generators, device, progress, stop)
+        if not torch.isfinite(x).all():
+            raise LtbenchError(
+                f"sampling gave images that are not finite ({sampler.sampler}, {sampler.steps} steps, "
+                f"guidance {sampler.guidance:g}, {sampler.precision}): lower sample.guidance or set "
+                "sample.precision=fp32"
+            )
+        yield to_uint8(x).cpu()
+
+
+@torch.no_grad()
+def _sample_batch(
+    denoiser: Denoiser,
+    labels: Tensor,
+    sampler: SampleSpec,
+    generators: list[torch.Generator],
+    device: torch.device | str,
+    progress: Callable[[int], None] | None,
+    stop: Callable[[], bool] | None,
+) -> Tensor:
+    """Return x_0 (B, C, H, W) float32 on `device`, not clipped."""
+    levels = alpha_bar()
+    scheduler = make_scheduler(sampler)
+    # The schedulers need generators only where they draw noise.
+    noise: dict[str, Any] = {"generator": generators} if sampler.sampler == "ancestral" else {}
+    labels = labels.to(device)
+    x = torch.stack([torch.randn(denoiser.shape, generator=g) for g in generators]).to(device)
+    with precision(sampler.precision, device):
+        for t in scheduler.timesteps.tolist():  # kept on the CPU: no wait for the GPU
+            if stop is not None and stop():
+                raise Interrupted("sampling was stopped: run the same command again to go on")
+            eps = guided_eps(denoiser, x, t, labels, sampler.guidance)
+            if sampler.clip:
+                eps = clip_x0(eps, x, float(levels[t]))
+            x = scheduler.step(eps, t, x, **noise).prev_sample
+            if progress is not None:
+                progress(len(x))
+    return x
+
+
+def guided_eps(denoiser: Denoiser, x: Tensor, t: int, labels: Tensor, guidance: float) -> Tensor:
+    """Return eps_c + guidance (eps_c - eps_u), (B, C, H, W) float32; both passes run in one batch."""
+    if guidance == 0:
+        return denoiser(x, torch.full_like(labels, t), labels).eps.float()
+    both = torch.cat([labels, torch.full_like(labels, denoiser.num_classes)])
+    eps = denoiser(torch.cat([x, x]), torch.full_like(both, t), both).eps.float()
+    conditional, unconditional = eps.chunk(2)
+    return conditional + guidance * (conditional - unconditional)
+
+
+def clip_x0(eps: Tensor, x: Tensor, alpha_bar_t: float) -> Tensor:
+    """Return the eps whose x_0 is the predicted one clipped to [-1, 1] (as guided-diffusion clips)."""
+    signal, noise = alpha_bar_t**0.5, (1 - alpha_bar_t) ** 0.5
+    x0 = ((x - noise * eps) / signal).clamp(-1, 1)
+    return (x - signal * x0) / noise
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """Return pixels round((clip(x, -1, 1) + 1) * 127.5) as uint8; ties go to the even value."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+
+
+def timesteps(steps: int, spacing: str) -> np.ndarray:
+    """Return the `steps` descending time steps visited, one definition for every sampler.
+
+    ``trailing`` starts at T-1 with stride T/steps (Lin et al. 2024, Table 2), ``leading`` ends at 0 with
+    stride T // steps, ``linspace`` runs from T-1 to 0 with both ends. All are followed by x_0 itself.
+    """
+    if spacing == "trailing":
+        return np.round(NUM_TIMESTEPS * np.arange(steps, 0, -1) / steps).astype(np.int64) - 1
+    if spacing == "leading":
+        return np.arange(steps)[::-1] * (NUM_TIMESTEPS // steps)
+    return np.round(np.linspace(NUM_TIMESTEPS - 1, 0, steps)).astype(np.int64)
+
+
+def make_scheduler(sampler: SampleSpec) -> Any:
+    """Return a fresh diffusers scheduler for one trajectory, working on abar in float64 as training does."""
+    betas = {"num_train_timesteps": NUM_TIMESTEPS, "beta_start": BETA_FIRST, "beta_end": BETA_LAST}
+    scheduler: Any
+    if sampler.sampler == "ancestral":
+        scheduler = DDPMScheduler(**betas, variance_type="fixed_large", clip_sample=False)
+        scheduler.alphas_cumprod = alpha_bar()
+    else:
+        order = sampler.order if sampler.sampler == "dpmsolver++" else 1
+        scheduler = DPMSolverMultistepScheduler(**betas, solver_order=order)
+        scheduler.alphas_cumprod = alpha_bar()
+        scheduler.set_timesteps(timesteps=timesteps(sampler.steps, sampler.spacing))
+    return scheduler
