@@ -170,6 +170,9 @@ def _typed(method: type[Method], key: str, value: Any) -> Any:
     try:
         return _adapter(hint).validate_python(value)
     except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"].startswith(("greater_than", "less_than")):
+            expected = f"{method.name}.{key} {first['msg'].removeprefix('Input ')}, not {value!r}"
         raise UsageError(expected) from error
 
 

@@ -1,7 +1,8 @@
 """CORAL: a supervised contrastive loss keeps the classes apart in the U-Net's bottleneck.
 
-CORAL, NeurIPS 2025. Bottleneck: the middle block's output, average-pooled, one Linear to 128, L2-normalised
-to z. The head is dropped at sampling time.
+Rodriguez, Welfert, McDowell, Stromberg, Antolin Camarena, Sankar: CORAL: Disentangling Latent Representations
+in Long-Tailed Diffusion, NeurIPS 2025. The middle block's output is average-pooled, goes through one Linear
+to width 128 and is L2-normalised to z. The head is dropped at sampling time.
 
     l_i = -1/|P(i)| sum_{p in P(i)} [ z_i.z_p / tau_SC - log sum_{a != i} exp(z_i.z_a / tau_SC) ]
     L   = L_diff + mean_i lambda(t_i) l_i,       lambda(t) = w exp((1 - t/T) / tau_r)
@@ -51,7 +52,7 @@ def supcon(projection: Tensor, labels: Tensor, temperature: float) -> Tensor:
     used = labels >= 0
     others = ~itself & used[None, :]
     positives = others & used[:, None] & (labels[:, None] == labels[None, :])
-    # A finite floor, not -inf: a row without any other image must not make the gradient NaN.
+    # A finite floor: with -inf, a row without any other image would compute inf - inf.
     denominator = similarity.masked_fill(~others, -1e9).logsumexp(1, keepdim=True)
     log_probability = torch.where(positives, similarity - denominator, 0.0)
     return -log_probability.sum(1) / positives.sum(1).clamp(min=1)
@@ -106,7 +107,7 @@ class CORAL(Method):
     """Denoising plus a time-weighted supervised contrastive loss on the bottleneck."""
 
     name = "coral"
-    paper = "CORAL, NeurIPS 2025"
+    paper = "Rodriguez et al., CORAL: Disentangling Latent Representations, NeurIPS 2025"
     Hyperparameters = Hyperparameters
     VARIANTS: ClassVar = {
         "published": {},
