@@ -1,0 +1,166 @@
+"""How sure a number is: its floor between real sets, and how far it moves with the images drawn.
+
+Both call an ``evaluate(rows)`` that scores a subset of one set's images against a fixed reference, so they
+serve any metric. The intervals cover evaluation noise only, the luck of which images were sampled from one
+trained model; the spread over training seeds is another, larger matter.
+
+The bootstrap draws halves without replacement. The classical one repeats images, and repeats are what
+neighbour and moment statistics notice most: recall falls and Frechet distances rise. A half has
+none, and a statistic's variance over random halves of n images is, to first order, that over fresh sets
+of n: (1/m - 1/n) s^2 = s^2 / n at m = n/2.
+
+Sources: Praestgaard & Wellner, "Exchangeably Weighted Bootstraps of the General Empirical Process", Annals of
+Probability 21, 1993 (halves and the classical scheme are two of one family); Shao & Tu, "The Jackknife and
+Bootstrap", 1995.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ltbench.errors import UsageError
+from ltbench.metrics.features import Array, as_labels, by_class
+from ltbench.rng import numpy_generator
+
+Evaluate = Callable[[np.ndarray], Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A bootstrap interval of evaluation noise.
+
+    Attributes
+    ----------
+    low, high : the value plus the quantiles of the scaled replicates about their mean; floats, or (K,) where
+        the value is.
+    standard_error : their standard deviation.
+    level : nominal coverage.
+    replicates : number of draws.
+    """
+
+    low: Any
+    high: Any
+    standard_error: Any
+    level: float
+    replicates: int
+
+
+def repeated_draws(
+    evaluate: Evaluate, n_images: int, size: int, *, draws: int = 10, seed: int = 0, purpose: str = "draw"
+) -> dict[str, np.ndarray]:
+    """Evaluate random subsets of one size, each drawn without replacement.
+
+    Parameters
+    ----------
+    evaluate : rows (size,) int64 ascending -> output name -> value.
+    n_images : images in the set drawn from.
+    size : images a draw, at most ``n_images``; all of them make one draw, since others would equal it.
+    draws, seed, purpose : number of draws and their stream.
+
+    Returns
+    -------
+    dict
+        Output name -> values, (draws,) or (draws, K).
+
+    Raises
+    ------
+    UsageError
+        A size out of range or fewer than one draw.
+    """
+    if not 1 <= size <= n_images:
+        raise UsageError(
+            f"draws of {size} images need a set of at least as many and at least 1, got {n_images}"
+        )
+    if draws < 1:
+        raise UsageError(f"draws must be at least 1, got {draws}")
+    values = []
+    for i in range(1 if size == n_images else draws):
+        rng = numpy_generator(seed, purpose, i)
+        values.append(evaluate(np.sort(rng.choice(n_images, size, replace=False))))
+    return {name: np.array([v[name] for v in values]) for name in values[0]}
+
+
+def floor(
+    evaluate_heldout: Evaluate, n_heldout: int, n_generated: int, *, draws: int = 10, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return what held-out real images score against the reference, at n = min(n_generated, n_heldout).
+
+    Where the score itself uses more images, put `score_at_floor` beside it: most metrics depend on n.
+
+    Parameters
+    ----------
+    evaluate_heldout : rows of the held-out set -> output name -> value, against the score's own reference.
+    n_heldout, n_generated : sizes of the two sets.
+    draws, seed : repeated draws; only one where n is all of the held-out set.
+
+    Returns
+    -------
+    dict
+        Output name -> values over draws.
+    """
+    size = min(n_generated, n_heldout)
+    return repeated_draws(evaluate_heldout, n_heldout, size, draws=draws, seed=seed, purpose="floor")
+
+
+def score_at_floor(
+    evaluate_generated: Evaluate, n_heldout: int, n_generated: int, *, draws: int = 10, seed: int = 0
+) -> dict[str, np.ndarray]:
+    """Return what generated images score at the floor's n; parameters as `floor`."""
+    size = min(n_generated, n_heldout)
+    return repeated_draws(evaluate_generated, n_generated, size, draws=draws, seed=seed, purpose="at floor")
+
+
+def bootstrap(
+    evaluate: Evaluate,
+    n_images: int,
+    *,
+    replicates: int = 200,
+    level: float = 0.95,
+    seed: int = 0,
+    labels: Array | None = None,
+) -> dict[str, Interval]:
+    """Return an interval for the noise of having sampled these images and not others.
+
+    The reference is held fixed. Replicates are centred on their own mean, because halving shifts a biased
+    statistic, and scaled by sqrt(m / (n - m)) for odd n.
+
+    Parameters
+    ----------
+    evaluate : rows int64, ascending -> output name -> value.
+    n_images : images of the sample set, at least 2 (of each class, with ``labels``).
+    replicates, level, seed : number of halves, nominal coverage, their stream.
+    labels : (n_images,) to halve each class by itself: sample sets hold a fixed number a class.
+
+    Returns
+    -------
+    dict
+        Output name -> `Interval`.
+
+    Raises
+    ------
+    UsageError
+        Too few images or replicates, or a level outside (0, 1).
+    """
+    if replicates < 2 or not 0 < level < 1:
+        raise UsageError(f"a bootstrap needs replicates >= 2 and 0 < level < 1, got {replicates} and {level}")
+    y = np.zeros(n_images, np.int64) if labels is None else as_labels(labels, n_images)
+    strata = list(by_class(np.arange(n_images), y).values())
+    if not strata or min(map(len, strata)) < 2:
+        raise UsageError("a bootstrap needs at least 2 images (of each class); generate more or leave it out")
+    kept = sum(len(rows) // 2 for rows in strata)
+    values = []
+    for i in range(replicates):
+        rng = numpy_generator(seed, "bootstrap", i)
+        half = np.concatenate([rng.choice(rows, len(rows) // 2, replace=False) for rows in strata])
+        values.append(evaluate(np.sort(half)))
+    whole = evaluate(np.arange(n_images))
+    scale = np.sqrt(kept / (n_images - kept))
+    out = {}
+    for name, value in whole.items():
+        replicate = np.array([v[name] for v in values])
+        spread = scale * (replicate - replicate.mean(axis=0))
+        low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        out[name] = Interval(value + low, value + high, spread.std(axis=0, ddof=1), level, replicates)
+    return out
