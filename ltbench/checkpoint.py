@@ -21,11 +21,12 @@ from torch import Tensor
 
 from ltbench.errors import CheckpointError, DiskFull
 from ltbench.files import replacing
+from ltbench.spec import weights_name
 
 
 def weights_path(folder: Path, step: int) -> Path:
     """Return where the weights of a milestone are kept."""
-    return folder / "weights" / f"step-{step:08d}.safetensors"
+    return folder / weights_name(step)
 
 
 def _full_disk(error: BaseException) -> bool:

@@ -178,6 +178,11 @@ def stage_key(spec: RunSpec, kind: str) -> str:
     return _digest(content)
 
 
+def weights_name(step: int) -> str:
+    """Return where the weights of a step are kept, relative to the training's folder."""
+    return f"weights/step-{step:08d}.safetensors"
+
+
 def folder_name(spec: RunSpec) -> str:
     """Return the training's folder name; its 8 digits only name it, opening compares the full key."""
     method = spec.method.name.replace("+", "_")
