@@ -42,9 +42,12 @@ class BatchSource:
         self.num_classes = cell.num_classes
         prior = torch.as_tensor(cell.prior, dtype=torch.float64)
         self.prior = prior.float().to(device)
+        self.counts = torch.bincount(self.labels, minlength=cell.num_classes)
         self._class_probability = draw_prior(prior, needs.draw)
         self.draw_prior = self._class_probability.float().to(device)
-        self._by_class = [torch.from_numpy(np.flatnonzero(cell.train.labels == k)) for k in range(cell.num_classes)]
+        self._by_class = [
+            torch.from_numpy(np.flatnonzero(cell.train.labels == k)) for k in range(cell.num_classes)
+        ]
         self._alpha_bar = torch.as_tensor(alpha_bar(), dtype=torch.float32).to(device)
         self._epoch: tuple[int, Tensor] | None = None
 
@@ -114,6 +117,7 @@ class BatchSource:
             label=torch.where(dropped, self.num_classes, y),
             dropped=dropped,
             prior=self.prior,
+            counts=self.counts,
             draw_prior=self.draw_prior,
             reference=self._reference(step),
             step=step,

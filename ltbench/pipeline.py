@@ -23,7 +23,7 @@ import numpy as np
 
 from ltbench.errors import CheckpointError, DataCorrupt
 from ltbench.files import read_json, replacing, write_json
-from ltbench.spec import RunSpec, folder_name, sample_key, stage_key, train_key
+from ltbench.spec import RunSpec, folder_name, sample_key, stage_key, train_key, weights_name
 
 Kind = Literal["train", "sample", "score", "probe"]
 
@@ -96,7 +96,10 @@ def _open_folder(stage: Stage, root: Path, guard: Callable[[], None]) -> None:
                 f"{path.parent} belongs to another spec (key {str(found)[:16]}, wanted {key[:16]}): use another --out"
             )
         return
-    content = {"train_key": key, **stage.spec.model_dump(mode="json", include={"data", "model", "method", "train", "train_seed"})}
+    content = {
+        "train_key": key,
+        **stage.spec.model_dump(mode="json", include={"data", "model", "method", "train", "train_seed"}),
+    }
     write_json(path, content, guard)
 
 
@@ -117,9 +120,7 @@ def _cell(stage: Stage, env: Any) -> Any:
 
 
 def _train_done(stage: Stage, root: Path) -> bool:
-    from ltbench.checkpoint import weights_path
-
-    return weights_path(root / stage.folder, stage.spec.train.steps).exists()
+    return (root / stage.folder / weights_name(stage.spec.train.steps)).exists()
 
 
 def _train(stage: Stage, root: Path, env: Any) -> None:
@@ -176,37 +177,41 @@ def load_model(stage: Stage, root: Path, cell: Any, device: str, which: str = "e
     try:
         model.load_state_dict(weights)
     except RuntimeError as error:
-        raise CheckpointError(f"the weights {path} do not fit the model: delete that file and run again") from error
+        raise CheckpointError(
+            f"the weights {path} do not fit the model: delete that file and run again"
+        ) from error
     return model.to(device).eval()
 
 
 def _sample(stage: Stage, root: Path, env: Any) -> None:
     """Generate the images chunk by chunk; finished chunks survive an interruption."""
+    import torch
+
     from ltbench.diffusion.samplers import sample
     from ltbench.provenance import StageClock
-    from ltbench.runtime import set_precision
 
     clock, spec, cell = StageClock(), stage.spec.sample, _cell(stage, env)
     folder = root / stage.sample_folder
     _open_sample_folder(stage, folder, env.guard)
-    set_precision(spec.precision)
     model = load_model(stage, root, cell, env.device, spec.weights)
     labels = np.repeat(np.arange(cell.num_classes), spec.per_class)
-    chunks = [np.arange(i, min(i + env.sample_batch, len(labels))) for i in range(0, len(labels), env.sample_batch)]
+    chunks = [
+        np.arange(i, min(i + env.sample_batch, len(labels))) for i in range(0, len(labels), env.sample_batch)
+    ]
     for number, rows in enumerate(chunks):
         path = folder / "partial" / f"{env.sample_batch}-{number:06d}.npy"
         if not path.exists():
             images = sample(
                 model["denoiser"],
-                labels[rows],
+                torch.from_numpy(labels[rows]),
                 sampler=spec,
-                indices=rows,
+                indices=torch.from_numpy(rows),
                 batch_size=env.sample_batch,
                 device=env.device,
                 stop=env.stop,
             )
             with replacing(path, env.guard) as temporary, open(temporary, "wb") as handle:
-                np.save(handle, np.asarray(images))
+                np.save(handle, images.numpy())
         env.progress({"stage": "sample", "step": int(rows[-1]) + 1, "total": len(labels)})
     _join_chunks(folder, len(chunks), labels, env)
     write_sheet(folder / "sheet.png", np.load(folder / "images.npy", mmap_mode="r"), labels, env.guard)
@@ -218,7 +223,11 @@ def _open_sample_folder(stage: Stage, folder: Path, guard: Callable[[], None]) -
     if path.exists() and read_json(path).get("sample_key") != key:
         raise CheckpointError(f"{folder} belongs to another spec: use another --out")
     content = {"sample_key": key, "train_key": train_key(stage.spec), "step": stage.spec.train.steps}
-    write_json(path, content | {"sample": stage.spec.sample.model_dump(mode="json"), "nfe": stage.spec.sample.nfe}, guard)
+    write_json(
+        path,
+        content | {"sample": stage.spec.sample.model_dump(mode="json"), "nfe": stage.spec.sample.nfe},
+        guard,
+    )
 
 
 def _join_chunks(folder: Path, count: int, labels: np.ndarray, env: Any) -> None:
@@ -274,9 +283,13 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / "labels.npy", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataCorrupt(f"the sample set {folder} is incomplete or truncated: delete that folder and run again") from error
+        raise DataCorrupt(
+            f"the sample set {folder} is incomplete or truncated: delete that folder and run again"
+        ) from error
     if len(images) != len(labels):
-        raise DataCorrupt(f"the sample set {folder} has {len(images)} images but {len(labels)} labels: delete it and run again")
+        raise DataCorrupt(
+            f"the sample set {folder} has {len(images)} images but {len(labels)} labels: delete it and run again"
+        )
     return images, labels
 
 
@@ -299,7 +312,7 @@ def _score(stage: Stage, root: Path, env: Any) -> None:
 
     clock, cell, folder = StageClock(), _cell(stage, env), root / stage.sample_folder
     images, labels = load_samples(folder)
-    table = score_samples(cell, images, labels, stage.spec, cache=root / ".cache", env=env)
+    table = score_samples(cell, images, labels, stage.spec, cache=root / ".cache", device=env.device)
     merge_scores(folder / "scores.csv", table, env.guard)
     done = folder / "scored.json"
     requests = read_json(done)["requests"] if done.exists() else {}

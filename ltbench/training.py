@@ -25,13 +25,14 @@ from ltbench import rng
 from ltbench.batches import BatchSource
 from ltbench.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_path
 from ltbench.data import Cell
+from ltbench.diffusion.precision import precision
 from ltbench.diffusion.unet import build_denoiser
 from ltbench.distributed import Group, join
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
 from ltbench.files import storage_errors, write_text
 from ltbench.method import Batch, Context, Prediction
 from ltbench.registry import Composition, create, loss_terms
-from ltbench.runtime import Environment, autocast, set_precision
+from ltbench.runtime import Environment
 from ltbench.spec import RunSpec, train_key
 
 LOG_EVERY = 50  # steps a row of train.csv averages over
@@ -51,7 +52,9 @@ def build_model(spec: RunSpec, cell: Cell, method: Composition) -> nn.ModuleDict
     return nn.ModuleDict({"denoiser": denoiser, "methods": attached})
 
 
-def train(spec: RunSpec, cell: Cell, folder: Path, env: Environment, init: dict[str, Tensor] | None = None) -> None:
+def train(
+    spec: RunSpec, cell: Cell, folder: Path, env: Environment, init: dict[str, Tensor] | None = None
+) -> None:
     """Train to ``spec.train.steps``, going on from `folder`'s checkpoint where there is one.
 
     Writes ``train.csv``, ``checkpoint.pt`` and the milestones' weights. Killed at any step and started
@@ -75,7 +78,6 @@ class Training:
         self.key = train_key(spec)
         self.device = torch.device(env.device)
         self.group: Group = join(self.device)
-        set_precision(spec.train.precision)
         self.method = create(spec.method.name, spec.method.hyperparameters)
         self.rows, self.micro = _rows(spec, self.method, self.group)
         self.batches = BatchSource(cell, spec.train, self.method.needs, spec.train_seed, self.device)
@@ -148,7 +150,10 @@ class Training:
             prediction = self._denoise(batch.x_t, batch.t, batch.label)
             terms = loss_terms(self.method, batch, prediction, target[rows], self._context(rows))
             loss = torch.stack(tuple(terms.values())).sum() / share
-            loss.backward()
+            with precision(
+                "fp32" if self.spec.train.precision == "bf16" else self.spec.train.precision, self.device
+            ):
+                loss.backward()
             self._count({"loss": loss * share, **terms}, 1 / share)
         self.group.average_gradients(self.parameters)
         norm = nn.utils.clip_grad_norm_(self.parameters, self.spec.train.grad_clip)
@@ -163,9 +168,8 @@ class Training:
         return min(self.step, warmup) / warmup if warmup else 1.0
 
     def _denoise(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
-        with autocast(self.spec.train.precision, self.device):
-            out = self.denoiser(x_t, t, label)
-        return Prediction(out.eps.float(), out.bottleneck.float())
+        with precision(self.spec.train.precision, self.device):
+            return self.denoiser(x_t, t, label)
 
     def _stream(self, method: str, hook: str) -> torch.Generator:
         return rng.generator(self.spec.train_seed, f"{method}/{hook}", self.step)
@@ -210,7 +214,13 @@ class Training:
             self.env.guard()
             _append_row(self.folder / "train.csv", row)
             self.env.progress(
-                {"stage": "train", "step": self.step, "total": self.spec.train.steps, "loss": row["loss"], "rate": rate}
+                {
+                    "stage": "train",
+                    "step": self.step,
+                    "total": self.spec.train.steps,
+                    "loss": row["loss"],
+                    "rate": rate,
+                }
             )
 
     def _state(self, values: list[Tensor]) -> dict[str, Tensor]:

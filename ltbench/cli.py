@@ -1,0 +1,217 @@
+"""The command line: parse, call, print. Libraries are imported by the command that needs them, so `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ltbench import __version__
+from ltbench.errors import LtbenchError
+
+app = typer.Typer(
+    name="ltbench",
+    help="The fair comparison of diffusion models trained on long-tailed data.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+data_app = typer.Typer(help="Prepare and verify data sets that come as image folders.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Where data sets are; default $LTBENCH_DATA or ./data.")
+]
+Sets = Annotated[
+    list[str] | None, typer.Option("--set", help="KEY=VALUE[,VALUE...], any field: train.steps=2000.")
+]
+Device = Annotated[
+    str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one.")
+]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ltbench {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+# -- running ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    methods: Annotated[
+        str | None, typer.Option("--methods", "-m", help="Comma-separated; compositions as coral+t2h.")
+    ] = None,
+    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Comma-separated data sets.")] = None,
+    imbalance_ratio: Annotated[
+        str | None, typer.Option("--imbalance-ratio", "-r", help="Comma-separated, in (0, 1].")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option("--seeds", "-s", help="Train seeds: 0,1,2 or 0..4.")] = None,
+    class_order: Annotated[
+        str | None, typer.Option("--class-order", help="identity, reversed, permuted:SEED.")
+    ] = None,
+    split_seed: Annotated[
+        str | None, typer.Option("--split-seed", help="Seeds of the subset's selection.")
+    ] = None,
+    sample_seed: Annotated[str | None, typer.Option("--sample-seed", help="Sampling seeds.")] = None,
+    guidance: Annotated[str | None, typer.Option("--guidance", help="Guidance scales omega.")] = None,
+    sampler: Annotated[str | None, typer.Option("--sampler", help="ancestral, ddim, dpmsolver++.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", "-p", help="A preset's name or a TOML file.")
+    ] = None,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+    workers: Annotated[
+        str, typer.Option("--workers", help="auto (one a GPU, or one a core), or a number.")
+    ] = "auto",
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Start plans of over 24 hours without asking.")
+    ] = False,
+) -> None:
+    """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
+    from ltbench.commands import run_study
+
+    flags = {
+        "methods": methods,
+        "dataset": dataset,
+        "imbalance_ratio": imbalance_ratio,
+        "seeds": seeds,
+        "class_order": class_order,
+        "split_seed": split_seed,
+        "sample_seed": sample_seed,
+        "guidance": guidance,
+        "sampler": sampler,
+    }
+    run_study(preset, sets or [], flags, out, data_root, device, workers, yes)
+
+
+@app.command()
+def plan(
+    preset: Annotated[str, typer.Argument(help="A preset's name or a TOML file.")],
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+    workers: Annotated[str, typer.Option("--workers", help="auto, or a number.")] = "auto",
+) -> None:
+    """Print a study's grid, FLOPs, images, disk and estimated time; run nothing."""
+    from ltbench.commands import show_plan
+
+    show_plan(preset, sets or [], {}, out, data_root, device, workers)
+
+
+@app.command()
+def evaluate(
+    runs: Annotated[
+        list[Path], typer.Argument(help="Training folders, sample folders, or a folder of runs.")
+    ],
+    metrics: Annotated[
+        str, typer.Option("--metrics", help="Comma-separated, `all`, or `default`; see `ltbench metrics`.")
+    ] = "default",
+    extractors: Annotated[
+        str, typer.Option("--extractors", help="Comma-separated; auto: the data set's own.")
+    ] = "auto",
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates over images.")
+    ] = 0,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Replace numbers that are there.")] = False,
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Add or recompute metrics of finished runs; nothing is trained or sampled."""
+    from ltbench.commands import evaluate_runs
+
+    evaluate_runs(runs, metrics, extractors, bootstrap, recompute, data_root, device)
+
+
+# -- reading ----------------------------------------------------------------------------------------
+
+
+@app.command()
+def report(
+    root: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs"),
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the report goes; default ROOT/report.")
+    ] = None,
+    baseline: Annotated[
+        str, typer.Option("--baseline", help="Method the others are compared with.")
+    ] = "ddpm",
+) -> None:
+    """Turn stored scores into tables (terminal, Markdown, CSV) and figures (PNG, PDF)."""
+    from ltbench.commands import make_report
+
+    make_report(root, out, baseline)
+
+
+@app.command()
+def datasets(
+    imbalance_ratio: Annotated[
+        str, typer.Option("--imbalance-ratio", "-r", help="Ratio the counts are shown at.")
+    ] = "0.01",
+    data_root: DataRoot = None,
+) -> None:
+    """List data sets, class counts at a ratio, and whether the files are there."""
+    from ltbench.commands import list_datasets
+
+    list_datasets(imbalance_ratio, data_root)
+
+
+@app.command()
+def methods() -> None:
+    """List methods with paper, hyper-parameters and defaults."""
+    from ltbench.commands import list_methods
+
+    list_methods()
+
+
+@app.command()
+def metrics() -> None:
+    """List metrics with definition, direction and source."""
+    from ltbench.commands import list_metrics
+
+    list_metrics()
+
+
+@app.command()
+def presets() -> None:
+    """List presets."""
+    from ltbench.commands import list_presets
+
+    list_presets()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a user's mistake ends in one sentence and a non-zero exit."""
+    try:
+        app(arguments)
+    except LtbenchError as error:
+        _fail(error)
+    except (KeyboardInterrupt, BrokenPipeError):
+        typer.echo("stopped: what is done is kept; run the same command to go on", err=True)
+        sys.exit(130)
+
+
+def _fail(error: LtbenchError) -> None:
+    prefix = "" if error.exit_code == 130 else "error: "
+    typer.echo(f"{prefix}{error}", err=True)
+    sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,252 @@
+"""What each command does between parsing and printing: it calls the rooms and shows what they return."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ltbench.errors import UsageError
+from ltbench.files import ensure_writable
+from ltbench.plan import Plan, RunCost, make_plan, warnings
+from ltbench.presets import default_preset, load_all
+from ltbench.sweep.grid import Study, load_study
+
+console = Console(highlight=False)
+LONG_HOURS = 24  # a longer plan asks first
+
+
+def _study(preset: str | None, sets: Sequence[str], flags: Mapping[str, Any]) -> Study:
+    """Load the study; a data set named alone means its default preset, nothing at all the demo."""
+    if preset is None:
+        named = str(flags.get("dataset") or "").split(",")[0].strip()
+        preset = default_preset(named) if named else "demo"
+    return load_study(preset, sets, flags)
+
+
+def _device(name: str | None) -> str:
+    import torch
+
+    from ltbench.runtime import default_device
+
+    if name is None:
+        return default_device()
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name} cannot be used here: try cpu or cuda") from error
+    return name
+
+
+def hours(seconds: float) -> str:
+    """Return a duration for people: 40 s, 12 min, 3.4 h, 5.1 days."""
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"
+    return f"{seconds / 86400:.1f} days"
+
+
+# -- run and plan -----------------------------------------------------------------------------------
+
+
+def run_study(
+    preset: str | None,
+    sets: Sequence[str],
+    flags: Mapping[str, Any],
+    out: Path,
+    data_root: Path | None,
+    device: str | None,
+    workers: str,
+    yes: bool,
+) -> None:
+    """Plan, ask where the plan is long, run the grid with local workers, end with a table and paths."""
+    from ltbench.sweep.local import run_local
+    from ltbench.sweep.status import closing_lines, exit_code
+    from ltbench.sweep.worker import Settings
+
+    study = _study(preset, sets, flags)
+    ensure_writable(out)
+    where = _device(device)
+    planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
+    print_plan(study, planned)
+    if planned.seconds > LONG_HOURS * 3600 and not yes:
+        _confirm(planned)
+    settings = Settings(data_root=None if data_root is None else str(data_root), device=where)
+    rows = run_local(study.runs, out, settings, workers, study.title)
+    for line in closing_lines(rows, out):
+        console.print(line)
+    if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
+        make_report(out, None, "ddpm", keys={run_key for run_key in map(_sample_key, study.runs)})
+    if code := exit_code(rows):
+        sys.exit(code)
+
+
+def _sample_key(spec: Any) -> str:
+    from ltbench.spec import sample_key
+
+    return sample_key(spec)
+
+
+def worker_count(workers: str, device: str) -> int:
+    """Return how many processes ``--workers`` means here."""
+    from ltbench.sweep.local import slots
+
+    return len(slots(workers, device, threads=1, width=1_000_000))
+
+
+def _confirm(planned: Plan) -> None:
+    question = f"This is estimated to take {hours(planned.seconds)}. Start?"
+    if not sys.stdin.isatty():
+        raise UsageError(f"the plan is estimated at {hours(planned.seconds)}: add --yes to start it")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def show_plan(
+    preset: str,
+    sets: Sequence[str],
+    flags: Mapping[str, Any],
+    out: Path,
+    data_root: Path | None,
+    device: str | None,
+    workers: str,
+) -> None:
+    """Print what a study would cost."""
+    study, where = _study(preset, sets, flags), _device(device)
+    planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
+    print_plan(study, planned, every_run=True)
+
+
+def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
+    """Print the grid and its totals, and what is legal but probably unwanted."""
+    console.print(f"[bold]{study.title}[/bold]")
+    if study.description:
+        console.print(study.description)
+    shown = planned.runs if every_run or len(planned.runs) <= 12 else planned.runs[:10]
+    table = Table("run", "steps", "images", "NFE", "PFLOP", "time", box=None, header_style="bold")
+    for cost in shown:
+        table.add_row(*_plan_row(cost))
+    console.print(table)
+    if len(shown) < len(planned.runs):
+        console.print(f"... and {len(planned.runs) - len(shown)} more runs")
+    steps, images = sum(r.steps for r in planned.runs), sum(r.images for r in planned.runs)
+    disk = sum(r.disk for r in planned.runs) / 1e9
+    console.print(
+        f"{len(planned.runs)} runs, {steps:,} training steps, {images:,} images to generate, "
+        f"{planned.parameters:,} parameters, {disk:.2g} GB of disk; "
+        f"about {hours(planned.seconds)} with {planned.workers} worker{'s' * (planned.workers > 1)}"
+    )
+    for line in dict.fromkeys(w for cost in planned.runs for w in warnings(cost.spec)):
+        console.print(f"[yellow]note:[/yellow] {line}")
+
+
+def _plan_row(cost: RunCost) -> list[str]:
+    spec = cost.spec
+    name = (
+        f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name} "
+        f"seed {spec.train_seed} guidance {spec.sample.guidance:g}"
+    )
+    pending = cost.steps or cost.images
+    return [
+        name,
+        f"{cost.steps:,}",
+        f"{cost.images:,}",
+        str(spec.sample.nfe),
+        f"{cost.flops / 1e15:.3g}",
+        hours(cost.seconds) if pending else "done",
+    ]
+
+
+# -- report and evaluate ----------------------------------------------------------------------------
+
+
+def make_report(root: Path, out: Path | None, baseline: str, keys: set[str] | None = None) -> None:
+    """Write the report and show its tables; with `keys`, the terminal shows those sample sets only."""
+    from ltbench.report.write import write_report
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    written = write_report(root, out or root / "report", baseline=baseline)
+    for renderable in written.terminal:
+        console.print(renderable)
+    console.print(f"report: {written.out / 'report.md'} (tables as CSV and figures as PNG and PDF beside it)")
+
+
+# -- listings ---------------------------------------------------------------------------------------
+
+
+def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
+    """Print data sets, counts and whether the files are there."""
+    from ltbench.data import describe
+
+    try:
+        ratio = float(imbalance_ratio)
+    except ValueError as error:
+        raise UsageError(f"--imbalance-ratio {imbalance_ratio!r} is not a number in (0, 1]") from error
+    for row in describe(ratio, data_root):
+        source = row.source
+        console.print(f"[bold]{source.name}[/bold]  {source.title} ({source.licence})", soft_wrap=True)
+        sizes = f"{source.channels} x {source.default_size} x {source.default_size}"
+        if row.counts:
+            shown = " ".join(map(str, row.counts[:10])) + (" ..." if len(row.counts) > 10 else "")
+            console.print(
+                f"  {source.num_classes} classes, {sizes}; {sum(row.counts):,} images: {shown}",
+                soft_wrap=True,
+            )
+        if row.note:
+            console.print(f"  {row.note}", soft_wrap=True)
+        if row.found:
+            console.print(f"  files: {row.at or 'inside scikit-learn'}", soft_wrap=True)
+        else:
+            console.print(
+                f"  files: not found in {', '.join(map(str, row.looked))}; {row.advice}", soft_wrap=True
+            )
+
+
+def list_methods() -> None:
+    """Print methods, papers, hyper-parameters and variants."""
+    from ltbench.registry import describe, legal_pairs
+
+    for info in describe():
+        console.print(f"[bold]{info.name}[/bold]  {info.paper}", soft_wrap=True)
+        for parameter in info.hyperparameters:
+            console.print(
+                f"  {info.name}.{parameter.name} = {parameter.default}  ({parameter.type}) {parameter.help}",
+                soft_wrap=True,
+                markup=False,
+            )
+        for name, settings in info.variants.items():
+            mark = " (default)" if name == info.default_variant else ""
+            console.print(
+                f"  variant {name}{mark}: {settings or 'the defaults'}", soft_wrap=True, markup=False
+            )
+    console.print(f"legal pairs: {', '.join(legal_pairs())}", soft_wrap=True)
+
+
+def list_metrics() -> None:
+    """Print metrics, definitions and sources."""
+    from ltbench.metrics import REGISTRY
+
+    table = Table(
+        "metric", "definition", "needs", "default", "numbers", "what", "source", box=None, header_style="bold"
+    )
+    for metric in REGISTRY.values():
+        numbers = ", ".join(output.name for output in metric.outputs)
+        default = "yes" if metric.default else ""
+        table.add_row(
+            metric.name, metric.definition, metric.needs, default, numbers, metric.description, metric.source
+        )
+    console.print(table)
+
+
+def list_presets() -> None:
+    """Print presets."""
+    for name, content in load_all().items():
+        console.print(f"[bold]{name}[/bold]  {content.get('title', '')}", soft_wrap=True)
+        if content.get("description"):
+            console.print(f"  {content['description']}", soft_wrap=True)

@@ -1,0 +1,211 @@
+"""What a study will cost, said before anything runs: runs, steps, images, FLOPs, disk and time.
+
+Time is measured, not guessed from a table: one forward pass of the network on this machine, times
+three for a training step (forward and backward), times the passes the method makes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ltbench import rng
+from ltbench.data import Cell
+from ltbench.diffusion.precision import precision
+from ltbench.diffusion.schedule import NUM_TIMESTEPS
+from ltbench.diffusion.unet import Denoiser, build_denoiser, count_parameters, flops
+from ltbench.errors import UsageError
+from ltbench.method import Batch, Context, Prediction
+from ltbench.pipeline import cell_of, is_done, stages
+from ltbench.registry import create
+from ltbench.spec import RunSpec, folder_name, sample_key, train_key
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """One run's cost; what is already on disk counts nothing.
+
+    Attributes
+    ----------
+    steps, images : left to train and to generate.
+    flops : of both, multiply-adds counted as two.
+    disk : bytes of weights, checkpoint and images.
+    seconds : estimated, on one worker.
+    """
+
+    spec: RunSpec
+    steps: int
+    images: int
+    flops: float
+    disk: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's cost over all its runs."""
+
+    runs: tuple[RunCost, ...]
+    parameters: int
+    workers: int
+
+    @property
+    def seconds(self) -> float:
+        """Estimated wall seconds: work spread over the workers, at least the longest run."""
+        longest = max((run.seconds for run in self.runs), default=0.0)
+        return max(longest, sum(run.seconds for run in self.runs) / self.workers)
+
+
+def validate(spec: RunSpec, data_root: Path | None) -> Cell:
+    """Check what a spec alone cannot: the data are there, the ratio leaves no class empty, model and flips fit.
+
+    Raises
+    ------
+    DataMissing, UsageError : one sentence on how to mend it.
+    """
+    cell: Cell = cell_of(spec.data.model_dump_json(), data_root)
+    if spec.train.flip and not cell.flip_allowed:
+        raise UsageError(
+            f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
+        )
+    composition = create(spec.method.name, spec.method.hyperparameters)
+    micro = spec.train.micro_batch
+    if micro is not None and micro < spec.train.batch_size and composition.needs.batch_coupled:
+        raise UsageError(
+            f"{spec.method.name} compares images of a batch with one another: leave train.micro_batch out"
+        )
+    return cell
+
+
+def warnings(spec: RunSpec) -> list[str]:
+    """Return what is legal but probably unwanted: an average or warm-up longer than the training."""
+    out, settings = [], spec.train
+    horizon = 10 / (1 - settings.ema_decay)
+    if horizon > settings.steps * 1.001:
+        fitting = max(0.0, 1 - 10 / settings.steps)
+        out.append(
+            f"train.ema_decay {settings.ema_decay} averages over more than the {settings.steps} steps: "
+            f"the sampled weights keep part of the initial ones; {fitting:.4g} fits"
+        )
+    if settings.warmup_steps > 0.05 * settings.steps:
+        out.append(f"train.warmup_steps {settings.warmup_steps} is over 5 % of the {settings.steps} steps")
+    return out
+
+
+def make_plan(runs: Sequence[RunSpec], root: Path, data_root: Path | None, device: str, workers: int) -> Plan:
+    """Validate every run and estimate its cost.
+
+    Parameters
+    ----------
+    runs : the expanded grid.
+    root : output folder; finished stages there cost nothing.
+    workers : processes that will share the work.
+    """
+    speed: dict[tuple[str, str], tuple[float, float, int]] = {}
+    calls: dict[tuple[str, ...], int] = {}
+    seen: set[str] = set()
+    costs, parameters = [], 0
+    for spec in runs:
+        cell = validate(spec, data_root)
+        network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
+        if network not in speed:
+            speed[network] = _measure(spec, cell, torch.device(device))
+        per_image, seconds, parameters = speed[network]
+        train_stage, sample_stage = stages(spec)[:2]
+        steps = 0
+        if not is_done(train_stage, root) and (train_key(spec) + str(spec.train.steps)) not in seen:
+            seen.add(train_key(spec) + str(spec.train.steps))
+            steps = spec.train.steps - trained_steps(spec, root)
+        images = 0
+        if not is_done(sample_stage, root) and sample_key(spec) not in seen:
+            seen.add(sample_key(spec))
+            images = cell.num_classes * spec.sample.per_class
+        method = (*network, spec.method.model_dump_json())
+        if method not in calls:
+            calls[method] = method_passes(spec, cell)
+        passes = 3 * steps * spec.train.batch_size * calls[method] + images * spec.sample.nfe
+        pixels = math.prod(cell.shape)
+        disk = (24 * parameters if steps else 0) + images * pixels
+        costs.append(RunCost(spec, steps, images, passes * per_image, disk, passes * seconds))
+    return Plan(tuple(costs), parameters, workers)
+
+
+def trained_steps(spec: RunSpec, root: Path) -> int:
+    """Return how far the training in `root` has come, from its log."""
+    log = root / folder_name(spec) / "train.csv"
+    try:
+        last = log.read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1]
+        return min(int(last.split(",", 1)[0]), spec.train.steps)
+    except (OSError, ValueError):
+        return 0
+
+
+def _measure(spec: RunSpec, cell: Cell, device: torch.device) -> tuple[float, float, int]:
+    """Return forward FLOPs an image, forward seconds an image (best of three small batches), parameters."""
+    channels, size, _ = cell.shape
+    denoiser: Denoiser = build_denoiser(
+        spec.model.size, cell.num_classes, channels, size, dropout=0.0, seed=0
+    )
+    per_image, parameters = flops(denoiser), count_parameters(denoiser)
+    denoiser.to(device).eval()
+    count = (
+        max(1, min(spec.train.batch_size, int(2e10 // per_image)))
+        if device.type == "cpu"
+        else spec.train.batch_size
+    )
+    x = torch.randn(count, *cell.shape, generator=rng.generator(0, "plan")).to(device)
+    t = torch.full((count,), NUM_TIMESTEPS // 2, device=device)
+    label = torch.zeros_like(t)
+    best = math.inf
+    with torch.no_grad():
+        for _ in range(3):
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            with precision(spec.train.precision, device):
+                float(denoiser(x, t, label).eps.sum())
+            best = min(best, time.perf_counter() - start)
+    return per_image, best / count, parameters
+
+
+def method_passes(spec: RunSpec, cell: Cell) -> int:
+    """Count the network passes of one training step by running the method's hooks on a stand-in network."""
+    composition = create(spec.method.name, spec.method.hyperparameters)
+    calls = 1
+    channels, size, _ = cell.shape
+    denoiser = build_denoiser(spec.model.size, cell.num_classes, channels, size, seed=0)
+
+    def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
+        nonlocal calls
+        calls += 1
+        return Prediction(x_t, torch.zeros(len(x_t), denoiser.bottleneck_channels, 2, 2))
+
+    stream = rng.generator(0, "plan")
+    x = torch.randn(4, *cell.shape, generator=stream)
+    y = torch.arange(4) % cell.num_classes
+    prior = torch.as_tensor(cell.prior, dtype=torch.float32)
+    batch = Batch(
+        x0=x,
+        y=y,
+        t=torch.full((4,), 10),
+        alpha_bar=torch.full((4,), 0.9),
+        num_timesteps=NUM_TIMESTEPS,
+        noise=x,
+        x_t=x,
+        label=y,
+        dropped=torch.zeros(4, dtype=torch.bool),
+        prior=prior,
+        draw_prior=prior,
+        reference=(x, y) if composition.needs.reference != "none" else None,
+    )
+    attached = {name: part.attach(denoiser) for name, part in composition.parts}
+    prediction = Prediction(x, torch.zeros(4, denoiser.bottleneck_channels, 2, 2))
+    for name, part in composition.parts:
+        part.regularizers(batch, prediction, Context(stand_in, attached[name], stream, 4))
+    return calls

@@ -1,0 +1,458 @@
+"""Samples -> a tidy table of scores: overall, per class, per shot group, with the floor beside each.
+
+Every number is one row. For a metric ``m`` that compares generated with reference images there are also
+    m.floor, m.floor_sd   the same statistic of held-out real images against the reference, at
+                          n = min(generated, held-out) images a class, over repeated draws
+    m.at_floor_n          where more images were generated than are held out: the samples' own value at that n
+    m.ci_low, m.ci_high   95 % bootstrap interval over the generated images: evaluation noise only
+A group's value, ``macro`` and ``worst`` are the mean and the worst of its classes' values, so that every
+class counts alike and no number mixes sample sizes. The reference is cut to equally many images a class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ltbench import rng
+from ltbench.data import Cell
+from ltbench.errors import DataCorrupt
+from ltbench.extractors import Extractor, auto_extractors, cached_features, get_extractor
+from ltbench.files import read_json, replacing, write_json
+from ltbench.metrics import REGISTRY, Metric, get_metric
+from ltbench.metrics.intervals import bootstrap
+from ltbench.spec import RunSpec, ScoreSpec, sample_key, train_key
+
+COLUMNS = (
+    "dataset", "imbalance_ratio", "class_order", "split_seed", "method", "variant", "train_seed", "step",
+    "sampler", "nfe", "guidance", "sample_seed", "scope", "class_or_group", "n_train", "metric", "definition",
+    "extractor", "reference", "n_reference", "n_generated", "value", "origin", "train_key", "sample_key",
+    "extractor_hash", "reference_hash", "manifest",
+)  # fmt: skip
+"""The columns of ``scores.csv``, in order; later versions only add at the end."""
+
+_IDENTITY = [
+    "scope", "class_or_group", "metric", "definition", "extractor_hash", "reference_hash", "sample_key"
+]  # fmt: skip
+_TEXT = {
+    name: str
+    for name in ("class_or_group", "variant", "extractor", "extractor_hash", "reference_hash", "manifest")
+}
+SCORE_SEED = 0  # of draws made while scoring: floors, subsets, clusterings, bootstrap
+
+
+@dataclass(frozen=True)
+class ImagePool:
+    """One named set of images: the reference, the held-out, the training or the generated ones."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    @cached_property
+    def rows(self) -> dict[int, np.ndarray]:
+        """Positions of each class's images."""
+        return {int(k): np.flatnonzero(self.labels == k) for k in np.unique(self.labels)}
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the images and labels."""
+        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        digest.update(np.ascontiguousarray(self.labels).tobytes())
+        return digest.hexdigest()
+
+    def take(self, rows: np.ndarray) -> ImagePool:
+        """Return the images at `rows`."""
+        return ImagePool(self.images[rows], self.labels[rows])
+
+
+def balanced(pool: ImagePool, purpose: str) -> ImagePool:
+    """Cut a set to equally many images a class by a seeded draw; equal classes stay as they are."""
+    sizes = [len(rows) for rows in pool.rows.values()]
+    if min(sizes) == max(sizes):
+        return pool
+    stream = rng.numpy_generator(SCORE_SEED, f"balance/{purpose}")
+    chosen = [np.sort(stream.permutation(rows)[: min(sizes)]) for rows in pool.rows.values()]
+    return pool.take(np.concatenate(chosen))
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Everything that one sample set's metrics on one extractor are computed from.
+
+    Attributes
+    ----------
+    pools : reference, heldout, training, generated.
+    extractor : None for metrics on images.
+    cache : folder for features and floors.
+    """
+
+    pools: dict[str, ImagePool]
+    extractor: Extractor | None
+    num_classes: int
+    cache: Path
+
+    def arrays(self, pool: str, needs: str) -> np.ndarray:
+        """Return features, logits or images of a pool, computed once."""
+        if needs == "images" or self.extractor is None:
+            return self.pools[pool].images
+        found = cached_features(self.extractor, self.pools[pool].images, self.cache / "features")
+        array = found.features if needs == "features" else found.logits
+        assert array is not None  # `_requested` pairs metrics on logits with classifiers only
+        return array
+
+
+def score_samples(
+    cell: Cell, images: np.ndarray, labels: np.ndarray, spec: RunSpec, cache: Path, device: str = "cpu"
+) -> pd.DataFrame:
+    """Score one sample set.
+
+    Parameters
+    ----------
+    cell : its data cell.
+    images, labels : (N,C,H,W) uint8 and (N,) int64.
+    spec : names the run in every row; ``spec.score`` says what is measured.
+    cache : folder where features and floors are kept by content.
+
+    Returns
+    -------
+    A table with `COLUMNS`, one row a number.
+    """
+    fixed = _fixed_columns(spec)
+    rows = score_pools(cell, ImagePool(images, labels), spec.score, cache, device)
+    table = pd.DataFrame([{**fixed, **row} for row in rows])
+    return table.reindex(columns=list(COLUMNS))
+
+
+def score_pools(
+    cell: Cell, generated: ImagePool, request: ScoreSpec, cache: Path, device: str = "cpu"
+) -> list[dict[str, Any]]:
+    """Return one dict a number, without the columns that name the run."""
+    if len(generated.rows) != cell.num_classes:
+        raise DataCorrupt(
+            f"the sample set has images of {len(generated.rows)} of {cell.num_classes} classes: sample all of them"
+        )
+    if generated.images.shape[1:] != cell.shape:
+        raise DataCorrupt(f"the samples are {generated.images.shape[1:]}, the data set's images {cell.shape}")
+    pools = {
+        "reference": balanced(ImagePool(cell.reference.images, cell.reference.labels), "reference"),
+        "heldout": balanced(ImagePool(cell.heldout.images, cell.heldout.labels), "heldout"),
+        "training": ImagePool(cell.train.images, cell.train.labels),
+        "generated": generated,
+    }
+    rows: list[dict[str, Any]] = []
+    for metric, extractor in _requested(request, cell, device):
+        setting = Setting(pools, extractor, cell.num_classes, cache)
+        rows.extend(_measure(metric, setting, cell, request))
+    return rows
+
+
+def _requested(request: ScoreSpec, cell: Cell, device: str) -> Iterator[tuple[Metric, Extractor | None]]:
+    """Pair each metric with the extractors it runs on; a named protocol brings its own."""
+    dataset = cell.spec.dataset
+    names = [
+        n for name in request.extractors for n in (auto_extractors(dataset) if name == "auto" else (name,))
+    ]
+    loaded: dict[str, Extractor] = {}
+
+    def get(name: str) -> Extractor:
+        if name not in loaded:
+            loaded[name] = get_extractor(name, device=device)
+        return loaded[name]
+
+    for metric in requested_metrics(request.metrics):
+        if metric.needs == "bottleneck":
+            continue
+        if metric.needs == "images":
+            yield metric, None
+            continue
+        for name in (metric.extractor,) if metric.extractor else dict.fromkeys(names):
+            extractor = get(name)
+            if metric.needs == "class_logits" and extractor.classifies != dataset:
+                continue
+            yield metric, extractor
+
+
+def requested_metrics(names: Sequence[str]) -> list[Metric]:
+    """Return the metrics of a request; ``default``: the quick ones on any extractor, ``all``: every one."""
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        if name == "all":
+            chosen |= REGISTRY
+        elif name == "default":
+            chosen |= {m.name: m for m in REGISTRY.values() if m.default}
+        else:
+            chosen[name] = get_metric(name)
+    return list(chosen.values())
+
+
+# -- one metric -------------------------------------------------------------------------------------
+
+
+def _measure(metric: Metric, setting: Setting, cell: Cell, request: ScoreSpec) -> list[dict[str, Any]]:
+    """Compute one metric overall, per class and per group, with floors and intervals."""
+    source = _Source(metric, setting)
+    rows = []
+    scopes: list[int | None] = []
+    if "overall" in metric.scopes:
+        scopes.append(None)
+    if "class" in metric.scopes:
+        scopes.extend(range(cell.num_classes))
+    per_class: dict[tuple[str, int], dict[str, Any]] = {}
+    for k in scopes:
+        if not source.enough(k):
+            continue
+        values = _with_floor(source, k, request)
+        for name, value in values.items():
+            for label, number in source.spread(name, value, k):
+                row = _row(metric, setting, cell, label, name, number, source)
+                rows.append(row)
+                if label is not None:
+                    per_class[name, label] = row
+    rows.extend(_groups(metric, per_class, cell))
+    return rows
+
+
+class _Source:
+    """Rows of a metric's inputs for a scope (None: all images; k: one class)."""
+
+    def __init__(self, metric: Metric, setting: Setting) -> None:
+        self.metric, self.setting = metric, setting
+        self.pools = setting.pools
+        self._prepared: dict[int | None, Any] = {}
+        self.outputs = {output.name: output for output in metric.outputs}
+
+    def rows(self, pool: str, k: int | None) -> np.ndarray:
+        """Positions of the scope's images in a pool."""
+        source = self.pools[pool]
+        return np.arange(len(source.labels)) if k is None else source.rows[k]
+
+    def enough(self, k: int | None) -> bool:
+        """Tell whether every set the metric takes has its fewest images in this scope."""
+        taken = [name for name in self.metric.inputs if name in self.pools]
+        return all(len(self.rows(name, k)) >= self.metric.minimum for name in taken)
+
+    def reference(self, k: int | None) -> Any:
+        """Return the scope's reference, prepared once where the metric can."""
+        if k not in self._prepared:
+            array = self.setting.arrays("reference", self.metric.needs)[self.rows("reference", k)]
+            self._prepared[k] = self.metric.prepare(array) if self.metric.prepare else array
+        return self._prepared[k]
+
+    def value(self, k: int | None, pool: str = "generated", rows: np.ndarray | None = None) -> dict[str, Any]:
+        """Return the metric's values in a scope, with `rows` of `pool` as the generated images."""
+        needs = self.metric.needs
+        chosen = self.rows(pool, k) if rows is None else rows
+        available: dict[str, Any] = {
+            "num_classes": self.setting.num_classes,
+            "seed": SCORE_SEED,
+            "generated": self.setting.arrays(pool, needs)[chosen],
+            "generated_labels": self.pools[pool].labels[chosen],
+        }
+        for name in ("heldout", "training"):
+            if name in self.metric.inputs:
+                available[name] = self.setting.arrays(name, needs)[self.rows(name, k)]
+            available[f"{name}_labels"] = self.pools[name].labels[self.rows(name, k)]
+        if "reference" in self.metric.inputs:
+            available["reference"] = self.reference(k)
+        available["reference_labels"] = self.pools["reference"].labels[self.rows("reference", k)]
+        return self.metric(**available)
+
+    def spread(self, name: str, value: Any, k: int | None) -> Iterator[tuple[int | None, float]]:
+        """Yield (class or None, number): a value of one number a class becomes a row a class."""
+        if np.ndim(value) == 0:
+            yield k, float(value)
+        else:
+            yield from ((label, float(number)) for label, number in enumerate(value))
+
+
+def _with_floor(source: _Source, k: int | None, request: ScoreSpec) -> dict[str, Any]:
+    """Return a scope's values and, beside each, its floor, its value at the floor's n, its interval."""
+    values = source.value(k)
+    out = dict(values)
+    if "reference" not in source.metric.inputs or {"heldout", "training"} & set(source.metric.inputs):
+        return out
+    here, real = source.rows("generated", k), source.rows("heldout", k)
+    per = 1 if k is not None else source.setting.num_classes
+    count = min(len(here) // per, len(real) // per)
+    if count * per < source.metric.minimum:
+        return out
+    for name, draws in _floor(source, k, count, request.floor_draws).items():
+        out[f"{name}.floor"] = float(np.mean(draws))
+        if len(draws) > 1:
+            out[f"{name}.floor_sd"] = float(np.std(draws, ddof=1))
+    if len(here) // per > count:
+        cut = [
+            source.value(k, rows=rows) for rows in _draws(source, "generated", k, count, request.floor_draws)
+        ]
+        for name in values:
+            out[f"{name}.at_floor_n"] = float(np.mean([one[name] for one in cut]))
+    if request.bootstrap and len(here) // per >= 2 * source.metric.minimum:
+        labels = source.pools["generated"].labels[here]
+        intervals = bootstrap(
+            lambda rows: source.value(k, rows=here[rows]),
+            len(here),
+            replicates=request.bootstrap,
+            seed=SCORE_SEED,
+            labels=labels,
+        )
+        for name, interval in intervals.items():
+            out[f"{name}.ci_low"], out[f"{name}.ci_high"] = interval.low, interval.high
+    return out
+
+
+def _draws(source: _Source, pool: str, k: int | None, count: int, repeats: int) -> list[np.ndarray]:
+    """Return seeded draws of `count` images a class without replacement; one where that is all there are."""
+    labels = source.pools[pool].rows
+    classes = sorted(labels) if k is None else [k]
+    if all(len(labels[c]) == count for c in classes):
+        repeats = 1
+    out = []
+    for repeat in range(repeats):
+        stream = rng.numpy_generator(SCORE_SEED, f"floor/{pool}/{k}/{count}", repeat)
+        out.append(np.concatenate([np.sort(stream.permutation(labels[c])[:count]) for c in classes]))
+    return out
+
+
+def _floor(source: _Source, k: int | None, count: int, repeats: int) -> dict[str, list[float]]:
+    """Return each output's floor draws; they depend on real images alone, so they are kept on disk."""
+    setting, metric = source.setting, source.metric
+    identity = json.dumps(
+        {
+            "metric": metric.definition,
+            "extractor": setting.extractor.hash if setting.extractor else None,
+            "sets": [source.pools[name].sha256 for name in ("reference", "heldout")],
+            "class": k,
+            "count": count,
+            "repeats": repeats,
+        },
+        sort_keys=True,
+    )
+    path = setting.cache / "floors" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
+    if path.exists():
+        return read_json(path)
+    draws = [source.value(k, "heldout", rows) for rows in _draws(source, "heldout", k, count, repeats)]
+    out = {name: [float(one[name]) for one in draws] for name in draws[0]}
+    write_json(path, out)
+    return out
+
+
+# -- rows -------------------------------------------------------------------------------------------
+
+
+def _row(
+    metric: Metric, setting: Setting, cell: Cell, k: int | None, name: str, value: float, source: _Source
+) -> dict[str, Any]:
+    generated = source.rows("generated", k)
+    reference = source.rows("reference", k)
+    return {
+        "scope": "overall" if k is None else "class",
+        "class_or_group": "" if k is None else str(k),
+        "n_train": int(cell.counts.sum() if k is None else cell.counts[k]),
+        "metric": name,
+        "definition": metric.definition,
+        "extractor": setting.extractor.name if setting.extractor else "",
+        "reference": cell.spec.dataset,
+        "n_reference": len(reference),
+        "n_generated": len(generated),
+        "value": value,
+        "extractor_hash": setting.extractor.hash if setting.extractor else "",
+        "reference_hash": setting.pools["reference"].sha256[:16],
+        "manifest": cell.manifest_hash[:16],
+    }
+
+
+def _groups(
+    metric: Metric, per_class: dict[tuple[str, int], dict[str, Any]], cell: Cell
+) -> list[dict[str, Any]]:
+    """Average the classes' rows over each shot group and over all classes, and pick the worst class."""
+    groups = {**cell.groups, "macro": tuple(range(cell.num_classes))}
+    better = {output.name: output.better for output in metric.outputs}
+    rows = []
+    for name in dict.fromkeys(name for name, _ in per_class):
+        if name.endswith((".floor_sd", ".ci_low", ".ci_high")):
+            continue  # spreads do not average
+        for group, labels in groups.items():
+            found = [per_class[name, k] for k in labels if (name, k) in per_class]
+            if len(found) == len(labels):
+                rows.append(_combined(found, group, float(np.mean([row["value"] for row in found]))))
+        found = [row for (other, _), row in per_class.items() if other == name]
+        if len(found) == cell.num_classes and better.get(name):
+            pick = np.max if better[name] == "lower" else np.min
+            rows.append(_combined(found, "worst", float(pick([row["value"] for row in found]))))
+    return rows
+
+
+def _combined(rows: list[dict[str, Any]], group: str, value: float) -> dict[str, Any]:
+    """Return a group's row; its sample sizes are those of one class, the fewest in the group."""
+    return {
+        **rows[0],
+        "scope": "group",
+        "class_or_group": group,
+        "n_train": sum(row["n_train"] for row in rows),
+        "n_reference": min(row["n_reference"] for row in rows),
+        "n_generated": min(row["n_generated"] for row in rows),
+        "value": value,
+    }
+
+
+def _fixed_columns(spec: RunSpec) -> dict[str, Any]:
+    """Return the columns that say which run a number belongs to."""
+    from ltbench.registry import create
+
+    variants = [getattr(part.hp, "variant", "") for _, part in create(spec.method).parts]
+    return {
+        "dataset": spec.data.dataset,
+        "imbalance_ratio": spec.data.imbalance_ratio,
+        "class_order": spec.data.class_order,
+        "split_seed": spec.data.split_seed,
+        "method": spec.method.name,
+        "variant": "+".join(variant for variant in variants if variant),
+        "train_seed": spec.train_seed,
+        "step": spec.train.steps,
+        "sampler": spec.sample.sampler,
+        "nfe": spec.sample.nfe,
+        "guidance": spec.sample.guidance,
+        "sample_seed": spec.sample.seed,
+        "origin": "ours",
+        "train_key": train_key(spec),
+        "sample_key": sample_key(spec),
+    }
+
+
+# -- the file ---------------------------------------------------------------------------------------
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read a ``scores.csv``.
+
+    Raises
+    ------
+    DataCorrupt : the file is truncated or lacks a column.
+    """
+    try:
+        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values={"value": [""]})
+    except (OSError, ValueError, pd.errors.ParserError) as error:
+        raise DataCorrupt(f"{path} cannot be read: delete it and score that run again") from error
+    missing = [name for name in COLUMNS if name not in table.columns]
+    if missing:
+        raise DataCorrupt(
+            f"{path} lacks the columns {', '.join(missing)}: delete it and score that run again"
+        )
+    return table
+
+
+def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None]) -> None:
+    """Add rows to a ``scores.csv``; a number that is there already is replaced, nothing else is lost."""
+    if path.exists():
+        table = pd.concat([read_scores(path), table], ignore_index=True)
+        table = table.drop_duplicates(_IDENTITY, keep="last", ignore_index=True)
+    with replacing(path, guard) as temporary:
+        table.to_csv(temporary, index=False)
