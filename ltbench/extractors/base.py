@@ -41,6 +41,7 @@ class Extractor:
     preprocessing : names the preprocessing and its version; changing what it computes changes this.
     title : what a Frechet distance on these features may be called; default ``FD (name)``.
     classifies : the data set whose K labels the logits are, in label order, or None.
+    has_logits : whether the network has a classifier.
     channels : numbers of channels it takes.
     sizes : (smallest, largest) side of the square images it takes, or None for any image.
     batch_size : images a forward pass unless the caller says otherwise.
@@ -60,6 +61,7 @@ class Extractor:
         preprocessing: str,
         title: str | None = None,
         classifies: str | None = None,
+        has_logits: bool = False,
         channels: tuple[int, ...] = (1, 3),
         sizes: tuple[int, int] | None = None,
         batch_size: int = 64,
@@ -70,6 +72,7 @@ class Extractor:
         self.weights_hash = weights_hash
         self.hash = hashlib.sha256(f"{weights_hash}/{preprocessing}".encode()).hexdigest()[:16]
         self.classifies = classifies
+        self.has_logits = has_logits
         self.channels = channels
         self.sizes = sizes
         self.batch_size = batch_size
@@ -92,14 +95,16 @@ class Extractor:
         OutOfMemory
             A batch does not fit the device.
         """
-        pixels = torch.as_tensor(images)
-        self.check(pixels)
+        self.check(images)
         size = batch_size or self.batch_size
         features: list[Tensor] = []
         logits: list[Tensor] = []
         try:
             with torch.inference_mode(), _full_float32():
-                for batch in pixels.split(size):
+                for start in range(0, len(images), size):
+                    batch = images[start : start + size]
+                    if isinstance(batch, np.ndarray):
+                        batch = torch.from_numpy(batch.copy())  # may be a read-only memory map
                     feature, logit = self.network(batch.to(self.device))
                     features.append(feature.float().cpu())
                     if logit is not None:
@@ -116,9 +121,9 @@ class Extractor:
             )
         return out
 
-    def check(self, images: Tensor) -> None:
+    def check(self, images: np.ndarray | Tensor) -> None:
         """Raise `UsageError` for images this extractor does not take."""
-        if images.ndim != 4 or images.dtype != torch.uint8:
+        if images.ndim != 4 or images.dtype not in (torch.uint8, np.uint8):
             shape = "x".join(map(str, images.shape))
             raise UsageError(f"extractors take uint8 images (N,C,H,W), not {images.dtype} of shape {shape}")
         count, channels, height, width = images.shape

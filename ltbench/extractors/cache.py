@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import safetensors
 import safetensors.numpy
-import torch
 from torch import Tensor
 
 from ltbench.extractors.base import Extractor, Features
@@ -15,7 +14,7 @@ from ltbench.files import replacing
 
 def images_hash(images: np.ndarray | Tensor) -> str:
     """Return 16 hex digits of sha256 over shape and pixels of images (N,C,H,W), uint8."""
-    pixels = np.ascontiguousarray(torch.as_tensor(images).cpu().numpy())
+    pixels = np.ascontiguousarray(images.cpu().numpy() if isinstance(images, Tensor) else images)
     digest = hashlib.sha256(f"{pixels.dtype}{pixels.shape}".encode())
     digest.update(pixels.data)
     return digest.hexdigest()[:16]

@@ -52,7 +52,7 @@ class Shipped:
 
 SHIPPED = {
     "digits_cnn": Shipped("digits_lt", side=8, sizes=(8, 8), widths=(32, 64)),
-    "fashion_mnist_cnn": Shipped("fashion_mnist_lt", side=16, sizes=(8, 32), widths=(32, 48, 96)),
+    "fashion_mnist_cnn": Shipped("fashion_mnist_lt", side=16, sizes=(8, 32), widths=(16, 64, 128)),
 }
 
 
@@ -118,6 +118,7 @@ def load_shipped(name: str, weights: Path | None = None, device: torch.device | 
         weights_hash=digest,
         preprocessing=PREPROCESSING,
         classifies=design.dataset,
+        has_logits=True,
         channels=(1,),
         sizes=design.sizes,
         batch_size=512,

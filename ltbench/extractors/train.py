@@ -37,8 +37,9 @@ class Recipe:
     ----------
     epochs, batch_size : passes over the pool, images a step.
     learning_rate, weight_decay : of AdamW; the rate rises and falls once (one-cycle).
-    shift : largest shift of an image, pixels of the network's input.
-    coarser : share of batches that are first area-resampled to a random smaller allowed size.
+    shift : largest shift of an image, in pixels.
+    resized : share of batches that are first area-resampled to a random allowed size, so that a cell of
+        any size is served by one network.
     """
 
     epochs: int
@@ -46,12 +47,12 @@ class Recipe:
     learning_rate: float
     weight_decay: float
     shift: int
-    coarser: float
+    resized: float
 
 
 RECIPES = {
-    "digits_cnn": Recipe(30, 64, 3e-3, 0.5, shift=1, coarser=0.0),
-    "fashion_mnist_cnn": Recipe(8, 128, 4e-3, 0.02, shift=1, coarser=0.25),
+    "digits_cnn": Recipe(30, 64, 3e-3, 0.5, shift=1, resized=0.0),
+    "fashion_mnist_cnn": Recipe(10, 128, 3e-3, 0.05, shift=1, resized=0.3),
 }
 
 
@@ -66,7 +67,7 @@ def shifted(images: Tensor, limit: int, stream: torch.Generator) -> Tensor:
 
 
 def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
-    """Return shipped extractor `name` trained on uint8 images (N,1,H,W) at its own size, on one thread."""
+    """Return shipped extractor `name` trained on uint8 images (N,1,H,W) of the largest size it takes."""
     design, recipe = SHIPPED[name], RECIPES[name]
     rng.reseed_global(seed, f"extractor/{name}/weights")
     network = design.network().to(memory_format=torch.channels_last)
@@ -83,8 +84,8 @@ def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
         for step in range(steps):
             rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             batch = shifted(images[rows], recipe.shift, stream).float()
-            if torch.rand((), generator=stream) < recipe.coarser:
-                side = int(torch.randint(design.sizes[0], design.side, (), generator=stream))
+            if torch.rand((), generator=stream) < recipe.resized:
+                side = int(torch.randint(design.sizes[0], design.sizes[1] + 1, (), generator=stream))
                 batch = F.interpolate(batch, size=(side, side), mode="area")
             loss = F.cross_entropy(network(batch)[1], labels[rows])
             optimiser.zero_grad()
@@ -108,9 +109,9 @@ def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dic
     def cell(size: int) -> Any:
         return load_cell(DataSpec(dataset=design.dataset, imbalance_ratio=1.0, image_size=size), data_root)
 
-    own = cell(design.side)
+    pool = cell(design.sizes[1])
     started = time.process_time()
-    network = fit(name, torch.as_tensor(own.reference.images), torch.as_tensor(own.reference.labels), seed)
+    network = fit(name, torch.as_tensor(pool.reference.images), torch.as_tensor(pool.reference.labels), seed)
     seconds = time.process_time() - started
     path = out / f"{name}.safetensors"
     with replacing(path) as temporary:
@@ -130,10 +131,10 @@ def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dic
         "weights_sha256": extractor.weights_hash,
         "hash": extractor.hash,
         "dataset": design.dataset,
-        "dataset_manifest": own.manifest_hash,
-        "trained_on": {"images": len(own.reference), "size": design.side},
-        "pool_accuracy": accuracy(own.reference.images, own.reference.labels),
-        "heldout_images": len(own.heldout),
+        "dataset_manifest": pool.manifest_hash,
+        "pool_images": len(pool.reference),
+        "pool_accuracy": accuracy(pool.reference.images, pool.reference.labels),
+        "heldout_images": len(pool.heldout),
         "heldout_accuracy": {str(size): accuracy(set_.images, set_.labels) for size, set_ in heldout.items()},
         "parameters": sum(p.numel() for p in network.parameters()),
         "recipe": dataclasses.asdict(recipe),

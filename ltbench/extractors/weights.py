@@ -2,11 +2,14 @@
 
 import hashlib
 import os
+import pickle
 import tempfile
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from ltbench.errors import DataCorrupt, DataMissing
 
@@ -85,3 +88,21 @@ def locate(extractor: str, file: WeightsFile, given: Path | None) -> tuple[Path,
             f"{file.sha256[:8]}...): delete it and get it again with `{how_to_get(file)}`"
         )
     return path, digest
+
+
+def load_state_dict(path: Path) -> dict[str, Tensor]:
+    """Read a state dict; the unpickler admits tensors only. `RuntimeError` where it is something else."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, EOFError, ValueError) as error:
+        raise RuntimeError(f"{path} is not a state dict") from error
+    if not isinstance(state, dict):
+        raise RuntimeError(f"{path} is not a state dict")
+    return state
+
+
+def load_torchscript(path: Path) -> torch.jit.ScriptModule:
+    """Read a TorchScript archive (its code runs in TorchScript's own interpreter)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecated, but the format of published weights
+        return torch.jit.load(str(path), map_location="cpu").eval()
