@@ -401,7 +401,7 @@ def test_listing_data_sets_imports_no_torch():
     import subprocess
     import sys
 
-    code = """import sys, ltbench.data; ltbench.data.describe(); print({"torch", "sklearn"} & set(sys.modules))"""
+    code = """import sys, ltbench.data; ltbench.data.describe()\nprint({"torch", "sklearn"} & set(sys.modules))"""
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"
 
 

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data import longtail
+from ltbench.data.celeba import CELEBA5
 from ltbench.data.cifar import CIFAR10, CIFAR100
 from ltbench.data.digits import DIGITS
 from ltbench.data.fashion import FASHION_MNIST
+from ltbench.data.folder import FOLDER_LT, FolderLt
+from ltbench.data.imagenet import IMAGENET_LT
 from ltbench.data.source import ImageSet, Source, Splits, Status, default_data_root
-from ltbench.errors import UsageError, nearest
+from ltbench.errors import LtbenchError, UsageError, nearest
 from ltbench.spec import DataSpec
 
 __all__ = [
@@ -35,9 +38,13 @@ __all__ = [
     "describe",
     "get_source",
     "load_cell",
+    "resolve",
 ]
 
-SOURCES: dict[str, Source] = {source.name: source for source in (DIGITS, FASHION_MNIST, CIFAR10, CIFAR100)}
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (DIGITS, FASHION_MNIST, CIFAR10, CIFAR100, CELEBA5, IMAGENET_LT, FOLDER_LT)
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +62,8 @@ class Cell:
     head_to_tail : labels by rank, the largest class first.
     groups : name -> labels, head first: head / middle / tail, or many / medium / few.
     flip_allowed : whether a mirrored image is still a plausible image of its class.
+    heldout_in_reference : True where held-out images are in the reference too, so that a floor against all of
+        the reference would be too low.
     manifest : JSON-able record of files, resampling, selection and the content of the three sets.
     """
 
@@ -69,6 +78,7 @@ class Cell:
     groups: dict[str, tuple[int, ...]]
     flip_allowed: bool
     manifest: dict[str, Any] = field(repr=False)
+    heldout_in_reference: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -100,6 +110,24 @@ def get_source(name: str) -> Source:
     return SOURCES[name]
 
 
+def resolve(data: DataSpec, data_root: Path | None = None) -> DataSpec:
+    """Return the spec with what only the prepared files tell: for folder_lt the content's full hash.
+
+    A folder's name does not say which images are in it, so its manifest's hash is part of the cell. Other
+    sources are what their name says and stay as they are.
+    """
+    source = get_source(data.dataset)
+    if not isinstance(source, FolderLt):
+        if data.content is not None:
+            raise UsageError(
+                f"data.content chooses among prepared folders of folder_lt; {data.dataset} has none"
+            )
+        return data
+    root = default_data_root() if data_root is None else Path(data_root)
+    folder = source.choose(root, data.image_size, data.content)
+    return data.model_copy(update={"content": folder.hash, "image_size": folder.image_size})
+
+
 def _tail(pool_sizes: tuple[int, ...], spec: DataSpec) -> tuple[NDArray[np.int64], tuple[int, ...]]:
     """Return counts by label and the labels from head to tail."""
     order = longtail.class_order(spec.class_order, len(pool_sizes))
@@ -125,12 +153,12 @@ def load_cell(data: DataSpec, data_root: Path | None = None) -> Cell:
         Files are absent or broken.
     """
     source = get_source(data.dataset)
-    size = source.size(data.image_size)
     root = default_data_root() if data_root is None else Path(data_root)
+    source.size(data.image_size)
     known = source.pool_sizes(root)
     if known:
-        _tail(known, data)  # refuse an impossible ratio before reading or downloading anything
-    splits = source.load(root, size, data.content)
+        _tail(known, data)  # refuse an impossible cell before reading or downloading anything
+    splits = source.load(root, data.image_size, data.content)
     pool = splits.pool
     num_classes = len(splits.class_names)
     pool_sizes = tuple(np.bincount(pool.labels, minlength=num_classes).tolist())
@@ -145,7 +173,7 @@ def load_cell(data: DataSpec, data_root: Path | None = None) -> Cell:
     )
     manifest = {
         "dataset": source.name,
-        "image_size": size,
+        "image_size": pool.images.shape[-1],
         "class_names": list(splits.class_names),
         "source": splits.provenance,
         "imbalance_ratio": None if data.profile == "asis" else data.imbalance_ratio,
@@ -170,6 +198,7 @@ def load_cell(data: DataSpec, data_root: Path | None = None) -> Cell:
         groups=groups,
         flip_allowed=source.flip_allowed,
         manifest=manifest,
+        heldout_in_reference=splits.heldout_in_reference,
     )
 
 
@@ -200,7 +229,11 @@ def describe(
     root = default_data_root() if data_root is None else Path(data_root)
     rows = []
     for source in sources.values():
-        status, pool = source.status(root), source.pool_sizes(root)
+        try:
+            status, pool = source.status(root), source.pool_sizes(root)
+        except LtbenchError as error:  # a broken prepared folder must not hide the other sources
+            rows.append(DatasetRow(source, None, str(error), False, None, (), source.advice(root)))
+            continue
         counts: tuple[int, ...] | None = None
         note = "" if pool else "prepare it first"
         if pool:

@@ -4,6 +4,7 @@ Addresses, file names and MD5s are torchvision's. The batches are pickles: they 
 MD5 has been found to be the original's.
 """
 
+import contextlib
 import shutil
 import tarfile
 import tempfile
@@ -15,9 +16,8 @@ import numpy as np
 
 from ltbench.data.download import download
 from ltbench.data.resample import area_resample
-from ltbench.data.source import ImageSet, Source, Splits, Status, check_md5
+from ltbench.data.source import ImageSet, Source, Splits, Status, check_md5, writing
 from ltbench.errors import DataCorrupt, DataMissing
-from ltbench.files import storage_errors
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Cifar(Source):
         at = next((path for path in looked if path.is_dir() or path.is_file()), None)
         return Status(at is not None, looked, at)
 
-    def load(self, data_root: Path, image_size: int, content: str | None = None) -> Splits:
+    def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
         """Read the images, downloading or unpacking the archive first where need be."""
-        dataset = self.dataset_class()
+        size, dataset = self.size(image_size), self.dataset_class()
         at = self.status(data_root).at
         if at is None:
             at = data_root / self.archive
@@ -65,21 +65,25 @@ class Cifar(Source):
         for train in (True, False):
             files = dataset(str(at.parent), train=train)
             pixels = np.ascontiguousarray(np.asarray(files.data).transpose(0, 3, 1, 2))
-            sets.append(ImageSet(area_resample(pixels, image_size), np.asarray(files.targets, np.int64)))
+            sets.append(ImageSet(area_resample(pixels, size), np.asarray(files.targets, np.int64)))
         names = tuple(name.replace("_", " ") for name in files.classes)
-        provenance = {"files": digests, "resampling": "none" if image_size == 32 else f"area to {image_size}"}
+        provenance = {"files": digests, "resampling": "none" if size == 32 else f"area to {size}"}
         return Splits(sets[0], sets[0], sets[1], names, provenance)
 
     def _unpack(self, archive: Path) -> Path:
         """Unpack beside the archive, under a temporary name first, and return the folder."""
         target = archive.parent / self.folder
-        with storage_errors(target):
+        with writing(target):
             scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=archive.parent))
             try:
                 with tarfile.open(archive) as tar:
                     tar.extractall(scratch, filter="data")
-                (scratch / self.folder).rename(target)
-            except (tarfile.TarError, EOFError, FileNotFoundError) as error:
+                unpacked = scratch / self.folder
+                if not unpacked.is_dir():
+                    raise tarfile.ReadError(f"no {self.folder} in it")
+                with contextlib.suppress(FileExistsError):  # another worker was faster
+                    unpacked.rename(target)
+            except (tarfile.TarError, EOFError) as error:
                 raise DataCorrupt(
                     f"{archive} cannot be unpacked ({error}): delete it and get it again"
                 ) from error

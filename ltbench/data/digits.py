@@ -30,8 +30,9 @@ class Digits(Source):
         path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
         return Status(path.is_file(), (path,), path)
 
-    def load(self, data_root: Path, image_size: int, content: str | None = None) -> Splits:
+    def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
         """Read and split the digits; see the module for split and grey levels."""
+        self.size(image_size)
         from sklearn.datasets import load_digits
 
         bunch = load_digits()

@@ -5,8 +5,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from ltbench.data.source import file_md5
-from ltbench.errors import DataCorrupt, DataMissing, DiskFull, StorageError
+from ltbench.data.source import file_md5, writing
+from ltbench.errors import DataCorrupt, DataMissing
 from ltbench.files import replacing
 
 TIMEOUT = 8.0  # seconds without an answer before the network counts as missing
@@ -48,7 +48,7 @@ def download(url: str, path: Path, md5: str, advice: str) -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)  # torchvision sets none: a stalled server would hang for ever
     try:
-        with replacing(path) as temporary:
+        with writing(path), replacing(path) as temporary:
             try:
                 download_url(url, str(temporary.parent), temporary.name)
             except (TimeoutError, urllib.error.URLError, ConnectionError) as error:
@@ -57,9 +57,5 @@ def download(url: str, path: Path, md5: str, advice: str) -> None:
                 ) from error
             if file_md5(temporary) != md5:
                 raise DataCorrupt(f"{url} did not send the original file (md5 {md5}): {advice}")
-    except DiskFull:
-        raise
-    except StorageError as error:
-        raise StorageError(f"cannot write {path}: choose another folder with --data-root") from error
     finally:
         socket.setdefaulttimeout(before)

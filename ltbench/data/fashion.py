@@ -90,19 +90,20 @@ class FashionMnist(Source):
         at = next((folder for folder in looked if all((folder / name).is_file() for name in self.md5)), None)
         return Status(at is not None, looked, at)
 
-    def load(self, data_root: Path, image_size: int, content: str | None = None) -> Splits:
+    def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
         """Read the images, downloading the files first where none are found."""
+        size = self.size(image_size)
         folder = self.status(data_root).at
         if folder is None:
             folder = data_root / "FashionMNIST" / "raw"  # torchvision's layout
             for name, digest in self.md5.items():
                 if not (folder / name).is_file():
                     download(f"{self.url}/{name}", folder / name, digest, self.advice(data_root))
-        pool = self._read(folder, TRAIN_IMAGES, TRAIN_LABELS, image_size)
-        heldout = self._read(folder, TEST_IMAGES, TEST_LABELS, image_size)
+        pool = self._read(folder, TRAIN_IMAGES, TRAIN_LABELS, size)
+        heldout = self._read(folder, TEST_IMAGES, TEST_LABELS, size)
         provenance = {
             "files": dict(self.content_md5),
-            "resampling": "padded 28 to 32 with 0" + ("" if image_size == 32 else f", area to {image_size}"),
+            "resampling": "padded 28 to 32 with 0" + ("" if size == 32 else f", area to {size}"),
         }
         return Splits(pool, pool, heldout, self.class_names, provenance)
 

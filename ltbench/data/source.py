@@ -1,16 +1,19 @@
 """What every source of images is: its facts, where its files lie, and the three sets it declares."""
 
+import contextlib
 import hashlib
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.errors import DataCorrupt, UsageError
+from ltbench.errors import DataCorrupt, DiskFull, StorageError, UsageError
+from ltbench.files import storage_errors
 
 _CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole
 
@@ -62,13 +65,18 @@ def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> st
 @dataclass(frozen=True, eq=False)
 class Splits:
     """What a source gives: the pool the long-tailed set is drawn from, what scores compare with, and
-    real images for floors and memorisation; with what identifies the files they came from."""
+    real images for floors and memorisation; with what identifies the files they came from.
+
+    `heldout_in_reference` is True where no third set exists: then held-out images are in the reference too,
+    and a floor must compare one part of them with the other.
+    """
 
     pool: ImageSet
     reference: ImageSet
     heldout: ImageSet
     class_names: tuple[str, ...]
     provenance: dict[str, Any]
+    heldout_in_reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -112,11 +120,8 @@ class Source:
     default_profile: str = "exponential"
     grouping: Literal["thirds", "shots"] = "thirds"
 
-    prepared: ClassVar[bool] = False
-    """True where `ltbench data prepare` must have been run once."""
-
     def size(self, image_size: int | None) -> int:
-        """Return the pixels a side for a requested size (None: the default), or refuse it."""
+        """Return the pixels a side for a requested size (None: the default), or refuse an impossible one."""
         if image_size is None:
             return self.default_size
         if image_size not in self.sizes:
@@ -136,8 +141,17 @@ class Source:
         """Look for the files, without reading them."""
         raise NotImplementedError
 
-    def load(self, data_root: Path, image_size: int, content: str | None = None) -> Splits:
-        """Read the three sets at `image_size` pixels a side.
+    def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
+        """Read the three sets.
+
+        Parameters
+        ----------
+        data_root
+            Where files lie and are downloaded to.
+        image_size
+            Pixels a side; default: the source's own.
+        content
+            Hash, or its beginning, of the prepared folder to read, where there may be several.
 
         Raises
         ------
@@ -150,6 +164,18 @@ class Source:
 def default_data_root() -> Path:
     """Return ``$LTBENCH_DATA``, or ``./data``."""
     return Path(os.environ.get("LTBENCH_DATA") or "data").expanduser()
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn write errors below the data root into one sentence naming `path`."""
+    try:
+        with storage_errors(path):
+            yield
+    except DiskFull:
+        raise
+    except StorageError as error:
+        raise StorageError(f"cannot write {path}: choose another folder with --data-root") from error
 
 
 def file_md5(path: Path) -> str:

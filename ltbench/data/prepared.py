@@ -1,0 +1,210 @@
+"""Sources whose images are turned once into memory-mapped uint8 files by `ltbench data prepare`.
+
+A prepared folder, ``DATA_ROOT/prepared/NAME-SIZE/``, holds for each set ``SET.npy`` (N,C,H,W) uint8 and
+``SET.labels.npy`` (N,) int64, ``source_list.csv`` (set, file, label, bytes: row by row where each image came
+from) and ``manifest.json``. The manifest's ``identity`` says what the images are, and its hash is in every
+result; ``made`` says where and with what they were made, which changes nothing.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.data.longtail import select
+from ltbench.data.source import ImageSet, Source, Splits, Status
+from ltbench.errors import DataCorrupt, DataMissing, UsageError
+
+FORMAT = 1
+RESAMPLING = "centre crop to a square, Pillow Lanczos"
+
+
+class Entry(NamedTuple):
+    """One image to prepare: its path below the listing's root, its label, its size in bytes."""
+
+    file: str
+    label: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Every image that a source's prepared sets are made of, in order.
+
+    Attributes
+    ----------
+    root : the folder or zip file with the images.
+    prefix : what stands before the entries' paths inside a zip file.
+    sets : set name -> entries.
+    roles : ``pool``, ``reference`` and ``heldout`` -> set name; ``"train, balanced"`` as reference is the
+        subset of set ``train`` with as many images of every class as its smallest class has.
+    facts : what else identifies the sets: the official lists' digests, how a split was made.
+    """
+
+    root: Path
+    sets: dict[str, tuple[Entry, ...]]
+    roles: dict[str, str]
+    class_names: tuple[str, ...]
+    facts: dict[str, Any]
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class PreparedSource(Source):
+    """A source that must be prepared once; subclasses list the images."""
+
+    def listing(self, path: Path, lists: Path | None) -> Listing:
+        """List the images found at `path`; `lists` is a folder with official lists, where there are any."""
+        raise NotImplementedError
+
+    def folder_stem(self, path: Path) -> str:
+        """Return the prepared folder's name without the size."""
+        return self.name
+
+    def candidates(self, data_root: Path, image_size: int | None) -> "list[PreparedFolder]":
+        """Return the prepared folders of this source and size."""
+        folders = sorted((data_root / "prepared").glob(f"{self.name}-*/manifest.json"))
+        found = [PreparedFolder.open(manifest.parent) for manifest in folders]
+        return [folder for folder in found if image_size in (None, folder.image_size)]
+
+    def pool_sizes(self, data_root: Path | None = None) -> tuple[int, ...] | None:
+        """Return the pool's images by label where they are known or exactly one folder is prepared."""
+        if self.pool or data_root is None:
+            return self.pool or None
+        found = self.candidates(data_root, None)
+        return found[0].counts("pool") if len(found) == 1 else None
+
+    def status(self, data_root: Path) -> Status:
+        """Look for a prepared folder."""
+        found = self.candidates(data_root, None)
+        looked = (data_root / "prepared" / f"{self.name}-{self.default_size}",)
+        return Status(bool(found), looked, found[0].folder if found else None)
+
+    def default_image_size(self, image_size: int | None) -> int | None:
+        """Return the size to look for; None: any that is prepared."""
+        return self.size(image_size)
+
+    def choose(self, data_root: Path, image_size: int | None, content: str | None) -> "PreparedFolder":
+        """Return the prepared folder that a spec means, or say in one sentence what to do."""
+        size = self.default_image_size(image_size)
+        found = self.candidates(data_root, size)
+        where = f"{self.name}{f' at {size}x{size}' if size else ''}"
+        if not found:
+            raise DataMissing(f"{where} is not prepared under {data_root}: {self.advice(data_root)}")
+        names = ", ".join(f"{folder.hash[:8]} ({folder.folder.name})" for folder in found)
+        chosen = [folder for folder in found if folder.hash.startswith(content or "")]
+        if not chosen:
+            raise DataMissing(
+                f"{where} with content {content} is not prepared under {data_root}; there is {names}"
+            )
+        if len(chosen) > 1:
+            raise UsageError(f"{where} is prepared more than once, choose with data.content: {names}")
+        return chosen[0]
+
+    def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
+        """Open the memory maps; the digests are the manifest's, which `ltbench data verify` checks."""
+        folder = self.choose(data_root, image_size, content)
+        sets = {name: folder.image_set(name) for name in folder.identity["sets"]}
+        roles = folder.identity["roles"]
+        pool = sets[roles["pool"]]
+        if roles["reference"] == f"{roles['pool']}, balanced":
+            reference = _balanced(pool, folder.counts("pool"))
+        else:
+            reference = sets[roles["reference"]]
+        provenance = {
+            "prepared": folder.hash,
+            "resampling": folder.identity["resampling"],
+            "source_list": folder.identity["source_list_sha256"],
+        }
+        names = tuple(folder.identity["class_names"])
+        shared = folder.identity["heldout_in_reference"]
+        return Splits(pool, reference, sets[roles["heldout"]], names, provenance, shared)
+
+
+def _balanced(pool: ImageSet, counts: tuple[int, ...]) -> ImageSet:
+    smallest = min(counts)
+    if smallest == max(counts):
+        return pool
+    return pool.take(np.sort(select(pool.labels, [smallest] * len(counts), split_seed=0)))
+
+
+def identity_hash(identity: dict[str, Any]) -> str:
+    """Return SHA-256 of a manifest's identity."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFolder:
+    """A prepared folder whose manifest has been read and found whole."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def open(cls, folder: Path) -> "PreparedFolder":
+        """Read the manifest; the hash it states must be its identity's."""
+        path = folder / "manifest.json"
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            whole = manifest["hash"] == identity_hash(manifest["identity"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataCorrupt(
+                f"{path} cannot be read ({error}): delete {folder} and prepare it again"
+            ) from error
+        if not whole or manifest.get("format") != FORMAT:
+            raise DataCorrupt(
+                f"{path} was changed or is of another version: delete {folder} and prepare it again"
+            )
+        return cls(folder, manifest)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the images are: source, size, resampling, classes, each set's counts and SHA-256."""
+        return self.manifest["identity"]
+
+    @property
+    def hash(self) -> str:
+        """The manifest's hash, 64 hex digits."""
+        return self.manifest["hash"]
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.identity["image_size"]
+
+    def counts(self, role: str) -> tuple[int, ...]:
+        """Return the images by label of the set in a role."""
+        return tuple(self.identity["sets"][self.identity["roles"][role]]["counts"])
+
+    def image_set(self, name: str) -> ImageSet:
+        """Open a set as a read-only memory map."""
+        stated = self.identity["sets"][name]
+        side = self.image_size
+        images = self._array(f"{name}.npy", (stated["n"], self.identity["channels"], side, side), np.uint8)
+        labels = self._array(f"{name}.labels.npy", (stated["n"],), np.int64)
+        return ImageSet(images, np.array(labels), recorded_sha256=stated["sha256"])
+
+    def _array(self, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+        path = self.folder / name
+        if not path.is_file():
+            raise DataMissing(f"{path} is missing: delete {self.folder} and prepare it again")
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise DataCorrupt(f"{path} is truncated: delete {self.folder} and prepare it again") from error
+        if array.shape != shape or array.dtype != dtype:
+            raise DataCorrupt(
+                f"{path} is not what its manifest states: delete {self.folder} and prepare it again"
+            )
+        return array
+
+    @cached_property
+    def source_list_sha256(self) -> str:
+        """SHA-256 of the source list as it lies on disk."""
+        path = self.folder / "source_list.csv"
+        return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
