@@ -81,7 +81,7 @@ def classification_accuracy_score(
     Raises
     ------
     UsageError
-        Images that are not uint8 (N,C,H,W) of one shape, fewer than two to train on, or labels that do not fit.
+        Images that are not uint8 (N,C,H,W) of one shape, fewer than two to train on, or unfit labels.
     """
     train, test = _images(generated, "generated"), _images(heldout, "held-out")
     if train.shape[1:] != test.shape[1:]:

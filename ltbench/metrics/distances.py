@@ -25,7 +25,7 @@ def tile_rows(d: int, memory: int = MEMORY) -> int:
 
 
 def tiles(
-    a: Tensor, b: Tensor, centre: Tensor, memory: int = MEMORY
+    a: Tensor, b: Tensor, centre: Tensor, memory: int = MEMORY, *, upper: bool = False
 ) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
     """Yield squared distances between all rows of ``a`` and ``b``, row blocks outermost.
 
@@ -34,6 +34,7 @@ def tiles(
     a, b : (n, d) and (m, d), on one device.
     centre : (d,) float64, subtracted from both; near the data's mean the products lose the fewest digits.
     memory : bytes for one tile and its inputs.
+    upper : leave out tiles below the diagonal, for a set against itself.
 
     Yields
     ------
@@ -47,6 +48,8 @@ def tiles(
         x = a[rows].double() - centre
         xx = x.square().sum(dim=1, keepdim=True)
         for columns in in_blocks(len(b), side):
+            if upper and columns.start < rows.start:
+                continue
             y = b[columns].double() - centre
             norms = xx + y.square().sum(dim=1)
             squared = torch.addmm(norms, x, y.T, alpha=-2)
@@ -60,7 +63,8 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
     Parameters
     ----------
     queries : (n, d).
-    points : (m, d) on the same device, or None for the queries' own set, each query itself left out.
+    points : (m, d) on the same device, or None for the queries' own set, each query itself left out; every
+        distance then serves both its ends, at half the cost.
     k : neighbours, at most m (n - 1 for the own set).
     memory : bytes for one tile and its inputs.
 
@@ -69,16 +73,23 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
     squared : (n, k) float64 squared distances, ascending.
     index : (n, k) int64 rows of ``points``.
     """
+    own = points is None
     others = queries if points is None else points
     squared = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=queries.device)
     index = torch.full((len(queries), k), -1, dtype=torch.int64, device=queries.device)
-    centre = others.mean(dim=0, dtype=torch.float64)
-    for rows, columns, tile, _ in tiles(queries, others, centre, memory):
-        if points is None and rows == columns:
-            tile.fill_diagonal_(torch.inf)
+
+    def keep(rows: slice, columns: slice, tile: Tensor) -> None:
         near, at = tile.topk(min(k, tile.shape[1]), dim=1, largest=False)
         near = torch.cat([squared[rows], near], dim=1)
         at = torch.cat([index[rows], at + columns.start], dim=1)
         squared[rows], best = near.topk(k, dim=1, largest=False)
         index[rows] = at.gather(1, best)
+
+    centre = others.mean(dim=0, dtype=torch.float64)
+    for rows, columns, tile, _ in tiles(queries, others, centre, memory, upper=own):
+        if own and rows == columns:
+            tile.fill_diagonal_(torch.inf)
+        keep(rows, columns, tile)
+        if own and rows != columns:
+            keep(columns, rows, tile.T)
     return squared, index

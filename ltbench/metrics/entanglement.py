@@ -2,7 +2,8 @@
 
 CORAL explains poor tail classes by their latents overlapping the head's, and shows it as a t-SNE picture.
 These figures measure it, on balanced held-out real images, so that no class weighs more than another.
-Features are standardised per dimension first: no figure depends on a channel's scale.
+Distances are Euclidean between the features as the network uses them, like the picture's; a rotation or the
+features' overall scale changes none.
 
     knn_accuracy         leave-one-out accuracy of the k nearest neighbours' vote
     silhouette           mean of (b - a) / max(a, b), a and b the mean distances to the own and the next class
@@ -47,14 +48,6 @@ def head_and_tail(train_counts: Array) -> tuple[np.ndarray, np.ndarray]:
     return order[:third], order[-third:]
 
 
-def standardised(features: Array) -> Tensor:
-    """Return features (n, d) float64 with mean 0 and variance 1 per dimension; constant ones become 0."""
-    x = as_features(features, "bottleneck", minimum=2).double()
-    spread = x.std(dim=0, correction=0)
-    constant = spread <= 1e-12 * x.abs().amax(dim=0)
-    return torch.where(constant, 0.0, (x - x.mean(dim=0)) / torch.where(constant, 1.0, spread))
-
-
 def knn_votes(x: Tensor, labels: np.ndarray, num_classes: int, k: int) -> np.ndarray:
     """Return each row's class (n,) by vote of its k nearest other rows; the nearer class wins a tie."""
     _, index = neighbours(x, None, k)
@@ -79,7 +72,10 @@ def scatter_ratio(x: Tensor, labels: np.ndarray) -> float:
 
 
 def linear_probe(x: Tensor, labels: np.ndarray, seed: int = 0) -> float:
-    """Return the mean accuracy of an L2-regularised logistic regression (C = 1) over 5 stratified folds."""
+    """Return the mean accuracy of an logistic regression over 5 stratified folds.
+
+    L2-regularised (C = 1), on features standardised within each training fold.
+    """
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=derive(seed, "linear probe") & 0xFFFF_FFFF)
     return float(cross_val_score(model, x.cpu().numpy(), labels, cv=folds).mean())
@@ -109,7 +105,7 @@ def entanglement(
         Too few classes or images a class, labels that do not fit, NaN or infinite values.
     """
     counts = np.asarray(train_counts)
-    x = standardised(features)
+    x = as_features(features, "bottleneck").double()
     y = as_labels(labels, len(x), len(counts), "bottleneck")
     present, sizes = np.unique(y, return_counts=True)
     if len(present) < 2 or sizes.min() < _FOLDS:

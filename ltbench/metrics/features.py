@@ -90,7 +90,7 @@ def by_class(x: Any, labels: Array) -> dict[int, Any]:
     y = as_labels(labels, len(x), name="class")
     order = np.argsort(y, kind="stable")
     present, starts = np.unique(y[order], return_index=True)
-    pieces = np.split(order, starts[1:])
+    pieces = np.split(order, starts[1:]) if len(present) else []
     if isinstance(x, Tensor):
         return {
             int(c): x[torch.from_numpy(rows).to(x.device)] for c, rows in zip(present, pieces, strict=True)

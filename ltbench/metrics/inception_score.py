@@ -5,6 +5,8 @@
 Source: Salimans et al., "Improved Techniques for Training GANs", NeurIPS 2016 (10 splits).
 """
 
+import math
+
 import torch
 
 from ltbench.errors import UsageError
@@ -42,7 +44,7 @@ def inception_score(generated: Array, *, splits: int = 10, seed: int | None = 0)
     for i in range(splits):
         part = logits[i * len(logits) // splits : (i + 1) * len(logits) // splits]
         log_p = torch.log_softmax(part.double(), dim=1)
-        log_marginal = torch.logsumexp(log_p, dim=0) - torch.log(torch.tensor(float(len(part))))
+        log_marginal = torch.logsumexp(log_p, dim=0) - math.log(len(part))
         divergence = (log_p.exp() * (log_p - log_marginal)).sum(dim=1)
         scores.append(divergence.mean().exp())
     value = torch.stack(scores)
