@@ -19,12 +19,15 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        cut_short = error.errno is None and "requested and" in str(error)  # numpy's words for a short write
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or cut_short:
             raise DiskFull(
                 f"no space left to write {path}: free some space there and run the same command again"
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
-            raise StorageError(f"cannot write {path} ({error.strerror}): choose another folder with --out") from error
+            raise StorageError(
+                f"cannot write {path} ({error.strerror}): choose another folder with --out"
+            ) from error
         raise
 
 

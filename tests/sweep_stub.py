@@ -6,6 +6,7 @@ Run as a program it is a worker of the local driver. ``train.learning_rate`` cho
 import hashlib
 import json
 import os
+import resource
 import signal
 import sys
 import time
@@ -99,10 +100,11 @@ def train(stage, root, env):
         time.sleep(STEP_SECONDS)
         state = {"step": state["step"] + 1, "hash": hashlib.sha256(state["hash"].encode()).hexdigest()}
         stopping = env.stop()
-        if state["step"] % SAVE_EVERY == 0 or stopping:
+        if state["step"] % SAVE_EVERY == 0:
             env.guard()
             with storage_errors(log), open(log, "a") as handle:
                 handle.write(f"{state['step']},{state['hash']}\n")
+        if state["step"] % SAVE_EVERY == 0 or stopping:
             write_json(checkpoint, state, env.guard)
             env.progress({"stage": "train", "step": state["step"], "total": steps, "loss": 1.0})
         if stopping:
@@ -121,7 +123,7 @@ def sample(stage, root, env):
         replacing(root / stage.sample_folder / "images.npy", env.guard) as temporary,
         open(temporary, "wb") as handle,
     ):
-        np.save(handle, np.random.default_rng(int.from_bytes(seed)).integers(0, 256, (4, 8, 8), np.uint8))
+        np.save(handle, np.random.default_rng(int.from_bytes(seed)).integers(0, 256, (8, 32, 32), np.uint8))
 
 
 def score(stage, root, env):
@@ -143,4 +145,6 @@ def pipeline(settings):
 
 
 if __name__ == "__main__":
+    if limit := int(os.environ.get("STUB_FILE_LIMIT", "0")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.exit(worker.main(sys.argv[1:], pipeline))

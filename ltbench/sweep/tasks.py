@@ -17,7 +17,7 @@ class Task:
     Attributes
     ----------
     stage : what to do; runs that share its product share the task.
-    resource : name of the folder it writes. Two tasks with one resource never run at once: a longer training
+    resource : name of what it writes. Two tasks with one resource never run at once: a longer training
         continues a shorter one's folder, and two sets of scores go into one file.
     needs : ids of the tasks that must be done before it.
     """
@@ -96,4 +96,5 @@ def _with_all_snapshots(same: Sequence[Stage]) -> Stage:
 
 
 def _resource(stage: Stage) -> str:
-    return "--".join(written_folder(stage).parts)
+    parts = written_folder(stage).parts
+    return "--".join([*parts, "scores"] if stage.kind == "score" else parts)
