@@ -107,7 +107,7 @@ def sample_iter(
     for start in range(0, len(labels), batch_size):
         rows = slice(start, start + batch_size)
         generators = [rng.generator(sampler.seed, "sample", int(i)) for i in indices[rows]]
-        x = _sample_batch(denoiser, labels[rows], sampler, generators, device, progress, stop)
+        x = sample_batch(denoiser, labels[rows], sampler, generators, device, progress, stop)
         if not torch.isfinite(x).all():
             raise LtbenchError(
                 f"sampling gave images that are not finite ({sampler.sampler}, {sampler.steps} steps, "
@@ -118,16 +118,19 @@ def sample_iter(
 
 
 @torch.no_grad()
-def _sample_batch(
+def sample_batch(
     denoiser: Denoiser,
     labels: Tensor,
     sampler: SampleSpec,
     generators: list[torch.Generator],
     device: torch.device | str,
-    progress: Callable[[int], None] | None,
-    stop: Callable[[], bool] | None,
+    progress: Callable[[int], None] | None = None,
+    stop: Callable[[], bool] | None = None,
 ) -> Tensor:
-    """Return x_0 (B, C, H, W) float32 on `device`, not clipped."""
+    """Run one batch down to x_0, (B, C, H, W) float32 on `device`, neither clipped nor checked.
+
+    `generators` holds one CPU generator an image, for its initial and step noise; else as `sample_iter`.
+    """
     levels = alpha_bar()
     scheduler = make_scheduler(sampler)
     # The schedulers need generators only where they draw noise.
