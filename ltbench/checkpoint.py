@@ -34,7 +34,14 @@ def _full_disk(error: BaseException) -> bool:
     text = str(error).lower()
     number = getattr(error, "errno", None)
     return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or any(
-        words in text for words in ("no space left", "file too large", "iostream error", "file write failed", "unexpected pos")
+        words in text
+        for words in (
+            "no space left",
+            "file too large",
+            "iostream error",
+            "file write failed",
+            "unexpected pos",
+        )
     )
 
 
@@ -45,7 +52,9 @@ def save_checkpoint(path: Path, state: dict[str, Any], guard: Callable[[], None]
             torch.save(state, temporary)
         except RuntimeError as error:
             if _full_disk(error):
-                raise DiskFull(f"no space left to write {path}: free some space there and run again") from error
+                raise DiskFull(
+                    f"no space left to write {path}: free some space there and run again"
+                ) from error
             raise
 
 
@@ -61,7 +70,15 @@ def load_checkpoint(path: Path, key: str, device: torch.device) -> dict[str, Any
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         found = state["key"]
-    except (RuntimeError, EOFError, KeyError, TypeError, OSError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
+    except (
+        RuntimeError,
+        EOFError,
+        KeyError,
+        TypeError,
+        OSError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ) as error:
         raise CheckpointError(
             f"the checkpoint {path} is broken or not ltbench's: delete it to train from the start"
         ) from error
@@ -84,7 +101,9 @@ def save_weights(
             save_file(tensors, temporary, metadata={"train_key": key, "step": str(step)})
         except (SafetensorError, OSError) as error:
             if _full_disk(error):
-                raise DiskFull(f"no space left to write {path}: free some space there and run again") from error
+                raise DiskFull(
+                    f"no space left to write {path}: free some space there and run again"
+                ) from error
             raise
 
 
@@ -101,11 +120,13 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     try:
         with safe_open(path, framework="pt") as handle:
             found = (handle.metadata() or {}).get("train_key")
-            weights = {n[len(prefix) :]: handle.get_tensor(n) for n in handle.keys() if n.startswith(prefix)}
+            weights = {n[len(prefix) :]: handle.get_tensor(n) for n in handle.keys() if n.startswith(prefix)}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the weights {path} are broken: delete that file and run again") from error
     if key is not None and found != key:
-        raise CheckpointError(f"the weights {path} belong to another spec: use another --out, or delete that folder")
+        raise CheckpointError(
+            f"the weights {path} belong to another spec: use another --out, or delete that folder"
+        )
     if not weights:
         raise CheckpointError(f"the weights {path} hold no {which!r} tensors: delete that file and run again")
     return weights

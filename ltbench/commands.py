@@ -177,6 +177,63 @@ def make_report(root: Path, out: Path | None, baseline: str, keys: set[str] | No
     console.print(f"report: {written.out / 'report.md'} (tables as CSV and figures as PNG and PDF beside it)")
 
 
+def evaluate_runs(
+    folders: Sequence[Path],
+    metrics: str,
+    extractors: str,
+    bootstrap: int,
+    recompute: bool,
+    data_root: Path | None,
+    device: str | None,
+) -> None:
+    """Score the sample sets below some folders with other metrics or extractors; nothing is trained or sampled."""
+    from ltbench.pipeline import cell_of, load_samples
+    from ltbench.scoring import merge_scores, read_scores, requested_metrics, score_samples
+    from ltbench.spec import ScoreSpec
+
+    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    wanted = requested_metrics(request.metrics)
+    sets = [found for folder in folders for found in sample_sets(folder)]
+    where = _device(device)
+    for number, (folder, spec, root) in enumerate(sets, start=1):
+        path = folder / "scores.csv"
+        names = [m.name for m in wanted]
+        if path.exists() and not recompute and not bootstrap:
+            there = read_scores(path)
+            stored = set(there["definition"][there["extractor"].isin([*request.extractors, ""])])
+            names = [m.name for m in wanted if m.definition not in stored or "auto" in request.extractors]
+        cell = cell_of(spec.data.model_dump_json(), data_root)
+        images, labels = load_samples(folder)
+        asked = spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
+        table = score_samples(cell, images, labels, asked, root / ".cache", where)
+        merge_scores(path, table, lambda: None)
+        console.print(f"[{number}/{len(sets)}] {path}: {len(table)} numbers")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def sample_sets(folder: Path) -> list[tuple[Path, Any, Path]]:
+    """Return (sample folder, run spec, output root) of every finished sample set at or below `folder`."""
+    from ltbench.files import read_json
+    from ltbench.spec import RunSpec
+
+    found = []
+    for images in sorted(folder.rglob("images.npy")):
+        sample_folder = images.parent
+        training = sample_folder.parent.parent
+        recorded = read_json(training / "spec.json") | {"score": {}}
+        sample = read_json(sample_folder / "spec.json")
+        recorded.pop("train_key", None)
+        recorded["train"] = recorded["train"] | {"steps": sample["step"]}
+        spec = RunSpec.model_validate(recorded | {"sample": sample["sample"]})
+        found.append((sample_folder, spec, training.parent))
+    if not found:
+        raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
+    return found
+
+
 # -- listings ---------------------------------------------------------------------------------------
 
 

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltbench import rng
 from ltbench.data import Cell
 from ltbench.diffusion.schedule import add_noise, alpha_bar
+from ltbench.diffusion.unet import Denoiser
 from ltbench.files import replacing
 from ltbench.metrics import REGISTRY
 from ltbench.runtime import Environment
@@ -36,7 +37,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def probe(denoiser: nn.Module, cell: Cell, spec: RunSpec, path: Path, env: Environment) -> None:
+def probe(denoiser: Denoiser, cell: Cell, spec: RunSpec, path: Path, env: Environment) -> None:
     """Measure every bottleneck metric under both protocols; write ``PATH.csv`` and the features ``PATH.npz``.
 
     Parameters
@@ -45,7 +46,8 @@ def probe(denoiser: nn.Module, cell: Cell, spec: RunSpec, path: Path, env: Envir
     path : file name without ending.
     """
     images, labels = probe_images(cell)
-    rows, kept = [], {}
+    rows: list[dict[str, Any]] = []
+    kept: dict[str, np.ndarray] = {"labels": labels}
     plans = [("noised", t) for t in NOISE_LEVELS] + [("clean", 0)]
     for done, (protocol, t) in enumerate(plans):
         features = bottleneck(denoiser, images, labels, protocol, t, env)
@@ -58,7 +60,7 @@ def probe(denoiser: nn.Module, cell: Cell, spec: RunSpec, path: Path, env: Envir
             ]
         env.progress({"stage": "probe", "step": done + 1, "total": len(plans)})
     with replacing(path.with_suffix(".npz"), env.guard) as temporary, open(temporary, "wb") as handle:
-        np.savez_compressed(handle, labels=labels, **kept)
+        np.savez_compressed(handle, **kept)  # type: ignore[arg-type]
     with replacing(path.with_suffix(".csv"), env.guard) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
 
@@ -73,7 +75,7 @@ def probe_images(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
 
 @torch.no_grad()
 def bottleneck(
-    denoiser: nn.Module, images: np.ndarray, labels: np.ndarray, protocol: str, t: int, env: Environment
+    denoiser: Denoiser, images: np.ndarray, labels: np.ndarray, protocol: str, t: int, env: Environment
 ) -> np.ndarray:
     """Return average-pooled bottleneck features (N,Cb) float32.
 

@@ -17,7 +17,16 @@ import torch
 import ltbench
 from ltbench.files import read_json, write_json
 
-_LIBRARIES = ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn", "clean-fid", "torch-fidelity")
+_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "diffusers",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "clean-fid",
+    "torch-fidelity",
+)
 
 
 @functools.cache
@@ -39,9 +48,13 @@ def machine() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
-        names = [line.split(":", 1)[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        names = [
+            line.split(":", 1)[1].strip()
+            for line in info.read_text().splitlines()
+            if line.startswith("model name")
+        ]
         model = names[0] if names else model
-    libraries = {}
+    libraries: dict[str, str | None] = {}
     for name in _LIBRARIES:
         try:
             libraries[name] = version(name)

@@ -33,7 +33,9 @@ class DataSpec(_Frozen):
         description="which class is head: identity (class 0), reversed, or permuted:SEED",
     )
     split_seed: int = Field(0, ge=0, description="seed of the subset's selection; 0 is the published split")
-    head_count: int | None = Field(None, ge=1, description="images of the head class; default: all the pool has")
+    head_count: int | None = Field(
+        None, ge=1, description="images of the head class; default: all the pool has"
+    )
     image_size: int | None = Field(None, ge=8, le=256, description="pixels a side; default: the source's own")
     content: str | None = Field(None, description="manifest hash of a prepared folder (set by the harness)")
 
@@ -86,7 +88,9 @@ class SampleSpec(_Frozen):
     sampler: Literal["ancestral", "ddim", "dpmsolver++"] = Field("ancestral")
     steps: int = Field(1000, ge=1, le=1000, description="sampler steps")
     order: int = Field(2, ge=1, le=3, description="order of DPM-Solver++")
-    spacing: Literal["trailing", "leading", "linspace"] = Field("trailing", description="DDIM's, DPM-Solver++'s")
+    spacing: Literal["trailing", "leading", "linspace"] = Field(
+        "trailing", description="DDIM's, DPM-Solver++'s"
+    )
     clip: bool = Field(False, description="clip the predicted x0 to [-1, 1] at every step")
     guidance: float = Field(0.0, ge=0, le=100, description="omega in eps_c + omega (eps_c - eps_u)")
     per_class: int = Field(5000, ge=1, description="images a class")

@@ -175,12 +175,12 @@ class Training:
         return rng.generator(self.spec.train_seed, f"{method}/{hook}", self.step)
 
     def _context(self, rows: slice) -> Callable[[str], Context]:
-        attached = self.model["methods"]
+        attached = dict(self.model["methods"].named_children())
 
         def make(method: str) -> Context:
             return Context(
                 denoiser=self._denoise,
-                modules=attached[method] if method in attached else None,
+                modules=attached.get(method),
                 rng=self._stream(method, "regularizers"),
                 global_size=self.spec.train.batch_size,
                 shard=lambda whole: whole[rows],

@@ -1,5 +1,6 @@
 """Set-against-set metrics: the released code's values, two libraries' values, and laws for any data."""
 
+import inspect
 import numpy as np
 import pytest
 import torch
@@ -354,3 +355,9 @@ def test_named_protocols_are_their_settings():
     coral = get_metric("precision_recall_coral")
     assert (coral.extractor, coral.settings["k"]) == ("vgg16", 3)
     assert coral(reference=x, generated=y)["recall_coral"] == precision_recall(x, y, k=3)["recall"]
+
+
+@pytest.mark.parametrize("metric", REGISTRY.values(), ids=lambda m: m.name)
+def test_every_metric_takes_the_inputs_and_settings_its_entry_names(metric):
+    parameters = inspect.signature(metric.function).parameters
+    assert {*metric.inputs, *metric.settings} <= set(parameters)

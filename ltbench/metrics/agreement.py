@@ -31,13 +31,13 @@ def predicted_classes(logits: Array, num_classes: int | None = None) -> np.ndarr
     return torch.argmax(x, dim=1).cpu().numpy()
 
 
-def agreement(logits: Array, labels: Array) -> float:
+def agreement(generated: Array, generated_labels: Array) -> float:
     """Return the share of images classified as their label.
 
     Parameters
     ----------
-    logits : (m, K) of a classifier of the data set's classes.
-    labels : (m,) integers in 0..K-1, what the images were conditioned on.
+    generated : (m, K) logits of a classifier of the data set's classes.
+    generated_labels : (m,) integers in 0..K-1, what the images were conditioned on.
 
     Returns
     -------
@@ -49,14 +49,14 @@ def agreement(logits: Array, labels: Array) -> float:
     UsageError
         NaN or infinite logits, or labels that do not fit them.
     """
-    predicted = predicted_classes(logits)
-    return float(np.mean(predicted == as_labels(labels, len(predicted), logits.shape[1])))
+    predicted = predicted_classes(generated)
+    return float(np.mean(predicted == as_labels(generated_labels, len(predicted), generated.shape[1])))
 
 
 def confusion(logits: Array, labels: Array) -> np.ndarray:
     """Return counts (K, K) int64: row = the label conditioned on, column = the class predicted.
 
-    Parameters and errors are `agreement`'s.
+    Logits (m, K) and labels (m,) as `agreement` takes them; the same errors.
     """
     predicted = predicted_classes(logits)
     k = logits.shape[1]
