@@ -1,5 +1,6 @@
 """Inception, VGG16, CLIP and DINOv2: resizing, loading and outputs, on random weights in the real formats."""
 
+import functools
 import itertools
 import math
 import os
@@ -72,20 +73,32 @@ def inception_file(tmp_path_factory):
     return path
 
 
-def test_inception_is_clean_fids_legacy_network(inception_file, monkeypatch):
-    state = torch.load(inception_file, weights_only=True)
+def clean_fid_features(path, resized, monkeypatch):
+    """Run clean-fid's own legacy network on (N,3,S,S) float images in 0..255."""
+    state = torch.load(path, weights_only=True)
     monkeypatch.setattr(inception_pytorch, "load_state_dict_from_url", lambda *_, **__: state)
     network = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
-    batch = images(1)
-    resized = np.stack(
-        [build_resizer("legacy_pytorch")(x.transpose(1, 2, 0)).transpose(2, 0, 1) for x in batch]
-    )
     with torch.no_grad():
-        theirs = network(torch.from_numpy(resized) / 255)[0].flatten(1).numpy()
+        return network(resized / 255)[0].flatten(1).numpy(), state["fc.weight"].numpy()
+
+
+def test_inception_is_clean_fids_network(inception_file, monkeypatch):
+    """At 107 pixels, an eighth of the work; the resizing has its own test."""
+    monkeypatch.setattr(inception, "resize_legacy", functools.partial(resize_legacy, side=107))
+    batch = images(2, 107, 107)
+    theirs, classifier = clean_fid_features(inception_file, torch.from_numpy(batch).float(), monkeypatch)
     ours = get_extractor("inception", weights=inception_file)(batch)
-    assert ours.features.shape == (1, 2048)
+    assert ours.features.shape == (2, 2048)
     assert_close(ours.features, theirs)
-    assert_close(ours.logits, theirs @ state["fc.weight"].numpy().T, 1e-3)
+    assert_close(ours.logits, theirs @ classifier.T, 1e-3)
+
+
+@pytest.mark.slow
+def test_inception_is_clean_fids_legacy_route(inception_file, monkeypatch):
+    batch = images(2)
+    resized = [build_resizer("legacy_pytorch")(x.transpose(1, 2, 0)).transpose(2, 0, 1) for x in batch]
+    theirs, _ = clean_fid_features(inception_file, torch.tensor(np.stack(resized)), monkeypatch)
+    assert_close(get_extractor("inception", weights=inception_file)(batch).features, theirs)
 
 
 def test_only_the_published_weights_are_called_fid(inception_file, monkeypatch):
@@ -100,10 +113,11 @@ def test_only_the_published_weights_are_called_fid(inception_file, monkeypatch):
     assert found.has_logits and found.classifies is None
 
 
-def test_inception_v3_compat_is_torch_fidelitys(inception_file):
+def test_inception_v3_compat_is_torch_fidelitys(inception_file, monkeypatch):
     name = "inception-v3-compat"
-    batch = images(1)
+    batch = images(2)
     layers = ["2048", "logits_unbiased"]
+    monkeypatch.setattr(FEATURE_EXTRACTORS_REGISTRY[name], "INPUT_IMAGE_SIZE", 107)
     network = FEATURE_EXTRACTORS_REGISTRY[name](name, layers, str(inception_file))
     features, logits = (part.numpy() for part in network(torch.from_numpy(batch)))
     ours = get_extractor(name, weights=inception_file)(batch)

@@ -89,13 +89,14 @@ class InceptionPyTorch(nn.Module):
         super().__init__()
         trunk = fid_inception()
         trunk.load_state_dict(state)
+        assert isinstance(trunk.fc, nn.Linear)
         self.classifier = trunk.fc
         trunk.fc = nn.Identity()
-        self.trunk = trunk
+        self.trunk = trunk.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return features (B,2048) and unbiased logits (B,1008) of images (B,1 or 3,H,W) in 0..255."""
-        x = resize_legacy(three_channels(images))
+        x = resize_legacy(three_channels(images)).contiguous(memory_format=torch.channels_last)
         features = self.trunk(2 * (x / 255) - 1)
         return features, F.linear(features, self.classifier.weight)
 

@@ -23,8 +23,9 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.data import load_cell
+from ltbench.data.resample import area_resample
 from ltbench.errors import LtbenchError
-from ltbench.extractors.cnn import SHIPPED, Shipped, SmallCNN, load_shipped
+from ltbench.extractors.cnn import SHIPPED, SmallCNN, load_shipped
 from ltbench.files import replacing, write_json
 from ltbench.spec import DataSpec
 
@@ -96,28 +97,21 @@ def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
     return network
 
 
-def _cell_sizes(design: Shipped) -> list[int]:
-    """Return the image sizes whose held-out accuracy is recorded: the ends, the network's own, quarters."""
-    return sorted({*range(design.sizes[0], design.sizes[1] + 1, 4), design.side})
-
-
 def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dict[str, Any]:
     """Train shipped extractor `name`, write its weights and record into `out`, return the record."""
     torch.set_num_threads(1)
     design, recipe = SHIPPED[name], RECIPES[name]
-
-    def cell(size: int) -> Any:
-        return load_cell(DataSpec(dataset=design.dataset, imbalance_ratio=1.0, image_size=size), data_root)
-
-    pool = cell(design.sizes[1])
+    smallest, largest = design.sizes
+    spec = DataSpec.model_validate({"dataset": design.dataset, "imbalance_ratio": 1.0, "image_size": largest})
+    cell = load_cell(spec, data_root)
+    pool, heldout = cell.reference, cell.heldout
     started = time.process_time()
-    network = fit(name, torch.as_tensor(pool.reference.images), torch.as_tensor(pool.reference.labels), seed)
+    network = fit(name, torch.as_tensor(pool.images), torch.as_tensor(pool.labels), seed)
     seconds = time.process_time() - started
     path = out / f"{name}.safetensors"
+    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
     with replacing(path) as temporary:
-        safetensors.torch.save_file(
-            {key: value.contiguous() for key, value in network.state_dict().items()}, temporary
-        )
+        temporary.write_bytes(safetensors.torch.save(tensors))
     extractor = load_shipped(name, path)
 
     def accuracy(images: np.ndarray, labels: np.ndarray) -> float:
@@ -125,17 +119,19 @@ def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dic
         assert logits is not None
         return round(float((logits.argmax(1) == labels).mean()), 4)
 
-    heldout = {size: cell(size).heldout for size in _cell_sizes(design)}
+    sizes = sorted({*range(smallest, largest + 1, 4), design.side})
     record = {
         "name": name,
         "weights_sha256": extractor.weights_hash,
         "hash": extractor.hash,
         "dataset": design.dataset,
-        "dataset_manifest": pool.manifest_hash,
-        "pool_images": len(pool.reference),
-        "pool_accuracy": accuracy(pool.reference.images, pool.reference.labels),
-        "heldout_images": len(pool.heldout),
-        "heldout_accuracy": {str(size): accuracy(set_.images, set_.labels) for size, set_ in heldout.items()},
+        "dataset_manifest": cell.manifest_hash,
+        "pool_images": len(pool),
+        "pool_accuracy": accuracy(pool.images, pool.labels),
+        "heldout_images": len(heldout),
+        "heldout_accuracy": {
+            str(size): accuracy(area_resample(heldout.images, size), heldout.labels) for size in sizes
+        },
         "parameters": sum(p.numel() for p in network.parameters()),
         "recipe": dataclasses.asdict(recipe),
         "seed": seed,
