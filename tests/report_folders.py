@@ -125,22 +125,23 @@ def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, 
         folder / "spec.json",
         {"train_key": train_key(spec), **spec.model_dump(mode="json", exclude={"sample", "score"})},
     )
-    stages = [
-        {
-            "stage": "train",
-            "wall_seconds": 100.0 + 10 * spec.train_seed,
-            "cpu_seconds": 150.0,
-            "steps": spec.train.steps,
-        }
-    ]
-    stages.append(
-        {"stage": "sample", "wall_seconds": 5.0 * spec.sample.nfe / 20, "cpu_seconds": 9.0, "images": 300}
-    )
+    wall = 100.0 + 10 * spec.train_seed + 80 * ("cbdm" in spec.method.name)
+    train = {
+        "stage": "train",
+        "wall_seconds": wall,
+        "steps": spec.train.steps,
+        "flops": 1e9 * spec.train.steps,
+    }
     machine = {"host": "box", "processor": "Some CPU", "cores": 2, "gpus": [], "libraries": {"torch": "2.9"}}
-    write_json(
-        folder / "provenance.json",
-        {"stages": [s | {"device": "cpu", "threads": 1} for s in stages], "machine": machine},
-    )
+    code = {"ltbench": "0.1.0", "git_commit": "0123456789abcdef", "git_dirty": False}
+    common = {
+        "device": "cpu",
+        "threads": 1,
+        "cpu_seconds": 150.0,
+        "finished": "2026-01-01T00:00:00Z",
+        "code": code,
+    }
+    write_json(folder / "provenance.json", {"stages": [train | common], "machine": machine})
     rng = np.random.default_rng(spec.train_seed)
     with open(folder / "train.csv", "w") as handle:
         extra = "coral.supcon," if "coral" in spec.method.name else ""
@@ -155,6 +156,8 @@ def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, 
         samples / "spec.json",
         content | {"sample": spec.sample.model_dump(mode="json"), "nfe": spec.sample.nfe},
     )
+    sampling = {"stage": "sample", "wall_seconds": 5.0 * spec.sample.nfe / 20, "images": 300}
+    write_json(samples / "provenance.json", {"stages": [sampling | common], "machine": machine})
     rows = score_rows(spec) if rows is None else rows
     write_scores(samples / "scores.csv", rows)
     if images:
@@ -168,6 +171,71 @@ def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, 
         np.save(samples / "images.npy", pixels.astype(np.uint8))
         np.save(samples / "labels.npy", labels)
     return samples
+
+
+def write_probes(root: Path, spec: RunSpec, steps=(1000, 2000), levels=(0, 100, 500)) -> None:
+    """Write probes as the probe stage does: a tidy CSV and the features of each protocol and level."""
+    folder = root / folder_name(spec) / "probes"
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(spec.train_seed)
+    labels = np.repeat(np.arange(10), 20)
+    spread = 1.0 - EFFECT.get(spec.method.name, 0.0)
+    for step in steps:
+        with open(folder / f"step-{step:08d}.csv", "w", newline="") as handle:
+            columns = (
+                "method",
+                "train_seed",
+                "step",
+                "protocol",
+                "t",
+                "metric",
+                "definition",
+                "n_images",
+                "value",
+            )
+            writer = csv.writer(handle, lineterminator="\n")
+            writer.writerow(columns)
+            for protocol, t in [("noised", t) for t in levels] + [("clean", 0)]:
+                for metric, scale in (
+                    ("knn_accuracy", 0.7),
+                    ("silhouette", 0.2),
+                    ("head_tail_confusion", 0.1),
+                ):
+                    value = (
+                        scale * spread * (0.5 + step / 4000) * np.exp(-t / 800) + 0.01 * rng.standard_normal()
+                    )
+                    row = (
+                        spec.method.name,
+                        spec.train_seed,
+                        step,
+                        protocol,
+                        t,
+                        metric,
+                        "entanglement/1",
+                        200,
+                        value,
+                    )
+                    writer.writerow(row)
+        centres = rng.standard_normal((10, 16)) * 2 * spread
+        features = {f"noised_{t}": centres[labels] + rng.standard_normal((200, 16)) for t in levels}
+        features["clean_0"] = centres[labels] * 2 + rng.standard_normal((200, 16))
+        np.savez(
+            folder / f"step-{step:08d}.npz",
+            labels=labels,
+            **{k: v.astype(np.float16) for k, v in features.items()},
+        )
+
+
+def write_pairs(samples: Path, size=8, pairs=3, classes=10) -> None:
+    """Write a sample set's nearest pairs."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(classes), pairs)
+    training = rng.integers(0, 255, (len(labels), 1, size, size)).astype(np.uint8)
+    generated = np.clip(training + rng.normal(0, 25, training.shape), 0, 255).astype(np.uint8)
+    distance = rng.uniform(1, 5, len(labels))
+    np.savez(
+        samples / "nearest.npz", labels=labels, generated=generated, training=training, distance=distance
+    )
 
 
 def write_study(root: Path, methods=("ddpm", "cbdm", "t2h", "coral"), seeds=(0, 1, 2), **kwargs) -> Path:

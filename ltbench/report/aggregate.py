@@ -12,12 +12,20 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from ltbench.report.naming import GROUP_ORDER, describe_series, method_rank, metric_rank, split_metric
+from ltbench.report.naming import (
+    AUXILIARY,
+    GROUP_ORDER,
+    describe_series,
+    method_rank,
+    metric_rank,
+    split_metric,
+)
 
 SERIES_COLUMNS = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin", "settings"]
-MEASURE = ["metric", "definition", "extractor", "reference", "n_reference", "n_generated"]
+_WHAT = ["metric", "definition", "extractor", "extractor_hash", "reference", "reference_hash"]
+MEASURE = [*_WHAT, "n_reference", "n_generated"]
 _Rows = dict[tuple[str, ...], np.ndarray]
-_KIND = ["scope", "role", "metric", "definition", "extractor", "reference"]
+_KIND = ["scope", "role", *_WHAT]
 PLACE = ["scope", "class_or_group", "n_train"]
 
 
@@ -64,8 +72,9 @@ class Cell:
         return [g for g in GROUP_ORDER if g in present] + sorted(present - set(GROUP_ORDER))
 
     def measures(self, scope: str) -> pd.DataFrame:
-        """Return the distinct measures of plain scores at a scope, in the papers' order."""
+        """Return the distinct measures of plain scores at a scope, in the papers' order, no auxiliary ones."""
         rows = self.summary[(self.summary["scope"] == scope) & (self.summary["role"] == "")]
+        rows = rows[~rows["metric"].isin(AUXILIARY)]
         found = rows[MEASURE].drop_duplicates()
         rank = found["metric"].map(metric_rank)
         return found.assign(rank=rank).sort_values(["rank", *MEASURE[1:]], ignore_index=True)[MEASURE]

@@ -7,6 +7,7 @@ images.npy, labels.npy, scores.csv}}``. Every ``scores.csv`` below a root is rea
 import csv
 import hashlib
 import json
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,14 +26,15 @@ SCORE_COLUMNS = str.split(
     "sample_seed scope class_or_group n_train metric definition extractor reference n_reference n_generated "
     "value origin train_key sample_key"
 )
+HASH_COLUMNS = ["extractor_hash", "reference_hash"]  # "" in files that have none
 _NUMERIC = str.split(
     "imbalance_ratio split_seed train_seed step nfe guidance sample_seed n_train "
     "n_reference n_generated value"
 )
 # One number is one combination of these; the same number found in two roots counts once.
 _IDENTITY = str.split(
-    "train_key sample_key step scope class_or_group metric definition extractor reference n_reference "
-    "n_generated origin method"
+    "train_key sample_key step scope class_or_group metric definition extractor extractor_hash reference "
+    "reference_hash n_reference n_generated origin method"
 )
 # Told by columns of their own, or no setting of the method: left out of the `settings` column.
 _NOT_A_SETTING = {
@@ -66,6 +68,24 @@ class Run:
     def train_log(self) -> pd.DataFrame | None:
         """Return ``train.csv`` (one row a logged step), or None where it is absent or empty."""
         return _read_table(self.folder / "train.csv", required=("step",))
+
+    def probes(self) -> pd.DataFrame | None:
+        """Return the bottleneck's figures, a row a (step, protocol, t, metric), or None where none are kept."""
+        required = ("step", "protocol", "t", "metric", "value")
+        tables = [_read_table(path, required) for path in sorted((self.folder / "probes").glob("*.csv"))]
+        found = [table for table in tables if table is not None]
+        return pd.concat(found, ignore_index=True) if found else None
+
+    def probe_features(self, step: float) -> dict[str, np.ndarray]:
+        """Return ``labels`` (n,) and pooled features (n,d) named ``PROTOCOL_T`` at a step; {} where none."""
+        path = self.folder / "probes" / f"step-{int(step):08d}.npz"
+        if not path.is_file():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}): delete it and run again") from error
 
 
 @dataclass(frozen=True)
@@ -148,7 +168,10 @@ def read_scores(path: Path) -> pd.DataFrame:
     bad = next((i for i, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if bad is not None or not text.endswith("\n"):
         raise CheckpointError(f"{path} is cut off at line {bad or len(rows)}: {advice}")
-    frame = pd.DataFrame(rows[1:], columns=header)[SCORE_COLUMNS]
+    frame = pd.DataFrame(rows[1:], columns=header)
+    frame = frame.assign(**{name: "" for name in HASH_COLUMNS if name not in frame})[
+        SCORE_COLUMNS + HASH_COLUMNS
+    ]
     for column in _NUMERIC:
         try:
             frame[column] = np.array([float(v) if v else np.nan for v in frame[column]])
@@ -183,10 +206,17 @@ def _unique_name(training: Path, base: Path, runs: dict[str, Run]) -> str:
 
 
 def _read_run(name: str, folder: Path) -> Run:
-    path, provenance = folder / "spec.json", folder / "provenance.json"
+    path = folder / "spec.json"
     content = read_json(path) if path.is_file() else {}
     spec = _run_spec(path, content) if "data" in content else None
-    return Run(name, folder, spec, read_json(provenance) if provenance.is_file() else {})
+    return Run(name, folder, spec, read_provenance(folder))
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Return a training's or sample set's ``provenance.json``, empty where there is none."""
+    path = folder / "provenance.json"
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _run_spec(path: Path, content: dict[str, Any]) -> RunSpec:
@@ -217,7 +247,7 @@ def _describe(frame: pd.DataFrame, run: Run, folder: Path) -> pd.DataFrame:
     spec = _spec_of_samples(run, folder)
     data = spec.data if spec is not None else _data_of(frame.iloc[0])
     settings = json.dumps(_settings(spec), sort_keys=True) if spec is not None else "{}"
-    protocol = frame[["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]].astype(str)
+    protocol = frame[["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]].map(str)
     keys = protocol.agg("|".join, axis=1) + f"|{cell_label(data)}|{settings}"
     digests = {key: hashlib.sha256(key.encode()).hexdigest()[:8] for key in keys.unique()}
     return frame.assign(

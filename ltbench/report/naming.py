@@ -2,7 +2,7 @@
 
 import functools
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -27,25 +27,50 @@ class MetricStyle:
 
 _METRICS = {
     "frechet": MetricStyle("FD", "lower", 2),
-    "kid": MetricStyle("KID", "lower", 4),
     "inception_score": MetricStyle("IS", "higher", 2),
-    "precision": MetricStyle("Precision", "higher", 3),
+    "f8": MetricStyle("F8", "higher", 3),
     "recall": MetricStyle("Recall", "higher", 3),
+    "f1_8": MetricStyle("F1/8", "higher", 3),
+    "precision": MetricStyle("Precision", "higher", 3),
+    "recall_coral": MetricStyle("Recall (CORAL's)", "higher", 3),
+    "precision_coral": MetricStyle("Precision (CORAL's)", "higher", 3),
+    "recall_cbdm": MetricStyle("Recall (CBDM's)", "higher", 3),
+    "precision_cbdm": MetricStyle("Precision (CBDM's)", "higher", 3),
+    "agreement": MetricStyle("Agreement", "higher", 3),
+    "kid": MetricStyle("KD", "lower", 4),
+    "kid_subsets_mean": MetricStyle("KD, subsets", "lower", 4),
     "density": MetricStyle("Density", "higher", 3),
     "coverage": MetricStyle("Coverage", "higher", 3),
-    "prd_f8": MetricStyle("F8", "higher", 3),
-    "prd_f1_8": MetricStyle("F1/8", "higher", 3),
-    "agreement": MetricStyle("Agreement", "higher", 3),
-    "diversity": MetricStyle("Diversity", None, 3),
-    "memorisation": MetricStyle("Memorised", "lower", 3),
-    "classification_accuracy": MetricStyle("CAS", "higher", 3),
+    "vendi": MetricStyle("Vendi", "higher", 2),
+    "memorisation_rate": MetricStyle("Memorised", "lower", 3),
+    "cas": MetricStyle("CAS", "higher", 3),
+    "cas_class": MetricStyle("CAS", "higher", 3),
+}
+# Names that only Inception's features may carry; on others they name the extractor.
+_INCEPTION_NAMES = {
+    "frechet": "FID",
+    "kid": "KID",
+    "kid_subsets_mean": "KID, subsets",
+    "inception_score": "IS",
+}
+# What a score is read against, where that is not a floor: shown beside it instead of in a table of its own.
+COMPANIONS = {
+    "memorisation_rate": ("memorisation_expected", "Expected"),
+    "coverage": ("coverage_ceiling", "Ceiling"),
+}
+AUXILIARY = {
+    "memorisation_expected",
+    "memorisation_p_value",
+    "coverage_ceiling",
+    "kid_subsets_std",
+    "inception_score_std",
 }
 METRIC_ORDER = tuple(_METRICS)
 METHOD_ORDER = ("ddpm", "cbdm", "t2h", "coral")
 GROUP_ORDER = ("head", "middle", "tail", "macro", "worst")
 _GROUP_TITLES = {"macro": "macro mean", "worst": "worst class"}
-# The suffixes of rows that belong to another row: floors and image-bootstrap intervals.
-SUFFIXES = ("floor", "floor_sd", "ci_low", "ci_high")
+# Suffixes of rows that belong to another row: floors, the score at the floor's n, bootstrap intervals.
+SUFFIXES = ("floor", "floor_sd", "at_floor_n", "ci_low", "ci_high")
 
 
 def split_metric(name: str) -> tuple[str, str]:
@@ -59,11 +84,7 @@ def metric_style(metric: str) -> MetricStyle:
     """Return how a metric is printed; one not named here asks the metrics' registry which way is better."""
     if metric in _METRICS:
         return _METRICS[metric]
-    base = next((known for known in _METRICS if metric.startswith(f"{known}_")), None)
-    if base is not None and base not in ("memorisation", "coverage"):
-        suffix = metric.removeprefix(f"{base}_")
-        return replace(_METRICS[base], title=f"{_METRICS[base].title} ({suffix.upper()})")
-    from ltbench.metrics import REGISTRY  # heavy, and only for metrics of other packages
+    from ltbench.metrics import REGISTRY  # imports torch: only for metrics of other packages
 
     outputs = {output.name: output for registered in REGISTRY.values() for output in registered.outputs}
     better = outputs[metric].better if metric in outputs else None
@@ -74,8 +95,12 @@ def metric_title(metric: str, extractor: str, arrow: bool = True) -> str:
     """Name a metric for print: "FID" is Inception's Frechet distance alone, any other is "FD (extractor)"."""
     style = metric_style(metric)
     title = style.title
-    if metric == "frechet":
-        title = {"inception": "FID", "inception_clean": "FID (clean)"}.get(extractor, f"FD ({extractor})")
+    if metric in _INCEPTION_NAMES:
+        named = {
+            "inception": _INCEPTION_NAMES[metric],
+            "inception_clean": f"{_INCEPTION_NAMES[metric]} (clean)",
+        }
+        title = named.get(extractor, f"{title} ({extractor})")
     return title + (style.arrow if arrow else "")
 
 

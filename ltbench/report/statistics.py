@@ -5,6 +5,7 @@ taken seed by seed. No p-value is given below six seeds: the exact sign-flip tes
 2 / 2^n, which first falls under .05 at n = 6; and only for one contrast that the study file declared.
 """
 
+import functools
 import itertools
 import tomllib
 from dataclasses import dataclass
@@ -103,9 +104,14 @@ def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | Non
         return None
     mean = float(difference.mean())
     sd = float(difference.std(ddof=1)) if n > 1 else float("nan")
-    half = float(stats.t.ppf(0.5 + confidence / 2, n - 1)) * sd / np.sqrt(n) if n > 1 else float("nan")
+    half = _t_quantile(0.5 + confidence / 2, n - 1) * sd / np.sqrt(n) if n > 1 else float("nan")
     agree = int((np.sign(difference) == np.sign(mean)).sum())
     return Paired(tuple(int(s) for s in difference.index), mean, sd, mean - half, mean + half, agree)
+
+
+@functools.cache
+def _t_quantile(probability: float, degrees: int) -> float:
+    return float(stats.t.ppf(probability, degrees))
 
 
 def sign_flip_p(differences: np.ndarray) -> float:

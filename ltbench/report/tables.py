@@ -9,6 +9,7 @@ from rich.text import Text
 
 from ltbench.report.aggregate import Cell, main_series
 from ltbench.report.naming import (
+    COMPANIONS,
     MISSING,
     class_title,
     group_title,
@@ -120,41 +121,53 @@ def overall_table(cell: Cell) -> Table:
 
 
 def per_class_tables(cell: Cell) -> list[Table]:
-    """Build one table a measure: a row a class (head to tail) and a group, a column a series."""
+    """Build one table a measure: a row a class (head to tail) and a group, a column a series.
+
+    Where more images were generated than are held out, a second table gives the scores at the floor's size.
+    """
     shown = cell.series if len(cell.series) <= _WIDEST else main_series(cell)
     measures = cell.measures("class")
-    titles = measure_titles(measures)
     out = []
-    for (_, measure), title in zip(measures.iterrows(), titles, strict=True):
-        style = metric_style(measure["metric"])
-        places = [("class", c, n) for c, n in cell.classes().itertuples(index=False)]
-        places += [("group", g, np.nan) for g in cell.groups()]
-        rows = []
-        for scope, place, n_train in places:
-            summary = _at(cell.summary_of(scope, measure, sizes=scope == "class"), place).set_index("series")
-            if summary.empty and scope == "group":
-                continue
-            points = _at(cell.points_of(scope, measure, sizes=scope == "class"), place)
-            bold = best_and_ties(by_seed(points), style.better)
-            name = class_title(cell.dataset, place) if scope == "class" else group_title(place)
-            rows.append(
-                [Entry(name), Entry(integer(n_train) if scope == "class" else "")]
-                + [score_entry(summary, key, style.decimals, key in bold) for key in shown["series"]]
-                + [Entry(floor_text(cell, scope, measure, place, style.decimals))]
-            )
-        classes = len(cell.classes())
-        out.append(
-            Table(
-                "-".join(("per-class", *map(slug, (measure["metric"], measure["extractor"], cell.label)))),
-                f"{title} per class, {cell.label}",
-                ["Class", "Training images", *shown["label"], "Floor"],
-                rows,
-                1,
-                (classes,) if len(rows) > classes else (),
-                _per_class_notes(cell, shown, measures[measures.index == measure.name]),
-            )
-        )
+    for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
+        out.append(_per_class_table(cell, shown, measures.loc[[measure.name]], title))
+        if len(cell.summary_of("class", measure, "at_floor_n")):
+            out.append(_per_class_table(cell, shown, measures.loc[[measure.name]], title, "at_floor_n"))
     return out
+
+
+def _per_class_table(
+    cell: Cell, shown: pd.DataFrame, measures: pd.DataFrame, title: str, role: str = ""
+) -> Table:
+    measure = measures.iloc[0]
+    style = metric_style(measure["metric"])
+    classes = cell.classes()
+    places = [("class", c, n) for c, n in classes.itertuples(index=False)]
+    places += [("group", g, np.nan) for g in cell.groups()]
+    rows = []
+    for scope, place, n_train in places:
+        sizes = scope == "class"
+        summary = at_place(cell.summary_of(scope, measure, role, sizes), place).set_index("series")
+        if summary.empty and scope == "group":
+            continue
+        bold = best_and_ties(
+            by_seed(at_place(cell.points_of(scope, measure, role, sizes), place)), style.better
+        )
+        name = class_title(cell.dataset, place) if scope == "class" else group_title(place)
+        rows.append(
+            [Entry(name), Entry(integer(n_train) if scope == "class" else "")]
+            + [score_entry(summary, key, style.decimals, key in bold) for key in shown["series"]]
+            + [Entry(floor_text(cell, scope, measure, place, style.decimals))]
+        )
+    suffix = ", at the floor's sample size" if role else ""
+    return Table(
+        "-".join(("per-class", *map(slug, (measure["metric"] + suffix, measure["extractor"], cell.label)))),
+        f"{title} per class{suffix}, {cell.label}",
+        ["Class", "Training images", *shown["label"], COMPANIONS.get(measure["metric"], ("", "Floor"))[1]],
+        rows,
+        1,
+        (len(classes),) if len(rows) > len(classes) else (),
+        _per_class_notes(cell, shown, measures),
+    )
 
 
 def _per_class_notes(cell: Cell, shown: pd.DataFrame, measures: pd.DataFrame) -> list[str]:
@@ -167,7 +180,14 @@ def _per_class_notes(cell: Cell, shown: pd.DataFrame, measures: pd.DataFrame) ->
 def measure_titles(measures: pd.DataFrame) -> list[str]:
     """Name measures; where two would print alike, what differs tells them apart."""
     titles = [metric_title(m["metric"], m["extractor"]) for _, m in measures.iterrows()]
-    for column, show in (("extractor", str), ("definition", str), ("n_generated", "n={:,.0f}".format)):
+    for column, show in (
+        ("extractor", str),
+        ("definition", str),
+        ("n_generated", "n={:,.0f}".format),
+        ("n_reference", "{:,.0f} real".format),
+        ("extractor_hash", "extractor {:.8}".format),
+        ("reference_hash", "reference {:.8}".format),
+    ):
         for title in {t for t in titles if titles.count(t) > 1}:
             twins = [i for i, t in enumerate(titles) if t == title]
             values = measures.iloc[twins][column]
@@ -188,13 +208,17 @@ def score_entry(summary: pd.DataFrame, series: str, decimals: int, bold: bool = 
 
 
 def floor_text(cell: Cell, scope: str, measure: pd.Series, place: str, decimals: int) -> str:
-    """Print the floor of a measure: the same statistic between real images, over repeated draws."""
-    mean = _at(cell.points_of(scope, measure, "floor"), place)["value"].mean()
-    sd = _at(cell.points_of(scope, measure, "floor_sd"), place)["value"].mean()
+    """Print what a score is read against: its floor over repeated draws, or its companion's value."""
+    if measure["metric"] in COMPANIONS:
+        beside = measure.copy()
+        beside["metric"] = COMPANIONS[measure["metric"]][0]
+        return number(at_place(cell.points_of(scope, beside, sizes=False), place)["value"].mean(), decimals)
+    mean = at_place(cell.points_of(scope, measure, "floor"), place)["value"].mean()
+    sd = at_place(cell.points_of(scope, measure, "floor_sd"), place)["value"].mean()
     return mean_sd(mean, sd, decimals)
 
 
-def _at(frame: pd.DataFrame, place: str) -> pd.DataFrame:
+def at_place(frame: pd.DataFrame, place: str) -> pd.DataFrame:
     """Keep one class or group; overall rows may name their place "" or "all"."""
     return frame if place == "" else frame[frame["class_or_group"] == place]
 
@@ -231,14 +255,17 @@ def seeds_text(seeds: tuple[int, ...]) -> str:
 
 def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
     """Say below a table what its numbers are: measures, sizes, spread, and what these seeds cannot say."""
-    per = "a class" if scope == "class" else "in all"
+    titles = dict(zip(measures.index, measure_titles(measures), strict=True))
     what = []
-    for title, (_, m) in zip(measure_titles(measures), measures.iterrows(), strict=True):
-        sizes = f"{integer(m['n_generated'])} generated against {integer(m['n_reference'])} real {per}"
-        extractor = f"extractor {m['extractor']}, " if m["extractor"] else ""
-        what.append(
-            f"{title.rstrip(' ↓↑')}: {extractor}definition {m['definition']}, {sizes} ({m['reference']})"
+    for _, rows in measures.groupby(["n_generated", "n_reference", "reference"], sort=False):
+        told = "; ".join(
+            f"{titles[i].rstrip(' ↓↑')} ({', '.join(filter(None, (m['extractor'], m['definition'])))})"
+            for i, m in rows.iterrows()
         )
+        first = rows.iloc[0]
+        made, real = integer(first["n_generated"]), integer(first["n_reference"])
+        per = " a class" if scope == "class" else ""
+        what.append(f"{made} generated against {real} real images of {first['reference']}{per}: {told}")
     several = any(len(s) > 1 for s in cell.series["train_seeds"])
     sampling = "; ".join(
         f"{label} {', '.join(map(str, seeds))}"
@@ -253,6 +280,11 @@ def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
         )
     else:
         notes.append("One training seed: no spread, and no row is marked as best.")
+    if "floor" in set(cell.points["role"]):
+        notes.append(
+            "Floor: held-out real images against the same reference, ± over repeated draws of as many "
+            "images as are generated or held out, whichever is fewer."
+        )
     if sampling:
         notes.append(f"Sampled more than once ({sampling}): that spread is kept apart, in summary.csv.")
     notes.append(
@@ -260,38 +292,3 @@ def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
         "they cannot tell rarity from a class's difficulty, nor the luck of which images were kept."
     )
     return [note for note in notes if note]
-
-
-def contrast_table(cell: Cell, contrasts: pd.DataFrame, limit: int = 0) -> Table | None:
-    """Build the table of paired differences with the baseline; None where there is no contrast."""
-    if contrasts.empty:
-        return None
-    rows = contrasts.head(limit) if limit else contrasts
-    entries = []
-    for _, c in rows.iterrows():
-        decimals = metric_style(c["metric"]).decimals
-        interval = f"[{c['low']:+.{decimals}f}, {c['high']:+.{decimals}f}]" if c["n"] > 1 else MISSING
-        entries.append(
-            [
-                Entry(f"{c['label']} - {c['baseline_label']}"),
-                Entry(group_title(c["class_or_group"]) if c["scope"] == "group" else "overall"),
-                Entry(metric_title(c["metric"], c["extractor"])),
-                Entry(f"{c['mean']:+.{decimals}f}"),
-                Entry(interval),
-                Entry(f"{c['agree']} of {c['n']}"),
-                Entry(c["p"]),
-            ]
-        )
-    return Table(
-        f"contrasts-{slug(cell.label)}",
-        f"Paired differences on common seeds, {cell.label}",
-        ["Contrast", "Where", "Metric", "Mean", "95 % t interval", "Seeds agree", "p"],
-        entries,
-        3,
-        (),
-        [
-            "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. "
-            "A p-value needs 6 or more common seeds and a contrast declared in the study file "
-            "([report.contrast]); the many rows here are not corrected for one another."
-        ],
-    )

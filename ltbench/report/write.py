@@ -7,14 +7,24 @@ from pathlib import Path
 import pandas as pd
 from rich.console import RenderableType
 
+from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
 from ltbench.report.aggregate import Cell, cells
+from ltbench.report.content import Content, Section
+from ltbench.report.figures.bottleneck import entanglement_curves, tsne_panels
+from ltbench.report.figures.curves import cost_quality, factor_curves, training_curves
+from ltbench.report.figures.memorised import memorisation_pairs
 from ltbench.report.figures.per_class import count_against_score, per_class_bars
 from ltbench.report.figures.sheets import sample_sheet
-from ltbench.report.figures.style import FigureFile, figure_style, method_styles
+from ltbench.report.figures.style import FigureFile, MethodStyle, figure_style, method_styles
+from ltbench.report.html import html_page
+from ltbench.report.latex import write_latex
 from ltbench.report.load import Results, load_results
+from ltbench.report.markdown import markdown_page
+from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
 from ltbench.report.statistics import Contrast, contrasts
-from ltbench.report.tables import Table, contrast_table, overall_table, per_class_tables
+from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
+from ltbench.report.tables import overall_table, per_class_tables
 
 _TERMINAL_CLASSES = 25  # a per-class table with more rows is printed in files only
 
@@ -26,7 +36,7 @@ class ReportPaths:
     Attributes
     ----------
     out : the report's folder.
-    files : every file written, the page to open first.
+    files : every file written, the pages first.
     terminal : rich renderables, in order.
     """
 
@@ -49,59 +59,96 @@ def write_report(
     ----------
     roots : one results folder or several, shown side by side.
     out : folder that is created or written over file by file.
-    paper : also fill the papers' tables, published numbers beside ours.
+    paper : also fill the papers' tables, published numbers beside ours, and say what is missing.
     baseline : method that the others are compared with, seed by seed.
-    contrast : the comparison declared beforehand in the study file, if any.
+    contrast : the comparison declared beforehand in the study file (`Contrast.from_study`), if any.
 
     Raises
     ------
     UsageError, CheckpointError
-        Nothing to report, or a file that cannot be read (see `load_scores`).
+        Nothing to report, no such baseline, or a file that cannot be read (see `load_scores`).
     StorageError
         `out` cannot be written.
     """
     out = Path(out)
     results = load_results(roots)
+    methods = set(results.scores["method"])
+    if baseline != "ddpm" and baseline not in methods:
+        raise UsageError(f"no scores of a baseline called {baseline!r}{nearest(baseline, methods)}")
     ensure_writable(out)
-    styles = method_styles(results.scores["method"])
-    terminal: list[RenderableType] = []
-    tables: list[Table] = []
-    figures: list[FigureFile] = []
-    differences = []
     found = cells(results.scores)
-    for cell in found:
-        compared = contrasts(cell, baseline, contrast)
-        differences.append(compared)
-        overall, per_class = overall_table(cell), per_class_tables(cell)
-        paired = contrast_table(cell, compared)
-        tables += [overall, *per_class, *([paired] if paired else [])]
-        terminal.append(overall.rich())
-        terminal += [t.rich() for t in per_class[:1] if len(t.rows) <= _TERMINAL_CLASSES]
-        with figure_style():
-            figures += per_class_bars(cell, styles, out / "figures")
-            figures += count_against_score(cell, styles, out / "figures")
-            figures += sample_sheet(cell, out / "figures")
-    files = _write_tables(out, results, found, tables, figures, pd.concat(differences, ignore_index=True))
-    files += [path for figure in figures for path in (figure.png, figure.pdf)]
-    return ReportPaths(out, files, terminal)
+    styles = method_styles(methods)
+    with figure_style():
+        sections = [_section(cell, found, results, styles, out, baseline, contrast) for cell in found]
+    content = Content(results, sections, baseline)
+    beside = published_table(found, load_published())
+    if beside is not None:
+        content.paper.append(beside)
+    if paper:
+        content.paper += paper_tables(found)
+        content.missing += missing_runs(found, load_published())
+    terminal: list[RenderableType] = [t.rich() for section in sections for t in _printed(section)]
+    terminal += [table.rich() for table in content.paper]
+    return ReportPaths(out, _write(content, out), terminal)
 
 
-def _write_tables(
-    out: Path,
-    results: Results,
+def _section(
+    cell: Cell,
     found: list[Cell],
-    tables: list[Table],
-    figures: list[FigureFile],
-    differences: pd.DataFrame,
-) -> list[Path]:
-    summary = pd.concat([_tidy_summary(cell) for cell in found], ignore_index=True)
-    files = [out / "report.md"]
-    write_text(files[0], _markdown(results, tables, figures))
-    for name, frame in (("summary", summary), ("numbers", results.scores), ("contrasts", differences)):
+    results: Results,
+    styles: dict[str, MethodStyle],
+    out: Path,
+    baseline: str,
+    contrast: Contrast | None,
+) -> Section:
+    """Make the tables and figures of one data cell."""
+    compared = contrasts(cell, baseline, contrast)
+    overall, folder = overall_table(cell), out / "figures"
+    optional = (contrast_table(cell, compared), spread_table(cell), rank_table(cell))
+    figures: list[FigureFile] = [
+        *per_class_bars(cell, styles, folder),
+        *count_against_score(cell, styles, folder),
+        *sample_sheet(cell, folder),
+        *memorisation_pairs(cell, folder),
+        *training_curves(cell, results.runs, styles, folder),
+        *factor_curves(cell, results.runs, styles, folder),
+        *cost_quality(cell, results.runs, styles, folder),
+        *entanglement_curves(cell, results.runs, styles, folder),
+        *tsne_panels(cell, _balanced_twin(cell, found), results.runs, folder, baseline),
+    ]
+    return Section(
+        cell, overall, per_class_tables(cell), [t for t in optional if t is not None], figures, compared
+    )
+
+
+def _balanced_twin(cell: Cell, found: list[Cell]) -> Cell | None:
+    """Return the cell of the same data set with equal class counts, if it was run and is another one."""
+    same = [c for c in found if c.dataset == cell.dataset and c.imbalance_ratio == 1 and c is not cell]
+    return same[0] if same else None
+
+
+def _printed(section: Section) -> list:
+    """Choose the tables for the terminal: overall, the first per-class one, paired differences."""
+    short = [t for t in section.per_class[:1] if len(t.rows) <= _TERMINAL_CLASSES]
+    return [section.overall, *short, *(t for t in section.statistics if t.name.startswith("contrasts"))]
+
+
+def _write(content: Content, out: Path) -> list[Path]:
+    files = [out / "index.html", out / "report.md"]
+    write_text(files[0], html_page(content))
+    write_text(files[1], markdown_page(content))
+    files += write_latex([*content.tables(), *content.paper], out / "tables")
+    summary = pd.concat([_tidy_summary(s.cell) for s in content.sections], ignore_index=True)
+    differences = pd.concat([s.contrasts for s in content.sections], ignore_index=True)
+    for name, frame in (
+        ("summary", summary),
+        ("numbers", content.results.scores),
+        ("contrasts", differences),
+    ):
         files.append(out / "tables" / f"{name}.csv")
         with replacing(files[-1]) as temporary:
             frame.to_csv(temporary, index=False, lineterminator="\n")
-    return files
+    return files + [path for section in content.sections for f in section.figures for path in (f.png, f.pdf)]
 
 
 def _tidy_summary(cell: Cell) -> pd.DataFrame:
@@ -110,19 +157,3 @@ def _tidy_summary(cell: Cell) -> pd.DataFrame:
     table = named.merge(cell.summary, on="series", how="right")
     table.insert(0, "cell", cell.label)
     return table
-
-
-def _markdown(results: Results, tables: list[Table], figures: list[FigureFile]) -> str:
-    parts = ["# Results\n", *(f"{note}\n" for note in results.notes)]
-    parts += [table.markdown() for table in tables]
-    parts += [
-        f"**{f.title}**\n\n![{f.title}](figures/{f.name}.png)\n\n<sub>{f.caption}</sub>\n" for f in figures
-    ]
-    parts.append(_provenance(results))
-    return "\n".join(parts)
-
-
-def _provenance(results: Results) -> str:
-    rows = results.scores.groupby("run").agg(series=("series", lambda s: " ".join(sorted(set(s)))))
-    lines = [f"| {run} | {row.series} |" for run, row in rows.iterrows()]
-    return "\n".join(["**Runs**\n", "| Folder | Series in summary.csv |", "| :-- | :-- |", *lines, ""])

@@ -54,7 +54,7 @@ def sample_sheet(cell: Cell, folder: Path, per_class: int = 0) -> list[FigureFil
     """
     series = main_series(cell, limit=6)
     counts = cell.classes()
-    shown = _spread(counts, _MOST_ROWS)
+    shown = spread(counts, _MOST_ROWS)
     names = list(shown["class_or_group"])
     per_class = per_class or max(3, 24 // len(series))
     found = []
@@ -128,7 +128,7 @@ def sample_sheet(cell: Cell, folder: Path, per_class: int = 0) -> list[FigureFil
     ]
 
 
-def _spread(classes: pd.DataFrame, most: int) -> pd.DataFrame:
+def spread(classes: pd.DataFrame, most: int) -> pd.DataFrame:
     """Take at most `most` classes, head and tail among them, evenly between."""
     if len(classes) <= most:
         return classes

@@ -6,13 +6,14 @@ hatches repeat the distinction for print in grey.
 
 import contextlib
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ltbench.files import replacing
@@ -113,3 +114,25 @@ def footer(figure: Figure, text: str) -> None:
 def wrapped(text: str, inches: float) -> str:
     """Break small print into lines that fill a width."""
     return "\n".join(textwrap.wrap(text, int(inches * 27)))
+
+
+def dash(style: MethodStyle) -> str | tuple[int, tuple[float, ...]]:
+    """Give each marker a dash pattern of its own, so that lines differ without colour."""
+    dashes: dict[str, str | tuple[int, tuple[float, ...]]] = {
+        "o": "-",
+        "s": (0, (4, 1)),
+        "^": (0, (1, 0.8)),
+        "D": (0, (6, 1, 1, 1)),
+    }
+    return dashes.get(style.marker, (0, (3, 1, 1, 1, 1, 1)))
+
+
+def shared_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """Put one legend above all panels, each label once."""
+    found: dict[str, Any] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    ncols = min(len(found), 5 if figure.get_figwidth() > COLUMN else 3)
+    handles, labels = list(found.values()), list(found)
+    figure.legend(handles=handles, labels=labels, loc="outside upper center", ncols=ncols, columnspacing=1)

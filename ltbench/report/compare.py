@@ -1,0 +1,168 @@
+"""Two result folders of the same study (two machines, two versions): which numbers moved beyond their spread.
+
+The same setting is matched in both. A mean has moved if the 95 % Welch interval of the difference of means
+over training seeds leaves out 0; with one seed on either side there is no spread to judge by, and only
+equality or a difference is reported. Numbers of another definition, extractor or reference are not compared.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ltbench.errors import UsageError
+from ltbench.report.aggregate import PLACE, cells
+from ltbench.report.load import load_results
+from ltbench.report.naming import MISSING, group_title, integer, metric_style, metric_title, number
+from ltbench.report.tables import Entry, Table
+
+STATUSES = (
+    "moved",
+    "within spread",
+    "differs, one seed",
+    "equal",
+    "not comparable",
+    "only in A",
+    "only in B",
+)
+_PLACE = [c for c in PLACE if c != "n_train"]
+_SAME = ["cell", "series", *_PLACE, "metric", "extractor", "n_reference", "n_generated"]
+_DEFINED = ["definition", "extractor_hash", "reference", "reference_hash"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What `compare` found.
+
+    Attributes
+    ----------
+    rows : one row a number: `_SAME` columns, ``label``, ``mean_a``, ``sd_a``, ``n_a``, the same of B,
+        ``difference`` (B - A), ``low``, ``high``, ``status`` (one of `STATUSES`).
+    a, b : the folders.
+    """
+
+    rows: pd.DataFrame
+    a: Path
+    b: Path
+
+    def counts(self) -> dict[str, int]:
+        """Return how many numbers have each status."""
+        found = self.rows["status"].value_counts()
+        return {status: int(found.get(status, 0)) for status in STATUSES}
+
+    def table(self, statuses: Sequence[str] = ("moved", "differs, one seed", "not comparable")) -> Table:
+        """Return the numbers with the given statuses, largest standardised move first."""
+        rows = self.rows[self.rows["status"].isin(statuses)]
+        rows = rows.assign(
+            rank=rows["status"].map(STATUSES.index), size=-(rows["difference"] / rows["mean_a"]).abs()
+        )
+        entries = [_entries(row) for _, row in rows.sort_values(["rank", "size"], kind="stable").iterrows()]
+        told = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
+        notes = [
+            f"A: {self.a}; B: {self.b}. {told}. Moved: the 95 % Welch interval of the difference of means "
+            "over training seeds leaves out 0; about one in twenty does by chance alone."
+        ]
+        columns = [
+            "Data",
+            "Method",
+            "Where",
+            "Metric",
+            "A",
+            "n",
+            "B",
+            "n",
+            "B - A",
+            "95 % interval",
+            "Verdict",
+        ]
+        return Table(
+            "comparison",
+            f"What moved between {self.a.name} and {self.b.name}",
+            columns,
+            entries,
+            4,
+            (),
+            notes,
+        )
+
+
+def compare(a: str | Path, b: str | Path) -> Comparison:
+    """Compare the stored scores of two result folders, setting by setting.
+
+    Raises
+    ------
+    UsageError
+        A folder holds no scores, or the two have no setting in common.
+    CheckpointError
+        A file cannot be read (see `load_scores`).
+    """
+    sides = [_side(Path(root)) for root in (a, b)]
+    both = sides[0].merge(sides[1], on=_SAME, how="outer", suffixes=("_a", "_b"), indicator="side")
+    if not (both["side"] == "both").any():
+        raise UsageError(f"{a} and {b} have no setting in common: compare two folders of the same study")
+    judged = pd.DataFrame([_judge(row) for _, row in both.iterrows()], index=both.index)
+    label = both["label_a"].fillna(both["label_b"])
+    kept = [*_SAME, "mean_a", "sd_a", "n_a", "mean_b", "sd_b", "n_b"]
+    return Comparison(pd.concat([both[kept].assign(label=label), judged], axis=1), Path(a), Path(b))
+
+
+def _side(root: Path) -> pd.DataFrame:
+    frames = []
+    for cell in cells(load_results(root).scores):
+        rows = cell.summary[cell.summary["role"] == ""]
+        frames.append(rows.assign(cell=cell.label).merge(cell.series[["series", "label"]], on="series"))
+    table = pd.concat(frames, ignore_index=True)
+    table["defined"] = table[_DEFINED].agg("|".join, axis=1)
+    return table[[*_SAME, "label", "defined", "mean", "sd", "n"]]
+
+
+def _judge(row: pd.Series) -> dict[str, object]:
+    """Return difference, interval and status of one matched number."""
+    nan = float("nan")
+    out = {"difference": nan, "low": nan, "high": nan}
+    if row["side"] != "both":
+        return {**out, "status": "only in A" if row["side"] == "left_only" else "only in B"}
+    if row["defined_a"] != row["defined_b"]:
+        return {**out, "status": "not comparable"}
+    out["difference"] = difference = row["mean_b"] - row["mean_a"]
+    if min(row["n_a"], row["n_b"]) < 2:
+        return {**out, "status": "equal" if difference == 0 else "differs, one seed"}
+    half = welch_half_width(row["sd_a"], row["n_a"], row["sd_b"], row["n_b"])
+    out |= {"low": difference - half, "high": difference + half}
+    if difference == 0 and row["sd_a"] == row["sd_b"]:
+        return {**out, "status": "equal"}
+    return {**out, "status": "moved" if abs(difference) > half else "within spread"}
+
+
+def welch_half_width(sd_a: float, n_a: float, sd_b: float, n_b: float, confidence: float = 0.95) -> float:
+    """Return half the width of Welch's interval of a difference of two means (Welch, Biometrika 1947)."""
+    va, vb = sd_a**2 / n_a, sd_b**2 / n_b
+    if va + vb == 0:
+        return 0.0
+    degrees = (va + vb) ** 2 / (va**2 / (n_a - 1) + vb**2 / (n_b - 1))
+    return float(stats.t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(va + vb))
+
+
+def _entries(row: pd.Series) -> list[Entry]:
+    decimals = metric_style(row["metric"]).decimals + 1
+    place = row["class_or_group"]
+    where = {"overall": "overall", "class": f"class {place}", "group": group_title(place)}[row["scope"]]
+    interval = (
+        f"[{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}]" if np.isfinite(row["low"]) else MISSING
+    )
+    return [
+        Entry(row["cell"]),
+        Entry(row["label"]),
+        Entry(where),
+        Entry(metric_title(row["metric"], row["extractor"])),
+        Entry(number(row["mean_a"], decimals)),
+        Entry(integer(row["n_a"])),
+        Entry(number(row["mean_b"], decimals)),
+        Entry(integer(row["n_b"])),
+        Entry(f"{row['difference']:+.{decimals}f}" if np.isfinite(row["difference"]) else MISSING),
+        Entry(interval),
+        Entry(row["status"], row["status"] == "moved"),
+    ]
