@@ -59,7 +59,14 @@ def missing(stage, root):
         raise DataMissing("the-data is absent: put it there")
 
 
-MISHAPS = {1: die, 2: die_once, 3: memory_once, 4: bug, 5: not_finite, 6: missing}
+def deaf_once(stage, root):
+    mark = root / f"{stage.folder.name}.deaf"
+    if not mark.exists():
+        mark.write_text("")
+        time.sleep(1000)
+
+
+MISHAPS = {1: die, 2: die_once, 3: memory_once, 4: bug, 5: not_finite, 6: missing, 7: deaf_once}
 
 
 def weights_of(stage, root):

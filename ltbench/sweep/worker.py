@@ -94,6 +94,7 @@ class Worker:
         self.pending: dict[str, Task] = {task.id: task for task in self.tasks}
         self.failed: set[str] = set()
         self.not_before: dict[str, float] = {}
+        self.lease: Lease | None = None  # of the stage that is being done
 
     def run(self) -> None:
         """Work until all tasks are done or wait for a person, or a stop is asked for."""
@@ -173,6 +174,7 @@ class Worker:
         outcome: Outcome = "done"
         started = time.monotonic()
         pulse = _Pulse(lease, self.settings.beat)
+        self.lease = lease
         more: dict[str, Any] = {}
         with pulse, _printing_to(lease.log):
             try:
@@ -191,6 +193,7 @@ class Worker:
                 lease.end(outcome, seconds=seconds, **more)
         else:  # whatever happened, the stage is another worker's now
             outcome, more = "lost", {}
+        self.lease = None
         self.report({"event": "ended", "outcome": outcome, "seconds": seconds, **about, **more})
         if outcome == "done":
             self.pending.pop(task.id, None)

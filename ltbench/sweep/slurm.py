@@ -1,0 +1,245 @@
+"""Sweeps on a Slurm cluster: a job array whose tasks claim and do stages until none is left or time runs out.
+
+Nothing is handed from the driver to the tasks but the plan's file, so the driver may go away. Slurm warns a
+task with SIGUSR2 some time before its limit (``scancel --signal=USR2`` does the same): the worker stops at the
+next checkpoint and the task asks to be requeued. SIGTERM (preemption, ``scancel``) only stops it softly:
+Slurm itself requeues what it preempted, and what a person cancelled stays cancelled.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ltbench.errors import LtbenchError, UsageError, nearest
+from ltbench.spec import RunSpec
+from ltbench.sweep.failures import TIME_OUT
+from ltbench.sweep.state import Ledger
+from ltbench.sweep.status import SavedPlan, load_plan, requeue_failed, save_plan, survey
+from ltbench.sweep.tasks import build_tasks
+from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
+
+_MAX_TASKS = 64
+_OWN = ("time", "tasks", "parallel", "warn")
+_KNOWN = (
+    *_OWN,
+    "partition",
+    "account",
+    "qos",
+    "constraint",
+    "exclude",
+    "nodelist",
+    "gres",
+    "mem",
+    "mem_per_cpu",
+    "mem_per_gpu",
+    "cpus_per_task",
+    "gpus_per_node",
+    "exclusive",
+)
+
+
+class SlurmError(LtbenchError):
+    """Slurm is not there or refused the job."""
+
+    kind = "slurm"
+
+
+@dataclass(frozen=True)
+class SlurmOptions:
+    """What ``--slurm`` asks for.
+
+    Attributes
+    ----------
+    minutes : time limit of a task.
+    tasks : size of the job array; None: one a run, at most 64.
+    parallel : tasks at once; None: all.
+    warn : seconds before the limit at which a task is told to save and requeue.
+    sbatch : further options, as sbatch spells them with _ for -.
+    """
+
+    minutes: int = 60
+    tasks: int | None = None
+    parallel: int | None = None
+    warn: int = 120
+    sbatch: dict[str, str] = field(default_factory=dict)
+
+
+def parse_slurm(text: str) -> SlurmOptions:
+    """Read ``partition=gpu,time=8h,gpus_per_node=1,tasks=4``."""
+    given: dict[str, str] = {}
+    for entry in filter(None, (part.strip() for part in text.split(","))):
+        key, equals, value = entry.partition("=")
+        key = key.strip().lstrip("-").replace("-", "_")
+        if not equals or not value.strip():
+            raise UsageError(f"--slurm {entry}: write it as KEY=VALUE, as in partition=gpu,time=8h")
+        if key not in _KNOWN:
+            raise UsageError(f"--slurm: unknown key {key!r}{nearest(key, _KNOWN)}")
+        given[key] = value.strip()
+    return SlurmOptions(
+        minutes=_minutes(given.get("time", "1h")),
+        tasks=_number("tasks", given.get("tasks")),
+        parallel=_number("parallel", given.get("parallel")),
+        warn=_number("warn", given.get("warn")) or SlurmOptions.warn,
+        sbatch={key: value for key, value in given.items() if key not in _OWN},
+    )
+
+
+def _minutes(text: str) -> int:
+    """Read ``90`` (minutes), ``90m``, ``8h``, ``2d``, ``HH:MM:SS`` or ``D-HH:MM:SS``."""
+    if match := re.fullmatch(r"(\d+)([mhd]?)", text):
+        minutes = int(match[1]) * {"": 1, "m": 1, "h": 60, "d": 1440}[match[2]]
+    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text):
+        days, hours, rest, seconds = (int(part or 0) for part in match.groups())
+        minutes = days * 1440 + hours * 60 + rest + (seconds > 0)
+    else:
+        raise UsageError(f"--slurm time={text}: write 90m, 8h, 2d or D-HH:MM:SS")
+    if minutes < 1:
+        raise UsageError(f"--slurm time={text}: must be at least a minute")
+    return minutes
+
+
+def _number(key: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or int(text) < 1:
+        raise UsageError(f"--slurm {key}={text}: must be a whole number from 1")
+    return int(text)
+
+
+# --- the driver's side ---------------------------------------------------------------------------------
+
+
+def submit(
+    runs: Sequence[RunSpec],
+    root: Path,
+    settings: Settings,
+    options: SlurmOptions,
+    title: str = "",
+    make_pipeline: Callable[[Settings], Pipeline] = real_pipeline,
+) -> list[str]:
+    """Submit a job array that does all stages of some runs; return the ids of its tasks, none if all is done.
+
+    Raises
+    ------
+    SlurmError : there is no Slurm here, or it refuses the job.
+    """
+    if shutil.which("sbatch") is None:
+        raise SlurmError("--slurm needs the command sbatch: run on a machine that can submit Slurm jobs")
+    import submitit
+
+    root = root.resolve()
+    tasks = build_tasks(runs)
+    ledger = Ledger(root, settings.lease)
+    plan = save_plan(root, SavedPlan(tuple(runs), title, vars(settings)))
+    requeue_failed(root, tasks, ledger, only_mendable=True)
+    left = {row.task.stage.folder for row in survey(tasks, ledger) if row.state not in ("done", "failed")}
+    if not left:
+        return []
+    count = min(options.tasks or min(len(left), _MAX_TASKS), _MAX_TASKS * 16)
+    executor = submitit.SlurmExecutor(folder=root / ".sweep" / "slurm")
+    executor.update_parameters(
+        job_name="ltbench",
+        time=options.minutes,
+        signal_delay_s=options.warn,
+        array_parallelism=options.parallel or count,
+        additional_parameters={
+            "requeue": True,
+            **{k.replace("_", "-"): v for k, v in options.sbatch.items()},
+        },
+    )
+    try:
+        with executor.batch():
+            task = SlurmTask(root, plan, settings, options.warn, make_pipeline)
+            jobs = [executor.submit(task) for _ in range(count)]
+    except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
+        said = str(getattr(error, "stderr", None) or error).strip().splitlines()
+        raise SlurmError(f"Slurm refused the job: {said[-1] if said else 'without saying why'}") from error
+    return [job.job_id for job in jobs]
+
+
+def active(jobs: Iterable[str]) -> bool:
+    """Say whether any of these jobs is still queued or running."""
+    wanted = {job.split("_")[0] for job in jobs}
+    if not wanted:
+        return False
+    command = ["squeue", "--noheader", "--format=%F", "--me"]
+    found = subprocess.run(command, capture_output=True, text=True, check=False)
+    return found.returncode != 0 or bool(wanted & set(found.stdout.split()))
+
+
+# --- the task's side -----------------------------------------------------------------------------------
+
+
+@dataclass
+class SlurmTask:
+    """One task of the array; submitit pickles it and calls it on the node."""
+
+    root: Path
+    plan: Path
+    settings: Settings
+    warn: int
+    make_pipeline: Callable[[Settings], Pipeline]
+
+    def __call__(self) -> str:
+        """Work until nothing is left (``finished``) or a signal stops it; then say which."""
+        stopping, warned = threading.Event(), threading.Event()
+        settings = _on_this_node(self.settings)
+        tasks = build_tasks(load_plan(self.plan).runs)
+        worker = Worker(tasks, self.root, settings, self.make_pipeline(settings), _say, stopping)
+
+        def last_resort() -> None:
+            """Requeue although the stage is still busy: it cannot stop in time, and is told so."""
+            if worker.lease is not None:
+                with contextlib.suppress(LtbenchError):
+                    worker.lease.end(
+                        "failed", kind=TIME_OUT, message="it could not be stopped before the time limit"
+                    )
+            _requeue()
+
+        def hear(number: int, _: Any) -> None:
+            stopping.set()
+            if number == signal.SIGUSR2 and not warned.is_set():
+                warned.set()
+                timer = threading.Timer(max(1.0, self.warn * 0.75), last_resort)
+                timer.daemon = True
+                timer.start()
+
+        signal.signal(signal.SIGUSR2, hear)
+        signal.signal(signal.SIGTERM, hear)
+        worker.run()
+        if warned.is_set() or worker.poisoned:
+            _requeue()
+            raise SystemExit(0)  # Slurm ends the rest of the task
+        return "stopped" if stopping.is_set() else "finished"
+
+
+def _on_this_node(settings: Settings) -> Settings:
+    """Use the GPU that Slurm gave to this task, and all of its cores where it has none."""
+    cores = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
+    given = any(
+        os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
+    )
+    return replace(settings, device="cuda" if given else "cpu", threads=cores or settings.threads)
+
+
+def _say(event: dict[str, Any]) -> None:
+    if event["event"] in ("claimed", "ended", "trouble"):
+        print(event, flush=True)
+
+
+def _requeue() -> None:
+    """Ask Slurm to run this task again from the start; what is done is on disk."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
+    print(f"requeueing {job}", flush=True)
+    subprocess.run(["scontrol", "requeue", job], check=False, timeout=60)
