@@ -114,9 +114,6 @@ def make_plan(runs: Sequence[RunSpec], root: Path, data_root: Path | None, devic
     for spec in runs:
         cell = validate(spec, data_root)
         network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
-        if network not in speed:
-            speed[network] = _measure(spec, cell, torch.device(device))
-        per_image, seconds, parameters = speed[network]
         train_stage, sample_stage = stages(spec)[:2]
         steps = 0
         if not is_done(train_stage, root) and (train_key(spec) + str(spec.train.steps)) not in seen:
@@ -126,6 +123,12 @@ def make_plan(runs: Sequence[RunSpec], root: Path, data_root: Path | None, devic
         if not is_done(sample_stage, root) and sample_key(spec) not in seen:
             seen.add(sample_key(spec))
             images = cell.num_classes * spec.sample.per_class
+        if not (steps or images):
+            costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0))
+            continue
+        if network not in speed:
+            speed[network] = _measure(spec, cell, torch.device(device))
+        per_image, seconds, parameters = speed[network]
         method = (*network, spec.method.model_dump_json())
         if method not in calls:
             calls[method] = method_passes(spec, cell)
