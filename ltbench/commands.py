@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -22,15 +23,20 @@ console = Console(highlight=False)
 LONG_HOURS = 24  # a longer plan asks first
 
 
-def _study(preset: str | None, sets: Sequence[str], flags: Mapping[str, Any]) -> Study:
+def _study(preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None) -> Study:
     """Load the study; a data set named alone means its default preset, nothing at all the demo."""
+    from ltbench.data import resolve
+
     if preset is None:
         named = str(flags.get("dataset") or "").split(",")[0].strip()
         preset = default_preset(named) if named else "demo"
-    return load_study(preset, sets, flags)
+    study = load_study(preset, sets, flags)
+    runs = tuple(run.model_copy(update={"data": resolve(run.data, data_root)}) for run in study.runs)
+    return dataclasses.replace(study, runs=runs)
 
 
-def _device(name: str | None) -> str:
+def device_of(name: str | None) -> str:
+    """Return the device that ``--device`` names, or the default one, after trying it."""
     import torch
 
     from ltbench.runtime import default_device
@@ -64,23 +70,28 @@ def run_study(
     device: str | None,
     workers: str,
     yes: bool,
+    slurm: str | None = None,
 ) -> None:
-    """Plan, ask where the plan is long, run the grid with local workers, end with a table and paths."""
+    """Plan, ask where the plan is long, run the grid here or on Slurm, end with a table and paths."""
+    from ltbench.sweep.console import submit_and_follow
     from ltbench.sweep.local import run_local
     from ltbench.sweep.status import closing_lines, exit_code
     from ltbench.sweep.worker import Settings
 
-    study = _study(preset, sets, flags)
+    study = _study(preset, sets, flags, data_root)
     ensure_writable(out)
-    where = _device(device)
+    where = device_of(device)
     planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
     print_plan(study, planned)
     if planned.seconds > LONG_HOURS * 3600 and not yes:
         _confirm(planned)
     settings = Settings(data_root=None if data_root is None else str(data_root), device=where)
-    rows = run_local(study.runs, out, settings, workers, study.title)
+    if slurm is None:
+        rows = run_local(study.runs, out, settings, workers, study.title)
+    else:
+        rows = submit_and_follow(study.runs, out, settings, slurm, study.title, console)
     for line in closing_lines(rows, out):
-        console.print(line)
+        console.print(line, markup=False, soft_wrap=True)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
         make_report(out, None, "ddpm", keys={run_key for run_key in map(_sample_key, study.runs)})
     if code := exit_code(rows):
@@ -118,7 +129,7 @@ def show_plan(
     workers: str,
 ) -> None:
     """Print what a study would cost."""
-    study, where = _study(preset, sets, flags), _device(device)
+    study, where = _study(preset, sets, flags, data_root), device_of(device)
     planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
     print_plan(study, planned, every_run=True)
 
@@ -194,7 +205,7 @@ def evaluate_runs(
     request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
     wanted = requested_metrics(request.metrics)
     sets = [found for folder in folders for found in sample_sets(folder)]
-    where = _device(device)
+    where = device_of(device)
     for number, (folder, spec, root) in enumerate(sets, start=1):
         path = folder / "scores.csv"
         names = [m.name for m in wanted]

@@ -147,11 +147,28 @@ def score_pools(
         "training": ImagePool(cell.train.images, cell.train.labels),
         "generated": generated,
     }
+    pools["floor_reference"], pools["floor_heldout"] = _floor_pools(cell, pools["reference"], pools["heldout"])
     rows: list[dict[str, Any]] = []
     for metric, extractor in _requested(request, cell, device):
         setting = Setting(pools, extractor, cell.num_classes, cache)
         rows.extend(_measure(metric, setting, cell, request))
     return rows
+
+
+def _floor_pools(cell: Cell, reference: ImagePool, heldout: ImagePool) -> tuple[ImagePool, ImagePool]:
+    """Return the disjoint real sets of the floor: (reference, held-out).
+
+    Where the held-out images are part of the reference (celeba5, imagenet_lt), that set is cut in two halves.
+    """
+    if not cell.heldout_in_reference:
+        return reference, heldout
+    halves: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    stream = rng.numpy_generator(SCORE_SEED, "floor/halves")
+    for rows in reference.rows.values():
+        mixed = stream.permutation(rows)
+        halves[0].append(np.sort(mixed[: len(rows) // 2]))
+        halves[1].append(np.sort(mixed[len(rows) // 2 :]))
+    return reference.take(np.concatenate(halves[0])), reference.take(np.concatenate(halves[1]))
 
 
 def _requested(request: ScoreSpec, cell: Cell, device: str) -> Iterator[tuple[Metric, Extractor | None]]:
@@ -226,7 +243,7 @@ class _Source:
     def __init__(self, metric: Metric, setting: Setting) -> None:
         self.metric, self.setting = metric, setting
         self.pools = setting.pools
-        self._prepared: dict[int | None, Any] = {}
+        self._prepared: dict[tuple[str, int | None], Any] = {}
         self.outputs = {output.name: output for output in metric.outputs}
 
     def rows(self, pool: str, k: int | None) -> np.ndarray:
@@ -239,14 +256,22 @@ class _Source:
         taken = [name for name in self.metric.inputs if name in self.pools]
         return all(len(self.rows(name, k)) >= self.metric.minimum for name in taken)
 
-    def reference(self, k: int | None) -> Any:
+    def reference(self, k: int | None, pool: str = "reference") -> Any:
         """Return the scope's reference, prepared once where the metric can."""
-        if k not in self._prepared:
-            array = self.setting.arrays("reference", self.metric.needs)[self.rows("reference", k)]
-            self._prepared[k] = self.metric.prepare(array) if self.metric.prepare else array
-        return self._prepared[k]
+        if pool == "floor_reference" and self.pools[pool] is self.pools["reference"]:
+            pool = "reference"
+        if (pool, k) not in self._prepared:
+            array = self.setting.arrays(pool, self.metric.needs)[self.rows(pool, k)]
+            self._prepared[pool, k] = self.metric.prepare(array) if self.metric.prepare else array
+        return self._prepared[pool, k]
 
-    def value(self, k: int | None, pool: str = "generated", rows: np.ndarray | None = None) -> dict[str, Any]:
+    def value(
+        self,
+        k: int | None,
+        pool: str = "generated",
+        rows: np.ndarray | None = None,
+        reference: str = "reference",
+    ) -> dict[str, Any]:
         """Return the metric's values in a scope, with `rows` of `pool` as the generated images."""
         needs = self.metric.needs
         chosen = self.rows(pool, k) if rows is None else rows
@@ -261,8 +286,8 @@ class _Source:
                 available[name] = self.setting.arrays(name, needs)[self.rows(name, k)]
             available[f"{name}_labels"] = self.pools[name].labels[self.rows(name, k)]
         if "reference" in self.metric.inputs:
-            available["reference"] = self.reference(k)
-        available["reference_labels"] = self.pools["reference"].labels[self.rows("reference", k)]
+            available["reference"] = self.reference(k, reference)
+        available["reference_labels"] = self.pools[reference].labels[self.rows(reference, k)]
         return self.metric(**available)
 
     def spread(self, name: str, value: Any, k: int | None) -> Iterator[tuple[int | None, float]]:
@@ -279,7 +304,7 @@ def _with_floor(source: _Source, k: int | None, request: ScoreSpec) -> dict[str,
     out = dict(values)
     if "reference" not in source.metric.inputs or {"heldout", "training"} & set(source.metric.inputs):
         return out
-    here, real = source.rows("generated", k), source.rows("heldout", k)
+    here, real = source.rows("generated", k), source.rows("floor_heldout", k)
     per = 1 if k is not None else source.setting.num_classes
     count = min(len(here) // per, len(real) // per)
     if count * per < source.metric.minimum:
@@ -328,7 +353,7 @@ def _floor(source: _Source, k: int | None, count: int, repeats: int) -> dict[str
         {
             "metric": metric.definition,
             "extractor": setting.extractor.hash if setting.extractor else None,
-            "sets": [source.pools[name].sha256 for name in ("reference", "heldout")],
+            "sets": [source.pools[name].sha256 for name in ("floor_reference", "floor_heldout")],
             "class": k,
             "count": count,
             "repeats": repeats,
@@ -338,7 +363,10 @@ def _floor(source: _Source, k: int | None, count: int, repeats: int) -> dict[str
     path = setting.cache / "floors" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
     if path.exists():
         return read_json(path)
-    draws = [source.value(k, "heldout", rows) for rows in _draws(source, "heldout", k, count, repeats)]
+    draws = [
+        source.value(k, "floor_heldout", rows, reference="floor_reference")
+        for rows in _draws(source, "floor_heldout", k, count, repeats)
+    ]
     out = {name: [float(one[name]) for one in draws] for name in draws[0]}
     write_json(path, out)
     return out
