@@ -1,7 +1,7 @@
 """Samples -> a tidy table of scores: overall, per class, per shot group, with the floor beside each.
 
-Every number is one row. For a metric ``m`` that compares generated with reference images there are also
-    m.floor, m.floor_sd   the same statistic of held-out real images against the reference, at
+Every number is one row. For a metric ``m`` that does not itself use held-out images there are also
+    m.floor, m.floor_sd   the same statistic of held-out real images in the samples' place, at
                           n = min(generated, held-out) images a class, over repeated draws
     m.at_floor_n          where more images were generated than are held out: the samples' own value at that n
     m.ci_low, m.ci_high   95 % bootstrap interval over the generated images: evaluation noise only
@@ -302,8 +302,8 @@ def _with_floor(source: _Source, k: int | None, request: ScoreSpec) -> dict[str,
     """Return a scope's values and, beside each, its floor, its value at the floor's n, its interval."""
     values = source.value(k)
     out = dict(values)
-    if "reference" not in source.metric.inputs or {"heldout", "training"} & set(source.metric.inputs):
-        return out
+    if {"heldout", "training"} & set(source.metric.inputs):
+        return out  # calibrated on held-out images already
     here, real = source.rows("generated", k), source.rows("floor_heldout", k)
     per = 1 if k is not None else source.setting.num_classes
     count = min(len(here) // per, len(real) // per)
