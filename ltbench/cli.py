@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ltbench import __version__
-from ltbench.errors import LtbenchError
+from ltbench.errors import LtbenchError, UsageError
 
 app = typer.Typer(
     name="ltbench",
@@ -80,6 +80,9 @@ def run(
     workers: Annotated[
         str, typer.Option("--workers", help="auto (one a GPU, or one a core), or a number.")
     ] = "auto",
+    slurm: Annotated[
+        str | None, typer.Option("--slurm", help="Submit to Slurm: partition=gpu,time=8h,gpus_per_node=1,...")
+    ] = None,
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start plans of over 24 hours without asking.")
     ] = False,
@@ -98,7 +101,7 @@ def run(
         "guidance": guidance,
         "sampler": sampler,
     }
-    run_study(preset, sets or [], flags, out, data_root, device, workers, yes)
+    run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm)
 
 
 @app.command()
@@ -138,6 +141,80 @@ def evaluate(
     from ltbench.commands import evaluate_runs
 
     evaluate_runs(runs, metrics, extractors, bootstrap, recompute, data_root, device)
+
+
+# -- sweeps -----------------------------------------------------------------------------------------
+
+
+@app.command()
+def status(
+    out: Out = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until all is done.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every stage.")] = False,
+) -> None:
+    """Show what is done, running, stale and failed of every sweep in a folder."""
+    from ltbench.commands import console
+    from ltbench.sweep.console import show_status
+
+    sys.exit(show_status(out, watch, everything, console))
+
+
+@app.command()
+def retry(
+    failed: Annotated[bool, typer.Option("--failed", help="All stages that failed.")] = False,
+    out: Out = Path("runs"),
+    start: Annotated[
+        bool, typer.Option("--start/--no-start", help="Do them here, or leave them to a running driver.")
+    ] = True,
+    workers: Annotated[
+        str | None, typer.Option("--workers", help="auto or a number; default: as before.")
+    ] = None,
+) -> None:
+    """Try failed stages again."""
+    from ltbench.commands import console
+    from ltbench.sweep.console import retry_failed
+    from ltbench.sweep.status import closing_lines, exit_code
+
+    if not failed:
+        raise UsageError("say which stages to try again: ltbench retry --failed")
+    rows = retry_failed(out, start, workers, console)
+    for line in closing_lines(rows, out):
+        console.print(line, markup=False, soft_wrap=True)
+    sys.exit(exit_code(rows) if start else 0)
+
+
+@app.command()
+def logs(
+    run: Annotated[str, typer.Argument(help="A run's folder, or the last eight digits of its name.")],
+    out: Out = Path("runs"),
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", min=1, help="Last lines of each attempt.")
+    ] = None,
+) -> None:
+    """Print what a run's stages printed, attempt by attempt, and how each ended."""
+    from ltbench.commands import console
+    from ltbench.sweep.console import show_logs
+
+    show_logs(run, out, lines, console)
+
+
+@app.command()
+def reproduce(
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    out: Annotated[Path | None, typer.Option("--out", help="A fresh folder; default reproduced/RUN.")] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Relative, for overall scores on another class of machine.")
+    ] = 0.05,
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Make a run again from its recorded spec and compare weights, images and scores."""
+    from ltbench.commands import console, device_of
+    from ltbench.sweep.console import show_reproduction
+    from ltbench.sweep.worker import Settings
+
+    settings = Settings(None if data_root is None else str(data_root), device_of(device))
+    sys.exit(0 if show_reproduction(run, out, settings, tolerance, console) else 1)
 
 
 # -- reading ----------------------------------------------------------------------------------------
@@ -194,6 +271,41 @@ def presets() -> None:
     from ltbench.commands import list_presets
 
     list_presets()
+
+
+# -- data sets --------------------------------------------------------------------------------------
+
+
+@data_app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="celeba5, imagenet_lt or folder_lt.")],
+    source: Annotated[Path, typer.Option("--source", help="The folder or zip file with the images.")],
+    image_size: Annotated[
+        int | None, typer.Option("--image-size", help="Pixels a side; default: the data set's own.")
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="Folder of official lists (imagenet_lt); default: SOURCE.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Processes; default: one a core this process may use.")
+    ] = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Turn image files into memory-mapped arrays once; stopped, the same command goes on from there."""
+    from ltbench.commands import prepare_data
+
+    prepare_data(name, source, data_root, image_size, lists, workers)
+
+
+@data_app.command()
+def verify(
+    name: Annotated[str, typer.Argument(help="celeba5, imagenet_lt or folder_lt.")],
+    data_root: DataRoot = None,
+) -> None:
+    """Read prepared images again and compare all of them with their manifest."""
+    from ltbench.commands import verify_data
+
+    verify_data(name, data_root)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -23,7 +23,9 @@ console = Console(highlight=False)
 LONG_HOURS = 24  # a longer plan asks first
 
 
-def _study(preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None) -> Study:
+def _study(
+    preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
+) -> Study:
     """Load the study; a data set named alone means its default preset, nothing at all the demo."""
     from ltbench.data import resolve
 
@@ -318,3 +320,64 @@ def list_presets() -> None:
         console.print(f"[bold]{name}[/bold]  {content.get('title', '')}", soft_wrap=True)
         if content.get("description"):
             console.print(f"  {content['description']}", soft_wrap=True)
+
+
+# -- data sets --------------------------------------------------------------------------------------
+
+
+def prepare_data(
+    name: str,
+    source: Path,
+    data_root: Path | None,
+    image_size: int | None,
+    lists: Path | None,
+    workers: int | None,
+) -> None:
+    """Prepare a data set with a progress bar; say where it lies and what is in it."""
+    from ltbench.data.preparation import prepare
+
+    with _progress() as bar:
+        task = bar.add_task(f"preparing {name}", total=None)
+        folder = prepare(
+            name,
+            source,
+            data_root,
+            image_size=image_size,
+            lists=lists,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _show_prepared(folder)
+    console.print(
+        f"use it: ltbench run --dataset {name}" + (f" --data-root {data_root}" if data_root else "")
+    )
+
+
+def verify_data(name: str, data_root: Path | None) -> None:
+    """Compare every prepared folder of a data set with its manifest."""
+    from ltbench.data.preparation import verify
+
+    with _progress() as bar:
+        task = bar.add_task(f"reading {name}", total=None)
+        folders = verify(name, data_root, lambda done, total: bar.update(task, completed=done, total=total))
+    for folder in folders:
+        _show_prepared(folder)
+    console.print("all images, labels and source lists are as their manifests state")
+
+
+def _progress() -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def _show_prepared(folder: Any) -> None:
+    console.print(f"[bold]{folder.folder}[/bold]  content {folder.hash[:16]}", soft_wrap=True)
+    for name, content in folder.identity["sets"].items():
+        counts = content["counts"]
+        console.print(
+            f"  {name}: {content['n']:,} images of {len(counts)} classes, {min(counts)} to {max(counts)} a class, "
+            f"{folder.image_size}x{folder.image_size}",
+            soft_wrap=True,
+        )
