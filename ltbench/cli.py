@@ -153,10 +153,9 @@ def status(
     everything: Annotated[bool, typer.Option("--all", help="List every stage.")] = False,
 ) -> None:
     """Show what is done, running, stale and failed of every sweep in a folder."""
-    from ltbench.commands import console
     from ltbench.sweep.console import show_status
 
-    sys.exit(show_status(out, watch, everything, console))
+    sys.exit(show_status(out, watch, everything))
 
 
 @app.command()
@@ -171,13 +170,12 @@ def retry(
     ] = None,
 ) -> None:
     """Try failed stages again."""
-    from ltbench.commands import console
-    from ltbench.sweep.console import retry_failed
+    from ltbench.sweep.console import console, retry_failed
     from ltbench.sweep.status import closing_lines, exit_code
 
     if not failed:
         raise UsageError("say which stages to try again: ltbench retry --failed")
-    rows = retry_failed(out, start, workers, console)
+    rows = retry_failed(out, start, workers)
     for line in closing_lines(rows, out):
         console.print(line, markup=False, soft_wrap=True)
     sys.exit(exit_code(rows) if start else 0)
@@ -192,10 +190,9 @@ def logs(
     ] = None,
 ) -> None:
     """Print what a run's stages printed, attempt by attempt, and how each ended."""
-    from ltbench.commands import console
     from ltbench.sweep.console import show_logs
 
-    show_logs(run, out, lines, console)
+    show_logs(run, out, lines)
 
 
 @app.command()
@@ -209,12 +206,12 @@ def reproduce(
     device: Device = None,
 ) -> None:
     """Make a run again from its recorded spec and compare weights, images and scores."""
-    from ltbench.commands import console, device_of
+    from ltbench.commands import device_of
     from ltbench.sweep.console import show_reproduction
     from ltbench.sweep.worker import Settings
 
     settings = Settings(None if data_root is None else str(data_root), device_of(device))
-    sys.exit(0 if show_reproduction(run, out, settings, tolerance, console) else 1)
+    sys.exit(0 if show_reproduction(run, out, settings, tolerance) else 1)
 
 
 # -- reading ----------------------------------------------------------------------------------------

@@ -91,7 +91,7 @@ def run_study(
     if slurm is None:
         rows = run_local(study.runs, out, settings, workers, study.title)
     else:
-        rows = submit_and_follow(study.runs, out, settings, slurm, study.title, console)
+        rows = submit_and_follow(study.runs, out, settings, slurm, study.title)
     for line in closing_lines(rows, out):
         console.print(line, markup=False, soft_wrap=True)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):

@@ -1,0 +1,259 @@
+"""Make a recorded run again in a fresh folder and compare: logs, weights, images and scores.
+
+On the same class of machine (processor or GPU, versions of the libraries that compute, device, threads) every
+bit must agree. Elsewhere rounding differs and a training amplifies it, so that only scores are judged: those
+over all classes must agree within a relative tolerance; how far weights and images are apart is reported.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ltbench.errors import CheckpointError, LtbenchError, UsageError
+from ltbench.files import read_json, write_json
+from ltbench.spec import RunSpec, ScoreSpec, folder_name, sample_key
+from ltbench.sweep.local import WORKER, run_local
+from ltbench.sweep.screen import Screen
+from ltbench.sweep.status import closing_lines, exit_code
+from ltbench.sweep.worker import Settings
+
+TOLERANCE = 0.05
+_COMPUTE = ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn")
+
+
+class NotReproduced(LtbenchError):
+    """The run made again differs from the recorded one by more than it may."""
+
+    kind = "not reproduced"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One artifact, recorded and made again.
+
+    Attributes
+    ----------
+    what : the artifact, by its path in the run's folder.
+    count : numbers compared.
+    identical : how many of them agree to the last bit.
+    difference : largest relative difference of the judged numbers (scores), else the relative L2 distance.
+    judged : whether the tolerance applies to `difference` on another class of machine.
+    """
+
+    what: str
+    count: int
+    identical: int
+    difference: float
+    judged: bool
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of making a run again.
+
+    Attributes
+    ----------
+    comparisons : every artifact that both have.
+    absent : recorded artifacts that are not kept (weights of a published study).
+    changed : how this machine differs from the recorded one; empty: the same class.
+    tolerance : what scores are held to where something changed.
+    """
+
+    comparisons: tuple[Comparison, ...]
+    absent: tuple[str, ...]
+    changed: tuple[str, ...]
+    tolerance: float
+
+    @property
+    def reproduced(self) -> bool:
+        """Whether everything agrees as far as it must."""
+        if not any(item.judged for item in self.comparisons):
+            return False
+        if not self.changed:
+            return all(item.identical == item.count for item in self.comparisons)
+        return all(item.difference <= self.tolerance for item in self.comparisons if item.judged)
+
+
+# --- what was recorded ---------------------------------------------------------------------------------
+
+
+def recorded_runs(folder: Path) -> list[RunSpec]:
+    """Return the runs of a training's folder: one for every request of scores on every sample set.
+
+    Raises
+    ------
+    UsageError, CheckpointError : it is no run's folder, or its spec is not what its name says.
+    """
+    path = folder / "spec.json"
+    if not path.exists():
+        raise UsageError(f"{folder} is no run: give a training's folder, which holds spec.json")
+    training = {key: value for key, value in read_json(path).items() if key in RunSpec.model_fields}
+    runs = []
+    for scored in sorted(folder.glob("samples/*/scored.json")):
+        sample = read_json(scored.with_name("spec.json"))
+        train = {**training["train"], "steps": sample["step"]}
+        for request in read_json(scored)["requests"].values():
+            score = ScoreSpec.model_validate(request).model_dump()
+            run = RunSpec.model_validate(
+                {**training, "train": train, "sample": sample["sample"], "score": score}
+            )
+            if sample_key(run) != sample["sample_key"]:
+                raise CheckpointError(
+                    f"{scored.parent} does not hold what its spec says: it cannot be made again"
+                )
+            runs.append(run)
+    if not runs:
+        raise UsageError(
+            f"{folder} has no finished scores to compare with: let `ltbench run` finish it first"
+        )
+    return runs
+
+
+def _recorded_stages(folder: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(folder.rglob("provenance.json")):
+        yield from read_json(path)["stages"]
+
+
+def recorded_settings(folder: Path, settings: Settings) -> Settings:
+    """Return `settings` with the threads and the sampling batch that the run was made with."""
+    stages = list(_recorded_stages(folder))
+    threads = {stage["threads"] for stage in stages if stage["stage"] in ("train", "sample")}
+    batches = {stage["sample_batch"] for stage in stages if stage.get("sample_batch")}
+    return replace(
+        settings,
+        threads=max(threads, default=settings.threads),
+        sample_batch=max(batches, default=settings.sample_batch),
+    )
+
+
+def machine_class(folder: Path) -> dict[str, Any]:
+    """Return what decides whether two runs can agree to the last bit, from a run's provenance."""
+    record = read_json(folder / "provenance.json")
+    machine, stages = record["machine"], list(_recorded_stages(folder))
+    devices = sorted({str(stage["device"]).split(":")[0] for stage in stages})
+    out = {"device": ", ".join(devices), "threads": max(stage["threads"] for stage in stages)}
+    if "cuda" in devices:
+        out["gpu"] = ", ".join(sorted(set(machine["gpus"])))
+    else:
+        out["processor"] = machine["processor"]
+    return out | {name: machine["libraries"].get(name) for name in _COMPUTE}
+
+
+# --- comparing -----------------------------------------------------------------------------------------
+
+
+def _compare_arrays(what: str, old: Sequence[np.ndarray], new: Sequence[np.ndarray]) -> Comparison:
+    count = sum(array.size for array in old)
+    if [array.shape for array in old] != [array.shape for array in new]:
+        return Comparison(what, count, 0, float("inf"), judged=False)
+    identical = sum(int((a == b).sum()) for a, b in zip(old, new, strict=True))
+    pairs = [(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(old, new, strict=True)]
+    apart = sum(float(((a - b) ** 2).sum()) for a, b in pairs)
+    size = sum(float((a**2).sum()) for a, _ in pairs)
+    return Comparison(
+        what, count, identical, (apart / size) ** 0.5 if size else float(apart > 0), judged=False
+    )
+
+
+def _compare_weights(what: str, old: Path, new: Path) -> Comparison:
+    from safetensors.numpy import load_file
+
+    first, second = load_file(old), load_file(new)
+    names = sorted(set(first) | set(second))
+    if set(first) != set(second):
+        return Comparison(what, len(names), 0, float("inf"), judged=False)
+    return _compare_arrays(what, [first[name] for name in names], [second[name] for name in names])
+
+
+def _compare_images(what: str, old: Path, new: Path) -> Comparison:
+    return _compare_arrays(what, [np.load(old)], [np.load(new)])
+
+
+def _compare_log(what: str, old: Path, new: Path) -> Comparison:
+    rows = [path.read_text(encoding="utf-8").splitlines() for path in (old, new)]
+    same = sum(a == b for a, b in zip(*rows, strict=False))
+    return Comparison(
+        what, max(map(len, rows)), same, 0.0 if rows[0] == rows[1] else float("nan"), judged=False
+    )
+
+
+def _compare_scores(what: str, old: Path, new: Path) -> Comparison:
+    """Compare the numbers that both tables have; those over all classes are held to the tolerance."""
+    import pandas as pd
+
+    first, second = (pd.read_csv(path, keep_default_na=False, dtype=str) for path in (old, new))
+    columns = [name for name in first.columns if name not in ("value", "origin")]
+    both = first.merge(second, on=columns, suffixes=("_old", "_new"))
+    values = both[["value_old", "value_new"]].apply(pd.to_numeric, errors="coerce")
+    same = (both["value_old"] == both["value_new"]).to_numpy()
+    judged = values[(both["scope"] == "overall").to_numpy()]
+    # Scores near zero (a distance of almost nothing, a rate of one image in 1,000) are compared as they are.
+    scale = judged["value_old"].abs().clip(lower=0.01)
+    apart = ((judged["value_new"] - judged["value_old"]).abs() / scale).max()
+    return Comparison(what, len(both), int(same.sum()), float(apart) if len(judged) else 0.0, judged=True)
+
+
+_COMPARED = {
+    "train.csv": _compare_log,
+    "weights/*.safetensors": _compare_weights,
+    "samples/*/images.npy": _compare_images,
+    "samples/*/scores.csv": _compare_scores,
+}
+
+
+def compare(old: Path, new: Path, tolerance: float = TOLERANCE) -> Reproduction:
+    """Compare two folders of the same training."""
+    found, absent = [], []
+    for pattern, how in _COMPARED.items():
+        for made in sorted(new.glob(pattern)):
+            name = made.relative_to(new).as_posix()
+            if (old / name).exists():
+                found.append(how(name, old / name, made))
+            else:
+                absent.append(name)
+    before, now = machine_class(old), machine_class(new)
+    changed = [f"{key}: {before[key]} -> {now.get(key)}" for key in before if before[key] != now.get(key)]
+    return Reproduction(tuple(found), tuple(absent), tuple(changed), tolerance)
+
+
+def reproduce(
+    folder: Path,
+    out: Path,
+    settings: Settings,
+    tolerance: float = TOLERANCE,
+    screen: Screen | None = None,
+    command: Sequence[str] = WORKER,
+) -> Reproduction:
+    """Make a run again from its recorded spec and compare.
+
+    Parameters
+    ----------
+    folder : the recorded training's folder.
+    out : a fresh folder; the comparison is also written there, as ``reproduction.json``.
+    settings : where to run; threads and sampling batch are taken from the record.
+
+    Raises
+    ------
+    UsageError : `out` is not fresh, or `folder` is no finished run.
+    NotReproduced : a stage of the run made again failed.
+    """
+    runs = recorded_runs(folder)
+    if out.exists() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty: name a fresh folder with --out")
+    if (digest := runs[0].train.init_weights) is not None:
+        source = folder.parent / ".init" / f"{digest}.safetensors"
+        (out / ".init").mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, out / ".init" / source.name)
+    settings = recorded_settings(folder, settings)
+    rows = run_local(runs, out, settings, "1", f"again: {folder.name}", screen, command)
+    if exit_code(rows):
+        raise NotReproduced("; ".join(closing_lines(rows, out)))
+    result = compare(folder, out / folder_name(runs[0]), tolerance)
+    write_json(out / "reproduction.json", asdict(result) | {"reproduced": result.reproduced})
+    return result
