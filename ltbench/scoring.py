@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ import pandas as pd
 from ltbench import rng
 from ltbench.data import Cell
 from ltbench.errors import DataCorrupt
-from ltbench.extractors import Extractor, auto_extractors, cached_features, get_extractor
+from ltbench.extractors import Extractor, Features, auto_extractors, cached_features, get_extractor
 from ltbench.files import read_json, replacing, write_json
 from ltbench.metrics import REGISTRY, Metric, get_metric
 from ltbench.metrics.intervals import bootstrap
@@ -92,18 +92,23 @@ class Setting:
     pools : reference, heldout, training, generated.
     extractor : None for metrics on images.
     cache : folder for features and floors.
+    extracted : features by pool, shared by the metrics on one extractor.
     """
 
     pools: dict[str, ImagePool]
     extractor: Extractor | None
     num_classes: int
     cache: Path
+    extracted: dict[str, Features] = field(default_factory=dict)
 
     def arrays(self, pool: str, needs: str) -> np.ndarray:
         """Return features, logits or images of a pool, computed once."""
         if needs == "images" or self.extractor is None:
             return self.pools[pool].images
-        found = cached_features(self.extractor, self.pools[pool].images, self.cache / "features")
+        if pool not in self.extracted:
+            images = self.pools[pool].images
+            self.extracted[pool] = cached_features(self.extractor, images, self.cache / "features")
+        found = self.extracted[pool]
         array = found.features if needs == "features" else found.logits
         assert array is not None  # `_requested` pairs metrics on logits with classifiers only
         return array
@@ -149,8 +154,10 @@ def score_pools(
     }
     pools["floor_reference"], pools["floor_heldout"] = _floor_pools(cell, pools["reference"], pools["heldout"])
     rows: list[dict[str, Any]] = []
+    extracted: dict[str, dict[str, Features]] = {}
     for metric, extractor in _requested(request, cell, device):
-        setting = Setting(pools, extractor, cell.num_classes, cache)
+        shared = extracted.setdefault(extractor.name if extractor else "", {})
+        setting = Setting(pools, extractor, cell.num_classes, cache, shared)
         rows.extend(_measure(metric, setting, cell, request))
     return rows
 
