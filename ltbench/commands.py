@@ -95,15 +95,9 @@ def run_study(
     for line in closing_lines(rows, out):
         console.print(line, markup=False, soft_wrap=True)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
-        make_report(out, None, "ddpm", keys={run_key for run_key in map(_sample_key, study.runs)})
+        make_report(out, None, "ddpm")
     if code := exit_code(rows):
         sys.exit(code)
-
-
-def _sample_key(spec: Any) -> str:
-    from ltbench.spec import sample_key
-
-    return sample_key(spec)
 
 
 def worker_count(workers: str, device: str) -> int:
@@ -132,7 +126,8 @@ def show_plan(
 ) -> None:
     """Print what a study would cost."""
     study, where = _study(preset, sets, flags, data_root), device_of(device)
-    planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
+    count = worker_count(workers, where)
+    planned = make_plan(study.runs, out, data_root, where, count, need_files=False)
     print_plan(study, planned, every_run=True)
 
 
@@ -157,6 +152,8 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
     )
     for line in dict.fromkeys(w for cost in planned.runs for w in warnings(cost.spec)):
         console.print(f"[yellow]note:[/yellow] {line}")
+    for line in planned.missing:
+        console.print(f"[yellow]note:[/yellow] {line}", soft_wrap=True)
 
 
 def _plan_row(cost: RunCost) -> list[str]:
@@ -179,8 +176,8 @@ def _plan_row(cost: RunCost) -> list[str]:
 # -- report and evaluate ----------------------------------------------------------------------------
 
 
-def make_report(root: Path, out: Path | None, baseline: str, keys: set[str] | None = None) -> None:
-    """Write the report and show its tables; with `keys`, the terminal shows those sample sets only."""
+def make_report(root: Path, out: Path | None, baseline: str) -> None:
+    """Write the report of all runs in a folder and show its tables."""
     from ltbench.report.write import write_report
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -201,7 +198,8 @@ def evaluate_runs(
 ) -> None:
     """Score the sample sets below some folders with other metrics or extractors; nothing is trained or sampled."""
     from ltbench.pipeline import cell_of, load_samples
-    from ltbench.scoring import merge_scores, read_scores, requested_metrics, score_samples
+    from ltbench.scores import merge_scores, read_scores
+    from ltbench.scoring import requested_metrics, score_samples
     from ltbench.spec import ScoreSpec
 
     request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
@@ -369,7 +367,7 @@ def _progress() -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console)
+    return Progress(*columns, console=console, transient=True)
 
 
 def _show_prepared(folder: Any) -> None:

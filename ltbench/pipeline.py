@@ -5,7 +5,8 @@ On disk, below the folder given with --out:
     DATASET-rRATIO-METHOD-sSEED-KEY8/            one training
         spec.json  provenance.json  train.csv  checkpoint.pt  weights/step-NNNNNNNN.safetensors
         samples/KEY8/                            one sample set
-            spec.json  images.npy  labels.npy  sheet.png  scores.csv  scored.json  provenance.json
+            spec.json  images.npy  labels.npy  sheet.png  scores.csv  nearest.npz  confusion.csv
+            scored.json  provenance.json
         probes/step-NNNNNNNN.csv                 the bottleneck's entanglement
 """
 
@@ -307,13 +308,16 @@ def _score_done(stage: Stage, root: Path) -> bool:
 
 
 def _score(stage: Stage, root: Path, env: Any) -> None:
+    from ltbench.evidence import write_evidence
     from ltbench.provenance import StageClock
-    from ltbench.scoring import merge_scores, score_samples
+    from ltbench.scores import merge_scores
+    from ltbench.scoring import score_samples
 
     clock, cell, folder = StageClock(), _cell(stage, env), root / stage.sample_folder
     images, labels = load_samples(folder)
     table = score_samples(cell, images, labels, stage.spec, cache=root / ".cache", device=env.device)
     merge_scores(folder / "scores.csv", table, env.guard)
+    write_evidence(folder, cell, images, labels, root / ".cache", env.device, env.guard)
     done = folder / "scored.json"
     requests = read_json(done)["requests"] if done.exists() else {}
     requests[stage.key] = stage.spec.score.model_dump(mode="json")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,26 +26,12 @@ from ltbench import rng
 from ltbench.data import Cell
 from ltbench.errors import DataCorrupt
 from ltbench.extractors import Extractor, Features, auto_extractors, cached_features, get_extractor
-from ltbench.files import read_json, replacing, write_json
+from ltbench.files import read_json, write_json
 from ltbench.metrics import REGISTRY, Metric, get_metric
 from ltbench.metrics.intervals import bootstrap
-from ltbench.spec import RunSpec, ScoreSpec, sample_key, train_key
+from ltbench.scores import COLUMNS, run_columns
+from ltbench.spec import RunSpec, ScoreSpec
 
-COLUMNS = (
-    "dataset", "imbalance_ratio", "class_order", "split_seed", "method", "variant", "train_seed", "step",
-    "sampler", "nfe", "guidance", "sample_seed", "scope", "class_or_group", "n_train", "metric", "definition",
-    "extractor", "reference", "n_reference", "n_generated", "value", "origin", "train_key", "sample_key",
-    "extractor_hash", "reference_hash", "manifest",
-)  # fmt: skip
-"""The columns of ``scores.csv``, in order; later versions only add at the end."""
-
-_IDENTITY = [
-    "scope", "class_or_group", "metric", "definition", "extractor_hash", "reference_hash", "sample_key"
-]  # fmt: skip
-_TEXT = {
-    name: str
-    for name in ("class_or_group", "variant", "extractor", "extractor_hash", "reference_hash", "manifest")
-}
 SCORE_SEED = 0  # of draws made while scoring: floors, subsets, clusterings, bootstrap
 
 
@@ -130,7 +116,7 @@ def score_samples(
     -------
     A table with `COLUMNS`, one row a number.
     """
-    fixed = _fixed_columns(spec)
+    fixed = run_columns(spec)
     rows = score_pools(cell, ImagePool(images, labels), spec.score, cache, device)
     table = pd.DataFrame([{**fixed, **row} for row in rows])
     return table.reindex(columns=list(COLUMNS))
@@ -152,7 +138,9 @@ def score_pools(
         "training": ImagePool(cell.train.images, cell.train.labels),
         "generated": generated,
     }
-    pools["floor_reference"], pools["floor_heldout"] = _floor_pools(cell, pools["reference"], pools["heldout"])
+    pools["floor_reference"], pools["floor_heldout"] = _floor_pools(
+        cell, pools["reference"], pools["heldout"]
+    )
     rows: list[dict[str, Any]] = []
     extracted: dict[str, dict[str, Features]] = {}
     for metric, extractor in _requested(request, cell, device):
@@ -436,58 +424,3 @@ def _combined(rows: list[dict[str, Any]], group: str, value: float) -> dict[str,
         "n_generated": min(row["n_generated"] for row in rows),
         "value": value,
     }
-
-
-def _fixed_columns(spec: RunSpec) -> dict[str, Any]:
-    """Return the columns that say which run a number belongs to."""
-    from ltbench.registry import create
-
-    variants = [getattr(part.hp, "variant", "") for _, part in create(spec.method).parts]
-    return {
-        "dataset": spec.data.dataset,
-        "imbalance_ratio": spec.data.imbalance_ratio,
-        "class_order": spec.data.class_order,
-        "split_seed": spec.data.split_seed,
-        "method": spec.method.name,
-        "variant": "+".join(variant for variant in variants if variant),
-        "train_seed": spec.train_seed,
-        "step": spec.train.steps,
-        "sampler": spec.sample.sampler,
-        "nfe": spec.sample.nfe,
-        "guidance": spec.sample.guidance,
-        "sample_seed": spec.sample.seed,
-        "origin": "ours",
-        "train_key": train_key(spec),
-        "sample_key": sample_key(spec),
-    }
-
-
-# -- the file ---------------------------------------------------------------------------------------
-
-
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read a ``scores.csv``.
-
-    Raises
-    ------
-    DataCorrupt : the file is truncated or lacks a column.
-    """
-    try:
-        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values={"value": [""]})
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataCorrupt(f"{path} cannot be read: delete it and score that run again") from error
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise DataCorrupt(
-            f"{path} lacks the columns {', '.join(missing)}: delete it and score that run again"
-        )
-    return table
-
-
-def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None]) -> None:
-    """Add rows to a ``scores.csv``; a number that is there already is replaced, nothing else is lost."""
-    if path.exists():
-        table = pd.concat([read_scores(path), table], ignore_index=True)
-        table = table.drop_duplicates(_IDENTITY, keep="last", ignore_index=True)
-    with replacing(path, guard) as temporary:
-        table.to_csv(temporary, index=False)
