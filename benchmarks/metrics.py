@@ -8,8 +8,7 @@
    matrices; it is timed at a size that fits (its memory at full size is computed, not allocated).
 3. classes: the per-class Frechet distance over 25, 50 and 100 classes of one size.
 
-Each part runs in a process of its own, so that its peak memory is its own. Results of one run, with machine and
-load, are in the README of benchmarks.
+Each part runs in a process of its own, so that its peak memory is its own.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Set-against-set metrics: the released code's values, two libraries' values, and laws for any data."""
 
 import inspect
+
 import numpy as np
 import pytest
 import torch

@@ -64,8 +64,8 @@ def test_memorisation_says_how_little_few_heldout_images_can_tell():
 # -- distances -----
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.integers(0, 999), st.integers(4, 30), st.integers(4, 30), st.sampled_from([1, 2**12, 2**20]))
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 999), st.integers(4, 20), st.integers(4, 20), st.sampled_from([1, 2**12, 2**20]))
 def test_neighbours_are_the_dense_matrix_sorted(seed, n, m, memory):
     x, y = torch.tensor(normal(seed, n, 3)), torch.tensor(normal(seed + 1, m, 3))
     dense = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
@@ -76,6 +76,17 @@ def test_neighbours_are_the_dense_matrix_sorted(seed, n, m, memory):
     squared, index = neighbours(x, None, 3, memory)
     torch.testing.assert_close(squared.sqrt(), own.sort(dim=1).values[:, :3])
     torch.testing.assert_close(own.gather(1, index), squared.sqrt())
+
+
+def test_neighbours_that_float32_could_not_order():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(2000, 6))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    lengths = np.concatenate([1 + 1e-10 * rng.permutation(200), rng.uniform(2, 9, 1800)])
+    order = rng.permutation(2000)
+    points = (directions * lengths[:, None])[order]
+    _, index = neighbours(torch.zeros(1, 6, dtype=torch.float64), torch.tensor(points), 5, memory=2**17)
+    assert index[0].tolist() == np.argsort(lengths[order])[:5].tolist()
 
 
 @pytest.mark.parametrize("d", [8, 2048])
