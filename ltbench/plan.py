@@ -12,15 +12,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ltbench import rng
-from ltbench.data import Cell
+from ltbench.data import Cell, default_data_root, get_source
+from ltbench.data.longtail import class_sizes
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import Denoiser, build_denoiser, count_parameters, flops
-from ltbench.errors import UsageError
+from ltbench.errors import DataMissing, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.registry import create
@@ -49,11 +51,12 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's cost over all its runs."""
+    """A study's cost over all its runs; `missing` says what to get before it can run."""
 
     runs: tuple[RunCost, ...]
     parameters: int
     workers: int
+    missing: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -62,14 +65,62 @@ class Plan:
         return max(longest, sum(run.seconds for run in self.runs) / self.workers)
 
 
-def validate(spec: RunSpec, data_root: Path | None) -> Cell:
+@dataclass(frozen=True)
+class StaticFacts:
+    """What a source says of a data cell without its files; as in `Cell`."""
+
+    shape: tuple[int, int, int]
+    prior: np.ndarray
+    flip_allowed: bool
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.prior)
+
+
+def static_facts(spec: RunSpec, data_root: Path | None) -> StaticFacts:
+    """Return a data cell's facts from its source alone.
+
+    Where only absent files tell the class counts (imagenet_lt), the classes count as equal, which no cost
+    depends on.
+
+    Raises
+    ------
+    DataMissing : the number of classes itself lies in the files (folder_lt).
+    UsageError : a size the source has not, or a ratio that leaves a class empty.
+    """
+    source, data = get_source(spec.data.dataset), spec.data
+    size = source.size(data.image_size)
+    if not source.num_classes:
+        root = default_data_root() if data_root is None else data_root
+        raise DataMissing(f"{source.name} is not prepared under {root}: {source.advice(root)}")
+    counts = np.ones(source.num_classes)
+    if source.pool:
+        counts = class_sizes(source.pool, data.imbalance_ratio, data.profile, head_count=data.head_count)
+    return StaticFacts((source.channels, size, size), counts / counts.sum(), source.flip_allowed)
+
+
+def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> Cell | StaticFacts:
     """Check what a spec alone cannot: the data are there, the ratio leaves no class empty, model and flips fit.
+
+    Parameters
+    ----------
+    need_files : False: where files are absent, go by what the source says of them; nothing is downloaded.
 
     Raises
     ------
     DataMissing, UsageError : one sentence on how to mend it.
     """
-    cell: Cell = cell_of(spec.data.model_dump_json(), data_root)
+    root = default_data_root() if data_root is None else data_root
+    cell: Cell | StaticFacts | None = None
+    if need_files or get_source(spec.data.dataset).status(root).found:
+        try:
+            cell = cell_of(spec.data.model_dump_json(), data_root)
+        except DataMissing:  # prepared at another size only
+            if need_files:
+                raise
+    cell = cell or static_facts(spec, data_root)
     if spec.train.flip and not cell.flip_allowed:
         raise UsageError(
             f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
@@ -98,7 +149,14 @@ def warnings(spec: RunSpec) -> list[str]:
     return out
 
 
-def make_plan(runs: Sequence[RunSpec], root: Path, data_root: Path | None, device: str, workers: int) -> Plan:
+def make_plan(
+    runs: Sequence[RunSpec],
+    root: Path,
+    data_root: Path | None,
+    device: str,
+    workers: int,
+    need_files: bool = True,
+) -> Plan:
     """Validate every run and estimate its cost.
 
     Parameters
@@ -106,13 +164,17 @@ def make_plan(runs: Sequence[RunSpec], root: Path, data_root: Path | None, devic
     runs : the expanded grid.
     root : output folder; finished stages there cost nothing.
     workers : processes that will share the work.
+    need_files : False: plan without data files too; what is missing is named in the plan.
     """
     speed: dict[tuple[str, str], tuple[float, float, int]] = {}
     calls: dict[tuple[str, ...], int] = {}
     seen: set[str] = set()
+    missing: dict[str, str] = {}
     costs, parameters = [], 0
     for spec in runs:
-        cell = validate(spec, data_root)
+        cell = validate(spec, data_root, need_files)
+        if isinstance(cell, StaticFacts):
+            missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
         network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
         train_stage, sample_stage = stages(spec)[:2]
         steps = 0
@@ -136,7 +198,15 @@ def make_plan(runs: Sequence[RunSpec], root: Path, data_root: Path | None, devic
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
         costs.append(RunCost(spec, steps, images, passes * per_image, disk, passes * seconds))
-    return Plan(tuple(costs), parameters, workers)
+    return Plan(tuple(costs), parameters, workers, tuple(missing.values()))
+
+
+def absent_files(dataset: str, data_root: Path | None) -> str:
+    """Return one sentence: which data set's files are missing, where they were looked for, how to get them."""
+    root = default_data_root() if data_root is None else data_root
+    source = get_source(dataset)
+    looked = ", ".join(map(str, source.status(root).looked))
+    return f"the files of {dataset} are missing (looked in {looked}): {source.advice(root)}"
 
 
 def trained_steps(spec: RunSpec, root: Path) -> int:
@@ -149,7 +219,7 @@ def trained_steps(spec: RunSpec, root: Path) -> int:
         return 0
 
 
-def _measure(spec: RunSpec, cell: Cell, device: torch.device) -> tuple[float, float, int]:
+def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> tuple[float, float, int]:
     """Return forward FLOPs an image, forward seconds an image (best of three small batches), parameters."""
     channels, size, _ = cell.shape
     denoiser: Denoiser = build_denoiser(
@@ -177,7 +247,7 @@ def _measure(spec: RunSpec, cell: Cell, device: torch.device) -> tuple[float, fl
     return per_image, best / count, parameters
 
 
-def method_passes(spec: RunSpec, cell: Cell) -> int:
+def method_passes(spec: RunSpec, cell: Cell | StaticFacts) -> int:
     """Count the network passes of one training step by running the method's hooks on a stand-in network."""
     composition = create(spec.method.name, spec.method.hyperparameters)
     calls = 1
