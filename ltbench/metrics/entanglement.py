@@ -17,11 +17,6 @@ Sources: CORAL, NeurIPS 2025 (the claim); Rousseeuw, J. Comput. Appl. Math. 20, 
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import silhouette_score
-from sklearn.model_selection import StratifiedKFold, cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from ltbench.errors import UsageError
@@ -76,6 +71,13 @@ def linear_probe(x: Tensor, labels: np.ndarray, seed: int = 0) -> float:
 
     L2-regularised (C = 1), on features standardised within each training fold.
     """
+    from sklearn.linear_model import (
+        LogisticRegression,  # here: slow to import, and every command imports this module
+    )
+    from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=derive(seed, "linear probe") & 0xFFFF_FFFF)
     return float(cross_val_score(model, x.cpu().numpy(), labels, cv=folds).mean())
@@ -104,6 +106,8 @@ def entanglement(
     UsageError
         Too few classes or images a class, labels that do not fit, NaN or infinite values.
     """
+    from sklearn.metrics import silhouette_score
+
     counts = np.asarray(train_counts)
     x = as_features(features, "bottleneck").double()
     y = as_labels(labels, len(x), len(counts), "bottleneck")

@@ -19,7 +19,6 @@ Generative Models", AISTATS 2020.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import betabinom
 
 from ltbench.errors import UsageError
 from ltbench.metrics.distances import MEMORY, neighbours
@@ -70,6 +69,8 @@ def memorisation(
     UsageError
         An empty set, NaN or infinite values, unequal dimensions, or a quantile out of range.
     """
+    from scipy.stats import betabinom  # here: slow to import, and every command imports this module
+
     if not 0 < quantile < 1:
         raise UsageError(f"quantile must be between 0 and 1, got {quantile}")
     train = as_features(training, "training")

@@ -13,7 +13,6 @@ Source: Sajjadi et al., "Assessing Generative Models via Precision and Recall", 
 """
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 
 from ltbench.errors import UsageError
 from ltbench.metrics.features import Array, as_features, same_width
@@ -92,6 +91,8 @@ def prd(
     UsageError
         More clusters than images, NaN or infinite values, or unequal dimensions.
     """
+    from sklearn.cluster import MiniBatchKMeans  # here: slow to import, and every command imports this module
+
     x, y = as_features(reference, "reference"), as_features(generated, "generated")
     same_width(x, y)
     n, clusters = min(len(x), len(y)), clusters_per_class * num_classes
