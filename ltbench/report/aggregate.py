@@ -6,6 +6,7 @@ kept apart, since it measures another thing.
 """
 
 import functools
+import json
 from dataclasses import dataclass
 from typing import cast
 
@@ -16,6 +17,7 @@ from ltbench.report.naming import (
     AUXILIARY,
     GROUP_ORDER,
     describe_series,
+    is_hyperparameter,
     method_rank,
     metric_rank,
     split_metric,
@@ -179,23 +181,32 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def main_series(cell: Cell, limit: int = 8) -> pd.DataFrame:
-    """Choose the series a figure of methods side by side shows.
+    """Choose the series a figure of methods side by side shows: one a method and variant.
 
-    One protocol (step, sampler, NFE, guidance): the one that most methods share, then the longest training.
-    A method that lacks it is shown at its longest training instead; its label then says what differs.
+    One protocol (step, sampler, NFE, guidance, model and training): the one that most methods share, then
+    the longest training, the least guidance, the most network evaluations. A method that lacks it is shown
+    at its longest training instead; its label then says what differs. Of several hyper-parameters the
+    fewest set are shown, the others in the curves.
     """
-    series = cell.series
-    protocol = ["step", "sampler", "nfe", "guidance"]
+    settings = cell.series["settings"].map(json.loads)
+    series = cell.series.assign(
+        common=settings.map(lambda s: json.dumps({k: v for k, v in s.items() if not is_hyperparameter(k)})),
+        own=settings.map(lambda s: sum(is_hyperparameter(k) for k in s)),
+    )
+    protocol = ["step", "sampler", "nfe", "guidance", "common"]
     shared = series.groupby(protocol, dropna=False)["method"].nunique().reset_index(name="methods")
-    shared = shared.sort_values(["methods", "step", "nfe"], ascending=False)
-    best = shared.iloc[0]
+    shared = shared.sort_values(["methods", "step", "guidance", "nfe"], ascending=[False, False, True, False])
     at_best = pd.Series(True, index=series.index)
     for column in protocol:
-        at_best &= _same(series[column], best[column])
+        at_best &= _same(series[column], shared.iloc[0][column])
     chosen = at_best.copy()
     for _, rows in series[~series["method"].isin(series.loc[at_best, "method"])].groupby("method"):
         chosen[rows.sort_values("step").index[-1]] = True
-    return describe_series(series[chosen].head(limit).drop(columns=["label", "differs"]))
+    found = series[chosen].sort_values("own", kind="stable")
+    named = found[found["variant"] != "custom"]
+    others = found[~found["method"].isin(named["method"])].drop_duplicates("method")
+    found = pd.concat([named.drop_duplicates(["method", "variant"]), others]).sort_index().head(limit)
+    return describe_series(found.drop(columns=["label", "differs", "common", "own"]))
 
 
 def _same(column: pd.Series, value: object) -> pd.Series:

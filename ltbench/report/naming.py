@@ -165,7 +165,7 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
     """
     flat = [json.loads(text) for text in series["settings"]]
     keys = sorted({key for settings in flat for key in settings})
-    varying = [k for k in keys if len({json.dumps(s.get(k)) for s in flat if s}) > 1 or _is_hyperparameter(k)]
+    varying = [k for k in keys if len({json.dumps(s.get(k)) for s in flat if s}) > 1 or is_hyperparameter(k)]
     out = series.copy()
     out["differs"] = [
         ", ".join(
@@ -194,7 +194,8 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def _is_hyperparameter(key: str) -> bool:
+def is_hyperparameter(key: str) -> bool:
+    """Tell a method's own setting (``coral.w``) from those of model, training and sampling."""
     return key.split(".")[0] not in ("model", "train", "sample")
 
 

@@ -9,11 +9,14 @@ from ltbench.report.statistics import by_seed
 from ltbench.report.tables import Entry, Table, at_place, measure_titles, slug
 
 
-def contrast_table(cell: Cell, contrasts: pd.DataFrame, limit: int = 0) -> Table | None:
-    """Build the table of paired differences with the baseline; None where there is no contrast."""
+def contrast_table(cell: Cell, contrasts: pd.DataFrame, metric: str | None = None) -> Table | None:
+    """Build the table of paired differences with the baseline at the main protocol; None where there is none."""
     if contrasts.empty:
         return None
-    rows = contrasts.head(limit) if limit else contrasts
+    rows = contrasts[contrasts["series"].isin(main_series(cell)["series"]) | contrasts["declared"]]
+    rows = rows if metric is None else rows[rows["metric"] == metric]
+    if rows.empty:
+        return None
     entries = []
     for _, c in rows.iterrows():
         decimals = metric_style(c["metric"]).decimals
@@ -39,7 +42,7 @@ def contrast_table(cell: Cell, contrasts: pd.DataFrame, limit: int = 0) -> Table
         [
             "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. "
             "A p-value needs 6 or more common seeds and a contrast declared in the study file "
-            "([report.contrast]); the many rows here are not corrected for one another."
+            "([report.contrast]); the rows are not corrected for one another. Other protocols: contrasts.csv."
         ],
     )
 

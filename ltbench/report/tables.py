@@ -64,20 +64,19 @@ class Table:
         notes = "".join(f"\n<sub>{note}</sub>  " for note in self.notes if note)
         return f"**{self.title}**\n\n{body}\n{notes}\n"
 
-    def rich(self) -> rich.table.Table:
-        """Return the table for the terminal."""
+    def rich(self, notes: int | None = None) -> rich.table.Table:
+        """Return the table for the terminal, with the first `notes` notes, or all."""
+        caption = "\n".join([n for n in self.notes if n][:notes])
         out = rich.table.Table(
-            title=self.title,
-            title_justify="left",
-            caption="\n".join(n for n in self.notes if n),
-            caption_justify="left",
+            title=Text(self.title), title_justify="left", caption=Text(caption), caption_justify="left"
         )
         for i, column in enumerate(self.columns):
-            out.add_column(column, justify="left" if i < self.text_columns else "right", overflow="fold")
-        for i, row in enumerate(self.rows):
-            out.add_row(
-                *(Text(e.text, style="bold" if e.bold else "") for e in row), end_section=i + 1 in self.rules
+            out.add_column(
+                Text(column), justify="left" if i < self.text_columns else "right", overflow="fold"
             )
+        for i, row in enumerate(self.rows):
+            cells = (Text(e.text, style="bold" if e.bold else "") for e in row)
+            out.add_row(*cells, end_section=i + 1 in self.rules)
         return out
 
 
@@ -253,14 +252,19 @@ def seeds_text(seeds: tuple[int, ...]) -> str:
     return (f"{seeds[0]}-{seeds[-1]}" if dense else ",".join(map(str, seeds))) + f" (n={len(seeds)})"
 
 
+def _told(measure: pd.Series, title: str) -> list[str]:
+    """Name definition and extractor, the latter unless the title does."""
+    extractor = measure["extractor"]
+    return [*([extractor] if extractor and f"({extractor})" not in title else []), measure["definition"]]
+
+
 def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
     """Say below a table what its numbers are: measures, sizes, spread, and what these seeds cannot say."""
     titles = dict(zip(measures.index, measure_titles(measures), strict=True))
     what = []
     for _, rows in measures.groupby(["n_generated", "n_reference", "reference"], sort=False):
         told = "; ".join(
-            f"{titles[i].rstrip(' ↓↑')} ({', '.join(filter(None, (m['extractor'], m['definition'])))})"
-            for i, m in rows.iterrows()
+            f"{titles[i].rstrip(' ↓↑')} ({', '.join(_told(m, titles[i]))})" for i, m in rows.iterrows()
         )
         first = rows.iloc[0]
         made, real = integer(first["n_generated"]), integer(first["n_reference"])

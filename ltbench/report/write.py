@@ -12,7 +12,8 @@ from ltbench.files import ensure_writable, replacing, write_text
 from ltbench.report.aggregate import Cell, cells
 from ltbench.report.content import Content, Section
 from ltbench.report.figures.bottleneck import entanglement_curves, tsne_panels
-from ltbench.report.figures.curves import cost_quality, factor_curves, training_curves
+from ltbench.report.figures.cost import cost_quality
+from ltbench.report.figures.curves import factor_curves, training_curves
 from ltbench.report.figures.memorised import memorisation_pairs
 from ltbench.report.figures.per_class import count_against_score, per_class_bars
 from ltbench.report.figures.sheets import sample_sheet
@@ -87,7 +88,7 @@ def write_report(
     if paper:
         content.paper += paper_tables(found)
         content.missing += missing_runs(found, load_published())
-    terminal: list[RenderableType] = [t.rich() for section in sections for t in _printed(section)]
+    terminal = [table for section in sections for table in _printed(section)]
     terminal += [table.rich() for table in content.paper]
     return ReportPaths(out, _write(content, out), terminal)
 
@@ -127,10 +128,11 @@ def _balanced_twin(cell: Cell, found: list[Cell]) -> Cell | None:
     return same[0] if same else None
 
 
-def _printed(section: Section) -> list:
-    """Choose the tables for the terminal: overall, the first per-class one, paired differences."""
+def _printed(section: Section) -> list[RenderableType]:
+    """Choose what the terminal shows: overall, the first per-class table, paired Frechet differences."""
     short = [t for t in section.per_class[:1] if len(t.rows) <= _TERMINAL_CLASSES]
-    return [section.overall, *short, *(t for t in section.statistics if t.name.startswith("contrasts"))]
+    paired = contrast_table(section.cell, section.contrasts, "frechet")
+    return [section.overall.rich(), *(t.rich(2) for t in short), *([paired.rich()] if paired else [])]
 
 
 def _write(content: Content, out: Path) -> list[Path]:

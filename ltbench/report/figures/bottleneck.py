@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
@@ -25,6 +26,7 @@ _TITLES = {
 }
 _POINTS_PER_CLASS = 50
 _PERPLEXITY = 30
+_MOST_PANELS = 5
 _LEVEL = 100  # noise level of the t-SNE and of the curves over training, where it is stored
 
 
@@ -94,6 +96,7 @@ def _panels(
             if found.empty:
                 continue
             style = styles[one["method"]]
+            axes.plot(found[x], found["value"], ".", color=style.colour, ms=1.8, mew=0, alpha=0.7)
             at = found.groupby(x)["value"].agg(["mean", "std"])
             axes.errorbar(at.index, at["mean"], at["std"].fillna(0), color=style.colour, marker=style.marker,
                           ls=dash(style), elinewidth=0.6, label=one["label"])  # fmt: skip
@@ -115,7 +118,7 @@ def tsne_panels(
     their true label, which tells the network the class that the picture then shows.
     """
     panels = _with_features(balanced, runs, {baseline}, "balanced data")[:1] if balanced is not None else []
-    panels += _with_features(cell, runs, None, "")[: 4 - len(panels)]
+    panels += _with_features(cell, runs, None, "")[: _MOST_PANELS - len(panels)]
     if not panels:
         return []
     stored = [set(features) - {"labels"} for _, features in panels]
@@ -126,7 +129,7 @@ def tsne_panels(
     if not protocols:
         return []
     classes = list(cell.classes()["class_or_group"])
-    side = PAGE / max(3, len(panels))
+    side = PAGE / _MOST_PANELS
     figure = Figure(figsize=(side * len(panels), (side + 0.1) * len(protocols) + 0.5))
     grid = figure.subplots(len(protocols), len(panels), squeeze=False)
     for i, protocol in enumerate(protocols):
@@ -179,8 +182,12 @@ def _scatter(axes: Axes, features: np.ndarray, labels: np.ndarray, classes: list
         for k in np.unique(y):
             centre = np.median(place[y == k], axis=0)
             name = class_title(dataset, str(k))
-            axes.annotate(name[:9], centre, ha="center", va="center", fontsize=5.5,
-                          bbox={"boxstyle": "round,pad=0.1", "fc": "white", "alpha": 0.7, "lw": 0})  # fmt: skip
+            halo = [withStroke(linewidth=1.5, foreground="white")]
+            axes.annotate(
+                name[:9], centre, ha="center", va="center", fontsize=6, weight="bold", path_effects=halo
+            )
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(False)
+    axes.spines[:].set_visible(True)
+    axes.spines[:].set_color("#BBBBBB")

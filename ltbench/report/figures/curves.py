@@ -1,14 +1,16 @@
-"""Curves: loss terms over training; scores over steps and FLOPs, guidance, sampler steps, hyper-parameters; cost."""
+"""Curves: loss terms over training; scores over steps and FLOPs, guidance, sampler steps, hyper-parameters."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from ltbench.errors import UsageError
 from ltbench.report.aggregate import Cell, main_series
 from ltbench.report.figures.per_class import how_made
 from ltbench.report.figures.style import (
@@ -19,11 +21,12 @@ from ltbench.report.figures.style import (
     MethodStyle,
     dash,
     footer,
+    plain_log,
     save,
     shared_legend,
 )
-from ltbench.report.load import Run, read_provenance
-from ltbench.report.naming import describe_series, metric_rank, metric_title
+from ltbench.report.load import Run
+from ltbench.report.naming import describe_series, is_hyperparameter, metric_rank, metric_title
 from ltbench.report.tables import slug
 
 _NOT_A_TERM = ("step", "learning_rate", "images_per_second")
@@ -33,6 +36,10 @@ _FACTOR_TITLES = {
     "guidance": "guidance ω",
     "nfe": "network evaluations an image",
 }
+
+
+# What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass.
+_FOLLOWS = {"flops": ["step"], "guidance": ["nfe"]}
 
 
 def training_curves(
@@ -61,8 +68,8 @@ def training_curves(
                 axes.plot(mean.index, mean, color=style.colour, ls=dash(style), label=one["label"])
         axes.set_title(term)
         axes.set_xlabel("step")
-        if all(line.get_ydata().min() > 0 for line in axes.get_lines()):  # type: ignore[union-attr]
-            axes.set_yscale("log")
+        drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()])
+        plain_log(axes, "y", drawn.min(), drawn.max())
     for axes in grid[len(terms) :]:
         axes.set_axis_off()
     shared_legend(figure, list(grid[: len(terms)]))
@@ -98,12 +105,13 @@ def factor_curves(
         for axes, (_, measure) in zip(grid, measures.iterrows(), strict=True):
             _factor_panel(axes, cell, measure, factor, lines, styles)
         shared_legend(figure, list(grid))
-        named = describe_series(
-            lines.assign(**({factor: 0} if factor in lines else {})).drop_duplicates("line")
+        told = _FACTOR_TITLES.get(factor, factor)
+        made = how_made(cell, _lines(lines, factor))
+        caption = (
+            f"Score against {told}, all else equal; mean and SD over seeds, a small point a seed; {made}"
         )
-        caption = f"Score against {_FACTOR_TITLES.get(factor, factor)}, all else equal; {how_made(cell, named, None)}"
         footer(figure, caption)
-        title = f"Score against {_FACTOR_TITLES.get(factor, factor)}, {cell.label}"
+        title = f"Score against {told}, {cell.label}"
         out.append(save(figure, folder, f"factor-{slug(factor)}-{slug(cell.label)}", title, caption))
     return out
 
@@ -121,22 +129,34 @@ def _headline(cell: Cell, most: int = 3) -> pd.DataFrame:
 def _varied(series: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each factor with the series of its curves: ``x`` and ``line`` (key of all else) added."""
     settings = pd.DataFrame([json.loads(text) for text in series["settings"]], index=series.index)
-    fixed = pd.concat(
-        [series[["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]], settings], axis=1
-    )
-    fixed = fixed.map(str)
-    hyper = [str(c) for c in settings if str(c).split(".")[0] not in ("model", "train", "sample")]
+    columns = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]
+    fixed = pd.concat([series[columns], settings], axis=1).map(str)
+    hyper = [str(c) for c in settings if is_hyperparameter(str(c))]
     for factor in ["step", "flops", "guidance", "nfe", *hyper]:
-        x = pd.to_numeric(series[factor] if factor in series else settings[factor], errors="coerce")
-        # guidance 0 needs no unconditional pass, so NFE goes with guidance; a variant goes with its parameters
-        follow = {"flops": ["step"], "guidance": ["nfe"]}
-        keys = fixed.drop(columns=[c for c in [factor, *follow.get(factor, [])] if c in fixed]).agg(
-            "|".join, axis=1
+        values = (
+            series[factor] if factor in series else [_resolved(row, factor) for _, row in series.iterrows()]
         )
+        x = pd.to_numeric(pd.Series(values, index=series.index), errors="coerce")
+        follow = ["variant"] if factor in hyper else _FOLLOWS.get(factor, [])  # a changed variant is "custom"
+        keys = fixed.drop(columns=[c for c in [factor, *follow] if c in fixed]).agg("|".join, axis=1)
         lines = series.assign(x=x, line=keys).dropna(subset=["x"])
         lines = lines[lines.groupby("line")["x"].transform("nunique") > 1]
         if len(lines):
             yield factor, lines
+
+
+def _resolved(series: pd.Series, factor: str) -> Any:
+    """Return a hyper-parameter's value, the method's default where the spec does not set it."""
+    settings = json.loads(series["settings"])
+    part, _, name = factor.partition(".")
+    if factor in settings or part not in series["method"].split("+"):
+        return settings.get(factor)
+    from ltbench.registry import create_method  # imports torch: only where a hyper-parameter was varied
+
+    try:
+        return getattr(create_method(part).hp, name, None)
+    except UsageError:  # a method of a package that is not installed here
+        return None
 
 
 def _factor_panel(
@@ -149,7 +169,7 @@ def _factor_panel(
 ) -> None:
     summary = cell.summary_of("overall", measure).set_index("series")
     points = cell.points_of("overall", measure)
-    names = describe_series(lines.assign(**({factor: 0} if factor in lines else {})).drop_duplicates("line"))
+    names = _lines(lines, factor)
     label = dict(zip(names["line"], names["label"], strict=True))
     for line, rows in lines.groupby("line", sort=False):
         rows = rows[rows["series"].isin(summary.index)].sort_values("x")
@@ -165,10 +185,22 @@ def _factor_panel(
     floor = cell.points_of("overall", measure, "floor")["value"].mean()
     if np.isfinite(floor):
         axes.axhline(floor, label="floor", **FLOOR_STYLE)
-    if factor in ("step", "flops", "nfe") or lines["x"].max() > 20 * max(lines["x"].min(), 1e-12) > 0:
-        axes.set_xscale("log")
+    plain_log(axes, "x", lines["x"].min(), lines["x"].max())
     axes.set_xlabel(_FACTOR_TITLES.get(factor, factor))
     axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
+
+
+def _lines(lines: pd.DataFrame, factor: str) -> pd.DataFrame:
+    """Name each curve by what tells it from the others; the factor and what follows it do not."""
+    names = [name for name in (factor, *_FOLLOWS.get(factor, [])) if name in ("step", "guidance", "nfe")]
+    if "." in factor:
+        names.append("variant")
+    settings = [
+        json.dumps({k: v for k, v in json.loads(text).items() if k != factor}, sort_keys=True)
+        for text in lines["settings"]
+    ]
+    blank = dict.fromkeys(names, float("nan"))
+    return describe_series(lines.assign(settings=settings, **blank).drop_duplicates("line"))
 
 
 def _flops(series: pd.Series, runs: dict[str, Run]) -> float:
@@ -180,62 +212,3 @@ def _flops(series: pd.Series, runs: dict[str, Run]) -> float:
         if stages:
             return float(stages[-1]["flops"]) * float(series["step"]) / float(stages[-1]["steps"])
     return float("nan")
-
-
-def cost_quality(
-    cell: Cell, runs: dict[str, Run], styles: dict[str, MethodStyle], folder: Path
-) -> list[FigureFile]:
-    """Draw Frechet distance against what it cost: training time, and sampling time for 1,000 images."""
-    measures = cell.measures("overall")
-    measures = measures[measures["metric"] == "frechet"]
-    costs = pd.DataFrame(
-        [_cost(row, cell, runs) for _, row in cell.series.iterrows()], index=cell.series["series"]
-    )
-    panels = [
-        c for c in ("training, wall-clock hours", "sampling, s per 1,000 images") if costs[c].notna().any()
-    ]
-    if measures.empty or not panels:
-        return []
-    measure = measures.iloc[0]
-    summary = cell.summary_of("overall", measure).set_index("series")
-    figure = Figure(figsize=(PAGE if len(panels) > 1 else COLUMN, 2.5))
-    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True).ravel()
-    for axes, column in zip(grid, panels, strict=True):
-        for _, one in cell.series.iterrows():
-            if one["series"] in summary.index and np.isfinite(costs.loc[one["series"], column]):
-                style, found = styles[one["method"]], summary.loc[one["series"]]
-                axes.errorbar(costs.loc[one["series"], column], found["mean"], found["sd"] if found["n"] > 1 else 0,
-                              fmt=style.marker, color=style.colour, mec="white", mew=0.4, ms=4.5, elinewidth=0.6,
-                              label=one["label"])  # fmt: skip
-        axes.set_xscale("log")
-        axes.set_xlabel(column)
-    grid[0].set_ylabel(metric_title(measure["metric"], measure["extractor"]))
-    shared_legend(figure, list(grid))
-    used = [runs[name].provenance.get("machine", {}) for name in cell.points["run"].unique()]
-    machines = ", ".join(sorted({machine.get("processor", "?") for machine in used}))
-    made = how_made(cell, cell.series, measure, "overall")
-    caption = f"Cost as recorded on {machines} (other work there slows it); {made}"
-    footer(figure, caption)
-    return [save(figure, folder, f"cost-{slug(cell.label)}", f"Cost against quality, {cell.label}", caption)]
-
-
-def _cost(series: pd.Series, cell: Cell, runs: dict[str, Run]) -> dict[str, float]:
-    """Return mean training hours up to the series' step and mean sampling seconds for 1,000 images."""
-    hours, seconds = [], []
-    for name in series["runs"]:
-        stages = [s for s in runs[name].provenance.get("stages", []) if s.get("stage") == "train"]
-        trained = max((s.get("steps", 0) for s in stages), default=0)
-        if trained:
-            wall = sum(s["wall_seconds"] for s in stages) / 3600
-            hours.append(wall * min(1.0, series["step"] / trained))
-    rows = cell.points[cell.points["series"] == series["series"]]
-    for place in rows["folder"].unique():
-        stages = [s for s in read_provenance(Path(place)).get("stages", []) if s.get("stage") == "sample"]
-        images = sum(s.get("images", 0) for s in stages[-1:])
-        if images:
-            seconds.append(1000 * sum(s["wall_seconds"] for s in stages) / images)
-    nan = float("nan")
-    return {
-        "training, wall-clock hours": float(np.mean(hours)) if hours else nan,
-        "sampling, s per 1,000 images": float(np.mean(seconds)) if seconds else nan,
-    }

@@ -47,8 +47,9 @@ def memorisation_pairs(cell: Cell, folder: Path) -> list[FigureFile]:
     if not found:
         return []
     shown = spread(cell.classes(), _MOST_CLASSES)
-    side = PAGE / (1 + 2.2 * _PAIRS * len(found) / 2)
-    figure = Figure(figsize=(PAGE, side * len(shown) * 1.25 + 0.55))
+    pair = min(1.0, (PAGE - 0.7) / (len(found) * _PAIRS))  # inches across two images
+    width = 0.7 + pair * len(found) * _PAIRS
+    figure = Figure(figsize=(width, len(shown) * (pair / 2 + 0.16) + 0.7))
     outer = figure.subplots(len(shown), len(found) * _PAIRS, squeeze=False)
     for row, (label, n_train) in enumerate(shown.itertuples(index=False)):
         for block, (one, pairs) in enumerate(found):

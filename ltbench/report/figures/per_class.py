@@ -19,7 +19,9 @@ from ltbench.report.figures.style import (
     FigureFile,
     MethodStyle,
     footer,
+    plain_log,
     save,
+    shared_legend,
 )
 from ltbench.report.naming import class_title, integer, metric_style, metric_title
 from ltbench.report.tables import seeds_text, slug
@@ -54,7 +56,7 @@ def per_class_bars(cell: Cell, styles: dict[str, MethodStyle], folder: Path) -> 
         axes.set_xlim(-0.6, len(classes) - 0.4)
         axes.set_ylim(bottom=0)
         axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
-        figure.legend(loc="outside upper center", ncols=min(5, len(series) + 1))
+        shared_legend(figure, [axes])
         caption = how_made(cell, series, measure)
         footer(figure, caption)
         name = f"per-class-frechet-{slug(measure['extractor'])}-{slug(cell.label)}"
@@ -193,6 +195,9 @@ def count_against_score(cell: Cell, styles: dict[str, MethodStyle], folder: Path
         for _, one in series.iterrows():
             style = styles[one["method"]]
             mean, sd = class_means(cell, measure, one["series"], classes)
+            seeds = cell.points_of("class", measure)
+            seeds = seeds[(seeds["series"] == one["series"]) & seeds["main"]]
+            axes.plot(seeds["n_train"], seeds["value"], ".", color=style.colour, ms=1.5, alpha=0.7, mew=0)
             axes.errorbar(
                 classes["n_train"],
                 mean,
@@ -211,7 +216,7 @@ def count_against_score(cell: Cell, styles: dict[str, MethodStyle], folder: Path
             axes.plot(classes["n_train"], floors, "_", color=FLOOR_COLOUR, ms=6, mew=1.0)
             handles.append(Line2D([], [], ls="", marker="_", color=FLOOR_COLOUR, ms=6))
             labels.append("floor")
-        axes.set_xscale("log")
+        plain_log(axes, "x", classes["n_train"].min(), classes["n_train"].max())
         axes.invert_xaxis()
         axes.set_xlabel("training images of the class (head left)")
         axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))

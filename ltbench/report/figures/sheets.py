@@ -70,7 +70,7 @@ def sample_sheet(cell: Cell, folder: Path, per_class: int = 0) -> list[FigureFil
     label_width = 0.95
     block = (width - label_width) / len(found)
     row_height = block / per_class
-    figure = Figure(figsize=(width, row_height * len(names) + 0.5))
+    figure = Figure(figsize=(width, row_height * 0.97 * len(names) + 0.5))
     figure.set_layout_engine("none")
     height = figure.get_figheight()
     for j, (one, samples) in enumerate(found):

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from ltbench.files import replacing
 from ltbench.report.naming import method_rank
@@ -41,15 +43,15 @@ _KNOWN = {
     "cbdm": MethodStyle("#56B4E9", "s", "////"),
     "t2h": MethodStyle("#E69F00", "^", "...."),
     "coral": MethodStyle("#D55E00", "D", "\\\\\\\\"),
-    "coral+t2h": MethodStyle("#CC79A7", "P", "xxxx"),
+    "coral+t2h": MethodStyle("#CC79A7", "p", "xxxx"),
     "cbdm+coral": MethodStyle("#0072B2", "v", "----"),
-    "cbdm+t2h": MethodStyle("#009E73", "X", "++++"),
+    "cbdm+t2h": MethodStyle("#009E73", "h", "++++"),
 }
 _OTHERS = [
-    MethodStyle("#009E73", "X", "++++"),
+    MethodStyle("#009E73", "h", "++++"),
     MethodStyle("#F0E442", "*", "||||"),
     MethodStyle("#0072B2", "v", "----"),
-    MethodStyle("#CC79A7", "P", "xxxx"),
+    MethodStyle("#CC79A7", "p", "xxxx"),
     MethodStyle("#000000", "<", "oooo"),
     MethodStyle("#8C6D31", ">", "**"),
 ]
@@ -103,6 +105,7 @@ def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> F
     for suffix, path in paths.items():
         with replacing(path) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata[suffix])
+        figure.set_layout_engine("none")  # keep the layout that the first file was given
     return FigureFile(name, title, caption, paths["png"], paths["pdf"])
 
 
@@ -113,7 +116,7 @@ def footer(figure: Figure, text: str) -> None:
 
 def wrapped(text: str, inches: float) -> str:
     """Break small print into lines that fill a width."""
-    return "\n".join(textwrap.wrap(text, int(inches * 27)))
+    return "\n".join(textwrap.wrap(text, int(inches * 24.5)))
 
 
 def dash(style: MethodStyle) -> str | tuple[int, tuple[float, ...]]:
@@ -127,12 +130,24 @@ def dash(style: MethodStyle) -> str | tuple[int, tuple[float, ...]]:
     return dashes.get(style.marker, (0, (3, 1, 1, 1, 1, 1)))
 
 
+def plain_log(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> None:
+    """Make an axis logarithmic, with ticks written out, if its values span enough for that."""
+    if not 0 < 5 * low <= high:
+        return
+    axes.set(**{f"{which}scale": "log"})
+    axis: Axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axis.set_major_formatter("{x:,g}" if high >= 1e6 or low < 1 else "{x:,.0f}")
+    axis.set_minor_locator(NullLocator())
+
+
 def shared_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """Put one legend above all panels, each label once."""
     found: dict[str, Any] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
-    ncols = min(len(found), 5 if figure.get_figwidth() > COLUMN else 3)
+    found |= {label: found.pop(label) for label in list(found) if label.startswith("floor")}  # last
+    ncols = min(len(found), 6 if figure.get_figwidth() > COLUMN else 3)
     handles, labels = list(found.values()), list(found)
     figure.legend(handles=handles, labels=labels, loc="outside upper center", ncols=ncols, columnspacing=1)

@@ -1,0 +1,124 @@
+"""Cost against quality: what training and sampling took, as recorded, against the Frechet distance."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.figures.per_class import how_made
+from ltbench.report.figures.style import (
+    COLUMN,
+    PAGE,
+    FigureFile,
+    MethodStyle,
+    footer,
+    plain_log,
+    save,
+    shared_legend,
+)
+from ltbench.report.load import Run, read_provenance
+from ltbench.report.naming import method_title, metric_title
+from ltbench.report.tables import slug
+
+_TRAINING = "training, wall-clock hours"
+_SAMPLING = "sampling, s per 1,000 images"
+
+
+def cost_quality(
+    cell: Cell, runs: dict[str, Run], styles: dict[str, MethodStyle], folder: Path
+) -> list[FigureFile]:
+    """Draw Frechet distance against what it cost: training time, and sampling time for 1,000 images."""
+    measures = cell.measures("overall")
+    measures = measures[measures["metric"] == "frechet"]
+    main = main_series(cell)
+    shown = {
+        _TRAINING: cell.series[_alike(cell.series, main, ["sampler", "nfe", "guidance"])],
+        _SAMPLING: cell.series[_alike(cell.series, main, ["step"])],
+    }
+    costs = pd.DataFrame(
+        [_cost(row, cell, runs) for _, row in cell.series.iterrows()], index=cell.series["series"]
+    )
+    panels = [c for c in shown if costs[c].reindex(shown[c]["series"]).notna().any()]
+    if measures.empty or not panels:
+        return []
+    measure = measures.iloc[0]
+    figure = Figure(figsize=(PAGE if len(panels) > 1 else COLUMN, 2.5))
+    grid = figure.subplots(1, len(panels), squeeze=False, sharey=True).ravel()
+    for axes, column in zip(grid, panels, strict=True):
+        _panel(
+            axes,
+            cell,
+            measure,
+            shown[column].assign(cost=costs[column].reindex(shown[column]["series"]).array),
+            styles,
+        )
+        axes.set_xlabel(column)
+    grid[0].set_ylabel(metric_title(measure["metric"], measure["extractor"]))
+    shared_legend(figure, list(grid))
+    used = [runs[name].provenance.get("machine", {}) for name in cell.points["run"].unique()]
+    machines = ", ".join(sorted({machine.get("processor", "?") for machine in used}))
+    what = (
+        "Left: all steps at one sampling protocol; right: all samplers and guidances at one step. "
+        if len(panels) > 1
+        else ""
+    )
+    made = how_made(cell, main, measure, "overall")
+    caption = f"{what}Cost as recorded on {machines}; other work there slows it. Main protocol: {made}"
+    footer(figure, caption)
+    return [save(figure, folder, f"cost-{slug(cell.label)}", f"Cost against quality, {cell.label}", caption)]
+
+
+def _alike(series: pd.DataFrame, main: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """Choose the series that share these settings with any main series."""
+    wanted = set(main[columns].map(str).agg("|".join, axis=1))
+    return series[columns].map(str).agg("|".join, axis=1).isin(wanted)
+
+
+def _panel(
+    axes: Axes, cell: Cell, measure: pd.Series, series: pd.DataFrame, styles: dict[str, MethodStyle]
+) -> None:
+    summary = cell.summary_of("overall", measure).set_index("series")
+    points = cell.points_of("overall", measure)
+    series = series[series["series"].isin(summary.index) & series["cost"].notna()]
+    for _, one in series.iterrows():
+        style, found = styles[one["method"]], summary.loc[one["series"]]
+        seeds = points[(points["series"] == one["series"]) & points["main"]]["value"]
+        axes.plot(np.full(len(seeds), one["cost"]), seeds, ".", color=style.colour, ms=1.5, mew=0)
+        axes.errorbar(
+            one["cost"],
+            found["mean"],
+            found["sd"] if found["n"] > 1 else 0,
+            fmt=style.marker,
+            ms=4.5,
+            color=style.colour,
+            mec="white",
+            mew=0.4,
+            elinewidth=0.6,
+            label=method_title(one["method"]),
+        )
+    plain_log(axes, "x", series["cost"].min(), series["cost"].max())
+
+
+def _cost(series: pd.Series, cell: Cell, runs: dict[str, Run]) -> dict[str, float]:
+    """Return mean training hours up to the series' step and mean sampling seconds for 1,000 images."""
+    hours, seconds = [], []
+    for name in series["runs"]:
+        stages = [s for s in runs[name].provenance.get("stages", []) if s.get("stage") == "train"]
+        trained = max((s.get("steps", 0) for s in stages), default=0)
+        if trained:
+            wall = sum(s["wall_seconds"] for s in stages) / 3600
+            hours.append(wall * min(1.0, series["step"] / trained))
+    rows = cell.points[cell.points["series"] == series["series"]]
+    for place in rows["folder"].unique():
+        stages = [s for s in read_provenance(Path(place)).get("stages", []) if s.get("stage") == "sample"]
+        images = sum(s.get("images", 0) for s in stages[-1:])
+        if images:
+            seconds.append(1000 * sum(s["wall_seconds"] for s in stages) / images)
+    nan = float("nan")
+    return {
+        _TRAINING: float(np.mean(hours)) if hours else nan,
+        _SAMPLING: float(np.mean(seconds)) if seconds else nan,
+    }
