@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import pickle
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,8 +56,8 @@ def save_checkpoint(path: Path, state: dict[str, Any], guard: Callable[[], None]
             raise
 
 
-def load_checkpoint(path: Path, key: str, device: torch.device) -> dict[str, Any] | None:
-    """Read the rolling state, None where there is none.
+def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
+    """Read the rolling state into main memory, None where there is none.
 
     Raises
     ------
@@ -68,23 +66,17 @@ def load_checkpoint(path: Path, key: str, device: torch.device) -> dict[str, Any
     if not path.exists():
         return None
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = dict(torch.load(path, map_location="cpu", weights_only=True))
         found = state["key"]
-    except (
-        RuntimeError,
-        EOFError,
-        KeyError,
-        TypeError,
-        OSError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # torch lets through whatever a damaged file makes its parsers raise
         raise CheckpointError(
             f"the checkpoint {path} is broken or not ltbench's: delete it to train from the start"
         ) from error
     if found != key:
         raise CheckpointError(
-            f"the checkpoint {path} belongs to another spec (key {found[:8]}, wanted {key[:8]}): "
+            f"the checkpoint {path} belongs to another spec (key {str(found)[:8]}, wanted {key[:8]}): "
             "use another --out, or delete that folder"
         )
     return state
@@ -95,7 +87,11 @@ def save_weights(
 ) -> None:
     """Write a milestone's averaged and last weights as safetensors."""
     tensors = {f"ema.{name}": value.detach().contiguous() for name, value in ema.items()}
-    tensors |= {f"raw.{name}": value.detach().contiguous() for name, value in raw.items()}
+    # safetensors refuses tensors that share memory, as buffers and frozen parts do in both sets.
+    tensors |= {
+        f"raw.{name}": value.detach().clone(memory_format=torch.contiguous_format)
+        for name, value in raw.items()
+    }
     with replacing(path, guard) as temporary:
         try:
             save_file(tensors, temporary, metadata={"train_key": key, "step": str(step)})
