@@ -9,27 +9,23 @@ weights, constant rate after the warm-up (so a longer run continues a shorter on
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ltbench import rng
+from ltbench import rng, trainlog
 from ltbench.batches import BatchSource
 from ltbench.checkpoint import load_checkpoint, save_checkpoint, save_weights, weights_path
 from ltbench.data import Cell
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.unet import build_denoiser
-from ltbench.distributed import Group, join
+from ltbench.distributed import Group, join, local_device
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
-from ltbench.files import storage_errors, write_text
 from ltbench.method import Batch, Context, Prediction
 from ltbench.registry import Composition, create, loss_terms
 from ltbench.runtime import Environment
@@ -76,7 +72,7 @@ class Training:
     ) -> None:
         self.spec, self.folder, self.env = spec, folder, env
         self.key = train_key(spec)
-        self.device = torch.device(env.device)
+        self.device = local_device(env.device)
         self.group: Group = join(self.device)
         self.method = create(spec.method.name, spec.method.hyperparameters)
         self.rows, self.micro = _rows(spec, self.method, self.group)
@@ -98,6 +94,7 @@ class Training:
         self.step = 0
         self.totals: dict[str, Tensor] = {}  # sums of each logged term since the last row of train.csv
         self.counted = 0
+        self.saved_at = 0.0
         self._resume()
 
     # -- the loop -----------------------------------------------------------------------------------
@@ -107,39 +104,46 @@ class Training:
         settings = self.spec.train
         milestones = {*settings.snapshots, settings.steps}
         started, first = time.monotonic(), self.step
-        saved = started
+        self.saved_at = started
         self.model.train()
+        if self.step in milestones and not weights_path(self.folder, self.step).exists():
+            self._save_milestone()  # deleted, as the message about broken weights asks for
         while self.step < settings.steps:
             self._one_step()
             self.step += 1
             at_row = self.step % LOG_EVERY == 0
             at_milestone = self.step in milestones
-            # Alone, a stop is heard at every step; several processes must agree, so only with each row.
-            stopping = self.env.stop() if self.group.world == 1 else at_row and self._agree_to_stop()
-            due = time.monotonic() - saved >= self.env.checkpoint_seconds
+            last = self.step == settings.steps
+            stopping, due = self._asked(at_row)
             if not (at_row or at_milestone or stopping or due):
                 continue
             self._check_finite()
-            if at_row:
+            if at_row or last:
                 self._write_row(started, first)
+            if at_row:
+                self._restart_totals()
             if at_milestone:
                 self._save_milestone()
-            if self.step == settings.steps or stopping or due:
+            if last or stopping or due:
                 self._save()
-                saved = time.monotonic()
-            if stopping and self.step < settings.steps:
+            if stopping and not last:
                 raise Interrupted(
                     f"stopped at step {self.step} of {settings.steps}, saved: run the same command to go on"
                 )
         self.group.barrier()
 
-    def _agree_to_stop(self) -> bool:
-        return self.group.agree(self.env.stop(), self.device)
+    def _asked(self, at_row: bool) -> tuple[bool, bool]:
+        """Return whether to stop and whether to save now. Several processes must do both together, so they
+        ask with each row only."""
+        if self.group.world > 1 and not at_row:
+            return False, False
+        due = time.monotonic() - self.saved_at >= self.env.checkpoint_seconds
+        return self.group.agree(self.env.stop(), self.device), self.group.agree(due, self.device)
 
     def _one_step(self) -> None:
         whole = self.batches(self.step)
         target = self.method.target(whole, self._stream)
-        rate = self.spec.train.learning_rate * self._warmup()
+        rate = self._learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
@@ -162,10 +166,10 @@ class Training:
         self.optimizer.step()
         self.update_ema(self.ema, self.parameters, torch.tensor(self.step))
 
-    def _warmup(self) -> float:
+    def _learning_rate(self, step: int) -> float:
         """Linear from 0: the first step moves nothing, as in the released trainers."""
         warmup = self.spec.train.warmup_steps
-        return min(self.step, warmup) / warmup if warmup else 1.0
+        return self.spec.train.learning_rate * (min(step, warmup) / warmup if warmup else 1.0)
 
     def _denoise(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
         with precision(self.spec.train.precision, self.device):
@@ -206,13 +210,12 @@ class Training:
 
     def _write_row(self, started: float, first: int) -> None:
         means = {name: self.group.mean(total / self.counted) for name, total in self.totals.items()}
-        row = {"step": self.step, "learning_rate": self.spec.train.learning_rate * self._warmup()}
+        row = {"step": self.step, "learning_rate": self._learning_rate(self.step - 1)}
         row |= {name: float(value) for name, value in means.items()}
-        self.totals, self.counted = {}, 0
         rate = (self.step - first) * self.spec.train.batch_size / max(time.monotonic() - started, 1e-9)
         if self.group.main:
             self.env.guard()
-            _append_row(self.folder / "train.csv", row)
+            trainlog.append(self.folder / "train.csv", row)
             self.env.progress(
                 {
                     "stage": "train",
@@ -223,9 +226,15 @@ class Training:
                 }
             )
 
+    def _restart_totals(self) -> None:
+        """Start the next row; a term that a method leaves out at some steps keeps its column."""
+        self.totals = {name: torch.zeros_like(total) for name, total in self.totals.items()}
+        self.counted = 0
+
     def _state(self, values: list[Tensor]) -> dict[str, Tensor]:
+        """Return the model's state with `values` in place of the trained parameters."""
         names = [name for name, p in self.model.named_parameters() if p.requires_grad]
-        return dict(zip(names, values, strict=True)) | dict(self.model.named_buffers())
+        return self.model.state_dict() | dict(zip(names, values, strict=True))
 
     def _save_milestone(self) -> None:
         if self.group.main:
@@ -234,6 +243,7 @@ class Training:
             save_weights(path, self._state(self.ema), self._state(raw), self.key, self.step, self.env.guard)
 
     def _save(self) -> None:
+        totals = {name: self.group.mean(total) for name, total in self.totals.items()}
         if self.group.main:
             state = {
                 "key": self.key,
@@ -241,19 +251,21 @@ class Training:
                 "model": self.model.state_dict(),
                 "ema": self.ema,
                 "optimizer": self.optimizer.state_dict(),
-                "totals": self.totals,
+                "totals": totals,
                 "counted": self.counted,
             }
             save_checkpoint(self.folder / "checkpoint.pt", state, self.env.guard)
+        self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.folder / "checkpoint.pt", self.key, self.device)
+        state = load_checkpoint(self.folder / "checkpoint.pt", self.key)
         if state is not None:
             try:
                 self.model.load_state_dict(state["model"])
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.ema = [value.to(self.device) for value in state["ema"]]
-                self.totals, self.counted, self.step = state["totals"], state["counted"], state["step"]
+                self.totals = {name: total.to(self.device) for name, total in state["totals"].items()}
+                self.counted, self.step = state["counted"], state["step"]
             except (RuntimeError, KeyError, ValueError) as error:
                 raise CheckpointError(
                     f"the checkpoint {self.folder / 'checkpoint.pt'} does not fit the model: "
@@ -266,7 +278,7 @@ class Training:
                 "use another --out, or name that step in train.snapshots from the start"
             )
         if self.group.main:
-            _truncate_rows(self.folder / "train.csv", self.step)
+            trainlog.cut(self.folder / "train.csv", self.step, LOG_EVERY, self.spec.train.steps)
 
 
 def cut(batch: Batch, rows: slice) -> Batch:
@@ -288,42 +300,21 @@ def _rows(spec: RunSpec, method: Composition, group: Group) -> tuple[slice, list
             "leave train.micro_batch out, or use more processes"
         )
     if local % min(micro, local):
-        raise UsageError(f"train.micro_batch {micro} does not divide the {local} images of a process")
+        raise UsageError(
+            f"train.micro_batch {micro} does not divide the {local} images of a process: choose a divisor"
+        )
     first, micro = group.rank * local, min(micro, local)
     return slice(first, first + local), [slice(i, i + micro) for i in range(first, first + local, micro)]
 
 
 def _load_initial(model: nn.ModuleDict, weights: dict[str, Tensor]) -> None:
-    missing, unexpected = model.load_state_dict(weights, strict=False)
-    absent = [name for name in missing if not name.startswith("methods.")]
-    if absent or unexpected:
+    """Start from a trained network; parts of a method that is not (or newly) used are left out."""
+    fresh = model.state_dict()
+    given = {n: value for n, value in weights.items() if n in fresh or not n.startswith("methods.")}
+    kept = {n: value for n, value in fresh.items() if n not in given and n.startswith("methods.")}
+    try:
+        model.load_state_dict(kept | given)
+    except RuntimeError as error:
         raise CheckpointError(
-            f"the initial weights do not fit this model ({len(absent)} tensors missing, {len(unexpected)} unknown): "
-            "choose the model.size and data set they were trained with"
-        )
-
-
-def _append_row(path: Path, row: dict[str, Any]) -> None:
-    with storage_errors(path):
-        new = not path.exists()
-        with open(path, "a", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, list(row), lineterminator="\n")
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
-
-
-def _truncate_rows(path: Path, step: int) -> None:
-    """Drop rows past the checkpoint's step, and a last line that a crash cut short."""
-    if not path.exists():
-        return
-    text = path.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(io.StringIO(whole)))
-    kept = [row for row in rows if row.get("step", "").isdigit() and int(row["step"]) <= step]
-    header = whole.splitlines()[:1]
-    lines = [",".join(row.values()) for row in kept]
-    if kept:
-        write_text(path, "\n".join(header + lines) + "\n")
-    else:
-        path.unlink()
+            "the initial weights do not fit this model: choose the model.size and data set they were trained with"
+        ) from error
