@@ -48,7 +48,7 @@ class BatchSource:
         self._by_class = [
             torch.from_numpy(np.flatnonzero(cell.train.labels == k)) for k in range(cell.num_classes)
         ]
-        self._alpha_bar = torch.as_tensor(alpha_bar(), dtype=torch.float32).to(device)
+        self._alpha_bar = alpha_bar()  # float64: float32 would move 1 - abar by 2e-4 of itself at t = 0
         self._epoch: tuple[int, Tensor] | None = None
 
     def _permutation(self, epoch: int) -> Tensor:
@@ -77,10 +77,16 @@ class BatchSource:
         return torch.stack([m[int(u * len(m))] for m, u in zip(members, position.tolist(), strict=True)])
 
     def _scaled(self, rows: Tensor, flipped: Tensor | None) -> Tensor:
-        images = self.images[rows.to(self.device, non_blocking=True)].float().div_(127.5).sub_(1.0)
+        images = self.images[rows].float().div_(127.5).sub_(1.0)
         if flipped is None:
             return images
-        return torch.where(flipped.to(self.device)[:, None, None, None], images.flip(-1), images)
+        return torch.where(self._moved(flipped)[:, None, None, None], images.flip(-1), images)
+
+    def _moved(self, drawn: Tensor) -> Tensor:
+        """Return a draw on the device; from pinned memory, since another copy waits for all work before it."""
+        if self.device.type == "cuda":
+            return drawn.pin_memory().to(self.device, non_blocking=True)
+        return drawn.to(self.device)
 
     def _flipped(self, step: int, purpose: str) -> Tensor | None:
         if not self.spec.flip:
@@ -91,26 +97,25 @@ class BatchSource:
         stream = rng.generator(self.seed, "label-dropout", step)
         size = self.spec.batch_size
         draws = 1 if self.spec.label_dropout_mode == "batch" else size
-        return (torch.rand(draws, generator=stream) < self.spec.label_dropout).expand(size)
+        return (torch.rand(draws, generator=stream) < self.spec.label_dropout).repeat(size // draws)
 
     def __call__(self, step: int) -> Batch:
         """Return the global batch of optimiser step `step` (from 0) on the device."""
-        size, device = self.spec.batch_size, self.device
+        size = self.spec.batch_size
         if self.needs.draw == "natural":
             rows = self._natural(step)
         else:
             rows = self._by_class_probability(step, self._class_probability, "order")
-        x0 = self._scaled(rows, self._flipped(step, "flip"))
-        y = self.labels[rows.to(device)]
-        t = torch.randint(NUM_TIMESTEPS, (size,), generator=rng.generator(self.seed, "time", step)).to(device)
-        noise = torch.randn(x0.shape, generator=rng.generator(self.seed, "noise", step)).to(device)
-        dropped = self._dropped(step).to(device)
-        abar = self._alpha_bar[t]
+        rows = self._moved(rows)
+        x0, y = self._scaled(rows, self._flipped(step, "flip")), self.labels[rows]
+        t = torch.randint(NUM_TIMESTEPS, (size,), generator=rng.generator(self.seed, "time", step))
+        noise = self._moved(torch.randn(x0.shape, generator=rng.generator(self.seed, "noise", step)))
+        dropped, abar = self._moved(self._dropped(step)), self._moved(self._alpha_bar[t])
         return Batch(
             x0=x0,
             y=y,
-            t=t,
-            alpha_bar=abar,
+            t=self._moved(t),
+            alpha_bar=abar.float(),
             num_timesteps=NUM_TIMESTEPS,
             noise=noise,
             x_t=add_noise(x0, noise, abar),
@@ -127,6 +132,5 @@ class BatchSource:
         if self.needs.reference == "none":
             return None
         uniform = torch.full((self.num_classes,), 1 / self.num_classes, dtype=torch.float64)
-        rows = self._by_class_probability(step, uniform, "reference")
-        images = self._scaled(rows, self._flipped(step, "reference-flip"))
-        return images, self.labels[rows.to(self.device)]
+        rows = self._moved(self._by_class_probability(step, uniform, "reference"))
+        return self._scaled(rows, self._flipped(step, "reference-flip")), self.labels[rows]

@@ -54,11 +54,12 @@ class Group:
                 grad.copy_(reduced)
 
     def mean(self, value: Tensor) -> Tensor:
-        """Average a detached tensor over processes."""
-        if self.world > 1:
-            dist.all_reduce(value)
-            value = value / self.world
-        return value
+        """Return the mean of a detached tensor over processes."""
+        if self.world == 1:
+            return value
+        total = value.clone()
+        dist.all_reduce(total)
+        return total / self.world
 
     def agree(self, flag: bool, device: torch.device) -> bool:
         """Return the main process's flag in all processes."""
@@ -74,11 +75,21 @@ class Group:
             dist.barrier()
 
 
+def local_device(name: str) -> torch.device:
+    """Return the device called `name`; of several processes, each takes the GPU of its own number."""
+    device = torch.device(name)
+    if device.type == "cuda" and device.index is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return device
+
+
 def join(device: torch.device) -> Group:
     """Join torchrun's process group (gloo on the CPU, nccl on GPUs); one process where there is none."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Group()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # nccl's collectives run on the current device
     if not dist.is_initialized():
         dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     return Group(dist.get_rank(), world)

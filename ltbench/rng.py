@@ -40,4 +40,8 @@ def numpy_generator(seed: int, purpose: str, index: int = 0) -> np.random.Genera
 
 def reseed_global(seed: int, purpose: str, index: int = 0) -> None:
     """Seed the global torch generators; only for dropout, which can use no other."""
-    torch.manual_seed(derive(seed, purpose, index) & 0x7FFF_FFFF_FFFF_FFFF)
+    value = derive(seed, purpose, index) & 0x7FFF_FFFF_FFFF_FFFF
+    if torch.accelerator.is_available():
+        torch.manual_seed(value)
+    else:  # torch.manual_seed would format three stack traces for accelerators that may come: 1 ms a step
+        torch.default_generator.manual_seed(value)
