@@ -24,7 +24,15 @@ def storage_errors(path: Path) -> Iterator[None]:
             raise DiskFull(
                 f"no space left to write {path}: free some space there and run the same command again"
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        if error.errno in (
+            errno.EACCES,
+            errno.EPERM,
+            errno.EROFS,
+            errno.ENOTDIR,
+            errno.EEXIST,
+            errno.EISDIR,
+            errno.ENAMETOOLONG,
+        ):
             raise StorageError(
                 f"cannot write {path} ({error.strerror}): choose another folder with --out"
             ) from error
