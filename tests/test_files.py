@@ -1,0 +1,173 @@
+"""Writing: a crash leaves the old file or the new one, and a full or forbidden disk is one sentence."""
+
+import contextlib
+import os
+import resource
+import signal
+
+import numpy as np
+import pytest
+import torch
+from tiny_runs import die, in_processes
+
+from ltbench.checkpoint import save_checkpoint, save_weights
+from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError
+from ltbench.files import append_rows, ensure_writable, read_json, replacing, write_json, write_text
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_file_is_replaced_whole_and_folders_are_made(tmp_path):
+    path = tmp_path / "a" / "b.txt"
+    write_text(path, "old")
+    with replacing(path) as temporary:
+        temporary.write_text("new, ")
+        assert path.read_text() == "old" and temporary.parent == path.parent
+        with open(temporary, "a") as handle:
+            handle.write("and whole")
+    assert path.read_text() == "new, and whole" and names(path.parent) == ["b.txt"]
+
+
+def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+        temporary.write_text("half")
+        raise ZeroDivisionError
+    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+
+
+def test_a_guard_may_withhold_the_file(tmp_path):
+    def lost():
+        raise ClaimLost("another worker has it")
+
+    with pytest.raises(ClaimLost):
+        write_text(tmp_path / "a.txt", "new", guard=lost)
+    assert names(tmp_path) == []
+
+
+def killed_before_renaming(_, path):
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        die()
+
+
+def test_a_writer_killed_at_once_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    write_text(path, "old")
+    (process,) = in_processes(killed_before_renaming, path)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and path.read_text() == "old"
+
+
+def test_json_comes_back_and_a_broken_one_is_named(tmp_path):
+    path = tmp_path / "spec.json"
+    write_json(path, {"b": [1, 2.5, None], "a": "ü"})
+    assert read_json(path) == {"a": "ü", "b": [1, 2.5, None]}
+    assert path.read_text().index('"a"') < path.read_text().index('"b"')
+    for broken in ('{"a": 1', b"\xff\xfe"):
+        path.write_bytes(broken if isinstance(broken, bytes) else broken.encode())
+        with pytest.raises(
+            CheckpointError, match=r"spec\.json is not valid JSON .*: delete it and run again"
+        ):
+            read_json(path)
+
+
+def test_rows_are_appended_under_one_header(tmp_path):
+    path = tmp_path / "runs" / "log.csv"
+    append_rows(path, ["a", "b"], [{"a": 1, "b": "x, y"}])
+    append_rows(path, ["a", "b"], [{"b": 3, "a": 2}, {"a": 4, "b": ""}])
+    assert path.read_text() == 'a,b\n1,"x, y"\n2,3\n4,\n'
+
+
+# -- disks that are full or forbidden ---------------------------------------------------------------
+
+LIMIT = 20_000
+
+
+def text(path):
+    write_text(path, "x" * 10 * LIMIT)
+
+
+def rows(path):
+    append_rows(path, ["a"], [{"a": "x" * 1000}] * 100)
+
+
+def array(path):
+    with replacing(path) as temporary, open(temporary, "wb") as handle:
+        np.save(handle, np.zeros(10 * LIMIT))
+
+
+def state(path):
+    save_checkpoint(path, {"x": torch.zeros(10 * LIMIT)})
+
+
+def weights(path):
+    tensor = {"x": torch.zeros(10 * LIMIT)}
+    save_weights(path, tensor, tensor, "key", 1, lambda: None)
+
+
+def on_a_full_disk(_, folder):
+    """Write with every writer on a disk that takes 20 kB a file; the sentences go to small files."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+    for write in WRITERS:
+        try:
+            write(folder / "full" / write.__name__)
+        except DiskFull as error:
+            (folder / f"{write.__name__}.said").write_text(str(error))
+
+
+WRITERS = (text, rows, array, state, weights)
+
+
+@pytest.fixture(scope="module")
+def full_disk(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("disk")
+    (process,) = in_processes(on_a_full_disk, folder)
+    process.join()
+    assert process.exitcode == 0
+    return folder
+
+
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(full_disk, write):
+    said = (full_disk / f"{write.__name__}.said").read_text()
+    assert said.startswith(f"no space left to write {full_disk / 'full' / write.__name__}: free some space")
+    assert names(full_disk / "full") == ["rows"]  # appended, so cut off when a training goes on
+
+
+@contextlib.contextmanager
+def no_rights():
+    """Give up root's right to write everywhere, for tests that run as root."""
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+def test_a_folder_that_cannot_be_written_is_named_before_anything_runs(tmp_path):
+    tmp_path.chmod(0o555)
+    sentence = r"cannot write .*Permission denied.*: choose another folder with --out"
+    with pytest.raises(StorageError, match=sentence), no_rights():
+        ensure_writable(tmp_path / "runs")
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["a_file", "a_file/deeper", "x" * 300])
+def test_a_path_that_can_be_no_folder_is_named(tmp_path, name):
+    (tmp_path / "a_file").write_text("kept")
+    with pytest.raises(StorageError, match=r"cannot write .*: choose another folder with --out"):
+        ensure_writable(tmp_path / name)
+    assert (tmp_path / "a_file").read_text() == "kept"
+
+
+def test_a_writable_folder_is_made_and_left_empty(tmp_path):
+    ensure_writable(tmp_path / "new" / "runs")
+    assert names(tmp_path / "new" / "runs") == []
