@@ -46,7 +46,7 @@ class Stage:
     key: str
     folder: Path
 
-    @property
+    @functools.cached_property
     def sample_folder(self) -> Path:
         """The sample set's folder, relative to the output root."""
         return self.folder / "samples" / sample_key(self.spec)[:8]
@@ -129,16 +129,25 @@ def _train(stage: Stage, root: Path, env: Any) -> None:
     from ltbench.training import train
 
     clock, folder, cell = StageClock(), root / stage.folder, _cell(stage, env)
-    train(stage.spec, cell, folder, env, init=_initial_weights(stage, root))
-    clock.record(folder, "train", env.device, steps=stage.spec.train.steps, manifest=cell.manifest_hash)
+    with clock.recording(folder, "train", env.device) as entry:
+        entry |= {"steps": stage.spec.train.steps, "manifest": cell.manifest_hash}
+        train(stage.spec, cell, folder, env, init=_initial_weights(stage, root))
 
 
 def _initial_weights(stage: Stage, root: Path) -> Any:
     """Read the weights that ``train.init_weights`` names by hash, from where `add_initial_weights` put them."""
-    from ltbench.checkpoint import load_weights
+    from ltbench.checkpoint import load_weights, weights_sha256
 
     digest = stage.spec.train.init_weights
-    return None if digest is None else load_weights(initial_weights_path(root, digest), "ema")
+    if digest is None:
+        return None
+    path = initial_weights_path(root, digest)
+    weights = load_weights(path, "ema")
+    if weights_sha256(path) != digest:
+        raise CheckpointError(
+            f"the initial weights {path} were changed since the run was planned: delete them"
+        )
+    return weights
 
 
 def initial_weights_path(root: Path, digest: str) -> Path:
@@ -199,24 +208,24 @@ def _sample(stage: Stage, root: Path, env: Any) -> None:
     chunks = [
         np.arange(i, min(i + env.sample_batch, len(labels))) for i in range(0, len(labels), env.sample_batch)
     ]
-    for number, rows in enumerate(chunks):
-        path = folder / "partial" / f"{env.sample_batch}-{number:06d}.npy"
-        if not path.exists():
-            images = sample(
-                model["denoiser"],
-                torch.from_numpy(labels[rows]),
-                sampler=spec,
-                indices=torch.from_numpy(rows),
-                batch_size=env.sample_batch,
-                device=env.device,
-                stop=env.stop,
-            )
-            with replacing(path, env.guard) as temporary, open(temporary, "wb") as handle:
-                np.save(handle, images.numpy())
-        env.progress({"stage": "sample", "step": int(rows[-1]) + 1, "total": len(labels)})
-    _join_chunks(folder, len(chunks), labels, env)
-    write_sheet(folder / "sheet.png", np.load(folder / "images.npy", mmap_mode="r"), labels, env.guard)
-    clock.record(folder, "sample", env.device, images=len(labels), sample_batch=env.sample_batch)
+    with clock.recording(folder, "sample", env.device) as entry:
+        entry |= {"images": len(labels), "sample_batch": env.sample_batch}
+        for number, rows in enumerate(chunks):
+            path = folder / "partial" / f"{env.sample_batch}-{number:06d}.npy"
+            if not path.exists():
+                images = sample(
+                    model["denoiser"],
+                    torch.from_numpy(labels[rows]),
+                    sampler=spec,
+                    indices=torch.from_numpy(rows),
+                    batch_size=env.sample_batch,
+                    device=env.device,
+                    stop=env.stop,
+                )
+                with replacing(path, env.guard) as temporary, open(temporary, "wb") as handle:
+                    np.save(handle, images.numpy())
+            env.progress({"stage": "sample", "step": int(rows[-1]) + 1, "total": len(labels)})
+        _join_chunks(folder, len(chunks), labels, env)
 
 
 def _open_sample_folder(stage: Stage, folder: Path, guard: Callable[[], None]) -> None:
@@ -232,7 +241,7 @@ def _open_sample_folder(stage: Stage, folder: Path, guard: Callable[[], None]) -
 
 
 def _join_chunks(folder: Path, count: int, labels: np.ndarray, env: Any) -> None:
-    """Publish the chunks as one array, images last because they mean that the stage is done."""
+    """Publish the chunks as one array and the sheet; images last because they mean that the stage is done."""
     partial = folder / "partial"
     parts = []
     for number in range(count):
@@ -244,14 +253,12 @@ def _join_chunks(folder: Path, count: int, labels: np.ndarray, env: Any) -> None
     with replacing(folder / "labels.npy", env.guard) as temporary, open(temporary, "wb") as handle:
         np.save(handle, labels)
     with replacing(folder / "images.npy", env.guard) as temporary:
-        shape = (len(labels), *parts[0].shape[1:])
-        out = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.uint8, shape=shape)
-        start = 0
-        for part in parts:
-            out[start : start + len(part)] = part
-            start += len(part)
-        out.flush()
-        del out
+        with open(temporary, "wb") as handle:  # not through a memory map: on a full disk that is a bus error
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(labels), *parts[0].shape[1:])}
+            np.lib.format.write_array_header_1_0(handle, header)
+            for part in parts:
+                handle.write(part.tobytes())
+        write_sheet(folder / "sheet.png", np.load(temporary, mmap_mode="r"), labels, env.guard)
     shutil.rmtree(partial, ignore_errors=True)
 
 
@@ -298,13 +305,17 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _score_done(stage: Stage, root: Path) -> bool:
-    path = root / stage.sample_folder / "scored.json"
-    if not path.exists():
-        return False
+    return stage.key in _scored(root / stage.sample_folder)
+
+
+def _scored(folder: Path) -> dict[str, Any]:
+    """Return the requests whose numbers are in ``scores.csv``: none where that file was deleted."""
+    if not (folder / "scores.csv").exists():
+        return {}
     try:
-        return stage.key in json.loads(path.read_text())["requests"]
-    except (ValueError, KeyError, TypeError):
-        return False
+        return dict(json.loads((folder / "scored.json").read_text(encoding="utf-8"))["requests"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
 
 
 def _score(stage: Stage, root: Path, env: Any) -> None:
@@ -315,13 +326,12 @@ def _score(stage: Stage, root: Path, env: Any) -> None:
 
     clock, cell, folder = StageClock(), _cell(stage, env), root / stage.sample_folder
     images, labels = load_samples(folder)
+    requests = _scored(folder)
     table = score_samples(cell, images, labels, stage.spec, cache=root / ".cache", device=env.device)
     merge_scores(folder / "scores.csv", table, env.guard)
     write_evidence(folder, cell, images, labels, root / ".cache", env.device, env.guard)
-    done = folder / "scored.json"
-    requests = read_json(done)["requests"] if done.exists() else {}
     requests[stage.key] = stage.spec.score.model_dump(mode="json")
-    write_json(done, {"requests": requests}, env.guard)
+    write_json(folder / "scored.json", {"requests": requests}, env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))
 
 

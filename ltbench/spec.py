@@ -5,6 +5,7 @@ A key hashes only the fields that differ from their default, so adding a field w
 behaviour changes no key. Changing a default, or what a stage computes, bumps that stage's version.
 """
 
+import functools
 import hashlib
 import json
 from typing import Any, Literal
@@ -52,6 +53,9 @@ class MethodSpec(_Frozen):
 
     name: str = Field("ddpm", description="registry name; compositions joined by + in alphabetical order")
     hyperparameters: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # the dictionary cannot be hashed; equality still compares it
 
 
 class TrainSpec(_Frozen):
@@ -143,42 +147,52 @@ def _digest(content: dict[str, Any]) -> str:
 
 def train_key(spec: RunSpec) -> str:
     """Return the full key (64 hex digits) of a training."""
+    return _train_key(spec.data, spec.model, spec.method, spec.train, spec.train_seed)
+
+
+@functools.lru_cache(maxsize=1 << 14)  # a sweep asks for the same few keys many thousand times
+def _train_key(data: DataSpec, model: ModelSpec, method: MethodSpec, train: TrainSpec, seed: int) -> str:
     return _digest(
         {
             "version": TRAIN_VERSION,
-            "data": _differing(spec.data),
-            "model": _differing(spec.model),
-            "method": _differing(spec.method),
-            "train": _differing(spec.train, frozenset({"steps", "snapshots"})),
-            "seed": spec.train_seed,
+            "data": _differing(data),
+            "model": _differing(model),
+            "method": _differing(method),
+            "train": _differing(train, frozenset({"steps", "snapshots"})),
+            "seed": seed,
         }
     )
 
 
 def sample_key(spec: RunSpec) -> str:
     """Return the full key (64 hex digits) of a sample set: the training, its step and the sampler."""
-    settings = _differing(spec.sample)
-    if spec.sample.sampler != "dpmsolver++":
+    return _sample_key(train_key(spec), spec.train.steps, spec.sample)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _sample_key(train: str, step: int, sample: SampleSpec) -> str:
+    settings = _differing(sample)
+    if sample.sampler != "dpmsolver++":
         settings.pop("order", None)
-    if spec.sample.sampler == "ancestral":
+    if sample.sampler == "ancestral":
         settings.pop("spacing", None)
-    return _digest(
-        {
-            "version": SAMPLE_VERSION,
-            "train": train_key(spec),
-            "step": spec.train.steps,
-            "sample": settings,
-        }
-    )
+    return _digest({"version": SAMPLE_VERSION, "train": train, "step": step, "sample": settings})
 
 
 def stage_key(spec: RunSpec, kind: str) -> str:
     """Return the full key of a stage's product: weights at a step, a sample set, its scores, its probes."""
     if kind == "sample":
         return sample_key(spec)
-    content: dict[str, Any] = {"stage": kind, "train": train_key(spec), "step": spec.train.steps}
     if kind == "score":
-        content |= {"sample": sample_key(spec), "score": _differing(spec.score)}
+        return _stage_key(kind, train_key(spec), spec.train.steps, sample_key(spec), spec.score)
+    return _stage_key(kind, train_key(spec), spec.train.steps)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _stage_key(kind: str, train: str, step: int, sample: str = "", score: ScoreSpec | None = None) -> str:
+    content: dict[str, Any] = {"stage": kind, "train": train, "step": step}
+    if score is not None:
+        content |= {"sample": sample, "score": _differing(score)}
     return _digest(content)
 
 

@@ -11,7 +11,7 @@ import itertools
 import json
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -339,7 +339,7 @@ def load_study(
     file = _parse(content, name)
     override = _command_line(sets, flags)
     builder = _Builder()
-    runs: dict[str, RunSpec] = {}
+    runs: dict[Hashable, RunSpec] = {}
     used: set[str] = set()
     for settings in _expand(file, override):
         used.update(settings)
@@ -356,9 +356,9 @@ def load_study(
     )
 
 
-def _identity(run: RunSpec) -> str:
+def _identity(run: RunSpec) -> Hashable:
     """Return what makes two runs one: the sample set, and what is scored on it."""
-    return f"{spec.sample_key(run)} {run.score!r} {run.train.snapshots!r}"
+    return spec.sample_key(run), run.score, run.train.snapshots
 
 
 def _text(content: Mapping[str, Any], key: str, name: str) -> str:

@@ -69,7 +69,8 @@ def build_tasks(runs: Iterable[RunSpec]) -> list[Task]:
         before: tuple[str, ...] = ()
         for stage in run:
             if stage.kind == "train":
-                _add_trainings(tasks, trainings[stage.folder], stage.spec.train.steps)
+                if task_id(stage) not in tasks:
+                    _add_trainings(tasks, trainings[stage.folder], stage.spec.train.steps)
                 train = before = (task_id(stage),)
                 continue
             needs = train if stage.kind == "probe" else before
@@ -96,5 +97,5 @@ def _with_all_snapshots(same: Sequence[Stage]) -> Stage:
 
 
 def _resource(stage: Stage) -> str:
-    parts = written_folder(stage).parts
-    return "--".join([*parts, "scores"] if stage.kind == "score" else parts)
+    name = str(written_folder(stage)).replace("/", "--")
+    return f"{name}--scores" if stage.kind == "score" else name
