@@ -87,7 +87,7 @@ class CBDM(Method):
         total = torch.zeros((), device=device)
         for _ in range(hp.draws):
             u = torch.rand(ctx.global_size, generator=ctx.rng, dtype=torch.float64)
-            drawn = torch.searchsorted(cumulative, ctx.shard(u).to(device), right=True)
+            drawn = torch.searchsorted(cumulative, ctx.shard(u).to(device, non_blocking=True), right=True)
             other = ctx.denoiser(batch.x_t, batch.t, drawn.clamp_(max=batch.num_classes - 1))
             total = total + consistency(prediction.eps, other.eps, weight, hp.gamma)
         return {"consistency": total / hp.draws}

@@ -118,7 +118,9 @@ class T2H(Method):
             images, labels = batch.reference
         else:
             images, labels = batch.x0, batch.y
-        u = torch.rand(len(batch.x0), generator=rng, dtype=torch.float64).to(batch.x0.device)
+        u = torch.rand(len(batch.x0), generator=rng, dtype=torch.float64).to(
+            batch.x0.device, non_blocking=True
+        )
         z = draw(transfer_weights(batch.x_t, batch.alpha_bar, images), u)
         return oriented_target(batch, images[z], self.accepted(batch, labels[z]))
 
