@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
 import resource
 import subprocess
 import time
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typing import Any
 import torch
 
 import ltbench
+from ltbench.errors import Interrupted
 from ltbench.files import read_json, write_json
 
 _LIBRARIES = (
@@ -77,6 +80,17 @@ class StageClock:
 
     def __init__(self) -> None:
         self.wall, self.cpu = time.monotonic(), time.process_time()
+
+    @contextlib.contextmanager
+    def recording(self, folder: Path, stage: str, device: str) -> Iterator[dict[str, Any]]:
+        """Record the block, also where a soft stop ends it; what it puts into the yielded dict is kept too."""
+        more: dict[str, Any] = {}
+        try:
+            yield more
+        except Interrupted:
+            self.record(folder, stage, device, interrupted=True, **more)
+            raise
+        self.record(folder, stage, device, **more)
 
     def record(self, folder: Path, stage: str, device: str, **more: Any) -> None:
         """Add this stage's entry to ``provenance.json``; a stage done in several sittings has several."""
