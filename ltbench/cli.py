@@ -143,6 +143,62 @@ def evaluate(
     evaluate_runs(runs, metrics, extractors, bootstrap, recompute, data_root, device)
 
 
+@app.command()
+def score(
+    samples: Annotated[
+        Path, typer.Argument(help=".npy, .npz or .safetensors of images, or a folder of class folders.")
+    ],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="What they are compared with.")],
+    labels: Annotated[
+        Path | None, typer.Option("--labels", help="Labels, where SAMPLES has none: .npy, or one a line.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The method's name in tables; default: the file's.")
+    ] = None,
+    value_range: Annotated[
+        str | None, typer.Option("--range", help="uint8, 0..1 or -1..1, where the values do not tell.")
+    ] = None,
+    imbalance_ratio: Annotated[
+        float | None, typer.Option("--imbalance-ratio", "-r", help="Of the set the method was trained on.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="data.KEY=VALUE: data.image_size=28.")
+    ] = None,
+    variant: Annotated[str, typer.Option("--variant", help="The method's variant, for tables.")] = "",
+    sampler: Annotated[str, typer.Option("--sampler", help="How they were sampled, for tables.")] = "",
+    nfe: Annotated[int | None, typer.Option("--nfe", help="Network evaluations an image.")] = None,
+    guidance: Annotated[float | None, typer.Option("--guidance", help="Guidance scale omega.")] = None,
+    step: Annotated[int | None, typer.Option("--step", help="Training step.")] = None,
+    train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
+    sample_seed: Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")] = 0,
+    metrics: Annotated[str, typer.Option("--metrics", help="As for `ltbench evaluate`.")] = "default",
+    extractors: Annotated[str, typer.Option("--extractors", help="As for `ltbench evaluate`.")] = "auto",
+    bootstrap: Annotated[
+        int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates over images.")
+    ] = 0,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Score images made elsewhere; reports show them beside our runs, marked external."""
+    from ltbench.commands_data import data_cell, score_external
+
+    data = data_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
+    claims = {
+        "name": name or samples.stem,
+        "variant": variant,
+        "sampler": sampler,
+        "nfe": nfe,
+        "guidance": guidance,
+        "step": step,
+        "train_seed": train_seed,
+        "sample_seed": sample_seed,
+    }
+    score_external(
+        samples, data, claims, labels, value_range, metrics, extractors, bootstrap, out, data_root, device
+    )
+
+
 # -- sweeps -----------------------------------------------------------------------------------------
 
 
@@ -289,7 +345,7 @@ def prepare(
     data_root: DataRoot = None,
 ) -> None:
     """Turn image files into memory-mapped arrays once; stopped, the same command goes on from there."""
-    from ltbench.commands import prepare_data
+    from ltbench.commands_data import prepare_data
 
     prepare_data(name, source, data_root, image_size, lists, workers)
 
@@ -300,7 +356,7 @@ def verify(
     data_root: DataRoot = None,
 ) -> None:
     """Read prepared images again and compare all of them with their manifest."""
-    from ltbench.commands import verify_data
+    from ltbench.commands_data import verify_data
 
     verify_data(name, data_root)
 

@@ -206,7 +206,7 @@ def evaluate_runs(
     wanted = requested_metrics(request.metrics)
     sets = [found for folder in folders for found in sample_sets(folder)]
     where = device_of(device)
-    for number, (folder, spec, root) in enumerate(sets, start=1):
+    for number, (folder, spec, root, claims) in enumerate(sets, start=1):
         path = folder / "scores.csv"
         names = [m.name for m in wanted]
         if path.exists() and not recompute and not bootstrap:
@@ -216,7 +216,7 @@ def evaluate_runs(
         cell = cell_of(spec.data.model_dump_json(), data_root)
         images, labels = load_samples(folder)
         asked = spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
-        table = score_samples(cell, images, labels, asked, root / ".cache", where)
+        table = score_samples(cell, images, labels, asked, root / ".cache", where).assign(**claims)
         merge_scores(path, table, lambda: None)
         console.print(f"[{number}/{len(sets)}] {path}: {len(table)} numbers")
 
@@ -225,8 +225,11 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def sample_sets(folder: Path) -> list[tuple[Path, Any, Path]]:
-    """Return (sample folder, run spec, output root) of every finished sample set at or below `folder`."""
+def sample_sets(folder: Path) -> list[tuple[Path, Any, Path, dict[str, Any]]]:
+    """Return (sample folder, run spec, output root, claims) of every finished sample set at or below `folder`.
+
+    Claims are the columns that an external set states of itself, in place of a spec's; none for ours.
+    """
     from ltbench.files import read_json
     from ltbench.spec import RunSpec
 
@@ -234,12 +237,16 @@ def sample_sets(folder: Path) -> list[tuple[Path, Any, Path]]:
     for images in sorted(folder.rglob("images.npy")):
         sample_folder = images.parent
         training = sample_folder.parent.parent
-        recorded = read_json(training / "spec.json") | {"score": {}}
+        recorded = read_json(training / "spec.json")
+        if recorded.get("origin") == "external":
+            spec = RunSpec(data=recorded["data"])
+            found.append((sample_folder, spec, training.parent, recorded["columns"]))
+            continue
         sample = read_json(sample_folder / "spec.json")
-        recorded.pop("train_key", None)
+        recorded = {key: value for key, value in recorded.items() if key in RunSpec.model_fields}
         recorded["train"] = recorded["train"] | {"steps": sample["step"]}
         spec = RunSpec.model_validate(recorded | {"sample": sample["sample"]})
-        found.append((sample_folder, spec, training.parent))
+        found.append((sample_folder, spec, training.parent, {}))
     if not found:
         raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
     return found
@@ -318,64 +325,3 @@ def list_presets() -> None:
         console.print(f"[bold]{name}[/bold]  {content.get('title', '')}", soft_wrap=True)
         if content.get("description"):
             console.print(f"  {content['description']}", soft_wrap=True)
-
-
-# -- data sets --------------------------------------------------------------------------------------
-
-
-def prepare_data(
-    name: str,
-    source: Path,
-    data_root: Path | None,
-    image_size: int | None,
-    lists: Path | None,
-    workers: int | None,
-) -> None:
-    """Prepare a data set with a progress bar; say where it lies and what is in it."""
-    from ltbench.data.preparation import prepare
-
-    with _progress() as bar:
-        task = bar.add_task(f"preparing {name}", total=None)
-        folder = prepare(
-            name,
-            source,
-            data_root,
-            image_size=image_size,
-            lists=lists,
-            workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    _show_prepared(folder)
-    console.print(
-        f"use it: ltbench run --dataset {name}" + (f" --data-root {data_root}" if data_root else "")
-    )
-
-
-def verify_data(name: str, data_root: Path | None) -> None:
-    """Compare every prepared folder of a data set with its manifest."""
-    from ltbench.data.preparation import verify
-
-    with _progress() as bar:
-        task = bar.add_task(f"reading {name}", total=None)
-        folders = verify(name, data_root, lambda done, total: bar.update(task, completed=done, total=total))
-    for folder in folders:
-        _show_prepared(folder)
-    console.print("all images, labels and source lists are as their manifests state")
-
-
-def _progress() -> Any:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True)
-
-
-def _show_prepared(folder: Any) -> None:
-    console.print(f"[bold]{folder.folder}[/bold]  content {folder.hash[:16]}", soft_wrap=True)
-    for name, content in folder.identity["sets"].items():
-        counts = content["counts"]
-        console.print(
-            f"  {name}: {content['n']:,} images of {len(counts)} classes, {min(counts)} to {max(counts)} a class, "
-            f"{folder.image_size}x{folder.image_size}",
-            soft_wrap=True,
-        )

@@ -19,14 +19,11 @@ from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_json
+from ltbench.scores import COLUMNS
 from ltbench.spec import DataSpec, RunSpec
 
-SCORE_COLUMNS = str.split(
-    "dataset imbalance_ratio class_order split_seed method variant train_seed step sampler nfe guidance "
-    "sample_seed scope class_or_group n_train metric definition extractor reference n_reference n_generated "
-    "value origin train_key sample_key"
-)
-HASH_COLUMNS = ["extractor_hash", "reference_hash"]  # "" in files that have none
+_HASHES = ["extractor_hash", "reference_hash", "manifest"]  # files of the first version lack them
+_REQUIRED = [column for column in COLUMNS if column not in _HASHES]
 _NUMERIC = str.split(
     "imbalance_ratio split_seed train_seed step nfe guidance sample_seed n_train "
     "n_reference n_generated value"
@@ -41,6 +38,7 @@ _NOT_A_SETTING = {
     "method.name",
     "train.steps",
     "train.snapshots",
+    "train.imported",
     "sample.sampler",
     "sample.steps",
     "sample.guidance",
@@ -58,12 +56,14 @@ class Run:
     folder : where it is.
     spec : what was trained, or None for scores that came from elsewhere.
     provenance : the recorded provenance, empty where there is none.
+    data : the data cell that scores from elsewhere were made against, where it is recorded.
     """
 
     name: str
     folder: Path
     spec: RunSpec | None
     provenance: dict[str, Any] = field(default_factory=dict)
+    data: DataSpec | None = None
 
     def train_log(self) -> pd.DataFrame | None:
         """Return ``train.csv`` (one row a logged step), or None where it is absent or empty."""
@@ -78,6 +78,8 @@ class Run:
 
     def probe_features(self, step: float) -> dict[str, np.ndarray]:
         """Return ``labels`` (n,) and pooled features (n,d) named ``PROTOCOL_T`` at a step; {} where none."""
+        if np.isnan(step):  # of an external set that states none
+            return {}
         path = self.folder / "probes" / f"step-{int(step):08d}.npz"
         if not path.is_file():
             return {}
@@ -162,16 +164,14 @@ def read_scores(path: Path) -> pd.DataFrame:
     except (UnicodeDecodeError, csv.Error) as error:
         raise CheckpointError(f"{path} is not a CSV file ({error}): {advice}") from error
     header = rows[0] if rows else []
-    missing = [c for c in SCORE_COLUMNS if c not in header]
+    missing = [c for c in _REQUIRED if c not in header]
     if missing:
         raise CheckpointError(f"{path} lacks the column {missing[0]!r}: {advice}")
     bad = next((i for i, row in enumerate(rows, 1) if len(row) != len(header)), None)
     if bad is not None or not text.endswith("\n"):
         raise CheckpointError(f"{path} is cut off at line {bad or len(rows)}: {advice}")
     frame = pd.DataFrame(rows[1:], columns=header)
-    frame = frame.assign(**{name: "" for name in HASH_COLUMNS if name not in frame})[
-        SCORE_COLUMNS + HASH_COLUMNS
-    ]
+    frame = frame.assign(**{name: "" for name in _HASHES if name not in frame})[[*COLUMNS]]
     for column in _NUMERIC:
         try:
             frame[column] = np.array([float(v) if v else np.nan for v in frame[column]])
@@ -209,6 +209,8 @@ def _read_run(name: str, folder: Path) -> Run:
     path = folder / "spec.json"
     content = read_json(path) if path.is_file() else {}
     spec = _run_spec(path, content) if "data" in content else None
+    if spec is not None and content.get("origin") == "external":
+        return Run(name, folder, None, read_provenance(folder), spec.data)
     return Run(name, folder, spec, read_provenance(folder))
 
 
@@ -245,7 +247,7 @@ def _spec_of_samples(run: Run, folder: Path) -> RunSpec | None:
 def _describe(frame: pd.DataFrame, run: Run, folder: Path) -> pd.DataFrame:
     """Add run, folder, cell, settings and series to the rows of one sample set."""
     spec = _spec_of_samples(run, folder)
-    data = spec.data if spec is not None else _data_of(frame.iloc[0])
+    data = spec.data if spec is not None else run.data or _data_of(frame.iloc[0])
     settings = json.dumps(_settings(spec), sort_keys=True) if spec is not None else "{}"
     protocol = frame[["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]].map(str)
     keys = protocol.agg("|".join, axis=1) + f"|{cell_label(data)}|{settings}"
