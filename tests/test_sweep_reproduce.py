@@ -1,0 +1,156 @@
+"""Making a run again: what is read from the record, and what is compared with what strictness."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+from test_sweep_local import runs_of
+
+from ltbench.errors import CheckpointError, UsageError
+from ltbench.pipeline import stages
+from ltbench.spec import folder_name, sample_key, train_key
+from ltbench.sweep.reproduce import compare, recorded_runs, recorded_settings, reproduce
+from ltbench.sweep.worker import Settings
+
+SETS = ["train.steps=20", "guidance=0,1", "methods=coral", "coral.tau_sc=0.2", "train.snapshots=10"]
+
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(value if isinstance(value, str) else json.dumps(value))
+
+
+def record(root, seed=0):
+    """Write the folder of a finished run with two sample sets, as the stages leave it."""
+    rng = np.random.default_rng(seed)
+    runs = runs_of(SETS)
+    folder = root / folder_name(runs[0])
+    parts = {"data", "model", "method", "train", "train_seed"}
+    write(
+        folder / "spec.json",
+        {"train_key": train_key(runs[0]), **runs[0].model_dump(mode="json", include=parts)},
+    )
+    stage = {"stage": "train", "device": "cpu", "threads": 2}
+    libraries = {"torch": "2.9", "numpy": "2.0"}
+    machine = {"processor": "A", "gpus": [], "libraries": libraries}
+    write(folder / "provenance.json", {"machine": machine, "stages": [stage]})
+    write(folder / "train.csv", "step,loss\n10,0.5\n20,0.25\n")
+    (folder / "weights").mkdir()
+    weights = {"ema.w": rng.normal(size=(3, 4)).astype(np.float32)}
+    save_file(weights, folder / "weights" / "step-00000020.safetensors")
+    for run in runs:
+        sample = root / stages(run)[1].sample_folder
+        content = {"sample_key": sample_key(run), "train_key": train_key(run), "step": 20}
+        write(sample / "spec.json", {**content, "sample": run.sample.model_dump(mode="json")})
+        done = {"stage": "sample", "device": "cpu", "threads": 2, "sample_batch": 50}
+        write(sample / "provenance.json", {"machine": machine, "stages": [done]})
+        np.save(sample / "images.npy", rng.integers(0, 256, (4, 1, 8, 8), np.uint8))
+        write(sample / "scored.json", {"requests": {"key": run.score.model_dump(mode="json")}})
+        write(
+            sample / "scores.csv",
+            "scope,class_or_group,metric,value,origin\noverall,,frechet,12.5,ours\nclass,0,frechet,50.0,ours\n",
+        )
+    return folder
+
+
+def change(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.fixture
+def pair(tmp_path):
+    old = record(tmp_path / "old")
+    shutil.copytree(tmp_path / "old", tmp_path / "new")
+    return old, tmp_path / "new" / old.name
+
+
+def test_the_recorded_runs_have_the_keys_they_were_made_with(tmp_path):
+    folder = record(tmp_path)
+    again, asked = recorded_runs(folder), runs_of(SETS)
+    assert {sample_key(run) for run in again} == {sample_key(run) for run in asked}
+    assert {folder_name(run) for run in again} == {folder.name}
+    assert again[0].train.snapshots == (10,)
+
+
+def test_threads_and_sampling_batch_come_from_the_record(tmp_path):
+    settings = recorded_settings(record(tmp_path), Settings(device="cpu"))
+    assert (settings.threads, settings.sample_batch) == (2, 50)
+
+
+def test_equal_folders_are_reproduced_to_the_last_bit(pair):
+    result = compare(*pair)
+    assert result.reproduced and not result.changed and not result.absent
+    assert {item.what.split("/")[-1] for item in result.comparisons} == {
+        "train.csv",
+        "step-00000020.safetensors",
+        "images.npy",
+        "scores.csv",
+    }
+
+
+def test_on_the_same_machine_one_bit_is_too_many(pair):
+    old, new = pair
+    images = next(new.glob("samples/*/images.npy"))
+    array = np.load(images)
+    array[0, 0, 0, 0] ^= 1
+    np.save(images, array)
+    result = compare(old, new)
+    assert not result.reproduced
+    (item,) = [item for item in result.comparisons if item.identical != item.count]
+    assert item.count - item.identical == 1 and 0 < item.difference < 0.01
+
+
+@pytest.mark.parametrize(("value", "reproduced"), [("12.9", True), ("13.5", False)])
+def test_on_another_machine_overall_scores_are_held_to_the_tolerance(pair, value, reproduced):
+    old, new = pair
+    change(new / "provenance.json", '"processor": "A"', '"processor": "B"')
+    for scores in new.glob("samples/*/scores.csv"):
+        change(scores, "12.5", value)
+        change(scores, "50.0", "90.0")  # a class of few images: not judged
+    result = compare(old, new, tolerance=0.05)
+    assert result.changed == ("processor: A -> B",)
+    assert result.reproduced is reproduced
+
+
+def test_another_library_or_thread_count_is_another_machine(pair):
+    old, new = pair
+    for path in new.rglob("provenance.json"):
+        change(path, '"threads": 2', '"threads": 4')
+    change(new / "provenance.json", '"torch": "2.9"', '"torch": "3.0"')
+    assert set(compare(old, new).changed) == {"torch: 2.9 -> 3.0", "threads: 2 -> 4"}
+
+
+def test_weights_that_a_published_study_does_not_keep_are_said_to_be_absent(pair):
+    old, new = pair
+    shutil.rmtree(old / "weights")
+    result = compare(old, new)
+    assert result.reproduced and result.absent == ("weights/step-00000020.safetensors",)
+
+
+def test_nothing_to_compare_is_not_reproduced(pair):
+    old, new = pair
+    for path in old.glob("samples/*/scores.csv"):
+        path.unlink()
+    assert not compare(old, new).reproduced
+
+
+def test_what_cannot_be_made_again_is_one_sentence(tmp_path):
+    with pytest.raises(UsageError, match="is no run"):
+        recorded_runs(tmp_path)
+    folder = record(tmp_path)
+    change(next(folder.glob("samples/*/spec.json")), '"per_class": 5000', '"per_class": 5001')
+    with pytest.raises(CheckpointError, match="does not hold what its spec says"):
+        recorded_runs(folder)
+    shutil.rmtree(folder / "samples")
+    with pytest.raises(UsageError, match="no finished scores"):
+        recorded_runs(folder)
+
+
+def test_a_used_folder_is_refused(tmp_path):
+    folder = record(tmp_path / "old")
+    with pytest.raises(UsageError, match="is not empty"):
+        reproduce(folder, tmp_path / "old", Settings())
