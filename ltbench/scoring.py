@@ -3,7 +3,8 @@
 Every number is one row. For a metric ``m`` that does not itself use held-out images there are also
     m.floor, m.floor_sd   the same statistic of held-out real images in the samples' place, at
                           n = min(generated, held-out) images a class, over repeated draws
-    m.at_floor_n          where more images were generated than are held out: the samples' own value at that n
+    m.at_floor_n          where more images were generated than are held out, or the floor's reference is smaller:
+                          the samples' own value at that n against that reference
     m.ci_low, m.ci_high   95 % bootstrap interval over the generated images: evaluation noise only
 A group's value, ``macro`` and ``worst`` are the mean and the worst of its classes' values, so that every
 class counts alike and no number mixes sample sizes. The reference is cut to equally many images a class.
@@ -238,7 +239,6 @@ class _Source:
     def __init__(self, metric: Metric, setting: Setting) -> None:
         self.metric, self.setting = metric, setting
         self.pools = setting.pools
-        self._prepared: dict[tuple[str, int | None], Any] = {}
         self.outputs = {output.name: output for output in metric.outputs}
 
     def rows(self, pool: str, k: int | None) -> np.ndarray:
@@ -255,10 +255,9 @@ class _Source:
         """Return the scope's reference, prepared once where the metric can."""
         if pool == "floor_reference" and self.pools[pool] is self.pools["reference"]:
             pool = "reference"
-        if (pool, k) not in self._prepared:
-            array = self.setting.arrays(pool, self.metric.needs)[self.rows(pool, k)]
-            self._prepared[pool, k] = self.metric.prepare(array) if self.metric.prepare else array
-        return self._prepared[pool, k]
+        if self.metric.prepare is None:
+            return self.setting.arrays(pool, self.metric.needs)[self.rows(pool, k)]
+        return prepared_reference(self, pool, k)
 
     def value(
         self,
@@ -293,6 +292,28 @@ class _Source:
             yield from ((label, float(number)) for label, number in enumerate(value))
 
 
+_PREPARED: dict[tuple[Any, ...], Any] = {}
+_PREPARED_FOR: list[str] = []  # the reference and extractor that `_PREPARED` belongs to
+
+
+def prepared_reference(source: _Source, pool: str, k: int | None) -> Any:
+    """Return what a metric makes of its reference, made once a process for all sample sets and metrics.
+
+    A 60,000-image reference's neighbours cost more than everything else in a score. Only the last reference
+    and extractor are kept, so memory stays that of one.
+    """
+    setting, metric = source.setting, source.metric
+    owner = f"{setting.extractor.hash if setting.extractor else ''}/{setting.pools['reference'].sha256}"
+    if _PREPARED_FOR != [owner]:
+        _PREPARED.clear()
+        _PREPARED_FOR[:] = [owner]
+    assert metric.prepare is not None
+    key = (metric.prepare, metric.needs, pool, k)
+    if key not in _PREPARED:
+        _PREPARED[key] = metric.prepare(setting.arrays(pool, metric.needs)[source.rows(pool, k)])
+    return _PREPARED[key]
+
+
 def _with_floor(source: _Source, k: int | None, request: ScoreSpec) -> dict[str, Any]:
     """Return a scope's values and, beside each, its floor, its value at the floor's n, its interval."""
     values = source.value(k)
@@ -308,9 +329,11 @@ def _with_floor(source: _Source, k: int | None, request: ScoreSpec) -> dict[str,
         out[f"{name}.floor"] = float(np.mean(draws))
         if len(draws) > 1:
             out[f"{name}.floor_sd"] = float(np.std(draws, ddof=1))
-    if len(here) // per > count:
+    halved = source.pools["floor_reference"] is not source.pools["reference"]
+    if len(here) // per > count or halved:
         cut = [
-            source.value(k, rows=rows) for rows in _draws(source, "generated", k, count, request.floor_draws)
+            source.value(k, rows=rows, reference="floor_reference")
+            for rows in _draws(source, "generated", k, count, request.floor_draws)
         ]
         for name in values:
             out[f"{name}.at_floor_n"] = float(np.mean([one[name] for one in cut]))
