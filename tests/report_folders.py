@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ltbench.files import write_json
-from ltbench.report.load import SCORE_COLUMNS
+from ltbench.scores import COLUMNS
 from ltbench.spec import (
     DataSpec,
     MethodSpec,
@@ -61,7 +61,7 @@ def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, 
         "guidance": spec.sample.guidance,
         "sample_seed": spec.sample.seed,
         "extractor": extractor,
-        "reference": "balanced:1f2e3d4c",
+        "reference": spec.data.dataset,
         "origin": "ours",
         "train_key": train_key(spec),
         "sample_key": sample_key(spec),
@@ -113,7 +113,7 @@ def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, 
 def write_scores(path: Path, rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as handle:
-        writer = csv.DictWriter(handle, SCORE_COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(handle, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -37,13 +37,14 @@ def escape(text: str) -> str:
 
 
 def latex_table(table: Table) -> str:
-    r"""Return a ``table`` environment; it needs ``\usepackage{booktabs}``."""
+    r"""Return a ``table`` environment; it needs ``\usepackage{booktabs,graphicx}``; one too wide is shrunk."""
     columns = "l" * table.text_columns + "r" * (len(table.columns) - table.text_columns)
     lines = [
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{escape(table.title)}}}",
         rf"\label{{tab:{table.name}}}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
         r"\toprule",
         " & ".join(escape(c) for c in table.columns) + r" \\",
@@ -55,7 +56,7 @@ def latex_table(table: Table) -> str:
         lines.append(" & ".join(_entry(e) for e in row) + r" \\")
     lines += [
         r"\bottomrule",
-        r"\end{tabular}",
+        r"\end{tabular}}",
         r"\par\smallskip",
         r"\begin{minipage}{\linewidth}\footnotesize",
     ]
@@ -78,7 +79,7 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
     document = [
         r"\documentclass[10pt]{article}",
         r"\usepackage[landscape,margin=15mm]{geometry}",
-        r"\usepackage{booktabs}",
+        r"\usepackage{booktabs,graphicx}",
         r"\begin{document}",
         *(rf"\input{{{table.name}.tex}}\clearpage" for table in tables),
         r"\end{document}",

@@ -184,8 +184,8 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
     for scope in ("overall", "group"):
         for _, measure in cell.measures(scope).iterrows():
             rows = cell.points_of(scope, measure)
-            for place, at in rows.groupby("class_or_group"):
-                wide = by_seed(at)
+            for place in [""] if scope == "overall" else cell.groups():
+                wide = by_seed(rows if scope == "overall" else rows[rows["class_or_group"] == place])
                 for _, series in cell.series.iterrows():
                     base = matching_baseline(cell, series, baseline)
                     if base is None or series["series"] not in wide or base["series"] not in wide:

@@ -17,34 +17,39 @@ def contrast_table(cell: Cell, contrasts: pd.DataFrame, metric: str | None = Non
     rows = rows if metric is None else rows[rows["metric"] == metric]
     if rows.empty:
         return None
+    with_p = metric is None or bool(
+        rows["declared"].any()
+    )  # the terminal has no room for "n too small" a row
     entries = []
     for _, c in rows.iterrows():
         decimals = metric_style(c["metric"]).decimals
         interval = f"[{c['low']:+.{decimals}f}, {c['high']:+.{decimals}f}]" if c["n"] > 1 else MISSING
-        entries.append(
-            [
-                Entry(f"{c['label']} - {c['baseline_label']}"),
-                Entry(group_title(c["class_or_group"]) if c["scope"] == "group" else "overall"),
-                Entry(metric_title(c["metric"], c["extractor"])),
-                Entry(f"{c['mean']:+.{decimals}f}"),
-                Entry(interval),
-                Entry(f"{c['agree']} of {c['n']}"),
-                Entry(c["p"]),
-            ]
-        )
-    return Table(
-        f"contrasts-{slug(cell.label)}",
-        f"Paired differences on common seeds, {cell.label}",
-        ["Contrast", "Where", "Metric", "Mean", "95 % t interval", "Seeds agree", "p"],
-        entries,
-        3,
-        (),
-        [
-            "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. "
-            "A p-value needs 6 or more common seeds and a contrast declared in the study file "
-            "([report.contrast]); the rows are not corrected for one another. Other protocols: contrasts.csv."
-        ],
-    )
+        texts = [
+            f"{c['label']} - {c['baseline_label']}",
+            group_title(c["class_or_group"]) if c["scope"] == "group" else "overall",
+            metric_title(c["metric"], c["extractor"]),
+            f"{c['mean']:+.{decimals}f}",
+            interval,
+            f"{c['agree']} of {c['n']}",
+            *([c["p"]] if with_p else []),
+        ]
+        entries.append([Entry(text) for text in texts])
+    notes = [
+        "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. A "
+        "p-value needs 6 or more common seeds and a contrast declared in the study file "
+        "([report.contrast]); the rows are not corrected for one another. Other protocols: contrasts.csv."
+    ]
+    columns = [
+        "Contrast",
+        "Where",
+        "Metric",
+        "Mean",
+        "95 % t interval",
+        "Seeds agree",
+        *(["p"] if with_p else []),
+    ]
+    title = f"Paired differences on common seeds, {cell.label}"
+    return Table(f"contrasts-{slug(cell.label)}", title, columns, entries, 3, (), notes)
 
 
 def spread_table(cell: Cell) -> Table | None:

@@ -90,9 +90,10 @@ def slug(text: str) -> str:
     return "-".join("".join(c if c.isalnum() or c in "._" else " " for c in text.lower()).split())
 
 
-def overall_table(cell: Cell) -> Table:
-    """Build the table of overall scores of one data cell: a row a series, a column a measure."""
-    measures = cell.measures("overall")
+def overall_table(cell: Cell, most: int | None = None) -> Table:
+    """Build the table of overall scores of one data cell: a row a series, a column a measure (the first `most`)."""
+    every = cell.measures("overall")
+    measures = every.head(most) if most else every
     titles = measure_titles(measures)
     columns, constants = _protocol_columns(cell.series)
     rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(cell.series))]
@@ -115,8 +116,12 @@ def overall_table(cell: Cell) -> Table:
         rows,
         len(columns),
         rules,
-        [constants, *table_notes(cell, measures, "overall")],
+        [constants, *table_notes(cell, measures, "overall"), _more(len(every) - len(measures))],
     )
+
+
+def _more(left_out: int) -> str:
+    return f"{left_out} more measures: in report.md and summary.csv." if left_out else ""
 
 
 def per_class_tables(cell: Cell) -> list[Table]:

@@ -27,6 +27,7 @@ from ltbench.report.statistics import Contrast, contrasts
 from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
 from ltbench.report.tables import overall_table, per_class_tables
 
+_TERMINAL_MEASURES = 6  # columns that fit a terminal
 _TERMINAL_CLASSES = 25  # a per-class table with more rows is printed in files only
 
 
@@ -132,7 +133,11 @@ def _printed(section: Section) -> list[RenderableType]:
     """Choose what the terminal shows: overall, the first per-class table, paired Frechet differences."""
     short = [t for t in section.per_class[:1] if len(t.rows) <= _TERMINAL_CLASSES]
     paired = contrast_table(section.cell, section.contrasts, "frechet")
-    return [section.overall.rich(), *(t.rich(2) for t in short), *([paired.rich()] if paired else [])]
+    return [
+        overall_table(section.cell, _TERMINAL_MEASURES).rich(),
+        *(t.rich(2) for t in short),
+        *([paired.rich()] if paired else []),
+    ]
 
 
 def _write(content: Content, out: Path) -> list[Path]:

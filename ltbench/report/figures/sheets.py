@@ -65,6 +65,7 @@ def sample_sheet(cell: Cell, folder: Path, per_class: int = 0) -> list[FigureFil
             found.append((one, samples))
     if not found:
         return []
+    per_class = min(per_class, max(len(images) for _, samples in found for images in samples.values()))
     size = next(iter(found[0][1].values())).shape[-1]
     width = PAGE if len(found) > 1 else COLUMN
     label_width = 0.95

@@ -1,0 +1,241 @@
+"""What seeds can support: paired intervals, agreement, p-values, the bold rule, contrasts, comparison of folders."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from report_folders import make_spec, score_rows, write_run, write_study
+from scipy import stats
+
+from ltbench.errors import UsageError
+from ltbench.report import load_scores
+from ltbench.report.aggregate import cells
+from ltbench.report.compare import compare, welch_half_width
+from ltbench.report.statistics import (
+    Contrast,
+    best_and_ties,
+    by_seed,
+    contrasts,
+    p_statement,
+    paired,
+    sign_flip_p,
+)
+from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
+
+
+def seeds(*values):
+    return pd.Series(values, index=range(len(values)), dtype=float)
+
+
+def test_paired_interval_is_scipys_t_interval():
+    a, b = seeds(2.0, 2.5, 3.5, 2.2), seeds(1.0, 2.0, 2.0, 2.4)
+    pair = paired(a, b)
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (pair.low, pair.high) == pytest.approx((expected.low, expected.high))
+    assert pair.mean == pytest.approx(0.7) and pair.n == 4 and pair.agree == 3
+
+
+def test_only_common_seeds_are_paired():
+    a = pd.Series({0: 1.0, 1: 5.0, 7: 100.0})
+    b = pd.Series({1: 3.0, 0: 0.0, 9: -100.0})
+    pair = paired(a, b)
+    assert pair.seeds == (0, 1) and pair.mean == 1.5
+    assert paired(a[[7]], b[[9]]) is None
+
+
+def test_one_seed_has_no_interval():
+    pair = paired(seeds(2.0), seeds(1.0))
+    assert pair.n == 1 and np.isnan(pair.low) and not pair.includes_zero
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=8), st.floats(-5, 5))
+def test_pairing_cancels_what_seeds_share(noise, shift):
+    shared = pd.Series(noise)
+    pair = paired(shared + shift, shared)
+    assert pair.mean == pytest.approx(shift, abs=1e-9) and pair.sd == pytest.approx(0, abs=1e-9)
+    swapped = paired(shared, shared + shift)
+    assert swapped.mean == pytest.approx(-shift, abs=1e-9)
+
+
+def test_sign_flip_p_is_scipys_exact_permutation_p():
+    d = np.array([0.3, 0.1, -0.05, 0.4, 0.2, 0.35])
+    result = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(d) == pytest.approx(result.pvalue)
+    assert sign_flip_p(np.ones(6)) == 2 / 2**6
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_no_p_value_below_six_seeds(n):
+    told = p_statement(np.ones(n), declared=True)
+    assert told == f"n too small: smallest attainable p = {2 / 2**n:.3g}"
+
+
+def test_p_value_only_for_the_declared_contrast():
+    d = np.arange(1.0, 7.0)
+    assert p_statement(d, declared=False) == "not declared beforehand"
+    assert p_statement(d, declared=True) == "sign-flip test: p = 0.031"
+
+
+def test_bold_marks_the_best_and_what_its_interval_cannot_tell_apart():
+    base = np.array([1.0, 1.4, 0.8, 1.2])
+    wide = pd.DataFrame(
+        {
+            "best": base,
+            "tied": [*base, 0.3, -0.2, 0.2, -0.1],
+            "worse": [*base, 1.0, 1.1, 0.9, 1.0],
+            "single": [0.1, np.nan, np.nan, np.nan],
+        }
+    )
+    assert best_and_ties(wide, "lower") == {"best", "tied"}
+    assert best_and_ties(wide, "higher") == {"worse"}
+    assert best_and_ties(wide, None) == set()
+    assert best_and_ties(wide[["best", "single"]], "lower") == set()
+    assert best_and_ties(wide.head(1), "lower") == set()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = write_study(tmp_path_factory.mktemp("study"), methods=("ddpm", "coral"))
+    write_run(root, make_spec("ddpm", 0, sample_seed=1), images=False)
+    write_run(root, make_spec("coral", 0, guidance=1.0), images=False)
+    write_run(root, make_spec("cbdm", 9), images=False)
+    return root
+
+
+def test_contrasts_pair_with_the_baseline_of_the_same_protocol(study):
+    (cell,) = cells(load_scores(study))
+    found = contrasts(cell, "ddpm")
+    overall = found[(found["scope"] == "overall") & (found["metric"] == "frechet")]
+    assert set(overall["label"]) == {"CORAL (20 NFE, ω=0)", "CORAL (40 NFE, ω=1)"}  # cbdm has no common seed
+    row = overall[overall["label"] == "CORAL (20 NFE, ω=0)"].iloc[0]
+    points = cell.points[(cell.points["scope"] == "overall") & (cell.points["metric"] == "frechet")]
+    points = points[(points["role"] == "") & (points["guidance"] == 0) & (points["sample_seed"] == 0)]
+    wide = points.pivot_table(index="train_seed", columns="method", values="value")
+    differences = (wide["coral"] - wide["ddpm"]).dropna()
+    assert (row["mean"], row["n"], row["agree"]) == (pytest.approx(differences.mean()), 3, 3)
+    assert row["high"] < 0
+    assert "smallest attainable p = 0.25" in row["p"]
+
+
+def test_tables_say_where_intervals_and_spreads_come_from(study):
+    (cell,) = cells(load_scores(study))
+    table = contrast_table(cell, contrasts(cell, "ddpm"))
+    assert table.columns[-1] == "p" and "3 of 3" in {e.text for row in table.rows for e in row}
+    spread = spread_table(cell)
+    texts = [[entry.text for entry in row] for row in spread.rows]
+    assert any("(n=3)" in row[4] and "(n=2)" in row[5] for row in texts)
+    assert "evaluation noise" in spread.notes[0]
+    ranks = rank_table(cell)
+    assert ranks.rows[0][0].text == "DDPM" and "test nothing" in ranks.notes[0]
+
+
+def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
+    spec = make_spec()
+    rows = score_rows(spec)
+    overall = next(r for r in rows if r["scope"] == "overall" and r["metric"] == "frechet")
+    for role, value in (("ci_low", "1.25"), ("ci_high", "3.75")):
+        rows.append(overall | {"metric": f"frechet.{role}", "value": value})
+    write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    spread = spread_table(cell)
+    assert [row[-1].text for row in spread.rows] == ["[1.25, 3.75]"]
+    assert spread.columns[-1] == "Image bootstrap 95 %" and "evaluation noise" in spread.notes[0]
+
+
+def test_declared_contrast_gets_its_p_value(tmp_path):
+    root = write_study(tmp_path / "runs", methods=("ddpm", "coral"), seeds=range(6))
+    study = tmp_path / "study.toml"
+    study.write_text('[report.contrast]\nmethod = "coral"\nscope = "group"\nclass_or_group = "tail"\n')
+    (cell,) = cells(load_scores(root))
+    found = contrasts(cell, "ddpm", Contrast.from_study(study))
+    declared = found[found["declared"]]
+    assert list(declared["class_or_group"]) == ["tail"]
+    assert declared["p"].iloc[0] == "sign-flip test: p = 0.031"
+    assert set(found[~found["declared"]]["p"]) == {"not declared beforehand"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[report.contrast]\nmetod = 'coral'\n", "method: Field required"),
+        ("[report", "not a TOML file"),
+        (None, "cannot read the study file"),
+    ],
+)
+def test_bad_study_file_is_one_sentence(tmp_path, text, message):
+    path = tmp_path / "study.toml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        Contrast.from_study(path)
+
+
+def test_study_without_a_contrast(tmp_path):
+    path = tmp_path / "study.toml"
+    path.write_text("[grid]\nmethods = ['ddpm']\n")
+    assert Contrast.from_study(path) is None
+
+
+def test_welch_half_width_is_scipys():
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.5, 3.5, 2.2])
+    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    half = welch_half_width(a.std(ddof=1), 3, b.std(ddof=1), 4)
+    assert half == pytest.approx((interval.high - interval.low) / 2)
+
+
+def shifted(rows, shift, places=("9",)):
+    return [
+        r | {"value": repr(float(r["value"]) + shift)}
+        if r["class_or_group"] in places and r["metric"] == "frechet"
+        else r
+        for r in rows
+    ]
+
+
+def test_compare_finds_what_moved_and_only_that(tmp_path):
+    for seed in range(3):
+        spec = make_spec("ddpm", seed)
+        write_run(tmp_path / "a", spec, images=False)
+        write_run(tmp_path / "b", spec, shifted(score_rows(spec), 5.0), images=False)
+    found = compare(tmp_path / "a", tmp_path / "b")
+    moved = found.rows[found.rows["status"] == "moved"]
+    assert list(moved["class_or_group"]) == ["9"] and moved["difference"].iloc[0] == pytest.approx(5.0)
+    assert found.counts()["equal"] == len(found.rows) - 1
+    table = found.table()
+    assert len(table.rows) == 1 and table.rows[0][-1].text == "moved" and table.rows[0][-1].bold
+
+
+def test_compare_judges_small_moves_by_the_spread_and_never_by_one_seed(tmp_path):
+    for seed in range(3):
+        spec = make_spec("ddpm", seed)
+        write_run(tmp_path / "a", spec, images=False)
+        write_run(tmp_path / "b", spec, shifted(score_rows(spec), 1e-3), images=False)
+    assert compare(tmp_path / "a", tmp_path / "b").counts()["within spread"] == 1
+    write_run(tmp_path / "c", make_spec("ddpm"), shifted(score_rows(make_spec("ddpm")), 1e-3), images=False)
+    counts = compare(tmp_path / "a", tmp_path / "c").counts()
+    assert counts["moved"] == 0 and counts["differs, one seed"] > 0
+
+
+def test_compare_refuses_other_definitions_and_other_studies(tmp_path):
+    spec = make_spec()
+    write_run(tmp_path / "a", spec, images=False)
+    newer = [r | {"definition": r["definition"].replace("frechet/1", "frechet/2")} for r in score_rows(spec)]
+    write_run(tmp_path / "b", spec, newer, images=False)
+    statuses = compare(tmp_path / "a", tmp_path / "b").rows.groupby("metric")["status"].unique()
+    assert list(statuses["frechet"]) == ["not comparable"] and list(statuses["recall"]) == ["equal"]
+    write_run(tmp_path / "c", make_spec("ddpm", ratio=0.5), images=False)
+    with pytest.raises(UsageError, match="no setting in common"):
+        compare(tmp_path / "a", tmp_path / "c")
+
+
+def test_by_seed_takes_the_main_sampling_seed_only(study):
+    (cell,) = cells(load_scores(study))
+    wide = by_seed(cell.points_of("overall", cell.measures("overall").iloc[0]))
+    key = cell.series.loc[cell.series["method"] == "ddpm", "series"].iloc[0]
+    rows = cell.points[(cell.points["series"] == key) & (cell.points["sample_seed"] == 0)]
+    expected = rows[(rows["scope"] == "overall") & (rows["metric"] == "frechet") & (rows["role"] == "")]
+    assert wide[key].dropna().to_list() == pytest.approx(
+        expected.sort_values("train_seed")["value"].to_list()
+    )
