@@ -24,7 +24,7 @@ from ltbench.report.aggregate import cells
 from ltbench.report.content import Content, Section
 from ltbench.report.figures.bottleneck import entanglement_curves, tsne_panels
 from ltbench.report.figures.curves import factor_curves
-from ltbench.report.figures.memorised import memorisation_pairs
+from ltbench.report.figures.memorised import load_pairs, memorisation_pairs
 from ltbench.report.figures.style import COLUMN, PAGE, figure_style, method_styles
 from ltbench.report.latex import escape, latex_table, write_latex
 from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
@@ -304,15 +304,17 @@ def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
 
 def test_damaged_probes_and_pairs_are_refused(tmp_path):
     spec = make_spec()
-    samples = write_run(tmp_path / "runs", spec, images=False)
+    samples = write_run(tmp_path, spec, images=False)
     write_pairs(samples)
-    write_probes(tmp_path / "runs", spec)
-    for path in (samples / "nearest.npz", samples.parent.parent / "probes" / "step-00002000.npz"):
-        content = path.read_bytes()
-        path.write_bytes(content[:300])
-        with pytest.raises(CheckpointError, match=path.name):
-            write_report(tmp_path / "runs", tmp_path / "out")
-        path.write_bytes(content)
+    write_probes(tmp_path, spec)
+    features = samples.parent.parent / "probes" / "step-00002000.npz"
+    for path in (samples / "nearest.npz", features):
+        path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(CheckpointError, match=r"nearest\.npz cannot be read"):
+        load_pairs(samples)
+    (run,) = load_results(tmp_path).runs.values()
+    with pytest.raises(CheckpointError, match=r"step-00002000\.npz cannot be read"):
+        run.probe_features(2000)
 
 
 def test_log_that_is_still_growing_is_read_up_to_its_last_line(tmp_path):

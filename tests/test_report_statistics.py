@@ -147,7 +147,7 @@ def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
 def test_declared_contrast_gets_its_p_value(tmp_path):
     root = write_study(tmp_path / "runs", methods=("ddpm", "coral"), seeds=range(6))
     study = tmp_path / "study.toml"
-    study.write_text('[report.contrast]\nmethod = "coral"\nscope = "group"\nclass_or_group = "tail"\n')
+    study.write_text('[contrast]\nmethod = "coral"\nscope = "tail"\n')
     (cell,) = cells(load_scores(root))
     found = contrasts(cell, "ddpm", Contrast.from_study(study))
     declared = found[found["declared"]]
@@ -159,8 +159,9 @@ def test_declared_contrast_gets_its_p_value(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[report.contrast]\nmetod = 'coral'\n", "method: Field required"),
-        ("[report", "not a TOML file"),
+        ("[contrast]\nmethod = 'coral'\nscope = 'tial'\n", "scope: Input should be 'overall', 'head'"),
+        ("[contrast]\nmetod = 'coral'\n", "method: Field required"),
+        ("[contrast", "not a TOML file"),
         (None, "cannot read the study file"),
     ],
 )

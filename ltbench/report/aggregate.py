@@ -203,7 +203,7 @@ def main_series(cell: Cell, limit: int = 8) -> pd.DataFrame:
     for _, rows in series[~series["method"].isin(series.loc[at_best, "method"])].groupby("method"):
         chosen[rows.sort_values("step").index[-1]] = True
     found = series[chosen].sort_values("own", kind="stable")
-    named = found[found["variant"] != "custom"]
+    named = found[~found["variant"].str.contains("custom")]
     others = found[~found["method"].isin(named["method"])].drop_duplicates("method")
     found = pd.concat([named.drop_duplicates(["method", "variant"]), others]).sort_index().head(limit)
     return describe_series(found.drop(columns=["label", "differs", "common", "own"]))

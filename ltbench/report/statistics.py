@@ -10,10 +10,11 @@ import itertools
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 from scipy import stats
 
 from ltbench.errors import UsageError
@@ -55,28 +56,37 @@ class Paired:
 
 
 class Contrast(BaseModel):
-    """The one comparison a study declares beforehand; only it may carry a p-value."""
+    """The one comparison a study declares beforehand, in its ``[contrast]``; only it may carry a p-value.
+
+    Attributes
+    ----------
+    method, baseline : names of methods; compositions in any order.
+    metric : a name in ``scores.csv``.
+    scope : ``overall``, or a group of classes: head, middle, tail, macro, worst.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     baseline: str = "ddpm"
     metric: str = "frechet"
-    scope: str = "overall"
-    class_or_group: str = ""
-    dataset: str | None = None
-    imbalance_ratio: float | None = None
+    scope: Literal["overall", "head", "middle", "tail", "macro", "worst"] = "overall"
+
+    @field_validator("method", "baseline")
+    @classmethod
+    def _canonical(cls, name: str) -> str:
+        return "+".join(sorted(part.strip().lower() for part in name.split("+")))
 
     @classmethod
     def from_study(cls, path: Path) -> "Contrast | None":
-        """Read ``[report.contrast]`` of a study file; None where it declares none."""
+        """Read the ``[contrast]`` of a study file; None where it declares none."""
         try:
             study = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         except OSError as error:
             raise UsageError(f"cannot read the study file {path} ({error.strerror})") from error
         except tomllib.TOMLDecodeError as error:
             raise UsageError(f"{path} is not a TOML file: {error}") from error
-        declared = study.get("report", {}).get("contrast")
+        declared = study.get("contrast")
         if declared is None:
             return None
         try:
@@ -84,7 +94,7 @@ class Contrast(BaseModel):
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{path}: [report.contrast] {key}: {first['msg']}") from error
+            raise UsageError(f"{path}: [contrast] {key}: {first['msg']}") from error
 
 
 def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -195,7 +205,7 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
                         continue
                     differences = (wide[series["series"]] - wide[base["series"]]).dropna().to_numpy()
                     is_declared = declared is not None and _declares(
-                        declared, cell, series, measure, scope, place
+                        declared, series, baseline, measure, place
                     )
                     out.append(
                         {
@@ -222,14 +232,10 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
     return pd.DataFrame(out)
 
 
-def _declares(
-    contrast: Contrast, cell: Cell, series: pd.Series, measure: pd.Series, scope: str, place: object
-) -> bool:
+def _declares(contrast: Contrast, series: pd.Series, baseline: str, measure: pd.Series, place: str) -> bool:
     return (
         contrast.method == series["method"]
+        and contrast.baseline == baseline
         and contrast.metric == measure["metric"]
-        and contrast.scope == scope
-        and (scope == "overall" or contrast.class_or_group == place)
-        and contrast.dataset in (None, cell.dataset)
-        and contrast.imbalance_ratio in (None, cell.imbalance_ratio)
+        and contrast.scope == (place or "overall")
     )

@@ -37,7 +37,7 @@ def contrast_table(cell: Cell, contrasts: pd.DataFrame, metric: str | None = Non
     notes = [
         "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. A "
         "p-value needs 6 or more common seeds and a contrast declared in the study file "
-        "([report.contrast]); the rows are not corrected for one another. Other protocols: contrasts.csv."
+        "([contrast]); the rows are not corrected for one another. Other protocols: contrasts.csv."
     ]
     columns = [
         "Contrast",
