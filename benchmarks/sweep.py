@@ -51,6 +51,7 @@ def mark_done(task, root):
         path = root / stage.sample_folder / "images.npy"
     else:
         path, text = root / stage.sample_folder / "scored.json", json.dumps({"requests": {stage.key: {}}})
+        (path.parent / "scores.csv").write_text("")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from ltbench.errors import DataMissing, Interrupted, NonFiniteLoss
 from ltbench.files import read_json, replacing, storage_errors, write_json, write_text
+from ltbench.pipeline import is_done
 from ltbench.sweep import worker
 
 STEP_SECONDS = float(os.environ.get("STUB_STEP_SECONDS", "0.002"))
@@ -73,19 +74,6 @@ def weights_of(stage, root):
     return root / stage.folder / "weights" / f"step-{stage.spec.train.steps:08d}.safetensors"
 
 
-def is_done(stage, root):
-    if stage.kind == "train":
-        return weights_of(stage, root).exists()
-    if stage.kind == "sample":
-        return (root / stage.sample_folder / "images.npy").exists()
-    if stage.kind == "probe":
-        return (root / stage.folder / "probes" / f"step-{stage.spec.train.steps:08d}.csv").exists()
-    try:
-        return stage.key in json.loads((root / stage.sample_folder / "scored.json").read_text())["requests"]
-    except (OSError, ValueError):
-        return False
-
-
 def run_stage(stage, root, env):
     if wrong := mishap(stage):
         wrong(stage, root)
@@ -139,6 +127,7 @@ def score(stage, root, env):
         root / stage.sample_folder / "scored.json",
     )
     requests = json.loads(done.read_text())["requests"] if done.exists() else {}
+    write_text(done.with_name("scores.csv"), f"mean\n{images.mean()}\n", env.guard)
     write_json(done, {"requests": {**requests, stage.key: float(images.mean())}}, env.guard)
 
 

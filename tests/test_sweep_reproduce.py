@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from test_sweep_local import runs_of
+from sweep_tools import runs_of
 
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import stages

@@ -9,16 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import sweep_stub
-from test_sweep_local import GRID, artifacts, done_once, drive, runs_of, undisturbed, wait_for, wrong
+from sweep_tools import GRID, artifacts, done_once, drive, runs_of, wait_for, wrong
 
 from ltbench.errors import UsageError
 from ltbench.sweep import slurm, status
 from ltbench.sweep.slurm import SlurmOptions, active, parse_slurm, submit
 from ltbench.sweep.state import Ledger
 from ltbench.sweep.worker import Settings
-
-__all__ = ["undisturbed"]  # a fixture
-
 
 # -- options --------------------------------------------------------------------------------------------
 
@@ -54,6 +51,13 @@ def test_without_slurm_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(slurm.SlurmError, match="needs the command sbatch"):
         submit(runs_of([]), tmp_path, Settings(), SlurmOptions())
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("undisturbed")
+    assert status.exit_code(drive(root, GRID)) == 0
+    return artifacts(root)
 
 
 # -- a real Slurm ---------------------------------------------------------------------------------------

@@ -317,7 +317,9 @@ def test_survey_and_closing_lines_say_what_failed_and_what_to_type(tmp_path):
     assert [row.state for row in rows] == ["failed", "queued", "queued", "running", "queued", "queued"]
     assert rows[1].message == f"waits for {tasks[0].name}, which failed"
     assert status.exit_code(rows) == 1
-    text = "\n".join(status.closing_lines(rows, tmp_path))
+    (ledger.folder / tasks[0].resource / "1.log").write_text("first\nsecond\nthird\nfourth\nfifth\n")
+    text = "\n".join(status.closing_lines(rows, tmp_path, ledger))
+    assert "| second" in text and "first" not in text
     for part in ("1 failed", "non-finite loss", "ltbench logs", f"ltbench retry --failed --out {tmp_path}"):
         assert part in text
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -35,23 +35,32 @@ console = Console(highlight=False)
 _COLOURS = {"done": "green", "running": "cyan", "stale": "yellow", "queued": "dim", "failed": "red"}
 
 
-def draw(rows: Sequence[Row], everything: bool = False) -> RenderableType:
-    """Return a table of a sweep's state: what runs, is stale or failed, and with `everything` the rest."""
-    table = Table("stage", "state", "attempt", "who", "progress or reason", box=None, header_style="bold")
+def draw(rows: Sequence[Row], everything: bool = False) -> Text:
+    """Return a sweep's state: a line for what runs, is stale or failed, and with `everything` for the rest."""
+    text = Text(no_wrap=True, overflow="ellipsis")
     for row in rows:
-        if not everything and row.state in ("done", "queued"):
-            continue
-        job = f" job {row.owner['job']}" if "job" in row.owner else ""
-        who = f"{row.owner['host']} pid {row.owner['pid']}{job}" if row.owner else ""
-        reason = f"{row.kind}: {row.message}" if row.kind else row.message
-        said = describe(row.progress)
-        beat = f"heartbeat {row.progress['beat']}" if "beat" in row.progress else ""
-        progress = ", ".join(part for part in (said, beat) if part) or reason
-        state = Text(row.state, style=_COLOURS[row.state])
-        table.add_row(row.task.name, state, str(row.attempt or ""), who, progress)
+        if everything or row.state not in ("done", "queued"):
+            text.append(f"{row.state:8}", style=_COLOURS[row.state])
+            text.append(f"{row.task.name}{_details(row)}\n")
     number = counts(rows)
-    summary = ", ".join(f"{count} {state}" for state, count in number.items()) + f" of {len(rows)} stages"
-    return Group(table, Text(summary, style="bold")) if table.row_count else Text(summary, style="bold")
+    summary = ", ".join(f"{count} {state}" for state, count in number.items())
+    return text.append(f"{summary} of {len(rows)} stages", style="bold")
+
+
+def _details(row: Row) -> str:
+    """Return who works on a stage and how far, or why it waits."""
+    about = []
+    if row.owner:
+        job = f" job {row.owner['job']}" if "job" in row.owner else ""
+        about.append(f"{row.owner['host']} pid {row.owner['pid']}{job}")
+    if row.attempt > 1 or row.kind:
+        about.append(f"attempt {row.attempt}")
+    said = [describe(row.progress)] if row.progress.get("total") else []
+    if "beat" in row.progress:
+        said.append(f"heartbeat {row.progress['beat']}")
+    if row.kind or row.message:
+        said.append(f"{row.kind}: {row.message}" if row.kind else row.message)
+    return (f" ({', '.join(about)})" if about else "") + (f": {', '.join(said)}" if said else "")
 
 
 def show_status(root: Path, watch: bool, everything: bool) -> int:
@@ -59,8 +68,8 @@ def show_status(root: Path, watch: bool, everything: bool) -> int:
     tasks, ledger = tasks_of(root), Ledger(root)
     rows = watch_tasks(tasks, ledger, everything) if watch else survey(tasks, ledger)
     if not watch:
-        console.print(draw(rows, everything))
-    for line in closing_lines(rows, root)[1:]:
+        console.print(draw(rows, everything), soft_wrap=True)
+    for line in closing_lines(rows, root, ledger)[1:]:
         console.print(line, markup=False, soft_wrap=True)
     return 1 if any(row.state == "failed" for row in rows) else 0
 
@@ -91,7 +100,7 @@ def watch_tasks(
                 rows = survey(tasks, ledger)
         except KeyboardInterrupt:
             pass
-    console.print(draw(rows, everything))
+    console.print(draw(rows, everything), soft_wrap=True)
     return rows
 
 

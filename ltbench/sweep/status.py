@@ -111,9 +111,9 @@ def survey(tasks: Iterable[Task], ledger: Ledger) -> list[Row]:
         row = _undone(task, ledger, task.resource in claimed)
         before = next((undone[need] for need in task.needs if need in undone), None)
         if row.state == "queued" and before is not None:
-            why = "which failed" if before.state == "failed" else "to be done"
+            why = ", which failed" if before.state == "failed" else ""
             message = before.message if before.state == "queued" and "failed" in before.message else ""
-            row = Row(task, "queued", row.attempt, message=message or f"waits for {before.task.name}, {why}")
+            row = Row(task, "queued", row.attempt, message=message or f"waits for {before.task.name}{why}")
         undone[task.id] = row
         rows.append(row)
     return rows
@@ -137,13 +137,18 @@ def counts(rows: Iterable[Row]) -> dict[State, int]:
     return {state: found[state] for state in order if found[state]}
 
 
-def closing_lines(rows: Sequence[Row], root: Path) -> list[str]:
-    """Return the sweep's last lines: what is done, what failed and why, what to type next."""
+def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None) -> list[str]:
+    """Return the sweep's last lines: what is done, what failed and why, what to type next.
+
+    With a `ledger` each failure comes with the last lines of its log.
+    """
     number = counts(rows)
     lines = [", ".join(f"{count} {state}" for state, count in number.items()) + f" of {len(rows)} stages"]
     failed = [row for row in rows if row.state == "failed"]
     for row in failed[:20]:
         lines.append(f"failed: {row.task.name} ({row.kind}, attempt {row.attempt}): {row.message}")
+        if ledger is not None:
+            lines.extend(f"  | {line}" for line in tail(row, ledger))
         lines.append(f"  {policy(row.kind).advice}")
     if len(failed) > 20:
         lines.append(f"... and {len(failed) - 20} more: ltbench status {root}")
@@ -152,9 +157,15 @@ def closing_lines(rows: Sequence[Row], root: Path) -> list[str]:
         behind = f" ({waiting} queued stages wait behind them)" if waiting else ""
         lines.append(f"to see why: ltbench logs {failed[0].task.stage.folder.name} --out {root}")
         lines.append(f"then, to try them again: ltbench retry --failed --out {root}{behind}")
-    elif number.get("queued") or number.get("stale"):
+    elif not number.get("running") and (number.get("queued") or number.get("stale")):
         lines.append("run the same command again to go on")
     return lines
+
+
+def tail(row: Row, ledger: Ledger, lines: int = 4) -> list[str]:
+    """Return the last lines that a task's last attempt printed."""
+    log = ledger.folder / row.task.resource / f"{row.attempt}.log"
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if log.exists() else []
 
 
 def exit_code(rows: Sequence[Row]) -> int:
