@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,24 +35,27 @@ def run_columns(spec: RunSpec) -> dict[str, Any]:
     """Return the columns that say which run a number belongs to."""
     from ltbench.registry import create
 
-    variants = [getattr(part.hp, "variant", "") for _, part in create(spec.method).parts]
     return {
         "dataset": spec.data.dataset,
         "imbalance_ratio": spec.data.imbalance_ratio,
         "class_order": spec.data.class_order,
         "split_seed": spec.data.split_seed,
         "method": spec.method.name,
-        "variant": "+".join(variant for variant in variants if variant),
+        "variant": create(spec.method).variant,
         "train_seed": spec.train_seed,
         "step": spec.train.steps,
         "sampler": spec.sample.sampler,
         "nfe": spec.sample.nfe,
         "guidance": spec.sample.guidance,
         "sample_seed": spec.sample.seed,
-        "origin": "ours",
+        "origin": "external" if spec.train.imported else "ours",
         "train_key": train_key(spec),
         "sample_key": sample_key(spec),
     }
+
+
+def _number(text: str) -> float:
+    return float(text) if text else math.nan
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -61,7 +66,12 @@ def read_scores(path: Path) -> pd.DataFrame:
     DataCorrupt : the file is truncated or lacks a column.
     """
     try:
-        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, na_values={"value": [""]})
+        with open(path, "rb") as handle:
+            handle.seek(-1, os.SEEK_END)
+            if handle.read() != b"\n":
+                raise ValueError("the last line is cut short")
+        # pandas' own reading of decimals was a bit off before 3.0: numbers would drift with every merge.
+        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, converters={"value": _number})
     except (OSError, ValueError, pd.errors.ParserError) as error:
         raise DataCorrupt(f"{path} cannot be read: delete it and score that run again") from error
     missing = [name for name in COLUMNS if name not in table.columns]
