@@ -199,6 +199,45 @@ def score(
     )
 
 
+@app.command("import")
+def import_(
+    path: Annotated[Path, typer.Argument(help="A ckpt_STEP.pt of the authors' code.")],
+    method: Annotated[
+        str, typer.Option("--method", "-m", help="Which it was trained by; the file does not say.")
+    ],
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", "-d", help="Default: the one with its classes and size.")
+    ] = None,
+    imbalance_ratio: Annotated[
+        float | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
+    ] = None,
+    train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
+    step: Annotated[
+        int | None, typer.Option("--step", help="Training step, where the file has none.")
+    ] = None,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+) -> None:
+    """Turn an official checkpoint (DDPM, CBDM, T2H, CORAL) into a trained run that can be sampled and scored."""
+    from ltbench.commands_data import import_run
+
+    import_run(path, method, dataset, imbalance_ratio, train_seed, step, sets or [], out, data_root)
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A training's folder.")],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
+    step: Annotated[int | None, typer.Option("--step", help="Default: the last that is kept.")] = None,
+    weights: Annotated[str, typer.Option("--weights", help="ema (averaged) or raw (the last).")] = "ema",
+) -> None:
+    """Write a run's network with a model card, for diffusers' UNet2DModel.from_pretrained."""
+    from ltbench.commands_data import export_network
+
+    export_network(run, to, step, weights)
+
+
 # -- sweeps -----------------------------------------------------------------------------------------
 
 
@@ -324,6 +363,22 @@ def presets() -> None:
     from ltbench.commands import list_presets
 
     list_presets()
+
+
+@app.command()
+def doctor(
+    golden: Annotated[
+        bool, typer.Option("--golden", help="Compute published values where data and weights are present.")
+    ] = False,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Show versions, devices, data and weights: found, or missing and what to do."""
+    from ltbench.commands_data import show_doctor
+
+    if not show_doctor(golden, out, data_root, device):
+        sys.exit(1)
 
 
 # -- data sets --------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltbench.commands import console, evaluate_runs
+from rich.markup import escape
+
+from ltbench.commands import console, device_of, evaluate_runs
 from ltbench.errors import UsageError
 from ltbench.spec import DataSpec
 
@@ -122,3 +124,106 @@ def score_external(
     folder = write_sample_set(found, cell, stated, samples, out)
     evaluate_runs([folder], metrics, extractors, bootstrap, False, data_root, device)
     console.print(f"{stated.name} (external) is in `ltbench report {out}`", soft_wrap=True, markup=False)
+
+
+# -- trained networks -------------------------------------------------------------------------------
+
+
+def import_run(
+    path: Path,
+    method: str,
+    dataset: str | None,
+    imbalance_ratio: float | None,
+    train_seed: int,
+    step: int | None,
+    sets: Sequence[str],
+    out: Path,
+    data_root: Path | None,
+) -> None:
+    """Turn an official checkpoint into a trained run and say how to sample and score it."""
+    from ltbench.data import get_source, resolve
+    from ltbench.files import ensure_writable
+    from ltbench.interchange import guess_dataset, import_checkpoint, model_settings, read_official
+    from ltbench.plan import validate
+    from ltbench.sweep.grid import load_study
+
+    checkpoint = read_official(path)
+    source = get_source(dataset or guess_dataset(checkpoint.config))
+    asked = any(entry.startswith("data.imbalance_ratio") for entry in sets)
+    if source.default_profile != "asis" and imbalance_ratio is None and not asked:
+        raise UsageError(
+            f"{path} does not say at which imbalance ratio of {source.name} it was trained: give --imbalance-ratio"
+        )
+    steps = step or checkpoint.step
+    if not steps:
+        raise UsageError(f"{path} does not say how many steps it was trained: give --step")
+    known = model_settings(checkpoint.config) | {
+        "data.profile": source.default_profile,
+        "train.steps": str(steps),
+        "train.imported": checkpoint.sha256,
+    }
+    if source.default_profile == "asis":  # the ratio as the presets state it, so that cells are the same
+        known["data.imbalance_ratio"] = str(data_cell(source.name, (), {}, data_root).imbalance_ratio)
+    if checkpoint.config.image_size != source.default_size:
+        known["data.image_size"] = str(checkpoint.config.image_size)
+    given = [f"{key}={value}" for key, value in known.items()]
+    flags = {
+        "methods": method,
+        "dataset": source.name,
+        "imbalance_ratio": imbalance_ratio,
+        "seeds": str(train_seed),
+    }
+    runs = load_study(None, [*given, *sets], flags).runs
+    if len(runs) > 1:
+        raise UsageError(f"{len(runs)} runs are asked for, but {path} is one: give one value a setting")
+    spec = runs[0].model_copy(update={"data": resolve(runs[0].data, data_root)})
+    ensure_writable(out)
+    folder = import_checkpoint(checkpoint, spec, validate(spec, data_root, need_files=False), out)
+    console.print(f"{folder}: {method} on {source.name}, step {steps:,}", soft_wrap=True, markup=False)
+    command = f"ltbench run --preset {folder / 'study.toml'} --out {out}"
+    console.print(f"sample and score it: {command} --set sample.guidance=1.0", soft_wrap=True, markup=False)
+
+
+def export_network(run: Path, target: Path, step: int | None, weights: str) -> None:
+    """Write a run's network for diffusers."""
+    from ltbench.interchange import export_run
+
+    chosen = export_run(run, target, step, weights)
+    console.print(
+        f"{target}: step {chosen:,}; load it with diffusers.UNet2DModel.from_pretrained({str(target)!r})",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+# -- doctor -----------------------------------------------------------------------------------------
+
+
+def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | None) -> bool:
+    """Print what is there, what is missing and what to do; return whether no published value is missed."""
+    from ltbench.doctor import check_golden, examine
+
+    marks = {"ok": "[green]ok[/green]", "missing": "[red]missing[/red]", "note": "[yellow]note[/yellow]"}
+    topic = ""
+    for found in examine(data_root, out):
+        if found.topic != topic:
+            topic = found.topic
+            console.print(f"[bold]{topic}[/bold]")
+        console.print(f"  {marks[found.state]:<24} {found.name:<22} {escape(found.text)}", soft_wrap=True)
+        if found.state != "ok" and found.advice:
+            console.print(f"          {escape(found.advice)}", soft_wrap=True)
+    if not golden:
+        return True
+    console.print("[bold]published check values[/bold]")
+    with console.status("") as status:
+        results = check_golden(data_root, out / ".cache", device_of(device), progress=status.update)
+    for result in results:
+        check = result.check
+        stated = f"published {check.value:g} +- {check.tolerance:g}"
+        if result.value is None:
+            console.print(f"  {marks['missing']} {check.name}, {stated}", soft_wrap=True)
+            console.print(f"          {escape(result.missing)}", soft_wrap=True)
+            continue
+        mark = marks["ok"] if result.agrees else "[red]differs[/red]"
+        console.print(f"  {mark} {check.name}: {result.value:.6g}, {stated}", soft_wrap=True)
+    return all(result.agrees is not False for result in results)

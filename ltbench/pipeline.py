@@ -82,11 +82,11 @@ def run_stage(stage: Stage, root: Path, env: Any) -> None:
     """
     if is_done(stage, root):
         return
-    _open_folder(stage, root, env.guard)
+    open_folder(stage, root, env.guard)
     _RUN[stage.kind](stage, root, env)
 
 
-def _open_folder(stage: Stage, root: Path, guard: Callable[[], None]) -> None:
+def open_folder(stage: Stage, root: Path, guard: Callable[[], None]) -> None:
     """Create the training's folder, or check by its full key that it is this training's."""
     path = root / stage.folder / "spec.json"
     key = train_key(stage.spec)
@@ -128,6 +128,11 @@ def _train(stage: Stage, root: Path, env: Any) -> None:
     from ltbench.provenance import StageClock
     from ltbench.training import train
 
+    if stage.spec.train.imported is not None:
+        raise CheckpointError(
+            f"{root / stage.folder} lacks the imported weights of step {stage.spec.train.steps}: run `ltbench import` "
+            "again, which is how this training came about"
+        )
     clock, folder, cell = StageClock(), root / stage.folder, _cell(stage, env)
     with clock.recording(folder, "train", env.device) as entry:
         entry |= {"steps": stage.spec.train.steps, "manifest": cell.manifest_hash}

@@ -95,7 +95,7 @@ def static_facts(spec: RunSpec, data_root: Path | None) -> StaticFacts:
     if not source.num_classes:
         root = default_data_root() if data_root is None else data_root
         raise DataMissing(f"{source.name} is not prepared under {root}: {source.advice(root)}")
-    counts = np.ones(source.num_classes)
+    counts = np.ones(source.num_classes, np.int64)
     if source.pool:
         counts = class_sizes(source.pool, data.imbalance_ratio, data.profile, head_count=data.head_count)
     return StaticFacts((source.channels, size, size), counts / counts.sum(), source.flip_allowed)
@@ -223,7 +223,7 @@ def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> t
     """Return forward FLOPs an image, forward seconds an image (best of three small batches), parameters."""
     channels, size, _ = cell.shape
     denoiser: Denoiser = build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, dropout=0.0, seed=0
+        spec.model.size, cell.num_classes, channels, size, dropout=0.0, architecture=spec.model.overrides
     )
     per_image, parameters = flops(denoiser), count_parameters(denoiser)
     denoiser.to(device).eval()
@@ -252,7 +252,9 @@ def method_passes(spec: RunSpec, cell: Cell | StaticFacts) -> int:
     composition = create(spec.method.name, spec.method.hyperparameters)
     calls = 1
     channels, size, _ = cell.shape
-    denoiser = build_denoiser(spec.model.size, cell.num_classes, channels, size, seed=0)
+    denoiser = build_denoiser(
+        spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
+    )
 
     def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
         nonlocal calls

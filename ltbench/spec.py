@@ -46,6 +46,28 @@ class ModelSpec(_Frozen):
 
     size: Literal["tiny", "small", "ddpm32", "ddpm64"] = Field("ddpm32", description="U-Net size")
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the residual blocks")
+    widths: tuple[int, ...] = Field(
+        (), description="channels of each level, finest first; default: the size's"
+    )
+    attention: tuple[int, ...] = Field((), description="with widths: levels that have self-attention")
+    res_blocks: int = Field(2, ge=1, description="with widths: residual blocks a level")
+
+    @model_validator(mode="after")
+    def _own_network(self) -> "ModelSpec":
+        if not self.widths and (self.attention or self.res_blocks != 2):
+            raise ValueError("model.attention and model.res_blocks go with model.widths")
+        if any(width < 1 for width in self.widths):
+            raise ValueError("model.widths must be positive")
+        if any(not 0 <= level < len(self.widths) for level in self.attention):
+            raise ValueError("model.attention must name levels of model.widths, from 0")
+        return self
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """What replaces the named size's architecture, as `ltbench.diffusion.unet.UNetConfig` calls it."""
+        if not self.widths:
+            return {}
+        return {"channels": self.widths, "attention": self.attention, "res_blocks": self.res_blocks}
 
 
 class MethodSpec(_Frozen):
@@ -77,6 +99,7 @@ class TrainSpec(_Frozen):
     precision: Literal["fp32", "tf32", "bf16"] = Field("fp32")
     micro_batch: int | None = Field(None, ge=1, description="images a forward pass (gradient accumulation)")
     init_weights: str | None = Field(None, description="sha256 of the weights training starts from")
+    imported: str | None = Field(None, description="sha256 of the authors' checkpoint that this training is")
 
     @field_validator("snapshots")
     @classmethod

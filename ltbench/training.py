@@ -37,8 +37,9 @@ LOG_EVERY = 50  # steps a row of train.csv averages over
 def build_model(spec: RunSpec, cell: Cell, method: Composition) -> nn.ModuleDict:
     """Return {"denoiser", "methods"}: the U-Net, equal for all methods at a seed, and what methods attach."""
     channels, size, _ = cell.shape
+    network = spec.model
     denoiser = build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, dropout=spec.model.dropout, seed=spec.train_seed
+        network.size, cell.num_classes, channels, size, network.dropout, spec.train_seed, network.overrides
     )
     attached = nn.ModuleDict()
     for name, part in method.parts:

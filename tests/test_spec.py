@@ -159,7 +159,7 @@ OTHER = {
         "image_size": 16,
         "content": "abc",
     },
-    "model": {"size": "small", "dropout": 0.2},
+    "model": {"size": "small", "dropout": 0.2, "widths": (32, 64), "attention": (1,), "res_blocks": 1},
     "train": {
         "steps": 7,
         "snapshots": (3,),
@@ -174,6 +174,7 @@ OTHER = {
         "precision": "tf32",
         "micro_batch": 32,
         "init_weights": "00" * 32,
+        "imported": "11" * 32,
     },
     "sample": {
         "sampler": "dpmsolver++",
@@ -199,13 +200,16 @@ MODELS = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec, "sample": Sa
 
 
 def run_of(*settings):
-    """Return a run with (section, field, value) settings; few-step samplers are set where they are needed."""
+    """Return a run with (section, field, value) settings, and those that others go with."""
     content = {}
     for section, field, value in settings:
         content.setdefault(section, {})[field] = value
     sample = content.get("sample", {})
     if {"steps", "order", "spacing"} & set(sample):
         sample.setdefault("sampler", "dpmsolver++")
+    model = content.get("model", {})
+    if {"attention", "res_blocks"} & set(model):
+        model.setdefault("widths", (64, 64))
     return RunSpec.model_validate(content)
 
 

@@ -9,7 +9,9 @@ has K rows and a dropped label is masked, so no method trains a null token.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -52,6 +54,8 @@ class UNetConfig:
                 f"image size {self.image_size} cannot be halved {len(self.channels) - 1} times, as this "
                 f"U-Net does: choose a multiple of {factor}"
             )
+        if any(width % self.norm_groups for width in self.channels):
+            raise UsageError(f"every one of model.widths must be a multiple of {self.norm_groups}")
 
     def unet(self) -> Any:
         """Return diffusers' model of this architecture, in diffusers' own initialisation."""
@@ -140,7 +144,13 @@ class Denoiser(nn.Module):
 
 
 def build_denoiser(
-    size: str, num_classes: int, channels: int, image_size: int, dropout: float = 0.1, seed: int = 0
+    size: str,
+    num_classes: int,
+    channels: int,
+    image_size: int,
+    dropout: float = 0.1,
+    seed: int = 0,
+    architecture: Mapping[str, Any] = MappingProxyType({}),
 ) -> Denoiser:
     """Return a freshly initialised denoiser on the CPU.
 
@@ -151,6 +161,7 @@ def build_denoiser(
     channels, image_size : of the images, C and H = W.
     dropout : in the residual blocks.
     seed : weights come from the stream (seed, ``init``) alone, so all methods start from the same ones.
+    architecture : fields of `UNetConfig` that replace the named size's (`ltbench.spec.ModelSpec.overrides`).
 
     Raises
     ------
@@ -160,7 +171,12 @@ def build_denoiser(
     if size not in SIZES:
         raise UsageError(f"unknown model size {size!r}{nearest(size, SIZES)}")
     config = replace(
-        SIZES[size], image_size=image_size, image_channels=channels, num_classes=num_classes, dropout=dropout
+        SIZES[size],
+        **architecture,
+        image_size=image_size,
+        image_channels=channels,
+        num_classes=num_classes,
+        dropout=dropout,
     )
     with torch.device("meta"):  # draws nothing from the global generator
         denoiser = Denoiser(config)
