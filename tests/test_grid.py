@@ -123,12 +123,12 @@ def test_unquoted_dotted_keys_mean_the_same(study):
 
 
 def test_a_field_that_is_a_list_is_one_value_unless_lists_are_listed(study):
-    (run,) = load_study(None, ["train.snapshots=30,10", "score.metrics=fd"]).runs
-    assert run.train.snapshots == (10, 30) and run.score.metrics == ("fd",)
-    text = STUDY.replace('seeds = "0..2"', '"score.metrics" = [["fd"], ["fd", "kid"]]')
+    (run,) = load_study(None, ["train.snapshots=30,10", "score.metrics=frechet"]).runs
+    assert run.train.snapshots == (10, 30) and run.score.metrics == ("frechet",)
+    text = STUDY.replace('seeds = "0..2"', '"score.metrics" = [["frechet"], ["frechet", "kid"]]')
     assert [run.score.metrics for run in load_study(study(text), [], {"methods": "ddpm"}).runs] == [
-        ("fd",),
-        ("fd", "kid"),
+        ("frechet",),
+        ("frechet", "kid"),
     ]
 
 
@@ -183,6 +183,8 @@ WRONG_ON_THE_COMMAND_LINE = [
     (["methods=corl"], ["corl", "coral"]),
     (["corall.weight=1"], ["corall.weight"]),
     (["coral.tau_cs=1", "methods=coral"], ["tau_cs", "tau_sc"]),
+    (["score.metrics=default,frechte"], ["--set score.metrics", "'frechte'", "frechet"]),
+    (["score.extractors=inceptoin"], ["--set score.extractors", "did you mean 'inception'"]),
     (["coral.tau_sc=0.1", "methods=ddpm"], ["--set coral.tau_sc", "no run has method 'coral'"]),
 ]
 

@@ -60,7 +60,7 @@ def test_snapshots_asked_for_by_different_runs_are_made_together():
 
 
 def test_scores_of_one_sample_set_are_never_written_by_two():
-    tasks = build_tasks([runs("score.metrics=fd")[0], runs("score.metrics=kid")[0]])
+    tasks = build_tasks([runs("score.metrics=frechet")[0], runs("score.metrics=kid")[0]])
     assert len({task.resource for task in tasks if task.stage.kind == "score"}) == 1
     assert len({task.id for task in tasks}) == len(tasks) == 4
 

@@ -54,13 +54,18 @@ def get_extractor(name: str, *, weights: Path | None = None, device: torch.devic
     DataMissing, DataCorrupt
         Its weights are absent, or are not what they should be.
     """
+    check_name(name)
     if name.startswith(torchscript.PREFIX):
         return torchscript.load_user(name, weights, device)
-    if name not in _LOADERS:
+    return _LOADERS[name](name, weights, device)
+
+
+def check_name(name: str) -> None:
+    """Raise `UsageError` unless `get_extractor` knows the name; loads nothing."""
+    if name not in _LOADERS and not name.startswith(torchscript.PREFIX):
         raise UsageError(
             f"unknown extractor {name!r}{nearest(name, [*_LOADERS, torchscript.PREFIX + 'PATH'])}"
         )
-    return _LOADERS[name](name, weights, device)
 
 
 def auto_extractors(dataset: str) -> tuple[str, ...]:

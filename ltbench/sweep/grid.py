@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from ltbench import spec
 from ltbench.errors import UsageError, nearest
-from ltbench.spec import MethodSpec, RunSpec
+from ltbench.spec import MethodSpec, RunSpec, ScoreSpec
 from ltbench.sweep.keys import (
     SECTIONS,
     SHORT,
@@ -222,7 +222,26 @@ def _section(name: str, settings: _Layer) -> BaseModel:
             raise UsageError(f"{item.where}: {name}.{key} takes no true or false")
         if isinstance(item.value, str) and is_sequence(f"{name}.{key}"):
             values[key] = [item.value]
-    return _validated(SECTIONS[name], values, {key: item.where for key, item in settings.items()}, f"{name}.")
+    where = {key: item.where for key, item in settings.items()}
+    section: BaseModel = _validated(SECTIONS[name], values, where, f"{name}.")
+    if isinstance(section, ScoreSpec) and {"metrics", "extractors"} & set(settings):
+        _check_names(section, settings)
+    return section
+
+
+def _check_names(score: ScoreSpec, settings: _Layer) -> None:
+    """Check the names of metrics and extractors now: scoring comes after days of training."""
+    from ltbench.extractors import check_name  # imports torch
+    from ltbench.metrics import get_metric  # imports scipy and scikit-learn
+
+    checks = (("metrics", get_metric, ("default", "all")), ("extractors", check_name, ("auto",)))
+    for key, check, special in checks:
+        for name in getattr(score, key):
+            try:
+                if name not in special:
+                    check(name)
+            except UsageError as error:
+                raise UsageError(f"{settings[key].where}: {error}") from error
 
 
 def _method(settings: _Layer) -> MethodSpec:
