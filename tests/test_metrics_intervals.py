@@ -1,11 +1,11 @@
-"""Floors and bootstrap intervals: what they promise about noise, checked against fresh draws."""
+"""Bootstrap intervals: what they promise about noise, checked against fresh draws."""
 
 import numpy as np
 import pytest
 
 from ltbench.errors import UsageError
-from ltbench.metrics.frechet import Statistics, frechet_distance
-from ltbench.metrics.intervals import bootstrap, floor, repeated_draws, score_at_floor
+from ltbench.metrics.frechet import frechet_distance
+from ltbench.metrics.intervals import bootstrap
 from ltbench.metrics.manifold import precision_recall
 
 
@@ -66,40 +66,9 @@ def test_bootstrap_is_seeded_and_takes_vectors():
     assert (first.level, first.replicates) == (0.95, 50)
 
 
-def test_floor_uses_the_smaller_size_and_the_same_reference():
-    reference, heldout, generated = Statistics.of(normal(0, 500)), normal(1, 60), normal(2, 200)
-
-    def real(rows):
-        return {"frechet": frechet_distance(reference, heldout[rows]), "n": len(rows)}
-
-    def fake(rows):
-        return {"frechet": frechet_distance(reference, generated[rows]), "n": len(rows)}
-
-    whole = floor(real, 60, 200, draws=10)
-    assert whole["frechet"].tolist() == [frechet_distance(reference, heldout)]  # ten equal draws are one
-    few = floor(real, 60, 20, draws=10)
-    assert few["n"].tolist() == [20] * 10 and len(set(few["frechet"])) == 10
-    assert few["frechet"].mean() > whole["frechet"][0]  # small n: larger
-    beside = score_at_floor(fake, 60, 200, draws=10)
-    assert beside["n"].tolist() == [60] * 10
-    # samples as good as real ones lie at the floor, once n is the same
-    assert beside["frechet"].mean() == pytest.approx(whole["frechet"][0], rel=0.5)
-    np.testing.assert_array_equal(few["frechet"], floor(real, 60, 20, draws=10)["frechet"])
-
-
-def test_draws_do_not_repeat_images():
-    seen = []
-    repeated_draws(lambda rows: seen.append(rows) or {"v": 0}, 10, 4, draws=30)
-    assert all(len(set(rows)) == 4 and (np.diff(rows) > 0).all() for rows in seen)
-    assert set(np.concatenate(seen)) == set(range(10))
-
-
 @pytest.mark.parametrize(
     ("call", "says"),
     [
-        (lambda f: repeated_draws(f, 3, 4), "at least as many"),
-        (lambda f: floor(f, 0, 5), "at least 1"),
-        (lambda f: repeated_draws(f, 3, 2, draws=0), "draws"),
         (lambda f: bootstrap(f, 1), "at least 2 images"),
         (lambda f: bootstrap(f, 0), "at least 2 images"),
         (lambda f: bootstrap(f, 3, labels=np.array([0, 0, 1])), "of each class"),

@@ -1,8 +1,8 @@
-"""How sure a number is: its floor between real sets, and how far it moves with the images drawn.
+"""How sure a number is: how far it moves with the images that happened to be sampled.
 
-Both call an ``evaluate(rows)`` that scores a subset of one set's images against a fixed reference, so they
-serve any metric. The intervals cover evaluation noise only, the luck of which images were sampled from one
-trained model; the spread over training seeds is another, larger matter.
+An ``evaluate(rows)`` scores a subset of the sample set against a fixed reference, so this serves any metric.
+The intervals cover evaluation noise only, the luck of which images were drawn from one trained model; the
+spread over training seeds is another, larger matter.
 
 The bootstrap draws halves without replacement. The classical one repeats images, and repeats are what
 neighbour and moment statistics notice most: recall falls and Frechet distances rise. A half has
@@ -45,71 +45,6 @@ class Interval:
     standard_error: Any
     level: float
     replicates: int
-
-
-def repeated_draws(
-    evaluate: Evaluate, n_images: int, size: int, *, draws: int = 10, seed: int = 0, purpose: str = "draw"
-) -> dict[str, np.ndarray]:
-    """Evaluate random subsets of one size, each drawn without replacement.
-
-    Parameters
-    ----------
-    evaluate : rows (size,) int64 ascending -> output name -> value.
-    n_images : images in the set drawn from.
-    size : images a draw, at most ``n_images``; all of them make one draw, since others would equal it.
-    draws, seed, purpose : number of draws and their stream.
-
-    Returns
-    -------
-    dict
-        Output name -> values, (draws,) or (draws, K).
-
-    Raises
-    ------
-    UsageError
-        A size out of range or fewer than one draw.
-    """
-    if not 1 <= size <= n_images:
-        raise UsageError(
-            f"draws of {size} images need a set of at least as many and at least 1, got {n_images}"
-        )
-    if draws < 1:
-        raise UsageError(f"draws must be at least 1, got {draws}")
-    values = []
-    for i in range(1 if size == n_images else draws):
-        rng = numpy_generator(seed, purpose, i)
-        values.append(evaluate(np.sort(rng.choice(n_images, size, replace=False))))
-    return {name: np.array([v[name] for v in values]) for name in values[0]}
-
-
-def floor(
-    evaluate_heldout: Evaluate, n_heldout: int, n_generated: int, *, draws: int = 10, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Return what held-out real images score against the reference, at n = min(n_generated, n_heldout).
-
-    Where the score itself uses more images, put `score_at_floor` beside it: most metrics depend on n.
-
-    Parameters
-    ----------
-    evaluate_heldout : rows of the held-out set -> output name -> value, against the score's own reference.
-    n_heldout, n_generated : sizes of the two sets.
-    draws, seed : repeated draws; only one where n is all of the held-out set.
-
-    Returns
-    -------
-    dict
-        Output name -> values over draws.
-    """
-    size = min(n_generated, n_heldout)
-    return repeated_draws(evaluate_heldout, n_heldout, size, draws=draws, seed=seed, purpose="floor")
-
-
-def score_at_floor(
-    evaluate_generated: Evaluate, n_heldout: int, n_generated: int, *, draws: int = 10, seed: int = 0
-) -> dict[str, np.ndarray]:
-    """Return what generated images score at the floor's n; parameters as `floor`."""
-    size = min(n_generated, n_heldout)
-    return repeated_draws(evaluate_generated, n_generated, size, draws=draws, seed=seed, purpose="at floor")
 
 
 def bootstrap(
