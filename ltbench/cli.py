@@ -4,15 +4,28 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from ltbench import __version__
-from ltbench.errors import LtbenchError, UsageError
+from ltbench.errors import Interrupted, LtbenchError, UsageError
+
+
+class _Commands(TyperGroup):
+    """Ctrl-C outside the workers ends like a soft stop; typer would end without a word."""
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise Interrupted("stopped: what is done is kept; run the same command to go on") from error
+
 
 app = typer.Typer(
     name="ltbench",
+    cls=_Commands,
     help="The fair comparison of diffusion models trained on long-tailed data.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -86,6 +99,15 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start plans of over 24 hours without asking.")
     ] = False,
+    sample_batch: Annotated[
+        int, typer.Option("--sample-batch", min=1, help="Images sampled at a time; changes rounding only.")
+    ] = 250,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the U-Net; changes rounding only.")
+    ] = False,
+    channels_last: Annotated[
+        bool, typer.Option("--channels-last", help="Faster on tensor cores; changes rounding only.")
+    ] = False,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
     from ltbench.commands import run_study
@@ -101,7 +123,8 @@ def run(
         "guidance": guidance,
         "sampler": sampler,
     }
-    run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm)
+    speed = {"sample_batch": sample_batch, "compile": compile_network, "channels_last": channels_last}
+    run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, **speed)
 
 
 @app.command()
@@ -422,9 +445,6 @@ def main(arguments: list[str] | None = None) -> None:
         app(arguments)
     except LtbenchError as error:
         _fail(error)
-    except (KeyboardInterrupt, BrokenPipeError):
-        typer.echo("stopped: what is done is kept; run the same command to go on", err=True)
-        sys.exit(130)
 
 
 def _fail(error: LtbenchError) -> None:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ltbench.errors import UsageError
+from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
 from ltbench.plan import Plan, RunCost, make_plan, warnings
 from ltbench.presets import default_preset, load_all
@@ -73,21 +73,35 @@ def run_study(
     workers: str,
     yes: bool,
     slurm: str | None = None,
+    **speed: Any,
 ) -> None:
-    """Plan, ask where the plan is long, run the grid here or on Slurm, end with a table and paths."""
+    """Plan, ask where the plan is long, run the grid here or on Slurm, end with a table and paths.
+
+    Under torchrun all processes share each training; all but the first leave after the last one. `speed` are
+    settings of workers that change no key: sample_batch, compile, channels_last.
+    """
+    from ltbench.sweep import together
     from ltbench.sweep.console import submit_and_follow
     from ltbench.sweep.local import run_local
     from ltbench.sweep.status import closing_lines, exit_code
     from ltbench.sweep.worker import Settings
 
     study = _study(preset, sets, flags, data_root)
-    ensure_writable(out)
     where = device_of(device)
+    settings = Settings(data_root=None if data_root is None else str(data_root), device=where, **speed)
+    shared = together.processes() > 1
+    if shared and slurm is not None:
+        raise UsageError("--slurm submits jobs by itself: call `ltbench run --slurm ...` without torchrun")
+    if shared and not together.leads():
+        together.train_together(study.runs, out, settings)
+        return
+    ensure_writable(out)
     planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
     print_plan(study, planned)
     if planned.seconds > LONG_HOURS * 3600 and not yes:
         _confirm(planned)
-    settings = Settings(data_root=None if data_root is None else str(data_root), device=where)
+    if shared and not together.train_together(study.runs, out, settings):
+        raise Interrupted("stopped: what is done is kept; run the same command to go on")
     if slurm is None:
         rows = run_local(study.runs, out, settings, workers, study.title)
     else:
@@ -263,6 +277,10 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
         ratio = float(imbalance_ratio)
     except ValueError as error:
         raise UsageError(f"--imbalance-ratio {imbalance_ratio!r} is not a number in (0, 1]") from error
+    if not 0 < ratio <= 1:
+        raise UsageError(
+            f"--imbalance-ratio {imbalance_ratio} is not in (0, 1]: it is tail count / head count"
+        )
     for row in describe(ratio, data_root):
         source = row.source
         console.print(f"[bold]{source.name}[/bold]  {source.title} ({source.licence})", soft_wrap=True)

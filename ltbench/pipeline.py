@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ import numpy as np
 
 from ltbench.errors import CheckpointError, DataCorrupt
 from ltbench.files import read_json, replacing, write_json
+from ltbench.memory import explained
 from ltbench.spec import RunSpec, folder_name, sample_key, stage_key, train_key, weights_name
 
 Kind = Literal["train", "sample", "score", "probe"]
@@ -79,11 +81,13 @@ def run_stage(stage: Stage, root: Path, env: Any) -> None:
     ------
     CheckpointError : the folder belongs to another spec.
     Interrupted : a soft stop was asked for; what is done so far is saved.
+    OutOfMemory : says which setting to lower.
     """
     if is_done(stage, root):
         return
     open_folder(stage, root, env.guard)
-    _RUN[stage.kind](stage, root, env)
+    with explained(stage.kind, stage.spec, env):
+        _RUN[stage.kind](stage, root, env)
 
 
 def open_folder(stage: Stage, root: Path, guard: Callable[[], None]) -> None:
@@ -135,8 +139,21 @@ def _train(stage: Stage, root: Path, env: Any) -> None:
         )
     clock, folder, cell = StageClock(), root / stage.folder, _cell(stage, env)
     with clock.recording(folder, "train", env.device) as entry:
-        entry |= {"steps": stage.spec.train.steps, "manifest": cell.manifest_hash}
+        entry |= {"steps": stage.spec.train.steps, "manifest": cell.manifest_hash, **_how(env)}
+        entry["processes"] = int(os.environ.get("WORLD_SIZE", "1"))
         train(stage.spec, cell, folder, env, init=_initial_weights(stage, root))
+
+
+def train_along(stage: Stage, root: Path, env: Any) -> None:
+    """Take part in a training that another process leads and records (torchrun); nothing is written."""
+    from ltbench.training import train
+
+    train(stage.spec, _cell(stage, env), root / stage.folder, env, init=_initial_weights(stage, root))
+
+
+def _how(env: Any) -> dict[str, bool]:
+    """Return what of the environment may have changed rounding, for the record."""
+    return {"compile": env.compile, "channels_last": env.channels_last}
 
 
 def _initial_weights(stage: Stage, root: Path) -> Any:
@@ -204,22 +221,23 @@ def _sample(stage: Stage, root: Path, env: Any) -> None:
 
     from ltbench.diffusion.samplers import sample
     from ltbench.provenance import StageClock
+    from ltbench.runtime import speed_up
 
     clock, spec, cell = StageClock(), stage.spec.sample, _cell(stage, env)
     folder = root / stage.sample_folder
     _open_sample_folder(stage, folder, env.guard)
-    model = load_model(stage, root, cell, env.device, spec.weights)
+    denoiser = speed_up(load_model(stage, root, cell, env.device, spec.weights)["denoiser"], env)
     labels = np.repeat(np.arange(cell.num_classes), spec.per_class)
     chunks = [
         np.arange(i, min(i + env.sample_batch, len(labels))) for i in range(0, len(labels), env.sample_batch)
     ]
     with clock.recording(folder, "sample", env.device) as entry:
-        entry |= {"images": len(labels), "sample_batch": env.sample_batch}
+        entry |= {"images": len(labels), "sample_batch": env.sample_batch, **_how(env)}
         for number, rows in enumerate(chunks):
             path = folder / "partial" / f"{env.sample_batch}-{number:06d}.npy"
             if not path.exists():
                 images = sample(
-                    model["denoiser"],
+                    denoiser,
                     torch.from_numpy(labels[rows]),
                     sampler=spec,
                     indices=torch.from_numpy(rows),

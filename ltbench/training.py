@@ -28,7 +28,7 @@ from ltbench.distributed import Group, join, local_device
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.registry import Composition, create, loss_terms
-from ltbench.runtime import Environment
+from ltbench.runtime import Environment, speed_up
 from ltbench.spec import RunSpec, train_key
 
 LOG_EVERY = 50  # steps a row of train.csv averages over
@@ -83,11 +83,7 @@ class Training:
         if init is not None:
             _load_initial(self.model, init)
         self.model.to(self.device)
-        if env.channels_last:
-            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.denoiser: Callable[..., Prediction] = self.model["denoiser"]
-        if env.compile:
-            self.denoiser = torch.compile(self.denoiser)
+        self.denoiser: Callable[..., Prediction] = speed_up(self.model["denoiser"], env)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
         self.optimizer = torch.optim.Adam(self.parameters, lr=spec.train.learning_rate, fused=True)
         self.ema = [p.detach().clone() for p in self.parameters]

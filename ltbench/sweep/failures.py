@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, StorageError
+from ltbench.memory import is_out_of_memory
 
 KILLED = "killed"
 TIME_OUT = "time-out"
@@ -33,7 +34,9 @@ class Policy:
 
 
 _POLICIES = {
-    OutOfMemory.kind: Policy(3, 10.0, True, "use fewer --workers, or a smaller train.micro_batch"),
+    OutOfMemory.kind: Policy(
+        3, 10.0, True, "lower the setting that the message names, or use fewer --workers"
+    ),
     DiskFull.kind: Policy(3, 10.0, True, "free some space"),
     StorageError.kind: Policy(3, 10.0, True, "check that --out can be written"),
     KILLED: Policy(5, 0.0, True, "see `ltbench logs RUN`; often the machine ran out of memory"),
@@ -63,12 +66,6 @@ class Failure:
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FLAKY = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EREMOTEIO, errno.EAGAIN}
-_MEMORY_WORDS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "cudaerrormemoryallocation",
-)
 
 
 def classify(error: BaseException) -> Failure:
@@ -76,7 +73,7 @@ def classify(error: BaseException) -> Failure:
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, LtbenchError):
         return Failure(error.kind, text, poisoned=isinstance(error, OutOfMemory))
-    if isinstance(error, MemoryError) or any(words in text.lower() for words in _MEMORY_WORDS):
+    if is_out_of_memory(error):
         return Failure(
             OutOfMemory.kind, f"the device or machine ran out of memory ({text[:300]})", poisoned=True
         )

@@ -35,7 +35,8 @@ class Settings:
 
     Attributes
     ----------
-    data_root, device, threads, checkpoint_seconds, sample_batch : see `ltbench.runtime.Environment`.
+    data_root, device, threads, checkpoint_seconds, sample_batch, compile, channels_last : see
+        `ltbench.runtime.Environment`.
     beat : seconds between two heartbeats.
     lease : a claim silent for so long may be taken over.
     """
@@ -45,6 +46,8 @@ class Settings:
     threads: int = 1
     checkpoint_seconds: float = 60.0
     sample_batch: int = 250
+    compile: bool = False
+    channels_last: bool = False
     beat: float = BEAT_SECONDS
     lease: float = LEASE_SECONDS
 
@@ -217,6 +220,8 @@ class Worker:
             guard=lease.check,
             checkpoint_seconds=settings.checkpoint_seconds,
             sample_batch=settings.sample_batch,
+            compile=settings.compile,
+            channels_last=settings.channels_last,
         )
 
 
