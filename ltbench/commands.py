@@ -17,7 +17,9 @@ from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
 from ltbench.plan import Plan, RunCost, make_plan, warnings
 from ltbench.presets import default_preset, load_all
+from ltbench.spec import RunSpec
 from ltbench.sweep.grid import Study, load_study
+from ltbench.sweep.select import Choice
 
 console = Console(highlight=False)
 LONG_HOURS = 24  # a longer plan asks first
@@ -77,41 +79,80 @@ def run_study(
 ) -> None:
     """Plan, ask where the plan is long, run the grid here or on Slurm, end with a table and paths.
 
+    A study that tunes (``[select]``) runs its trials, chooses, and then runs what is to be reported.
     Under torchrun all processes share each training; all but the first leave after the last one. `speed` are
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
-    from ltbench.sweep import together
+    from ltbench.sweep import select, together
     from ltbench.sweep.console import submit_and_follow
     from ltbench.sweep.local import run_local
-    from ltbench.sweep.status import closing_lines, exit_code
+    from ltbench.sweep.status import Row, closing_lines, exit_code
     from ltbench.sweep.worker import Settings
 
     study = _study(preset, sets, flags, data_root)
     where = device_of(device)
     settings = Settings(data_root=None if data_root is None else str(data_root), device=where, **speed)
+    runs = study.runs if study.select is None else select.trials(study.runs, study.select)
     shared = together.processes() > 1
     if shared and slurm is not None:
         raise UsageError("--slurm submits jobs by itself: call `ltbench run --slurm ...` without torchrun")
     if shared and not together.leads():
-        together.train_together(study.runs, out, settings)
+        together.train_together(runs, out, settings)
         return
     ensure_writable(out)
-    planned = make_plan(study.runs, out, data_root, where, worker_count(workers, where))
+    planned = make_plan(_all_runs(study), out, data_root, where, worker_count(workers, where))
     print_plan(study, planned)
     if planned.seconds > LONG_HOURS * 3600 and not yes:
         _confirm(planned)
-    if shared and not together.train_together(study.runs, out, settings):
+    if shared and not together.train_together(runs, out, settings):
         raise Interrupted("stopped: what is done is kept; run the same command to go on")
-    if slurm is None:
-        rows = run_local(study.runs, out, settings, workers, study.title)
-    else:
-        rows = submit_and_follow(study.runs, out, settings, slurm, study.title)
-    for line in closing_lines(rows, out):
-        console.print(line, markup=False, soft_wrap=True)
+
+    def do(wanted: Sequence[RunSpec]) -> list[Row]:
+        if slurm is None:
+            rows = run_local(wanted, out, settings, workers, study.title)
+        else:
+            rows = submit_and_follow(wanted, out, settings, slurm, study.title)
+        for line in closing_lines(rows, out):
+            console.print(line, markup=False, soft_wrap=True)
+        return rows
+
+    rows = do(runs)
+    if study.select is not None and not exit_code(rows):
+        choices = select.choose(runs, study.select, out)
+        _show_choices(choices, study, out)
+        rows = do(select.reported(choices, study.select))
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
         make_report(out, None, "ddpm")
     if code := exit_code(rows):
         sys.exit(code)
+
+
+def _all_runs(study: Study) -> tuple[RunSpec, ...]:
+    from ltbench.sweep.select import planned
+
+    return study.runs if study.select is None else planned(study.runs, study.select)
+
+
+def _show_choices(choices: Sequence[Choice], study: Study, out: Path) -> None:
+    """Print each method's curve with the chosen value marked; keep all of it as CSV."""
+    from ltbench.sweep.select import write_curves
+
+    assert study.select is not None
+    path = out / "selection" / f"{study.source.stem if study.source else 'study'}.csv"
+    write_curves(choices, study.select, path)
+    console.print(
+        f"[bold]{study.select.key} by {study.select.metric}[/bold] on the first half of the reference"
+    )
+    for choice in choices:
+        curve = ", ".join(
+            f"{'*' if value == choice.chosen else ''}{value}: {sum(scores) / len(scores):.4g}"
+            for value, scores in choice.scores.items()
+        )
+        first = choice.runs[0]
+        console.print(f"  {first.data.dataset} {first.method.name}  {curve}", markup=False, soft_wrap=True)
+    console.print(
+        f"curves: {path}; now the chosen values (*) with fresh seeds and the second half", soft_wrap=True
+    )
 
 
 def worker_count(workers: str, device: str) -> int:
@@ -141,7 +182,7 @@ def show_plan(
     """Print what a study would cost."""
     study, where = _study(preset, sets, flags, data_root), device_of(device)
     count = worker_count(workers, where)
-    planned = make_plan(study.runs, out, data_root, where, count, need_files=False)
+    planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
     print_plan(study, planned, every_run=True)
 
 

@@ -70,6 +70,17 @@ def balanced(pool: ImagePool, purpose: str) -> ImagePool:
     return pool.take(np.concatenate(chosen))
 
 
+def halves(pool: ImagePool, purpose: str) -> tuple[ImagePool, ImagePool]:
+    """Cut a set into two disjoint halves of every class by a seeded draw."""
+    out: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    stream = rng.numpy_generator(SCORE_SEED, purpose)
+    for rows in pool.rows.values():
+        mixed = stream.permutation(rows)
+        out[0].append(np.sort(mixed[: len(rows) // 2]))
+        out[1].append(np.sort(mixed[len(rows) // 2 :]))
+    return pool.take(np.concatenate(out[0])), pool.take(np.concatenate(out[1]))
+
+
 @dataclass(frozen=True)
 class Setting:
     """Everything that one sample set's metrics on one extractor are computed from.
@@ -79,6 +90,7 @@ class Setting:
     pools : reference, heldout, training, generated.
     extractor : None for metrics on images.
     cache : folder for features and floors.
+    reference : what the reference is called.
     extracted : features by pool, shared by the metrics on one extractor.
     """
 
@@ -86,6 +98,7 @@ class Setting:
     extractor: Extractor | None
     num_classes: int
     cache: Path
+    reference: str
     extracted: dict[str, Features] = field(default_factory=dict)
 
     def arrays(self, pool: str, needs: str) -> np.ndarray:
@@ -133,8 +146,13 @@ def score_pools(
         )
     if generated.images.shape[1:] != cell.shape:
         raise DataCorrupt(f"the samples are {generated.images.shape[1:]}, the data set's images {cell.shape}")
+    reference = balanced(ImagePool(cell.reference.images, cell.reference.labels), "reference")
+    name = cell.spec.dataset
+    if request.reference_half != "none":
+        reference = halves(reference, "reference/halves")[request.reference_half == "second"]
+        name = f"{name}, {request.reference_half} half"
     pools = {
-        "reference": balanced(ImagePool(cell.reference.images, cell.reference.labels), "reference"),
+        "reference": reference,
         "heldout": balanced(ImagePool(cell.heldout.images, cell.heldout.labels), "heldout"),
         "training": ImagePool(cell.train.images, cell.train.labels),
         "generated": generated,
@@ -146,7 +164,7 @@ def score_pools(
     extracted: dict[str, dict[str, Features]] = {}
     for metric, extractor in _requested(request, cell, device):
         shared = extracted.setdefault(extractor.name if extractor else "", {})
-        setting = Setting(pools, extractor, cell.num_classes, cache, shared)
+        setting = Setting(pools, extractor, cell.num_classes, cache, name, shared)
         rows.extend(_measure(metric, setting, cell, request))
     return rows
 
@@ -158,13 +176,7 @@ def _floor_pools(cell: Cell, reference: ImagePool, heldout: ImagePool) -> tuple[
     """
     if not cell.heldout_in_reference:
         return reference, heldout
-    halves: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    stream = rng.numpy_generator(SCORE_SEED, "floor/halves")
-    for rows in reference.rows.values():
-        mixed = stream.permutation(rows)
-        halves[0].append(np.sort(mixed[: len(rows) // 2]))
-        halves[1].append(np.sort(mixed[len(rows) // 2 :]))
-    return reference.take(np.concatenate(halves[0])), reference.take(np.concatenate(halves[1]))
+    return halves(reference, "floor/halves")
 
 
 def _requested(request: ScoreSpec, cell: Cell, device: str) -> Iterator[tuple[Metric, Extractor | None]]:
@@ -405,7 +417,7 @@ def _row(
         "metric": name,
         "definition": metric.definition,
         "extractor": setting.extractor.name if setting.extractor else "",
-        "reference": cell.spec.dataset,
+        "reference": setting.reference,
         "n_reference": len(reference),
         "n_generated": len(generated),
         "value": value,

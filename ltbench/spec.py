@@ -145,6 +145,10 @@ class ScoreSpec(_Frozen):
     floor_draws: int = Field(10, ge=1, description="repeated draws of the real-vs-real floor")
     bootstrap: int = Field(0, ge=0, description="bootstrap replicates over images; 0: none")
     probes: bool = Field(False, description="measure the bottleneck's entanglement")
+    reference_half: Literal["none", "first", "second"] = Field(
+        "none",
+        description="compare with one half of the reference only: tune with one, report with the other",
+    )
 
 
 class RunSpec(_Frozen):

@@ -194,6 +194,7 @@ OTHER = {
         "floor_draws": 2,
         "bootstrap": 10,
         "probes": True,
+        "reference_half": "first",
     },
 }
 MODELS = {"data": DataSpec, "model": ModelSpec, "train": TrainSpec, "sample": SampleSpec, "score": ScoreSpec}

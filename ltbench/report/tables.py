@@ -188,6 +188,7 @@ def measure_titles(measures: pd.DataFrame) -> list[str]:
         ("extractor", str),
         ("definition", str),
         ("n_generated", "n={:,.0f}".format),
+        ("reference", "{}".format),
         ("n_reference", "{:,.0f} real".format),
         ("extractor_hash", "extractor {:.8}".format),
         ("reference_hash", "reference {:.8}".format),

@@ -35,11 +35,13 @@ from ltbench.sweep.keys import (
     registry,
     resolve_key,
 )
+from ltbench.sweep.select import Selection, read_selection
 
 _ABOUT = (
     "title",
     "description",
     "contrast",
+    "select",
     "default_for",
     "for",
     "grid",
@@ -58,6 +60,7 @@ class Study:
     source : the file, or None where only flags were given.
     text : the file's text, "" without one.
     contrast : the one planned comparison (method, baseline, metric, scope), or None.
+    select : what is tuned before anything is reported, or None (see `ltbench.sweep.select`).
     """
 
     title: str
@@ -66,6 +69,7 @@ class Study:
     source: Path | None = None
     text: str = ""
     contrast: Mapping[str, str] | None = None
+    select: Selection | None = None
 
 
 _Layer = dict[str, Value]
@@ -372,6 +376,7 @@ def load_study(
         source=path,
         text=text,
         contrast=_contrast(content.get("contrast"), name),
+        select=read_selection(content.get("select"), name),
     )
 
 
