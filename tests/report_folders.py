@@ -238,8 +238,11 @@ def write_pairs(samples: Path, size=8, pairs=3, classes=10) -> None:
     )
 
 
-def write_study(root: Path, methods=("ddpm", "cbdm", "t2h", "coral"), seeds=(0, 1, 2), **kwargs) -> Path:
+def write_study(
+    root: Path, methods=("ddpm", "coral"), seeds=(0, 1, 2), metrics=("frechet", "recall")
+) -> Path:
     for method in methods:
         for seed in seeds:
-            write_run(root, make_spec(method, seed, **kwargs))
+            spec = make_spec(method, seed)
+            write_run(root, spec, score_rows(spec, metrics=metrics), images=seed == 0)
     return root

@@ -11,6 +11,7 @@ from rich.console import Console
 from ltbench.errors import CheckpointError, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.aggregate import cells, main_series
+from ltbench.report.figures.sheets import load_samples
 from ltbench.report.tables import overall_table, per_class_tables
 
 
@@ -228,15 +229,28 @@ def test_damaged_scores_are_refused(tmp_path, damage, message):
 
 
 def test_broken_spec_and_samples_are_refused(tmp_path):
-    samples = write_run(tmp_path / "a", make_spec())
+    samples = write_run(tmp_path, make_spec())
     images = samples / "images.npy"
     images.write_bytes(images.read_bytes()[:200])
     with pytest.raises(CheckpointError, match="samples cannot be read"):
-        write_report(tmp_path / "a", tmp_path / "out")
+        load_samples(samples, 3, ["0"])
+    np.save(images, np.zeros((300, 8, 8)))
+    with pytest.raises(CheckpointError, match=r"expected uint8 \(N,C,H,W\)"):
+        load_samples(samples, 3, ["0"])
     spec = samples.parent.parent / "spec.json"
     spec.write_text(spec.read_text()[:50])
     with pytest.raises(CheckpointError, match="not valid JSON"):
-        load_scores(tmp_path / "a")
+        load_scores(tmp_path)
+
+
+def test_variant_tells_its_hyperparameters_in_labels_and_the_rest_is_told(tmp_path):
+    for hyper in ({}, {"coral": {"w": 0.5}}, {"coral": {"projection": 64}}):
+        spec = make_spec("coral", hyper=hyper)
+        variant = "released" if "projection" in str(hyper) else "published"
+        write_run(tmp_path, spec, [row | {"variant": variant} for row in score_rows(spec)], images=False)
+    series = only_cell(tmp_path).series
+    assert set(series["label"]) == {"CORAL (published)", "CORAL (published, coral.w=0.5)", "CORAL (released)"}
+    assert set(series["differs"]) == {"", "coral.w=0.5", "coral.projection=64"}
 
 
 def test_output_that_cannot_be_written(study, tmp_path):

@@ -83,8 +83,8 @@ def test_bold_marks_the_best_and_what_its_interval_cannot_tell_apart():
     wide = pd.DataFrame(
         {
             "best": base,
-            "tied": [*base, 0.3, -0.2, 0.2, -0.1],
-            "worse": [*base, 1.0, 1.1, 0.9, 1.0],
+            "tied": base + np.array([0.3, -0.2, 0.2, -0.1]),
+            "worse": base + np.array([1.0, 1.1, 0.9, 1.0]),
             "single": [0.1, np.nan, np.nan, np.nan],
         }
     )

@@ -176,22 +176,39 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
     labels: dict[Any, str] = {}
     for method, rows in out.groupby("method", sort=False):
         parts = pd.DataFrame({"method": method_title(str(method))}, index=rows.index)
+        settings = _telling_apart(rows)
         for column, template in (
             ("variant", "{}"),
-            ("differs", "{}"),
+            ("settings", "{}"),
             ("sampler", "{}"),
             ("nfe", "{:g} NFE"),
             ("guidance", "ω={:g}"),
             ("step", "step {:,.0f}"),
             ("origin", "{}"),
         ):
-            if len(rows[column].unique()) > 1:
-                parts[column] = [template.format(v) if v == v and v != "" else "" for v in rows[column]]
+            values = settings if column == "settings" else list(rows[column])
+            if len(set(map(str, values))) > 1:
+                parts[column] = [template.format(v) if v == v and v != "" else "" for v in values]
         for index, first, *more in parts.itertuples():
             rest = ", ".join(p for p in more if p)
             labels[index] = f"{first} ({rest})" if rest else first
     out["label"] = pd.Series(labels)
     return out
+
+
+def _telling_apart(rows: pd.DataFrame) -> list[str]:
+    """Return for each row of one method the settings that its variant does not tell already."""
+    flat = [json.loads(text) for text in rows["settings"]]
+    by_variant: dict[str, list[dict[str, Any]]] = {}
+    for variant, settings in zip(rows["variant"], flat, strict=True):
+        by_variant.setdefault(str(variant), []).append(settings)
+    apart = {
+        key
+        for alike in by_variant.values()
+        for key in set().union(*alike)
+        if len({json.dumps(settings.get(key)) for settings in alike}) > 1
+    }
+    return [", ".join(f"{k}={_plain(s[k])}" for k in sorted(apart) if s.get(k) is not None) for s in flat]
 
 
 def is_hyperparameter(key: str) -> bool:
