@@ -99,6 +99,12 @@ def run(
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Start plans of over 24 hours without asking.")
     ] = False,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from", help="Fine-tune: a run's folder, a weights file or an official checkpoint."
+        ),
+    ] = None,
     sample_batch: Annotated[
         int, typer.Option("--sample-batch", min=1, help="Images sampled at a time; changes rounding only.")
     ] = 250,
@@ -124,7 +130,7 @@ def run(
         "sampler": sampler,
     }
     speed = {"sample_batch": sample_batch, "compile": compile_network, "channels_last": channels_last}
-    run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, **speed)
+    run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, init_from, **speed)
 
 
 @app.command()

@@ -75,14 +75,17 @@ def run_study(
     workers: str,
     yes: bool,
     slurm: str | None = None,
+    init_from: Path | None = None,
     **speed: Any,
 ) -> None:
     """Plan, ask where the plan is long, run the grid here or on Slurm, end with a table and paths.
 
-    A study that tunes (``[select]``) runs its trials, chooses, and then runs what is to be reported.
+    A study that tunes (``[select]``) runs its trials, chooses, and then runs what is to be reported. With
+    `init_from` every training starts from those weights, whose hash is in its key.
     Under torchrun all processes share each training; all but the first leave after the last one. `speed` are
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
+    from ltbench.interchange import add_initial
     from ltbench.sweep import select, together
     from ltbench.sweep.console import submit_and_follow
     from ltbench.sweep.local import run_local
@@ -92,6 +95,9 @@ def run_study(
     study = _study(preset, sets, flags, data_root)
     where = device_of(device)
     settings = Settings(data_root=None if data_root is None else str(data_root), device=where, **speed)
+    if init_from is not None:
+        ensure_writable(out)
+        study = dataclasses.replace(study, runs=_starting_from(add_initial(init_from, out), study.runs))
     runs = study.runs if study.select is None else select.trials(study.runs, study.select)
     shared = together.processes() > 1
     if shared and slurm is not None:
@@ -125,6 +131,13 @@ def run_study(
         make_report(out, None, "ddpm")
     if code := exit_code(rows):
         sys.exit(code)
+
+
+def _starting_from(digest: str, runs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
+    return tuple(
+        run.model_copy(update={"train": run.train.model_copy(update={"init_weights": digest})})
+        for run in runs
+    )
 
 
 def _all_runs(study: Study) -> tuple[RunSpec, ...]:

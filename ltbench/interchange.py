@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +25,7 @@ from ltbench.diffusion.official import load_official
 from ltbench.diffusion.unet import SIZES, Denoiser, UNetConfig, build_denoiser
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_json, write_json, write_text
-from ltbench.pipeline import open_folder, stages
+from ltbench.pipeline import add_initial_weights, open_folder, stages
 from ltbench.registry import create
 from ltbench.scores import read_scores
 from ltbench.spec import RunSpec, train_key
@@ -152,6 +153,37 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
     write_text(folder / "study.toml", study_text(spec, checkpoint.path))
     save_weights(weights_path(folder, step), parts["ema"], parts["raw"], key, step, lambda: None)
     return folder
+
+
+def add_initial(path: Path, out: Path) -> str:
+    """Keep weights to start trainings from below `out`; return the hash for ``train.init_weights``.
+
+    Parameters
+    ----------
+    path
+        A run's folder (its last averaged weights), one of its weights files, or an official checkpoint (its
+        averaged weights).
+
+    Raises
+    ------
+    UsageError, CheckpointError : there is no such file, or it holds no weights.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"{path} does not exist: give a run's folder, a weights file or an official checkpoint"
+        )
+    if path.is_dir():
+        kept = sorted(path.glob("weights/step-*.safetensors"))
+        if not kept:
+            raise UsageError(f"{path} has no weights yet: finish its training first")
+        return add_initial_weights(out, kept[-1])
+    if path.suffix == ".safetensors":
+        return add_initial_weights(out, path)
+    official = read_official(path)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "initial.safetensors"
+        save_weights(file, official.weights["ema"], {}, official.sha256, official.step or 0, lambda: None)
+        return add_initial_weights(out, file)
 
 
 def _attached(

@@ -19,10 +19,10 @@ from ltbench.diffusion.samplers import sample
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import read_json
-from ltbench.interchange import guess_dataset, model_settings
+from ltbench.interchange import add_initial, guess_dataset, model_settings
 from ltbench.pipeline import is_done, load_model, run_stage, stages
 from ltbench.runtime import Environment
-from ltbench.spec import ModelSpec, train_key
+from ltbench.spec import MethodSpec, ModelSpec, train_key
 from ltbench.sweep.grid import load_study
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -194,6 +194,54 @@ def test_files_that_are_no_checkpoint(tmp_path, ten, content):
     (tmp_path / "ckpt_1.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match="truncated, damaged or no PyTorch checkpoint"):
         imported(tmp_path / "ckpt_1.pt", "cbdm", ten, tmp_path / "runs")
+
+
+# -- starting from ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["official", "folder", "file"])
+def test_fine_tuning_starts_from_the_weights_that_the_key_names(cbdm, ten, tmp_path, kind):
+    _, folder, spec = cbdm
+    given = {"official": CBDM, "folder": folder, "file": folder / "weights" / "step-00001000.safetensors"}[
+        kind
+    ]
+    digest = add_initial(given, tmp_path)
+    changes = {"steps": 1, "imported": None, "init_weights": digest, "batch_size": 4, "flip": False}
+    tuned = spec.model_copy(update={"train": spec.train.model_copy(update=changes)})
+    assert train_key(tuned) != train_key(
+        tuned.model_copy(update={"train": tuned.train.model_copy(update={"init_weights": None})})
+    )
+    run_stage(stages(tuned)[0], tmp_path, Environment(data_root=ten))  # warm-up: step 1 moves nothing
+    raw = load_model(stages(tuned)[0], tmp_path, load_cell(spec.data, ten), "cpu", "raw")["denoiser"]
+    for ours, theirs in zip(raw.parameters(), load_official(CBDM)[0].parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_another_methods_head_is_left_out_of_the_start(five, tmp_path):
+    folder, spec = imported(CORAL, "coral", five, tmp_path)
+    digest = add_initial(folder, tmp_path)
+    changes = {"steps": 1, "imported": None, "init_weights": digest, "batch_size": 4}
+    tuned = spec.model_copy(
+        update={"train": spec.train.model_copy(update=changes), "method": MethodSpec(name="ddpm")}
+    )
+    run_stage(stages(tuned)[0], tmp_path, Environment(data_root=five))
+    assert is_done(stages(tuned)[0], tmp_path)
+    other = tuned.model_copy(update={"model": ModelSpec(size="ddpm32", widths=(32, 64))})
+    with pytest.raises(CheckpointError, match=r"initial weights .* choose the model\.size and data set"):
+        run_stage(stages(other)[0], tmp_path, Environment(data_root=five))
+
+
+def test_what_no_training_can_start_from_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="does not exist: give a run's folder"):
+        add_initial(tmp_path / "none", tmp_path)
+    with pytest.raises(UsageError, match="has no weights yet"):
+        add_initial(tmp_path, tmp_path)
+    (tmp_path / "a.safetensors").write_bytes(b"x" * 99)
+    with pytest.raises(CheckpointError, match="are broken"):
+        add_initial(tmp_path / "a.safetensors", tmp_path)
+    (tmp_path / "ckpt.pt").write_bytes(b"x" * 99)
+    with pytest.raises(CheckpointError, match="truncated, damaged"):
+        add_initial(tmp_path / "ckpt.pt", tmp_path)
 
 
 def config(**fields):
