@@ -126,10 +126,14 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
             f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
         )
     composition = create(spec.method.name, spec.method.hyperparameters)
-    micro = spec.train.micro_batch
-    if micro is not None and micro < spec.train.batch_size and composition.needs.batch_coupled:
+    micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size
+    if micro < size and composition.needs.batch_coupled:
         raise UsageError(
             f"{spec.method.name} compares images of a batch with one another: leave train.micro_batch out"
+        )
+    if size % min(micro, size):
+        raise UsageError(
+            f"train.micro_batch {micro} does not divide train.batch_size {size}: choose a divisor"
         )
     return cell
 
