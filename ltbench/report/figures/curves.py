@@ -73,7 +73,7 @@ def training_curves(
     for axes in grid[len(terms) :]:
         axes.set_axis_off()
     shared_legend(figure, list(grid[: len(terms)]))
-    caption = f"Terms of the training loss, {how_made(cell, series)} Thin: a seed; thick: their mean."
+    caption = f"What training logged; {how_made(cell, series)} Thin: a seed; thick: their mean."
     footer(figure, caption)
     return [save(figure, folder, f"training-{slug(cell.label)}", f"Training curves, {cell.label}", caption)]
 

@@ -59,7 +59,7 @@ def memorisation_pairs(cell: Cell, folder: Path) -> list[FigureFile]:
                 axes.set_axis_off()
                 if i < len(here):
                     axes.imshow(_side_by_side(pairs["generated"][here[i]], pairs["training"][here[i]]))
-                    axes.set_title(f"{pairs['distance'][here[i]]:.2g}", pad=1, **SMALL_PRINT)
+                    axes.set_title(f"{pairs['distance'][here[i]]:#.2g}", pad=1, **SMALL_PRINT)
                 if row == 0 and i == _PAIRS // 2:
                     axes.annotate(one["label"], (0.5, 1), (0, 9), xycoords="axes fraction",
                                   textcoords="offset points", ha="center", fontsize=8)  # fmt: skip

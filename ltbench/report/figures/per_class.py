@@ -38,14 +38,15 @@ def per_class_bars(cell: Cell, styles: dict[str, MethodStyle], folder: Path) -> 
         summary = cell.summary_of("class", measure)
         series = series[series["series"].isin(summary["series"])]
         classes = cell.classes()
-        figure = Figure(figsize=(PAGE, 2.75))
+        figure = Figure(figsize=(PAGE, 3.0))
         top, axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 4])
         _draw_counts(top, classes)
         x = np.arange(len(classes), dtype=float)
         if len(classes) <= _MOST_BARS:
             _draw_bars(axes, cell, measure, series, styles, classes)
             names = [class_title(cell.dataset, c) for c in classes["class_or_group"]]
-            long = max(map(len, names)) * len(names) > 95
+            names = [name.replace(" ", "\n").replace("/", "/\n") for name in names]
+            long = len(names) * max(len(line) for name in names for line in name.split("\n")) > 95
             axes.set_xticks(x, names, rotation=35 if long else 0, ha="right" if long else "center")
         else:
             _draw_lines(axes, cell, measure, series, styles, classes)
@@ -58,6 +59,9 @@ def per_class_bars(cell: Cell, styles: dict[str, MethodStyle], folder: Path) -> 
         axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
         shared_legend(figure, [axes])
         caption = how_made(cell, series, measure)
+        if len(classes) > _MOST_BARS:
+            lines = "a point a class (mean over training seeds), lines: their running mean over a twelfth of the classes"
+            caption = how_made(cell, series, measure, drawn=lines)
         footer(figure, caption)
         name = f"per-class-frechet-{slug(measure['extractor'])}-{slug(cell.label)}"
         title = f"{metric_title('frechet', measure['extractor'], arrow=False)} per class, {cell.label}"
@@ -69,6 +73,7 @@ def _draw_counts(axes: Axes, classes: pd.DataFrame) -> None:
     x = np.arange(len(classes))
     axes.bar(x, classes["n_train"], width=0.92, color=COUNT_COLOUR)
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylim(bottom=max(0.7, classes["n_train"].min() / 4), top=classes["n_train"].max() * 6)
     axes.set_ylabel("training\nimages")
     axes.tick_params(axis="x", length=0)
@@ -149,8 +154,14 @@ def _floors(cell: Cell, measure: pd.Series, classes: pd.DataFrame) -> np.ndarray
     return rows.reindex(classes["class_or_group"]).to_numpy(dtype=float)
 
 
-def how_made(cell: Cell, series: pd.DataFrame, measure: pd.Series | None = None, scope: str = "class") -> str:
-    """Say in one paragraph how a figure's numbers were made."""
+def how_made(
+    cell: Cell,
+    series: pd.DataFrame,
+    measure: pd.Series | None = None,
+    scope: str = "class",
+    drawn: str = "mean and standard deviation over training seeds, a point a seed",
+) -> str:
+    """Say in one paragraph how a figure's numbers were made; `drawn`: what is drawn where there are several seeds."""
     parts = [cell.label]
     if measure is not None:
         parts.append(
@@ -177,7 +188,7 @@ def how_made(cell: Cell, series: pd.DataFrame, measure: pd.Series | None = None,
         told = (f"{label} {text}" for label, text in zip(series["label"], seeds, strict=True))
         parts.append("training seeds " + ", ".join(told))
     if measure is not None and (series["train_seeds"].map(len) > 1).any():
-        parts.append("mean and standard deviation over training seeds, a point a seed")
+        parts.append(drawn)
     return "; ".join(parts) + "."
 
 
