@@ -7,7 +7,7 @@ confusion.csv   rows: the label conditioned on; columns: the class that the clas
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,16 +30,19 @@ def write_evidence(
     cache: Path,
     device: str,
     guard: Callable[[], None],
+    extractors: Sequence[str] = ("auto",),
 ) -> None:
-    """Write both files for a sample set, on the data set's first own extractor.
+    """Write both files for a sample set, on the first of the extractors it is scored with.
 
     Parameters
     ----------
     folder : the sample set's folder.
     images, labels : (N,C,H,W) uint8 and (N,) int64.
     cache : folder of cached features.
+    extractors : as in a `ScoreSpec`; ``auto`` is the data set's own.
     """
-    extractor = get_extractor(auto_extractors(cell.spec.dataset)[0], device=device)
+    name = auto_extractors(cell.spec.dataset)[0] if extractors[0] == "auto" else extractors[0]
+    extractor = get_extractor(name, device=device)
     kept = cache / "features"
     generated = cached_features(extractor, images, kept)
     training = cached_features(extractor, cell.train.images, kept).features

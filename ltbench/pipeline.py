@@ -352,7 +352,8 @@ def _score(stage: Stage, root: Path, env: Any) -> None:
     requests = _scored(folder)
     table = score_samples(cell, images, labels, stage.spec, cache=root / ".cache", device=env.device)
     merge_scores(folder / "scores.csv", table, env.guard)
-    write_evidence(folder, cell, images, labels, root / ".cache", env.device, env.guard)
+    cache, wanted = root / ".cache", stage.spec.score.extractors
+    write_evidence(folder, cell, images, labels, cache, env.device, env.guard, wanted)
     requests[stage.key] = stage.spec.score.model_dump(mode="json")
     write_json(folder / "scored.json", {"requests": requests}, env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))

@@ -1,6 +1,7 @@
 """The authors' checkpoints become runs that compute what their code computed; runs become what diffusers loads."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -126,11 +127,27 @@ def test_sampling_goes_through_the_pipeline_and_draws_the_official_networks_imag
     assert np.abs(made.astype(int) - official.numpy()).max() <= 1  # rounding to uint8
 
 
-def test_scores_of_an_imported_run_are_marked_external(cbdm):
-    from ltbench.scores import run_columns
+class Corners(torch.nn.Module):
+    """A user's extractor: nine pixels."""
 
-    columns = run_columns(cbdm[2])
-    assert columns["origin"] == "external" and columns["method"] == "cbdm" and columns["step"] == 1000
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, :, ::8, ::8].float().flatten(1)[:, :9]
+
+
+def test_an_imported_run_is_scored_as_ours_are_and_marked_external(cbdm, ten, tmp_path):
+    """On a machine without Inception's weights, with a network of the user's own."""
+    out, folder, _ = cbdm
+    torch.jit.script(Corners()).save(tmp_path / "corners.pt")
+    settings = ["sample.sampler=dpmsolver++", "sample.steps=1", "sample.per_class=3", "score.metrics=frechet"]
+    settings += [f"score.extractors=torchscript:{tmp_path / 'corners.pt'}", "score.floor_draws=1"]
+    (spec,) = load_study(folder / "study.toml", settings).runs
+    for stage in stages(spec):
+        run_stage(stage, out, Environment(data_root=ten))
+    samples = out / stages(spec)[1].sample_folder
+    scores = pd.read_csv(samples / "scores.csv")
+    assert set(scores["origin"]) == {"external"} and set(scores["method"]) == {"cbdm"}
+    assert set(scores["extractor"]) == {"torchscript:corners"} and (samples / "nearest.npz").exists()
+    shutil.rmtree(samples)
 
 
 def test_lost_weights_are_not_trained_anew(cbdm, ten, tmp_path):

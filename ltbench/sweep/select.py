@@ -82,7 +82,7 @@ def read_selection(content: Any, where: str) -> Selection | None:
         if key not in Selection.model_fields:
             raise UsageError(f"{where}: [select]: unknown key {key!r}{nearest(key, Selection.model_fields)}")
     try:
-        return Selection(**given)
+        return Selection.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = f"{first['loc'][0]}: " if first["loc"] else ""
