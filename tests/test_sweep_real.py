@@ -6,9 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
+from safetensors.numpy import load_file
 from sweep_tools import wait_for, workers_of
 
 from ltbench.sweep import status
@@ -72,9 +72,16 @@ def finish(root):
     return process.returncode, output
 
 
+def content(path):
+    """Return a file's bytes; of weights the tensors', since safetensors writes its header in random order."""
+    if path.suffix != ".safetensors":
+        return path.read_bytes()
+    return {name: (value.dtype.str, value.shape, value.tobytes()) for name, value in load_file(path).items()}
+
+
 def results(root):
     return {
-        path.relative_to(root).as_posix(): path.read_bytes()
+        path.relative_to(root).as_posix(): content(path)
         for path in sorted(root.rglob("*"))
         if path.is_file()
         and not {".sweep", ".cache"} & set(path.relative_to(root).parts)
@@ -176,6 +183,4 @@ def test_a_broken_file_is_named_and_once_deleted_made_again(tmp_path, undisturbe
         for path in named:
             path.unlink(missing_ok=True)
     assert code == 0, output
-    assert results(tmp_path).keys() == results(undisturbed).keys()
     assert results(tmp_path) == results(undisturbed)
-    assert Path(tmp_path).exists()

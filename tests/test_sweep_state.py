@@ -264,6 +264,18 @@ def test_what_is_tried_again_and_what_waits(tmp_path, task, outcomes, failed, st
     assert verdict.attempt == len(outcomes)
 
 
+@pytest.mark.parametrize(
+    ("steps", "failed"), [((10, 20, 30, 40, 50, 60), False), ((10, 20, 20, 20, 20, 20), True)]
+)
+def test_kills_of_a_stage_that_comes_further_each_time_are_not_held_against_it(tmp_path, task, steps, failed):
+    ledger = Ledger(tmp_path)
+    for step in steps:
+        lease = ledger.claim(task)
+        lease.beat({"step": step, "total": 100})
+        state.end_attempt(lease.folder, lease.number, "failed", kind="killed", message="SIGKILL")
+    assert judge(task.id, ledger.attempts(task.resource)).failed is failed
+
+
 def test_another_tasks_failures_on_the_same_folder_do_not_count(tmp_path):
     short, long = (task for task in build_tasks(runs("train.steps=10,20")) if task.stage.kind == "train")
     ended(tmp_path, short, "bug")

@@ -106,7 +106,7 @@ class Attempt:
     @property
     def progress(self) -> dict[str, Any]:
         """The last reported progress: step, total, loss, rate, and the counter ``beat``."""
-        return _parse(self.beat)
+        return _parse(self.beat) or (self.end or {}).get("progress", {})
 
 
 def _parse(raw: bytes | None) -> dict[str, Any]:
@@ -168,9 +168,10 @@ class Lease:
 
 
 def end_attempt(folder: Path, number: int, outcome: Outcome, **more: Any) -> None:
-    """Record an attempt's outcome: by its owner, or by the parent of an owner that died."""
+    """Record an attempt's outcome and how far it came: by its owner, or by the parent of an owner that died."""
     beat, end = folder / f"{number}.beat", folder / f"{number}.end"
     content = {"outcome": outcome, "when": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), **more}
+    content["progress"] = _parse(_read(beat))
     with storage_errors(end):
         _in_place(beat, content, os.O_CREAT)
         os.replace(beat, end)
@@ -238,7 +239,7 @@ class Ledger:
             end = _parse(_read(folder / f"{number}.end")) if "end" in found[number] else None
             if end is None and number < last:  # taken over without having said how it ended
                 end = {"outcome": "lost", "kind": KILLED, "message": "its worker stopped answering"}
-            beat = _read(folder / f"{number}.beat") if end is None else None
+            beat = None if "end" in found[number] else _read(folder / f"{number}.beat")
             yield Attempt(number, claim.get("task", ""), claim.get("owner", {}), end, beat)
 
     def is_stale(self, resource: str, attempt: Attempt) -> bool:
@@ -313,7 +314,8 @@ class Verdict:
     Attributes
     ----------
     failed : it waits for a person.
-    failures : failures in a row since it was last requeued, done or interrupted softly.
+    failures : failures in a row since it was last requeued, done or interrupted softly. A worker that is killed
+        again and again further on in its stage is not a failing stage: those are not held against it.
     kind, message : class and sentence of the last failure, "" without one.
     attempt : number of the last attempt at this task, 0 without one.
     """
@@ -338,15 +340,14 @@ def judge(task_id: str, attempts: list[Attempt]) -> Verdict:
         return Verdict(attempt=number)
     last = mine[-1].end or {}
     kind = str(last.get("kind", KILLED))
-    same = 0
-    for attempt in reversed(mine[len(mine) - streak :]):
-        if (attempt.end or {}).get("kind", KILLED) != kind:
-            break
-        same += 1
-    return Verdict(
-        same >= policy(kind).attempts or streak >= 2 * policy(KILLED).attempts,
-        streak,
-        kind,
-        str(last.get("message", "")),
-        number,
-    )
+    same = since = 0  # failures in a row of this class, of any class
+    furthest = -1.0
+    for attempt in mine[len(mine) - streak :]:
+        its_kind, step = (attempt.end or {}).get("kind", KILLED), attempt.progress.get("step") or 0
+        same = same + 1 if its_kind == kind else 0
+        since += 1
+        if its_kind == KILLED and step > furthest >= 0:  # killed, but further on than last time
+            same, since = min(same, 1), 1
+        furthest = max(furthest, step)
+    failed = same >= policy(kind).attempts or since >= 2 * policy(KILLED).attempts
+    return Verdict(failed, streak, kind, str(last.get("message", "")), number)
