@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.data import Cell
+from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import add_noise, alpha_bar
 from ltbench.diffusion.unet import Denoiser
 from ltbench.files import replacing
@@ -99,7 +100,9 @@ def bottleneck(
                 torch.full((len(x0),), denoiser.num_classes),
             )
         times = torch.full((len(x),), t, device=device)
-        out.append(denoiser(x.to(device), times, label.to(device)).bottleneck.float().mean((2, 3)).cpu())
+        with precision("fp32", device):  # convolutions would use TF32 on a GPU
+            found = denoiser(x.to(device), times, label.to(device)).bottleneck
+        out.append(found.mean((2, 3)).cpu())
     return torch.cat(out).numpy()
 
 

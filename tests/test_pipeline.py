@@ -5,13 +5,14 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from tiny_runs import digits, make_spec, same_tensors, tensors
 from tiny_runs import train_in as train_directly
 
-from ltbench import pipeline
+from ltbench import pipeline, probes
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, Interrupted
 from ltbench.files import read_json
 from ltbench.pipeline import add_initial_weights, is_done, load_samples, run_stage, stages
@@ -136,6 +137,34 @@ def test_nothing_is_published_by_a_worker_that_lost_its_claim(root):
     with pytest.raises(ClaimLost):
         run_stage(SAMPLE, root, Environment(guard=lost))
     assert not is_done(SAMPLE, root) and not list(root.rglob("*.npy"))
+
+
+def test_a_probe_measures_both_protocols_on_the_same_held_out_images(root, monkeypatch):
+    monkeypatch.setattr(probes, "PER_CLASS", 8)
+    monkeypatch.setattr(probes, "NOISE_LEVELS", (100, 500))
+    spec = SPEC.model_copy(update={"score": SPEC.score.model_copy(update={"probes": True})})
+    stage = stages(spec)[3]
+    assert stage.kind == "probe" and not is_done(stage, root)
+    run_stage(stage, root, Environment())
+    assert is_done(stage, root)
+    folder = root / stage.folder / "probes"
+    table = pd.read_csv(folder / "step-00000002.csv")
+    assert list(table.columns) == list(probes.COLUMNS) and not table.isna().any().any()
+    assert set(zip(table.protocol, table.t, strict=True)) == {("noised", 100), ("noised", 500), ("clean", 0)}
+    assert len(set(table.groupby(["protocol", "t"]).metric.nunique())) == 1
+    assert set(table.n_images) == {80} and set(table.train_key) == {train_key(SPEC)}
+    kept = np.load(folder / "step-00000002.npz")
+    assert np.bincount(kept["labels"]).tolist() == [8] * 10
+    assert {kept[name].shape for name in ("noised_100", "noised_500", "clean_0")} == {(80, 32)}
+    # Under the null label the class can only come from the image; the clean protocol is told it.
+    model = pipeline.load_model(stage, root, digits(), "cpu")["denoiser"]
+    images, labels = probes.probe_images(digits())
+    for protocol, changes in (("noised", False), ("clean", True)):
+        ours, other = (
+            probes.bottleneck(model, images, given, protocol, 0, Environment())
+            for given in (labels, 9 - labels)
+        )
+        assert np.array_equal(ours, other) != changes
 
 
 # -- damaged and foreign folders --------------------------------------------------------------------
