@@ -316,7 +316,7 @@ def prepared_reference(source: _Source, pool: str, k: int | None) -> Any:
     """
     setting, metric = source.setting, source.metric
     owner = f"{setting.extractor.hash if setting.extractor else ''}/{setting.pools['reference'].sha256}"
-    if _PREPARED_FOR != [owner]:
+    if [owner] != _PREPARED_FOR:
         _PREPARED.clear()
         _PREPARED_FOR[:] = [owner]
     assert metric.prepare is not None

@@ -9,13 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ltbench.baselines import cbdm, effective_number, t2h
-from ltbench.methods import coral
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ltbench import registry
+from ltbench.baselines import cbdm, effective_number, t2h
 from ltbench.composition import Composition, loss_terms
 from ltbench.method import Batch, Context, Needs, Prediction
+from ltbench.methods import coral
 
 COUNTS = torch.tensor([500, 120, 30, 7, 2])
 CLASSES = len(COUNTS)

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ltbench.baselines import cbdm, t2h
-from ltbench.methods import coral
 
 from ltbench import registry
+from ltbench.baselines import cbdm, t2h
 from ltbench.composition import loss_terms
 from ltbench.method import Batch, Context, Prediction
+from ltbench.methods import coral
 
 GOLDENS = Path(__file__).parent / "goldens"
 CLOSE = {"rtol": 1e-5, "atol": 1e-7}

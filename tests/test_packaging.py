@@ -78,10 +78,18 @@ def test_the_readmes_method_runs_from_the_wheel_beside_the_others(site, plugin, 
     assert all(place.startswith(str(site)) for place in places)
 
     command = [sys.executable, "-m", "ltbench.cli", "run", "--methods", f"ddpm,{plugin},coral+{plugin}"]
-    short = ["train.steps=3", "train.warmup_steps=0", "sample.steps=2", "sample.per_class=8", "min_snr.gamma=4"]
+    short = [
+        "train.steps=3",
+        "train.warmup_steps=0",
+        "sample.steps=2",
+        "sample.per_class=8",
+        "min_snr.gamma=4",
+    ]
     shown = run(*command, *(word for item in short for word in ("--set", item)), cwd=tmp_path, **environment)
     assert "9 done of 9 stages" in shown
     assert "coral+min_snr" in {
-        part for path in tmp_path.glob("runs/*/spec.json") for part in re.findall(r'"name": "(.*?)"', path.read_text())
+        part
+        for path in tmp_path.glob("runs/*/spec.json")
+        for part in re.findall(r'"name": "(.*?)"', path.read_text())
     }
     assert "min_snr.gamma" in run(sys.executable, "-m", "ltbench.cli", "methods", cwd=tmp_path, **environment)

@@ -11,7 +11,10 @@ def load_all() -> dict[str, dict[str, Any]]:
     """Return every preset's name and parsed content, in alphabetical order."""
     folder = Path(__file__).parent
     files = sorted(folder.rglob("*.toml"))
-    return {f.relative_to(folder).with_suffix("").as_posix(): tomllib.loads(f.read_text(encoding="utf-8")) for f in files}
+    return {
+        f.relative_to(folder).with_suffix("").as_posix(): tomllib.loads(f.read_text(encoding="utf-8"))
+        for f in files
+    }
 
 
 def default_preset(dataset: str) -> str | None:

@@ -85,8 +85,8 @@ def _announce(index: int | None) -> int | None:
 
 def _lead(trainings: Sequence[Task], root: Path, settings: Settings, group: Group) -> bool:
     stopping, failed = threading.Event(), threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stopping.set())
     alone = real_pipeline(settings)
     index = {task.stage.key: number for number, task in enumerate(trainings)}
 
@@ -135,8 +135,8 @@ def _reporter() -> Callable[[dict[str, Any]], None]:
 
 
 def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # process 0 hears it and stops all at the same step
-        signal.signal(number, signal.SIG_IGN)
+    for signum in (signal.SIGINT, signal.SIGTERM):  # process 0 hears it and stops all at the same step
+        signal.signal(signum, signal.SIG_IGN)
     torch.set_num_threads(settings.threads)
     env = Environment(
         data_root=Path(settings.data_root) if settings.data_root else None,
