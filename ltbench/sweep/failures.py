@@ -39,7 +39,7 @@ _POLICIES = {
     ),
     DiskFull.kind: Policy(3, 10.0, True, "free some space"),
     StorageError.kind: Policy(3, 10.0, True, "check that --out can be written"),
-    KILLED: Policy(5, 0.0, True, "see `ltbench logs RUN`; often the machine ran out of memory"),
+    KILLED: Policy(5, 0.0, True, "often the machine ran out of memory; its log may say more"),
     TIME_OUT: Policy(3, 0.0, True, "allow more time with --slurm time=..."),
     "data missing": Policy(1, 0.0, True, "put the files where the message says"),
     "data corrupt": Policy(1, 0.0, True, "replace or delete the file the message names"),
@@ -47,7 +47,7 @@ _POLICIES = {
     "non-finite loss": Policy(1, 0.0, False, "change the settings the message names"),
     "usage": Policy(1, 0.0, False, "change the settings the message names"),
 }
-_UNKNOWN = Policy(1, 0.0, False, "see `ltbench logs RUN` for the traceback")
+_UNKNOWN = Policy(1, 0.0, False, "the traceback is in its log")
 
 
 def policy(kind: str) -> Policy:
