@@ -38,9 +38,8 @@ def prepare_data(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _show_prepared(folder)
-    console.print(
-        f"use it: ltbench run --dataset {name}" + (f" --data-root {data_root}" if data_root else "")
-    )
+    where = f" --data-root {data_root}" if data_root else ""
+    console.print(f"use it: ltbench run --dataset {name}{where}", soft_wrap=True)
 
 
 def verify_data(name: str, data_root: Path | None) -> None:
