@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -364,13 +364,24 @@ def _probe_done(stage: Stage, root: Path) -> bool:
 
 
 def _probe(stage: Stage, root: Path, env: Any) -> None:
+    """Probe the last step and every snapshot that is kept; the last step's file means that the stage is done."""
+    from ltbench.checkpoint import weights_path
     from ltbench.probes import probe
     from ltbench.provenance import StageClock
 
     clock, cell = StageClock(), _cell(stage, env)
-    model = load_model(stage, root, cell, env.device)
     folder = root / stage.folder / "probes"
-    probe(model["denoiser"], cell, stage.spec, folder / f"step-{stage.spec.train.steps:08d}", env)
+    settings = stage.spec.train
+    for step in sorted({*settings.snapshots, settings.steps}):
+        path = folder / f"step-{step:08d}"
+        if step > settings.steps or path.with_suffix(".csv").exists():
+            continue
+        if step < settings.steps and not weights_path(root / stage.folder, step).exists():
+            continue
+        train = settings.model_copy(update={"steps": step})
+        at_step = replace(stage, spec=stage.spec.model_copy(update={"train": train}))
+        model = load_model(at_step, root, cell, env.device)
+        probe(model["denoiser"], cell, at_step.spec, path, env)
     clock.record(folder, "probe", env.device)
 
 

@@ -139,6 +139,22 @@ def test_nothing_is_published_by_a_worker_that_lost_its_claim(root):
     assert not is_done(SAMPLE, root) and not list(root.rglob("*.npy"))
 
 
+def test_a_probe_measures_every_snapshot_that_is_kept(root, monkeypatch):
+    monkeypatch.setattr(probes, "PER_CLASS", 5)
+    monkeypatch.setattr(probes, "NOISE_LEVELS", (100,))
+    weights = root / TRAIN.folder / "weights"
+    shutil.copy(weights / "step-00000002.safetensors", weights / "step-00000001.safetensors")
+    changed = {
+        "score": SPEC.score.model_copy(update={"probes": True}),
+        "train": SPEC.train.model_copy(update={"snapshots": (1, 7)}),
+    }
+    stage = stages(SPEC.model_copy(update=changed))[3]
+    run_stage(stage, root, Environment())
+    found = sorted(path.name for path in (root / stage.folder / "probes").glob("*.csv"))
+    assert found == ["step-00000001.csv", "step-00000002.csv"]
+    assert set(pd.read_csv(root / stage.folder / "probes" / found[0]).step) == {1}
+
+
 def test_a_probe_measures_both_protocols_on_the_same_held_out_images(root, monkeypatch):
     monkeypatch.setattr(probes, "PER_CLASS", 8)
     monkeypatch.setattr(probes, "NOISE_LEVELS", (100, 500))
