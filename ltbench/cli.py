@@ -343,18 +343,33 @@ def reproduce(
 
 @app.command()
 def report(
-    root: Annotated[Path, typer.Argument(help="Folder of runs.")] = Path("runs"),
+    roots: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; default runs/.")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the report goes; default ROOT/report.")
     ] = None,
     baseline: Annotated[
         str, typer.Option("--baseline", help="Method the others are compared with.")
     ] = "ddpm",
+    paper: Annotated[
+        bool, typer.Option("--paper", help="Also fill the papers' tables and show what is missing.")
+    ] = False,
+    study: Annotated[
+        Path | None, typer.Option("--study", help="Study file whose [contrast] was declared beforehand.")
+    ] = None,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Given two folders: which numbers moved beyond their spread.")
+    ] = False,
 ) -> None:
-    """Turn stored scores into tables (terminal, Markdown, CSV) and figures (PNG, PDF)."""
-    from ltbench.commands import make_report
+    """Turn stored scores into tables (terminal, Markdown, CSV, LaTeX), figures (PNG, PDF) and one HTML page."""
+    from ltbench.commands import compare_results, make_report
 
-    make_report(root, out, baseline)
+    folders = roots or [Path("runs")]
+    if compare:
+        if len(folders) != 2:
+            raise UsageError("--compare takes two folders: ltbench report --compare A B")
+        compare_results(folders[0], folders[1])
+    else:
+        make_report(folders, out, baseline, paper, study)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
 from ltbench.plan import Plan, RunCost, make_plan, warnings
 from ltbench.presets import default_preset, load_all
+from ltbench.registry import create
 from ltbench.spec import RunSpec
 from ltbench.sweep.grid import Study, load_study
 from ltbench.sweep.select import Choice
@@ -128,7 +129,7 @@ def run_study(
         _show_choices(choices, study, out)
         rows = do(select.reported(choices, study.select))
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
-        make_report(out, None, "ddpm")
+        make_report([out], None, "ddpm")
     if code := exit_code(rows):
         sys.exit(code)
 
@@ -226,8 +227,9 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
 
 def _plan_row(cost: RunCost) -> list[str]:
     spec = cost.spec
+    variant = create(spec.method.name, spec.method.hyperparameters).variant
     name = (
-        f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name} "
+        f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name}{f' ({variant})' if variant else ''} "
         f"seed {spec.train_seed} guidance {spec.sample.guidance:g}"
     )
     pending = cost.steps or cost.images
@@ -244,15 +246,29 @@ def _plan_row(cost: RunCost) -> list[str]:
 # -- report and evaluate ----------------------------------------------------------------------------
 
 
-def make_report(root: Path, out: Path | None, baseline: str) -> None:
-    """Write the report of all runs in a folder and show its tables."""
+def make_report(
+    roots: Sequence[Path], out: Path | None, baseline: str, paper: bool = False, study: Path | None = None
+) -> None:
+    """Write the report of all runs in some folders and show its tables."""
+    from ltbench.report.statistics import Contrast
     from ltbench.report.write import write_report
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    written = write_report(root, out or root / "report", baseline=baseline)
+    contrast = None if study is None else Contrast.from_study(study)
+    target = out or roots[0] / "report"
+    written = write_report(list(roots), target, paper=paper, baseline=baseline, contrast=contrast)
     for renderable in written.terminal:
         console.print(renderable)
-    console.print(f"report: {written.out / 'report.md'} (tables as CSV and figures as PNG and PDF beside it)")
+    console.print(
+        f"report: {written.out / 'index.html'} (report.md, tables and figures beside it)", soft_wrap=True
+    )
+
+
+def compare_results(a: Path, b: Path) -> None:
+    """Show which numbers of two result folders differ beyond their spread over seeds."""
+    from ltbench.report.compare import compare
+
+    console.print(compare(a, b).table().rich())
 
 
 def evaluate_runs(
