@@ -144,6 +144,7 @@ def test_a_plan_says_which_files_are_missing_and_how_to_get_them(tmp_path, capsy
     assert sum(run.images for run in planned.runs) == 5 * 50_000
     print_plan(study, planned)
     shown = capsys.readouterr().out
+    assert "(published)" in shown and "(released)" in shown
     assert "the files of celeba5 are missing" in shown and "ltbench data prepare celeba5" in shown
     with pytest.raises(DataMissing):
         make_plan(study.runs, tmp_path, tmp_path, "cpu", 1)
