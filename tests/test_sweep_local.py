@@ -213,6 +213,13 @@ def test_a_bug_waits_for_a_person_with_its_traceback(tmp_path):
     assert attempt.end["kind"] == "bug"
 
 
+def test_a_stage_that_ends_without_its_artifact_has_failed(tmp_path):
+    rows, _ = rows_with(tmp_path, 8)
+    assert (rows[0].state, rows[0].kind) == ("failed", "bug") and "without leaving its artifact" in rows[
+        0
+    ].message
+
+
 def test_data_that_were_missing_are_looked_for_again_by_the_next_run(tmp_path):
     rows, _ = rows_with(tmp_path, 6)
     assert (rows[0].state, rows[0].kind) == ("failed", "data missing")

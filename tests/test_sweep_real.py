@@ -167,6 +167,7 @@ def test_a_broken_file_is_named_and_once_deleted_made_again(tmp_path, undisturbe
         "checkpoint.pt": ("weights/*", "samples"),
         "train.csv": ("weights/*", "samples"),
         "spec.json": ("samples",),
+        "weights/*": ("samples",),
     }
     for pattern in undo.get(name, ("samples/*/scored.json",) if name != "scored.json" else ()):
         for path in tmp_path.glob(f"*/{pattern}"):
@@ -183,4 +184,8 @@ def test_a_broken_file_is_named_and_once_deleted_made_again(tmp_path, undisturbe
         for path in named:
             path.unlink(missing_ok=True)
     assert code == 0, output
-    assert results(tmp_path) == results(undisturbed)
+    found, wanted = results(tmp_path), results(undisturbed)
+    if name == "train.csv":  # rows of steps that are not done again are lost; they are not made up
+        for log in [path for path in wanted if path.endswith(name)]:
+            assert set(found.pop(log, b"").splitlines()) <= set(wanted.pop(log).splitlines())
+    assert found == wanted

@@ -182,6 +182,8 @@ class Worker:
         with pulse, _printing_to(lease.log):
             try:
                 self.pipeline.run_stage(task.stage, self.root, self._environment(lease, pulse))
+                if not self.pipeline.is_done(task.stage, self.root):
+                    raise RuntimeError("the stage ended without leaving its artifact")
             except Interrupted as error:
                 outcome, more = "interrupted", {"message": str(error)}
             except BaseException as error:
