@@ -69,6 +69,14 @@ class Group:
         dist.broadcast(value, 0)
         return bool(value.item())
 
+    def share(self, number: int, device: torch.device) -> bool:
+        """Tell whether all processes hold the same number."""
+        if self.world == 1:
+            return True
+        bounds = torch.tensor([number, -number], device=device)
+        dist.all_reduce(bounds, dist.ReduceOp.MAX)
+        return bool((bounds[0] == -bounds[1]).item())
+
     def barrier(self) -> None:
         """Wait for all processes."""
         if self.world > 1:

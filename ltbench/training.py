@@ -124,6 +124,7 @@ class Training:
             if last or stopping or due:
                 self._save()
             if stopping and not last:
+                self.group.barrier()  # who goes on from the checkpoint must find it
                 raise Interrupted(
                     f"stopped at step {self.step} of {settings.steps}, saved: run the same command to go on"
                 )
@@ -268,6 +269,10 @@ class Training:
                     f"the checkpoint {self.folder / 'checkpoint.pt'} does not fit the model: "
                     "delete it to train from the start"
                 ) from error
+        if not self.group.share(self.step, self.device):
+            raise CheckpointError(
+                f"the processes see different checkpoints in {self.folder}: put --out on a disk that all of them share"
+            )
         if self.step > self.spec.train.steps:
             # A longer run passed this milestone without keeping it: only training again can make it.
             raise CheckpointError(
