@@ -129,6 +129,7 @@ def _train_done(stage: Stage, root: Path) -> bool:
 
 
 def _train(stage: Stage, root: Path, env: Any) -> None:
+    from ltbench.plan import training_flops
     from ltbench.provenance import StageClock
     from ltbench.training import train
 
@@ -140,7 +141,10 @@ def _train(stage: Stage, root: Path, env: Any) -> None:
     clock, folder, cell = StageClock(), root / stage.folder, _cell(stage, env)
     with clock.recording(folder, "train", env.device) as entry:
         entry |= {"steps": stage.spec.train.steps, "manifest": cell.manifest_hash, **_how(env)}
-        entry["processes"] = int(os.environ.get("WORLD_SIZE", "1"))
+        entry |= {
+            "flops": training_flops(stage.spec, cell),
+            "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        }
         train(stage.spec, cell, folder, env, init=_initial_weights(stage, root))
 
 

@@ -251,6 +251,16 @@ def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> t
     return per_image, best / count, parameters
 
 
+def training_flops(spec: RunSpec, cell: Cell) -> float:
+    """Return the FLOPs of a training to its last step: three times a forward pass, for every pass of the method."""
+    channels, size, _ = cell.shape
+    denoiser = build_denoiser(
+        spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
+    )
+    images = spec.train.steps * spec.train.batch_size
+    return 3.0 * images * method_passes(spec, cell) * flops(denoiser)
+
+
 def method_passes(spec: RunSpec, cell: Cell | StaticFacts) -> int:
     """Count the network passes of one training step by running the method's hooks on a stand-in network."""
     composition = create(spec.method.name, spec.method.hyperparameters)
