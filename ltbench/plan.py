@@ -26,7 +26,8 @@ from ltbench.errors import DataMissing, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.registry import create
-from ltbench.spec import RunSpec, folder_name, sample_key, train_key
+from ltbench.spec import RunSpec, folder_name
+from ltbench.sweep.tasks import build_tasks, finished, task_id
 
 
 @dataclass(frozen=True)
@@ -172,7 +173,8 @@ def make_plan(
     """
     speed: dict[tuple[str, str], tuple[float, float, int]] = {}
     calls: dict[tuple[str, ...], int] = {}
-    seen: set[str] = set()
+    done = finished(build_tasks(runs), root, is_done)
+    reached: dict[Path, int] = {}  # steps of each training that are made or counted already
     missing: dict[str, str] = {}
     costs, parameters = [], 0
     for spec in runs:
@@ -182,12 +184,14 @@ def make_plan(
         network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
         train_stage, sample_stage = stages(spec)[:2]
         steps = 0
-        if not is_done(train_stage, root) and (train_key(spec) + str(spec.train.steps)) not in seen:
-            seen.add(train_key(spec) + str(spec.train.steps))
-            steps = spec.train.steps - trained_steps(spec, root)
+        if task_id(train_stage) not in done:
+            done.add(task_id(train_stage))
+            before = reached.setdefault(train_stage.folder, trained_steps(spec, root))
+            steps = max(0, spec.train.steps - before)  # a longer run goes on from a shorter one
+            reached[train_stage.folder] = before + steps
         images = 0
-        if not is_done(sample_stage, root) and sample_key(spec) not in seen:
-            seen.add(sample_key(spec))
+        if task_id(sample_stage) not in done:
+            done.add(task_id(sample_stage))
             images = cell.num_classes * spec.sample.per_class
         if not (steps or images):
             costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0))
@@ -216,6 +220,8 @@ def absent_files(dataset: str, data_root: Path | None) -> str:
 def trained_steps(spec: RunSpec, root: Path) -> int:
     """Return how far the training in `root` has come, from its log."""
     log = root / folder_name(spec) / "train.csv"
+    if not log.with_name("checkpoint.pt").exists():
+        return 0
     try:
         last = log.read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1]
         return min(int(last.split(",", 1)[0]), spec.train.steps)

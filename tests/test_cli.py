@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -271,6 +272,18 @@ def test_a_run_ends_with_a_table_and_paths_and_a_second_one_skips_what_is_done(h
         assert ",agreement," in scores.read_text() and ",frechet," in scores.read_text()
     code, out, _ = ltbench("plan", "../tiny.toml", "--set", "train.steps=5", "--device", "cpu")
     assert code == 0 and "2 training steps" in out
+    code, out, _ = ltbench("plan", "../tiny.toml", "--set", "train.steps=7,4,5", "--device", "cpu")
+    assert code == 0 and "4 training steps" in out  # 7 goes on from 3, 4 and 5 are on the way
+    # Who clones finished results without weights and images makes nothing again, and a longer run whole.
+    for heavy in [*(here / "runs").rglob("weights"), *(here / "runs").rglob("checkpoint.pt")]:
+        shutil.rmtree(heavy) if heavy.is_dir() else heavy.unlink()
+    for images in (here / "runs").rglob("images.npy"):
+        images.unlink()
+    code, out, _ = ltbench(*RUN, "--methods", "ddpm,coral")
+    assert code == 0 and "0 training steps, 0 images to generate" in out and "6 done of 6 stages" in out
+    assert not list((here / "runs").rglob("weights/*.safetensors"))
+    code, out, _ = ltbench("plan", "../tiny.toml", "--set", "train.steps=5", "--device", "cpu")
+    assert code == 0 and "5 training steps" in out
 
 
 def test_corrupt_and_foreign_checkpoints_are_named_kept_and_stop_nobody_else(here, ltbench, monkeypatch):

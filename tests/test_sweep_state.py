@@ -15,7 +15,7 @@ from ltbench.spec import RunSpec
 from ltbench.sweep import failures, state, status
 from ltbench.sweep.grid import load_study
 from ltbench.sweep.state import Ledger, judge
-from ltbench.sweep.tasks import build_tasks, task_id
+from ltbench.sweep.tasks import build_tasks, finished, task_id
 
 
 def runs(*sets):
@@ -63,6 +63,22 @@ def test_scores_of_one_sample_set_are_never_written_by_two():
     tasks = build_tasks([runs("score.metrics=frechet")[0], runs("score.metrics=kid")[0]])
     assert len({task.resource for task in tasks if task.stage.kind == "score"}) == 1
     assert len({task.id for task in tasks}) == len(tasks) == 4
+
+
+def test_what_nothing_needs_any_more_is_finished_without_its_product(tmp_path):
+    """A finished study's weights and images may be deleted, or never have come with the repository."""
+    tasks = build_tasks(runs("guidance=0,1", "train.steps=10,20", "score.probes=true"))
+    made = {task.id for task in tasks if task.stage.kind in ("score", "probe")}
+
+    def is_done(stage, root):
+        return task_id(stage) in made
+
+    assert finished(tasks, tmp_path, is_done) == {task.id for task in tasks}
+    lost = next(t for t in tasks if t.stage.kind == "score" and t.stage.spec.train.steps == 20)
+    made.remove(lost.id)
+    again = [t for t in tasks if t.id not in finished(tasks, tmp_path, is_done)]
+    assert [t.stage.kind for t in again] == ["train", "train", "sample", "score"]
+    assert again[2].stage.key == lost.needs[0].removeprefix("sample-") and lost == again[-1]
 
 
 def test_a_plan_comes_back_from_disk_with_equal_keys(tmp_path):

@@ -16,7 +16,7 @@ from ltbench.files import read_json, write_json
 from ltbench.spec import RunSpec
 from ltbench.sweep.failures import policy
 from ltbench.sweep.state import Attempt, Ledger, judge
-from ltbench.sweep.tasks import Task, build_tasks
+from ltbench.sweep.tasks import Task, build_tasks, finished
 
 State = Literal["queued", "running", "done", "failed", "stale"]
 
@@ -99,13 +99,14 @@ class Row:
     message: str = ""
 
 
-def survey(tasks: Iterable[Task], ledger: Ledger) -> list[Row]:
+def survey(tasks: Sequence[Task], ledger: Ledger) -> list[Row]:
     """Return the state of every task; `ledger` remembers heartbeats from one call to the next."""
     claimed = ledger.claimed()
+    done = finished(tasks, ledger.root, pipeline.is_done)
     rows: list[Row] = []
     undone: dict[str, Row] = {}
     for task in tasks:
-        if pipeline.is_done(task.stage, ledger.root):
+        if task.id in done:
             rows.append(Row(task, "done"))
             continue
         row = _undone(task, ledger, task.resource in claimed)

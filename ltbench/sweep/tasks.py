@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +77,29 @@ def build_tasks(runs: Iterable[RunSpec]) -> list[Task]:
             tasks.setdefault(task_id(stage), Task(stage, _resource(stage), needs))
             before = (task_id(stage),)
     return list(tasks.values())
+
+
+def finished(tasks: Sequence[Task], root: Path, is_done: Callable[[Stage, Path], bool]) -> set[str]:
+    """Return the ids of the tasks that need no doing: their product is there, or all that is made from it is.
+
+    So the weights and images of a finished study may be deleted, and one that comes from a repository
+    without them is not trained again.
+
+    Parameters
+    ----------
+    tasks : as `build_tasks` returns them, those a task needs before it.
+    is_done : as `ltbench.pipeline.is_done`.
+    """
+    later: dict[str, list[str]] = {}
+    for task in tasks:
+        for need in task.needs:
+            later.setdefault(need, []).append(task.id)
+    out: set[str] = set()
+    for task in reversed(tasks):
+        made_from_it = later.get(task.id)
+        if (made_from_it and out.issuperset(made_from_it)) or is_done(task.stage, root):
+            out.add(task.id)
+    return out
 
 
 def _add_trainings(tasks: dict[str, Task], by_steps: dict[int, list[Stage]], last: int) -> None:

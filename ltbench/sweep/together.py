@@ -26,7 +26,7 @@ from ltbench.errors import Interrupted
 from ltbench.memory import explained
 from ltbench.runtime import Environment
 from ltbench.spec import RunSpec
-from ltbench.sweep.tasks import Task, build_tasks
+from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
@@ -56,7 +56,9 @@ def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> b
         Whether this process goes on: True in process 0 where nothing failed or stopped. Its environment is
         then free of torchrun's variables.
     """
-    trainings = [task for task in build_tasks(runs) if task.stage.kind == "train"]
+    tasks = build_tasks(runs)
+    done = finished(tasks, root, pipeline.is_done)
+    trainings = [task for task in tasks if task.stage.kind == "train" and task.id not in done]
     group = join(local_device(settings.device))
     try:
         if leads():

@@ -23,7 +23,7 @@ from typing import Any
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.sweep.failures import classify, policy
 from ltbench.sweep.state import BEAT_SECONDS, LEASE_SECONDS, Lease, Ledger, Outcome, judge
-from ltbench.sweep.tasks import Task, build_tasks, written_folder
+from ltbench.sweep.tasks import Task, build_tasks, finished, written_folder
 
 RECYCLE = 75  # exit code: this process should not go on (out of memory, a dead CUDA context); start a new one
 IDLE_SECONDS = 1.0
@@ -94,7 +94,8 @@ class Worker:
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.root, self.settings.lease)
-        self.pending: dict[str, Task] = {task.id: task for task in self.tasks}
+        done = finished(self.tasks, self.root, self.pipeline.is_done)
+        self.pending: dict[str, Task] = {task.id: task for task in self.tasks if task.id not in done}
         self.failed: set[str] = set()
         self.not_before: dict[str, float] = {}
         self.lease: Lease | None = None  # of the stage that is being done
