@@ -16,7 +16,7 @@ demo: $(BIN)/ltbench
 	$(BIN)/ltbench report
 
 test: $(BIN)/ltbench
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: $(BIN)/ltbench
 	$(BIN)/ruff check .
