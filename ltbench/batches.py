@@ -6,6 +6,8 @@ GPU, one process and several, an interrupted and an uninterrupted run all see th
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,8 +38,8 @@ class BatchSource:
     """
 
     def __init__(self, cell: Cell, spec: TrainSpec, needs: Needs, seed: int, device: torch.device) -> None:
-        self.images = torch.from_numpy(np.ascontiguousarray(cell.train.images)).to(device)
-        self.labels = torch.from_numpy(np.ascontiguousarray(cell.train.labels)).to(device)
+        self.images = _tensor(cell.train.images).to(device)
+        self.labels = _tensor(cell.train.labels).to(device)
         self.spec, self.needs, self.seed, self.device = spec, needs, seed, device
         self.num_classes = cell.num_classes
         prior = torch.as_tensor(cell.prior, dtype=torch.float64)
@@ -134,3 +136,10 @@ class BatchSource:
         uniform = torch.full((self.num_classes,), 1 / self.num_classes, dtype=torch.float64)
         rows = self._moved(self._by_class_probability(step, uniform, "reference"))
         return self._scaled(rows, self._flipped(step, "reference-flip")), self.labels[rows]
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """Share an array's memory; torch warns of a read-only file map, which nothing here writes to."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(np.ascontiguousarray(array))

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ltbench.errors import Interrupted, UsageError
@@ -21,8 +20,9 @@ from ltbench.registry import create
 from ltbench.spec import RunSpec
 from ltbench.sweep.grid import Study, load_study
 from ltbench.sweep.select import Choice
+from ltbench.terminal import make_console
 
-console = Console(highlight=False)
+console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -29,9 +28,10 @@ from ltbench.sweep.status import (
 )
 from ltbench.sweep.tasks import Task, build_tasks
 from ltbench.sweep.worker import Settings
+from ltbench.terminal import make_console
 
 WATCH_SECONDS = 2.0
-console = Console(highlight=False)
+console = make_console()
 _COLOURS = {"done": "green", "running": "cyan", "stale": "yellow", "queued": "dim", "failed": "red"}
 
 

@@ -12,6 +12,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from ltbench.terminal import make_console
+
 _PLAIN_SECONDS = 30.0  # between two progress lines of one worker
 
 
@@ -37,7 +39,7 @@ def make_screen(total: int, done: int, console: Console | None = None) -> Screen
     ----------
     total, done : stages of the sweep, and those done before it began.
     """
-    console = console or Console(highlight=False)
+    console = console or make_console()
     screen = LiveScreen if console.is_terminal else PlainScreen
     return screen(console, Tally(total, done))
 
