@@ -94,6 +94,11 @@ def append_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
 
 def ensure_writable(folder: Path) -> None:
     """Create `folder` and check that a file can be written in it, or raise one clear sentence."""
-    with replacing(folder / ".ltbench-write-test") as probe:
-        probe.write_bytes(b"ok")
-    (folder / ".ltbench-write-test").unlink(missing_ok=True)
+    try:
+        with replacing(folder / ".ltbench-write-test") as probe:
+            probe.write_bytes(b"ok")
+        (folder / ".ltbench-write-test").unlink(missing_ok=True)
+    except OSError as error:  # what special file systems answer, as /proc does
+        raise StorageError(
+            f"cannot write {folder} ({error.strerror}): choose another folder with --out"
+        ) from error

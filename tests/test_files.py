@@ -160,7 +160,7 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_runs(tmp_path)
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("name", ["a_file", "a_file/deeper", "x" * 300])
+@pytest.mark.parametrize("name", ["a_file", "a_file/deeper", "x" * 300, "/proc/here/no/folder"])
 def test_a_path_that_can_be_no_folder_is_named(tmp_path, name):
     (tmp_path / "a_file").write_text("kept")
     with pytest.raises(StorageError, match=r"cannot write .*: choose another folder with --out"):
