@@ -198,7 +198,8 @@ def add_initial_weights(root: Path, source: Path) -> str:
 
 
 def _sample_done(stage: Stage, root: Path) -> bool:
-    return (root / stage.sample_folder / "images.npy").exists()
+    folder = root / stage.sample_folder
+    return (folder / "images.npy").exists() and (folder / "labels.npy").exists()
 
 
 def load_model(stage: Stage, root: Path, cell: Any, device: str, which: str = "ema") -> Any:

@@ -118,11 +118,11 @@ def sample(stage, root, env):
         if env.stop():
             raise Interrupted("stopped while sampling")
         env.progress({"stage": "sample", "step": step, "total": 5})
-    with (
-        replacing(root / stage.sample_folder / "images.npy", env.guard) as temporary,
-        open(temporary, "wb") as handle,
-    ):
-        np.save(handle, np.random.default_rng(int.from_bytes(seed)).integers(0, 256, (8, 32, 32), np.uint8))
+    images = np.random.default_rng(int.from_bytes(seed)).integers(0, 256, (8, 32, 32), np.uint8)
+    for name, array in (("labels", np.arange(8)), ("images", images)):
+        path = root / stage.sample_folder / f"{name}.npy"
+        with replacing(path, env.guard) as temporary, open(temporary, "wb") as handle:
+            np.save(handle, array)
 
 
 def score(stage, root, env):
