@@ -6,7 +6,7 @@ Qin, Zheng, Yao, Zhou, Zhang: Class-Balancing Diffusion Models, CVPR 2023.
     h = eps_theta(x_t, t, y),   h' = eps_theta(x_t, t, y'),   w(t) = tau t / T,   sg = stop-gradient
 
 Each image whose label was dropped adds nothing to the regulariser. The second pass costs about as much
-as the first.
+as the first; where a whole batch's labels were dropped there is none.
 
 Paper and released code differ (`variant`):
 
@@ -81,10 +81,12 @@ class CBDM(Method):
     def regularizers(self, batch: Batch, prediction: Prediction, ctx: Context) -> dict[str, Tensor]:
         """Return the one term ``consistency``; the second pass keeps its gradient."""
         hp, device = self.hp, batch.x_t.device
+        total = torch.zeros((), device=device)
+        if not batch.any_label:
+            return {"consistency": total}
         scale = hp.tau / batch.num_timesteps if hp.time_weight == "t/T" else hp.tau
         weight = scale * batch.t * ~batch.dropped
         cumulative = label_distribution(batch.prior, hp.labels).cumsum(0)
-        total = torch.zeros((), device=device)
         for _ in range(hp.draws):
             u = torch.rand(ctx.global_size, generator=ctx.rng, dtype=torch.float64)
             drawn = torch.searchsorted(cumulative, ctx.shard(u).to(device, non_blocking=True), right=True)

@@ -112,7 +112,8 @@ class BatchSource:
         x0, y = self._scaled(rows, self._flipped(step, "flip")), self.labels[rows]
         t = torch.randint(NUM_TIMESTEPS, (size,), generator=rng.generator(self.seed, "time", step))
         noise = self._moved(torch.randn(x0.shape, generator=rng.generator(self.seed, "noise", step)))
-        dropped, abar = self._moved(self._dropped(step)), self._moved(self._alpha_bar[t])
+        drawn = self._dropped(step)
+        dropped, abar = self._moved(drawn), self._moved(self._alpha_bar[t])
         return Batch(
             x0=x0,
             y=y,
@@ -128,6 +129,7 @@ class BatchSource:
             draw_prior=self.draw_prior,
             reference=self._reference(step),
             step=step,
+            any_label=not bool(drawn.all()),
         )
 
     def _reference(self, step: int) -> tuple[Tensor, Tensor] | None:

@@ -66,6 +66,7 @@ class Batch:
     reference : (x0, y) of a class-balanced batch of B images, or None.
     step : optimiser step, from 0.
     counts : (K,) int64, n_k of the training set; None where a hand-made batch leaves it out.
+    any_label : False where the whole global batch's labels were dropped; asking `dropped` would wait for a GPU.
     """
 
     x0: Tensor
@@ -82,6 +83,7 @@ class Batch:
     reference: tuple[Tensor, Tensor] | None = None
     step: int = 0
     counts: Tensor | None = None
+    any_label: bool = True
 
     @property
     def num_classes(self) -> int:

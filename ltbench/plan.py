@@ -258,7 +258,10 @@ def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> t
 
 
 def training_flops(spec: RunSpec, cell: Cell) -> float:
-    """Return the FLOPs of a training to its last step: three times a forward pass, for every pass of the method."""
+    """Return the FLOPs of a training to its last step: three times a forward pass, for every pass of the method.
+
+    A batch whose labels were all dropped counts like the others, though CBDM saves its second pass there.
+    """
     channels, size, _ = cell.shape
     denoiser = build_denoiser(
         spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides

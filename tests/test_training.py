@@ -154,6 +154,29 @@ def test_without_labels_the_class_table_and_cbdm_do_nothing(tmp_path, monkeypatc
     assert all(row["cbdm.consistency"] > 0 for row in log(kept))
 
 
+def test_the_pass_that_a_batch_without_labels_saves_changes_no_bit(tmp_path, monkeypatch):
+    made, passes = BatchSource.__call__, []
+    spec = make_spec("cbdm", steps=6, label_dropout=0.5, dropout=0.1)
+
+    def counted(self, *arguments):
+        passes[-1] += 1
+        return denoise(self, *arguments)
+
+    denoise = Training._denoise
+    monkeypatch.setattr(Training, "_denoise", counted)
+    for name in ("saved", "run"):
+        if name == "run":
+            monkeypatch.setattr(
+                BatchSource,
+                "__call__",
+                lambda self, step: dataclasses.replace(made(self, step), any_label=True),
+            )
+        passes.append(0)
+        train_in(tmp_path / name, spec)
+    assert same_tensors(tensors(tmp_path / "saved", 6), tensors(tmp_path / "run", 6))
+    assert 6 < passes[0] < passes[1] == 12
+
+
 def test_bf16_computes_near_fp32_and_keeps_weights_in_single_precision(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "LOG_EVERY", 1)
     exact = train_in(tmp_path / "fp32", make_spec("cbdm+coral"))
