@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import Any
 
 import torch
 from torch import nn
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 def _quiet(_: dict[str, Any]) -> None:
@@ -65,6 +69,19 @@ def speed_up(denoiser: nn.Module, env: Environment) -> Any:
 
     inductor.fallback_random = True
     return torch.compile(denoiser)
+
+
+def settle(threads: int) -> None:
+    """Set this process's CPU threads, and let it keep the memory that a step frees for the next one.
+
+    glibc hands large blocks back to the system, which clears each page again when a step asks for it: up to
+    7 % of a training step on a CPU. Other C libraries are left as they are.
+    """
+    torch.set_num_threads(threads)
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most that glibc takes
+        libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def default_device() -> str:

@@ -24,7 +24,7 @@ from ltbench import pipeline
 from ltbench.distributed import Group, join, local_device
 from ltbench.errors import Interrupted
 from ltbench.memory import explained
-from ltbench.runtime import Environment
+from ltbench.runtime import Environment, settle
 from ltbench.spec import RunSpec
 from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
@@ -139,7 +139,7 @@ def _reporter() -> Callable[[dict[str, Any]], None]:
 def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):  # process 0 hears it and stops all at the same step
         signal.signal(signum, signal.SIG_IGN)
-    torch.set_num_threads(settings.threads)
+    settle(settings.threads)
     env = Environment(
         data_root=Path(settings.data_root) if settings.data_root else None,
         device=settings.device,

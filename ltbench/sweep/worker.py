@@ -63,12 +63,10 @@ class Pipeline:
 
 def real_pipeline(settings: Settings) -> Pipeline:
     """Return the stages of `ltbench.pipeline`; imports torch and sets its threads."""
-    import torch
-
     from ltbench import pipeline
-    from ltbench.runtime import Environment
+    from ltbench.runtime import Environment, settle
 
-    torch.set_num_threads(settings.threads)
+    settle(settings.threads)
     return Pipeline(pipeline.is_done, pipeline.run_stage, Environment)
 
 
