@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,15 +44,22 @@ def storage_errors(path: Path) -> Iterator[None]:
 def replacing(path: Path, guard: Callable[[], None] | None = None) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed over `path`.
 
-    `guard` is called just before the rename and may raise to withhold the file.
+    The file gets the mode that any new file gets here (umask), whichever library writes it: safetensors' own
+    would be 0600, unreadable for a colleague. `guard` is called just before the rename and may raise to
+    withhold the file.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     with storage_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            with open(temporary, "xb") as handle:
+                mode = os.fstat(handle.fileno()).st_mode
+            temporary.unlink()  # torchvision takes a file that is there for the download
             yield temporary
             with open(temporary, "rb") as handle:
+                with contextlib.suppress(OSError):  # some network file systems know no modes
+                    os.fchmod(handle.fileno(), stat.S_IMODE(mode))
                 os.fsync(handle.fileno())
             if guard is not None:
                 guard()

@@ -48,6 +48,23 @@ def test_a_guard_may_withhold_the_file(tmp_path):
     assert names(tmp_path) == []
 
 
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_every_file_follows_the_umask_whichever_library_writes_it(tmp_path, umask, mode):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a.txt", "text")
+        weights = {"w": torch.zeros(2)}
+        save_weights(tmp_path / "b.safetensors", weights, weights, "key", 1, lambda: None)  # 0600 by itself
+        save_checkpoint(tmp_path / "c.pt", weights)
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "a.txt": mode,
+        "b.safetensors": mode,
+        "c.pt": mode,
+    }
+
+
 def killed_before_renaming(_, path):
     with replacing(path) as temporary:
         temporary.write_text("half")
