@@ -7,20 +7,21 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
 
 from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
-from ltbench.plan import Plan, RunCost, make_plan, warnings
 from ltbench.presets import default_preset, load_all
-from ltbench.registry import create
 from ltbench.spec import RunSpec
-from ltbench.sweep.grid import Study, load_study
-from ltbench.sweep.select import Choice
 from ltbench.terminal import make_console
+
+if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
+    from ltbench.plan import Plan, RunCost
+    from ltbench.sweep.grid import Study
+    from ltbench.sweep.select import Choice
 
 console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
@@ -31,6 +32,7 @@ def _study(
 ) -> Study:
     """Load the study; a data set named alone means its default preset, nothing at all the demo."""
     from ltbench.data import resolve
+    from ltbench.sweep.grid import load_study
 
     if preset is None:
         named = str(flags.get("dataset") or "").split(",")[0].strip()
@@ -87,6 +89,7 @@ def run_study(
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
     from ltbench.interchange import add_initial
+    from ltbench.plan import make_plan
     from ltbench.sweep import select, together
     from ltbench.sweep.console import submit_and_follow
     from ltbench.sweep.local import run_local
@@ -194,6 +197,8 @@ def show_plan(
     workers: str,
 ) -> None:
     """Print what a study would cost."""
+    from ltbench.plan import make_plan
+
     study, where = _study(preset, sets, flags, data_root), device_of(device)
     count = worker_count(workers, where)
     planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
@@ -202,6 +207,8 @@ def show_plan(
 
 def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
     """Print the grid and its totals, and what is legal but probably unwanted."""
+    from ltbench.plan import warnings
+
     console.print(f"[bold]{study.title}[/bold]")
     if study.description:
         console.print(study.description)
@@ -226,6 +233,8 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
 
 
 def _plan_row(cost: RunCost) -> list[str]:
+    from ltbench.registry import create
+
     spec = cost.spec
     variant = create(spec.method.name, spec.method.hyperparameters).variant
     name = (

@@ -13,7 +13,7 @@ import pytest
 import torch
 from tiny_runs import in_processes
 
-from ltbench import commands
+from ltbench import commands, plan
 from ltbench.cli import main
 from ltbench.metrics import REGISTRY
 from ltbench.registry import known_methods, legal_pairs
@@ -233,11 +233,32 @@ def test_a_real_process_ends_with_the_sentence_and_the_code(here):
     assert done.stderr == "error: --methods: unknown method 'corall'; did you mean 'coral'?\n"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["presets"],
+        ["datasets"],
+        ["data", "verify", "celeba5"],
+        ["data", "prepare", "celeba5", "--source", "x"],
+    ],
+)
+def test_what_needs_no_network_waits_for_no_torch(here, arguments):
+    """Importing torch and diffusers takes seconds and 1 GB, in every process that prepares a data set."""
+    code = (
+        "import sys; from ltbench import cli\n"
+        f"try: cli.main({arguments})\n"
+        "except SystemExit: pass\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1] == "False" and "Traceback" not in done.stderr
+
+
 def test_ctrl_c_while_planning_says_how_to_go_on(here, ltbench, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "make_plan", interrupted)
+    monkeypatch.setattr(plan, "make_plan", interrupted)
     code, _, err = ltbench("run")
     assert code == 130 and err == "stopped: what is done is kept; run the same command to go on\n"
 
