@@ -206,11 +206,12 @@ def _requested(request: ScoreSpec, cell: Cell, device: str) -> Iterator[tuple[Me
 
 
 def requested_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics of a request; ``default``: the quick ones on any extractor, ``all``: every one."""
+    """Return the metrics of a request; ``default``: the quick ones on any extractor, ``all``: every one on any
+    extractor (a paper's protocol, which fixes its extractor and so needs that one's weights, goes by name)."""
     chosen: dict[str, Metric] = {}
     for name in names:
         if name == "all":
-            chosen |= REGISTRY
+            chosen |= {m.name: m for m in REGISTRY.values() if m.extractor is None}
         elif name == "default":
             chosen |= {m.name: m for m in REGISTRY.values() if m.default}
         else:

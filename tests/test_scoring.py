@@ -246,6 +246,12 @@ def test_samples_without_a_class_or_of_another_shape_are_refused(cache, noisy):
         score_samples(CELL, images[..., :4], labels, spec, cache)
 
 
+def test_all_metrics_need_no_extractor_but_the_chosen_ones():
+    names = {metric.name for metric in requested_metrics(["all"])}
+    assert {"frechet", "prd", "cas"} <= names and "precision_recall_coral" not in names
+    assert "precision_recall_coral" in {m.name for m in requested_metrics(["all", "precision_recall_coral"])}
+
+
 def test_unknown_metrics_and_extractors_are_named(cache, noisy):
     with pytest.raises(UsageError, match="did you mean 'frechet'"):
         requested_metrics(["frechte"])
