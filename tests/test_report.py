@@ -11,8 +11,9 @@ from rich.console import Console
 from ltbench.errors import CheckpointError, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.aggregate import cells, main_series
+from ltbench.report.class_tables import per_class_tables
 from ltbench.report.figures.sheets import load_samples
-from ltbench.report.tables import overall_table, per_class_tables
+from ltbench.report.tables import overall_table
 
 
 @pytest.fixture(scope="module")

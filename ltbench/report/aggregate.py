@@ -7,6 +7,7 @@ kept apart, since it measures another thing.
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +18,7 @@ from ltbench.report.naming import (
     AUXILIARY,
     GROUP_ORDER,
     describe_series,
+    forward_passes,
     is_hyperparameter,
     method_rank,
     metric_rank,
@@ -31,7 +33,7 @@ _KIND = ["scope", "role", *_WHAT]
 PLACE = ["scope", "class_or_group", "n_train"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # compared by identity, so that what is made of it can be kept
 class Cell:
     """One data cell's results.
 
@@ -180,33 +182,75 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
     return summary.reset_index()
 
 
+@functools.lru_cache(maxsize=256)
 def main_series(cell: Cell, limit: int = 8) -> pd.DataFrame:
-    """Choose the series a figure of methods side by side shows: one a method and variant.
+    """Choose the series a figure of methods side by side shows: one a method and variant, at one protocol.
 
-    One protocol (step, sampler, NFE, guidance, model and training): the one that most methods share, then
-    the longest training, the least guidance, the most network evaluations. A method that lacks it is shown
-    at its longest training instead; its label then says what differs. Of several hyper-parameters the
-    fewest set are shown, the others in the curves.
+    The protocol (step, sampler, NFE, guidance, model and training) is the one that most methods share, then
+    the one with the most trainings, the longest training, the least guidance, the most network evaluations.
+    A method that lacks it is shown at its longest training instead; its label then says what differs. Of
+    several hyper-parameters the fewest set are shown, the others in the curves.
     """
-    settings = cell.series["settings"].map(json.loads)
-    series = cell.series.assign(
-        common=settings.map(lambda s: json.dumps({k: v for k, v in s.items() if not is_hyperparameter(k)})),
-        own=settings.map(lambda s: sum(is_hyperparameter(k) for k in s)),
-    )
-    protocol = ["step", "sampler", "nfe", "guidance", "common"]
-    shared = series.groupby(protocol, dropna=False)["method"].nunique().reset_index(name="methods")
-    shared = shared.sort_values(["methods", "step", "guidance", "nfe"], ascending=[False, False, True, False])
-    at_best = pd.Series(True, index=series.index)
-    for column in protocol:
-        at_best &= _same(series[column], shared.iloc[0][column])
+    series = _with_protocol(cell)
+    at_best = _at(series, _main_protocol(series))
     chosen = at_best.copy()
     for _, rows in series[~series["method"].isin(series.loc[at_best, "method"])].groupby("method"):
         chosen[rows.sort_values("step").index[-1]] = True
-    found = series[chosen].sort_values("own", kind="stable")
+    return _one_a_method(series[chosen], limit)
+
+
+@functools.lru_cache(maxsize=256)
+def main_protocols(cell: Cell, limit: int = 8) -> list[pd.DataFrame]:
+    """Return `main_series`, then the same at every other guidance that at least two methods share.
+
+    A ranking of methods can turn round with guidance, so no statement is made at one guidance alone.
+    """
+    first, series = main_series(cell, limit), _with_protocol(cell)
+    main = _main_protocol(series)
+    fixed = [c for c in _PROTOCOL if c != "guidance"]
+    alike = series[_at(series, main, fixed) & ~_same(series["guidance"], main["guidance"])]
+    enough = min(2, first["method"].nunique())
+    others = [
+        _one_a_method(rows, limit)
+        for _, rows in alike.groupby("guidance")
+        if rows["method"].nunique() >= enough
+    ]
+    return [first, *others]
+
+
+# What must be alike for methods to stand side by side; `passes` is NFE without guidance's second pass.
+_PROTOCOL = ["step", "sampler", "passes", "guidance", "common"]
+
+
+def _with_protocol(cell: Cell) -> pd.DataFrame:
+    settings = cell.series["settings"].map(json.loads)
+    return cell.series.assign(
+        passes=forward_passes(cell.series),
+        common=settings.map(lambda s: json.dumps({k: v for k, v in s.items() if not is_hyperparameter(k)})),
+        own=settings.map(lambda s: sum(is_hyperparameter(k) for k in s)),
+    )
+
+
+def _main_protocol(series: pd.DataFrame) -> pd.Series:
+    grouped = series.assign(trainings=series["train_seeds"].map(len)).groupby(_PROTOCOL, dropna=False)
+    shared = grouped.agg(methods=("method", "nunique"), trainings=("trainings", "sum")).reset_index()
+    order = ["methods", "trainings", "step", "guidance", "passes"]
+    return shared.sort_values(order, ascending=[False, False, False, True, False]).iloc[0]
+
+
+def _at(series: pd.DataFrame, protocol: pd.Series, columns: Sequence[str] = _PROTOCOL) -> pd.Series:
+    found = pd.Series(True, index=series.index)
+    for column in columns:
+        found &= _same(series[column], protocol[column])
+    return found
+
+
+def _one_a_method(series: pd.DataFrame, limit: int) -> pd.DataFrame:
+    found = series.sort_values("own", kind="stable")
     named = found[~found["variant"].str.contains("custom")]
     others = found[~found["method"].isin(named["method"])].drop_duplicates("method")
     found = pd.concat([named.drop_duplicates(["method", "variant"]), others]).sort_index().head(limit)
-    return describe_series(found.drop(columns=["label", "differs", "common", "own"]))
+    return describe_series(found.drop(columns=["label", "differs", "common", "own", "passes"]))
 
 
 def _same(column: pd.Series, value: object) -> pd.Series:

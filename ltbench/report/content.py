@@ -4,11 +4,26 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.aggregate import Cell
 from ltbench.report.figures.style import FigureFile
+from ltbench.report.findings import cell_findings, declared_findings, glance_table
 from ltbench.report.load import Results
-from ltbench.report.naming import group_title, method_title, metric_style, metric_title
 from ltbench.report.tables import Table
+
+# Figures that a cell may lack: name, what it shows, what it needs.
+_WANTED = (
+    ("tsne", "t-SNE of the bottleneck", "probes with stored features (score.probes)"),
+    ("entanglement-noise", "entanglement over noise level", "probes at several levels (score.probes)"),
+    ("entanglement-training", "entanglement over training", "probes at several steps (train.snapshots)"),
+    ("factor-step", "score at equal steps", "sample sets at several steps (train.snapshots)"),
+    ("factor-flops", "score at equal FLOPs", "sample sets at several steps (train.snapshots)"),
+    ("factor-guidance", "guidance curve", "sample sets at several guidances"),
+    ("factor-nfe", "sampler curve", "sample sets at several numbers of sampler steps"),
+    ("factor-hyper", "temperature and other hyper-parameter curves", "trainings at several values"),
+    ("nearest", "memorisation pairs", "nearest.npz beside the scores"),
+    ("confusion", "confusion of classes", "confusion.csv beside the scores"),
+    ("samples", "sample sheet", "images.npy and labels.npy beside the scores"),
+)
 
 
 @dataclass(frozen=True)
@@ -18,9 +33,10 @@ class Section:
     Attributes
     ----------
     cell : its results.
-    overall, per_class, statistics : its tables.
+    overall, per_class, statistics : its tables; the first per-class table leads, the others are details.
     figures : its figures, already written.
     contrasts : the paired differences with the baseline (see `statistics.contrasts`).
+    details : tables for who wants everything, on a page of their own.
     """
 
     cell: Cell
@@ -29,10 +45,15 @@ class Section:
     statistics: list[Table]
     figures: list[FigureFile]
     contrasts: pd.DataFrame
+    details: list[Table] = field(default_factory=list)
 
     def tables(self) -> list[Table]:
-        """Return all tables in print order."""
-        return [self.overall, *self.statistics, *self.per_class]
+        """Return the tables of the report's first page in print order."""
+        return [self.overall, *self.statistics, *self.per_class[:1]]
+
+    def more(self) -> list[Table]:
+        """Return the tables of details.md."""
+        return [*self.per_class[1:], *self.details]
 
 
 @dataclass
@@ -44,51 +65,47 @@ class Content:
     baseline: str
     paper: list[Table] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
+    across: list[Table] = field(default_factory=list)
+
+    def glance(self) -> Table | None:
+        """Return the table that carries the findings over all data cells."""
+        return glance_table([(s.cell, s.contrasts) for s in self.sections], self.baseline)
 
     def tables(self) -> list[Table]:
-        """Return the tables of all data cells."""
-        return [table for section in self.sections for table in section.tables()]
+        """Return the tables that are also written as LaTeX: all but the near-duplicates, which are in the CSV."""
+        kept = [
+            table
+            for section in self.sections
+            for table in [*section.tables(), *section.more()]
+            if not table.name.startswith("per-class") or table.name.startswith(_PER_CLASS)
+        ]
+        glance = self.glance()
+        return [*([glance] if glance else []), *kept, *self.across]
 
     def findings(self) -> list[str]:
-        """Return one sentence a data cell and method: how it differs from the baseline, overall and in the tail."""
-        return [sentence for section in self.sections for sentence in _findings(section, self.baseline)]
+        """Return what was declared beforehand, then what each data cell and guidance shows against the baseline."""
+        declared = declared_findings([(s.cell, s.contrasts) for s in self.sections])
+        found = [f for s in self.sections for f in cell_findings(s.cell, s.contrasts, self.baseline)]
+        return [*declared, *found]
+
+    def gaps(self) -> list[str]:
+        """Say which of the usual figures could not be drawn, where, and what each needs."""
+        out = []
+        for name, what, needs in _WANTED:
+            lacking = [s.cell.label for s in self.sections if not _drawn(s.figures, name)]
+            if lacking:
+                where = "nowhere" if len(lacking) == len(self.sections) else f"not for {'; '.join(lacking)}"
+                out.append(f"{what}: {where}; needs {needs}.")
+        return out
 
 
-def _findings(section: Section, baseline: str) -> list[str]:
-    """Say what the intervals support about the first Frechet distance, or why they support nothing."""
-    shown = set(main_series(section.cell)["series"])
-    rows = section.contrasts
-    if rows.empty:
-        alone = ", ".join(method_title(m) for m in section.cell.series["method"].unique())
-        return [
-            f"{section.cell.label}: {alone}; nothing to compare with {method_title(baseline)} seed by seed."
-        ]
-    rows = rows[rows["series"].isin(shown) & (rows["metric"] == "frechet")]
-    rows = rows[(rows["scope"] == "overall") | rows["class_or_group"].isin(("head", "tail"))]
-    out = []
-    for _, found in rows.groupby(["series", "extractor"], sort=False):
-        first = found.iloc[0]
-        parts = [
-            f"{_where(row)} {_change(row)}" for _, row in found.drop_duplicates("class_or_group").iterrows()
-        ]
-        title = metric_title("frechet", first["extractor"], arrow=False)
-        out.append(
-            f"{section.cell.label}: {first['label']} against {first['baseline_label']}, {title}: "
-            f"{'; '.join(parts)}."
-        )
-    return out
+_PER_CLASS = tuple(
+    f"per-class-{metric}-" for metric in ("frechet", "recall", "agreement", "memorisation_rate")
+)
 
 
-def _where(row: pd.Series) -> str:
-    return "overall" if row["scope"] == "overall" else group_title(row["class_or_group"])
-
-
-def _change(row: pd.Series) -> str:
-    decimals = metric_style(row["metric"]).decimals
-    told = f"{row['mean']:+.{decimals}f}"
-    if row["n"] < 2:
-        return f"{told} (one seed: no interval)"
-    interval = f"95 % interval [{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}], {row['agree']} of {row['n']} seeds"
-    if row["low"] <= 0 <= row["high"]:
-        return f"{told} ({interval}: no difference shown)"
-    return f"{told} ({interval}: {'lower' if row['mean'] < 0 else 'higher'})"
+def _drawn(figures: list[FigureFile], name: str) -> bool:
+    if name == "factor-hyper":
+        known = ("factor-step", "factor-flops", "factor-guidance", "factor-nfe")
+        return any(f.name.startswith("factor-") and not f.name.startswith(known) for f in figures)
+    return any(f.name.startswith(name) for f in figures)

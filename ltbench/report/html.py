@@ -19,6 +19,7 @@ from ltbench.report.content import Content, Section
 from ltbench.report.figures.sheets import load_samples, main_folder, spread
 from ltbench.report.figures.style import method_styles
 from ltbench.report.load import Run
+from ltbench.report.markdown import LIMITS
 from ltbench.report.naming import class_title
 from ltbench.report.tables import Table
 
@@ -34,6 +35,7 @@ def html_page(content: Content) -> str:
     return page.render(
         version=ltbench.__version__,
         content=content,
+        limits=LIMITS,
         findings=content.findings(),
         sections=[_section(section, styles) for section in content.sections],
         datasets=sorted({s.cell.dataset for s in content.sections}),
@@ -74,6 +76,7 @@ def _section(section: Section, styles: dict[str, Any]) -> dict[str, Any]:
         "colours": {s["label"]: styles[s["method"]].colour for _, s in cell.series.iterrows()},
         "overall": section.overall,
         "statistics": section.statistics,
+        "details": section.details,
         "per_class": [(_metric_of(table), table) for table in section.per_class],
         "figures": section.figures,
         "samples": _samples(cell),

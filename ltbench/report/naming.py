@@ -150,6 +150,12 @@ def metric_rank(metric: str) -> tuple[int, str]:
     return (METRIC_ORDER.index(metric) if metric in METRIC_ORDER else len(METRIC_ORDER)), metric
 
 
+def forward_passes(series: pd.DataFrame) -> pd.Series:
+    """Return network evaluations an image without those of guidance, which needs a second one each."""
+    guided = series["guidance"].fillna(0) != 0
+    return series["nfe"].where(~guided, series["nfe"] / 2)
+
+
 def describe_series(series: pd.DataFrame) -> pd.DataFrame:
     """Name each series of one cell by what tells it from the others.
 
@@ -187,7 +193,10 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
             ("origin", "{}"),
         ):
             values = settings if column == "settings" else list(rows[column])
-            if len(set(map(str, values))) > 1:
+            told = (
+                forward_passes(rows) if column == "nfe" else values
+            )  # guidance doubles it: says nothing new
+            if len(set(map(str, told))) > 1:
                 parts[column] = [template.format(v) if v == v and v != "" else "" for v in values]
         for index, first, *more in parts.itertuples():
             rest = ", ".join(p for p in more if p)

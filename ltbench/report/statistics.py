@@ -114,9 +114,14 @@ def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | Non
         return None
     mean = float(difference.mean())
     sd = float(difference.std(ddof=1)) if n > 1 else float("nan")
-    half = _t_quantile(0.5 + confidence / 2, n - 1) * sd / np.sqrt(n) if n > 1 else float("nan")
+    half = t_half_width(sd, n, confidence) if n > 1 else float("nan")
     agree = int((np.sign(difference) == np.sign(mean)).sum())
     return Paired(tuple(int(s) for s in difference.index), mean, sd, mean - half, mean + half, agree)
+
+
+def t_half_width(sd: float, n: int, confidence: float = 0.95) -> float:
+    """Return half the width of the t interval of a mean of n values."""
+    return float(_t_quantile(0.5 + confidence / 2, n - 1) * sd / np.sqrt(n))
 
 
 @functools.cache
@@ -191,13 +196,13 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
     compared with), ``n``, ``seeds``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p`` (a sentence).
     """
     out = []
+    pairs = [(series, matching_baseline(cell, series, baseline)) for _, series in cell.series.iterrows()]
     for scope in ("overall", "group"):
         for _, measure in cell.measures(scope).iterrows():
             rows = cell.points_of(scope, measure)
             for place in [""] if scope == "overall" else cell.groups():
                 wide = by_seed(rows if scope == "overall" else rows[rows["class_or_group"] == place])
-                for _, series in cell.series.iterrows():
-                    base = matching_baseline(cell, series, baseline)
+                for series, base in pairs:
                     if base is None or series["series"] not in wide or base["series"] not in wide:
                         continue
                     pair = paired(wide[series["series"]], wide[base["series"]])

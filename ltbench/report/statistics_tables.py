@@ -3,53 +3,82 @@
 import numpy as np
 import pandas as pd
 
-from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.aggregate import Cell, main_protocols, main_series
 from ltbench.report.naming import MISSING, group_title, metric_style, metric_title, number
 from ltbench.report.statistics import by_seed
 from ltbench.report.tables import Entry, Table, at_place, measure_titles, slug
 
 
-def contrast_table(cell: Cell, contrasts: pd.DataFrame, metric: str | None = None) -> Table | None:
-    """Build the table of paired differences with the baseline at the main protocol; None where there is none."""
+def contrast_table(cell: Cell, contrasts: pd.DataFrame) -> Table | None:
+    """Build the table of paired differences with the baseline, a row a method and protocol; None without any.
+
+    The headline measures only, at the main protocols; contrasts.csv has every measure, place and setting.
+    """
     if contrasts.empty:
         return None
-    rows = contrasts[contrasts["series"].isin(main_series(cell)["series"]) | contrasts["declared"]]
-    rows = rows if metric is None else rows[rows["metric"] == metric]
-    if rows.empty:
+    rows: list[list[Entry]] = []
+    rules = []
+    measures = headline(cell)
+    places = ["", *[g for g in cell.groups() if g != "macro"]]
+    for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
+        what = (contrasts["metric"] == measure["metric"]) & (contrasts["extractor"] == measure["extractor"])
+        for block in main_protocols(cell):
+            found = contrasts[what & contrasts["series"].isin(block["series"])]
+            names = dict(zip(block["series"], block["label"], strict=True))
+            rules.append(len(rows))
+            for key, one in found.groupby("series", sort=False):
+                base = names.get(one["baseline"].iloc[0], one["baseline_label"].iloc[0])
+                at = {c["class_or_group"]: difference_entry(c) for _, c in one.iterrows()}
+                guidance = number(block["guidance"].iloc[0], 2).rstrip("0").rstrip(".")
+                texts = [title, guidance, f"{names[str(key)]} - {base}", str(int(one["n"].max()))]
+                rows.append([Entry(t) for t in texts] + [at.get(p, Entry(MISSING)) for p in places])
+    if not rows:
         return None
-    with_p = metric is None or bool(
-        rows["declared"].any()
-    )  # the terminal has no room for "n too small" a row
-    entries = []
-    for _, c in rows.iterrows():
-        decimals = metric_style(c["metric"]).decimals
-        interval = f"[{c['low']:+.{decimals}f}, {c['high']:+.{decimals}f}]" if c["n"] > 1 else MISSING
-        texts = [
-            f"{c['label']} - {c['baseline_label']}",
-            group_title(c["class_or_group"]) if c["scope"] == "group" else "overall",
-            metric_title(c["metric"], c["extractor"]),
-            f"{c['mean']:+.{decimals}f}",
-            interval,
-            f"{c['agree']} of {c['n']}",
-            *([c["p"]] if with_p else []),
-        ]
-        entries.append([Entry(text) for text in texts])
     notes = [
-        "Differences seed by seed; interval: mean ± t(n-1) sd/√n, which takes the differences as normal. A "
-        "p-value needs 6 or more common seeds and a contrast declared in the study file "
-        "([contrast]); the rows are not corrected for one another. Other protocols: contrasts.csv."
+        "Differences seed by seed: mean [95 % t interval], k of n seeds with the mean's sign; bold: the interval "
+        "leaves out 0. The interval is mean ± t(n-1) sd/√n, which takes the differences as normal; with "
+        f"{len(rows) * len(places)} of them side by side about one in twenty leaves out 0 by chance. "
+        f"{_declared(declared_rows(cell, contrasts))} Every measure, place and setting: contrasts.csv."
     ]
-    columns = [
-        "Contrast",
-        "Where",
-        "Metric",
-        "Mean",
-        "95 % t interval",
-        "Seeds agree",
-        *(["p"] if with_p else []),
-    ]
+    columns = ["Metric", "Guidance ω", "Contrast", "n", *[group_title(p) or "overall" for p in places]]
     title = f"Paired differences on common seeds, {cell.label}"
-    return Table(f"contrasts-{slug(cell.label)}", title, columns, entries, 3, (), notes)
+    rules = sorted({r for r in rules if 0 < r < len(rows)})
+    return Table(f"contrasts-{slug(cell.label)}", title, columns, rows, 3, tuple(rules), notes)
+
+
+def headline(cell: Cell) -> pd.DataFrame:
+    """Choose the overall measures that lead: the first Frechet distance, recall and agreement there are."""
+    measures = cell.measures("overall")
+    kind = measures["metric"].str.extract("^(frechet|recall|agreement)", expand=False)
+    return measures[kind.notna() & ~kind.duplicated()]
+
+
+def difference_entry(row: pd.Series) -> Entry:
+    """Print one paired difference: mean [interval] k/n, bold where the interval leaves out 0."""
+    decimals = metric_style(row["metric"]).decimals
+    text = f"{row['mean']:+.{decimals}f}"
+    if row["n"] < 2:
+        return Entry(text)
+    text += f" [{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}] {row['agree']}/{row['n']}"
+    return Entry(text, not row["low"] <= 0 <= row["high"])
+
+
+def declared_rows(cell: Cell, contrasts: pd.DataFrame) -> pd.DataFrame:
+    """Return the declared contrast's rows at the main protocols; a declaration names no sampler or guidance."""
+    shown = pd.concat(main_protocols(cell))["series"]
+    return contrasts[contrasts["declared"] & contrasts["series"].isin(shown)]
+
+
+def _declared(rows: pd.DataFrame) -> str:
+    """Say what the study file declared and its p-value, or why there is none."""
+    if rows.empty:
+        return "No contrast was declared in a study file ([contrast]), so there is no p-value."
+    told = "; ".join(
+        f"{row['label']} - {row['baseline_label']}, {group_title(row['class_or_group']) or 'overall'} "
+        f"{metric_title(row['metric'], row['extractor'], arrow=False)}: {row['p']}"
+        for _, row in rows.iterrows()
+    )
+    return f"Declared before the runs: {told}."
 
 
 def spread_table(cell: Cell) -> Table | None:
@@ -59,9 +88,11 @@ def spread_table(cell: Cell) -> Table | None:
     bootstrap: the same images drawn again with replacement, evaluation noise only.
     """
     rows = []
-    places = [("overall", "")] + [("group", group) for group in cell.groups()]
+    shown = pd.concat(main_protocols(cell))["series"]
+    places = [("overall", "")] + [("group", group) for group in cell.groups() if group == "tail"]
     for scope, place in places:
         measures = cell.measures(scope)
+        measures = measures[measures["metric"].isin(headline(cell)["metric"])]
         for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
             summary = at_place(cell.summary_of(scope, measure), place).set_index("series")
             low = at_place(cell.summary_of(scope, measure, "ci_low"), place).set_index("series")["mean"]
@@ -69,7 +100,11 @@ def spread_table(cell: Cell) -> Table | None:
             decimals = metric_style(measure["metric"]).decimals
             for _, series in cell.series.iterrows():
                 key = series["series"]
-                if key not in summary.index or (summary.loc[key, "n_sampling"] == 0 and key not in low.index):
+                if (
+                    key not in set(shown)
+                    or key not in summary.index
+                    or (summary.loc[key, "n_sampling"] == 0 and key not in low.index)
+                ):
                     continue
                 found = summary.loc[key]
                 interval = (
@@ -103,7 +138,9 @@ def spread_table(cell: Cell) -> Table | None:
         "Image bootstrap 95 %",
     ]
     notes = [
-        "SD over sampling seeds: within a training, pooled; n counts sample sets. Image bootstrap: "
+        "Headline measures at the main protocols; every other number's spreads are in summary.csv. SD over "
+        "training seeds at one sampling seed; over sampling seeds: within a training, pooled; n counts sample "
+        "sets. Image bootstrap: "
         "evaluation noise of one sample set (ends averaged over training seeds); it says nothing about "
         "another training."
     ]

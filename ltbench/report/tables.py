@@ -7,12 +7,11 @@ import pandas as pd
 import rich.table
 from rich.text import Text
 
-from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.aggregate import Cell, main_protocols
 from ltbench.report.naming import (
     COMPANIONS,
     MISSING,
-    class_title,
-    group_title,
+    forward_passes,
     integer,
     mean_sd,
     method_title,
@@ -23,7 +22,7 @@ from ltbench.report.naming import (
 from ltbench.report.statistics import best_and_ties, by_seed
 
 FLOOR = "real vs real (floor)"
-_WIDEST = 8  # series side by side in a per-class table
+_MOST_ROWS = 12  # series in the overall table; a cell with more shows the main protocols
 
 
 @dataclass(frozen=True)
@@ -91,94 +90,82 @@ def slug(text: str) -> str:
 
 
 def overall_table(cell: Cell, most: int | None = None) -> Table:
-    """Build the table of overall scores of one data cell: a row a series, a column a measure (the first `most`)."""
+    """Build the table of overall scores of one data cell: a row a series, a column a measure (the first `most`).
+
+    Rows stand in blocks of one protocol each, and bold is decided within a block. A cell with many settings
+    shows the main protocol at every guidance; `settings_table` has them all.
+    """
+    blocks = shown_blocks(cell, cell.series)
+    if len(cell.series) > _MOST_ROWS:
+        blocks = main_protocols(cell)
+    name, title = f"overall-{slug(cell.label)}", f"Overall scores, {cell.label}"
+    return _scores_table(cell, blocks, name, title, most)
+
+
+def settings_table(cell: Cell) -> Table | None:
+    """Build the table of every setting that was run (samplers, steps, hyper-parameters), where that is more."""
+    if len(cell.series) <= _MOST_ROWS:
+        return None
+    blocks = shown_blocks(cell, cell.series)
+    name, title = f"settings-{slug(cell.label)}", f"Every setting, overall scores, {cell.label}"
+    return _scores_table(cell, blocks, name, title, None)
+
+
+def _scores_table(cell: Cell, blocks: list[pd.DataFrame], name: str, title: str, most: int | None) -> Table:
+    series = pd.concat(blocks, ignore_index=True)
     every = cell.measures("overall")
     measures = every.head(most) if most else every
-    titles = measure_titles(measures)
-    columns, constants = _protocol_columns(cell.series)
-    rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(cell.series))]
+    columns, constants = protocol_columns(series)
+    rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(series))]
     floors: list[Entry] = []
     for _, measure in measures.iterrows():
         style = metric_style(measure["metric"])
         found = cell.summary_of("overall", measure).set_index("series")
-        bold = best_and_ties(by_seed(cell.points_of("overall", measure)), style.better)
-        for row, key in zip(rows, cell.series["series"], strict=True):
+        bold = bold_in_blocks(cell.points_of("overall", measure), blocks, style.better)
+        for row, key in zip(rows, series["series"], strict=True):
             row.append(score_entry(found, key, style.decimals, key in bold))
         floors.append(Entry(floor_text(cell, "overall", measure, "", style.decimals)))
-    rules: tuple[int, ...] = ()
+    ends = [int(end) for end in np.cumsum([len(block) for block in blocks])]
     if any(entry.text != MISSING for entry in floors):
-        rules = (len(rows),)
         rows.append([Entry(FLOOR), *[Entry("")] * (len(columns) - 1), *floors])
+    left_out = len(cell.series) - len(series)
+    more = f"{left_out} more settings (samplers, steps, hyper-parameters): in details.md." if left_out else ""
     return Table(
-        f"overall-{slug(cell.label)}",
-        f"Overall scores, {cell.label}",
-        [header for header, _ in columns] + titles,
+        name,
+        title,
+        [header for header, _ in columns] + measure_titles(measures),
         rows,
         len(columns),
-        rules,
-        [constants, *table_notes(cell, measures, "overall"), _more(len(every) - len(measures))],
+        tuple(end for end in ends if end < len(rows)),
+        [constants, *table_notes(cell, measures, "overall"), _more(len(every) - len(measures)), more],
     )
+
+
+def shown_blocks(cell: Cell, series: pd.DataFrame) -> list[pd.DataFrame]:
+    """Split series into those that share training length, sampler, evaluations and guidance, in print order."""
+    protocol = pd.DataFrame(
+        {"step": series["step"], "sampler": series["sampler"], "passes": forward_passes(series)}
+    ).assign(guidance=series["guidance"], origin=series["origin"])
+    keys = protocol.map(str).agg("|".join, axis=1)
+    main = list(main_protocols(cell)[0]["series"])
+    order = {key: not set(rows["series"]) & set(main) for key, rows in series.groupby(keys)}
+    size = protocol.assign(key=keys, other=keys.map(order)).drop_duplicates("key")
+    size = size.sort_values(["other", "step", "sampler", "passes", "guidance"], kind="stable")
+    return [series[keys == key] for key in size["key"]]
+
+
+def bold_in_blocks(points: pd.DataFrame, blocks: list[pd.DataFrame], better: str | None) -> set[str]:
+    """Return what is printed bold among the series of each block (see `statistics.best_and_ties`)."""
+    wide = by_seed(points)
+    return {
+        key
+        for block in blocks
+        for key in best_and_ties(wide[[k for k in block["series"] if k in wide]], better)
+    }
 
 
 def _more(left_out: int) -> str:
     return f"{left_out} more measures: in report.md and summary.csv." if left_out else ""
-
-
-def per_class_tables(cell: Cell) -> list[Table]:
-    """Build one table a measure: a row a class (head to tail) and a group, a column a series.
-
-    Where more images were generated than are held out, a second table gives the scores at the floor's size.
-    """
-    shown = cell.series if len(cell.series) <= _WIDEST else main_series(cell)
-    measures = cell.measures("class")
-    out = []
-    for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
-        out.append(_per_class_table(cell, shown, measures.loc[[measure.name]], title))
-        if len(cell.summary_of("class", measure, "at_floor_n")):
-            out.append(_per_class_table(cell, shown, measures.loc[[measure.name]], title, "at_floor_n"))
-    return out
-
-
-def _per_class_table(
-    cell: Cell, shown: pd.DataFrame, measures: pd.DataFrame, title: str, role: str = ""
-) -> Table:
-    measure = measures.iloc[0]
-    style = metric_style(measure["metric"])
-    classes = cell.classes()
-    places = [("class", c, n) for c, n in classes.itertuples(index=False)]
-    places += [("group", g, np.nan) for g in cell.groups()]
-    rows = []
-    for scope, place, n_train in places:
-        sizes = scope == "class"
-        summary = at_place(cell.summary_of(scope, measure, role, sizes), place).set_index("series")
-        if summary.empty and scope == "group":
-            continue
-        bold = best_and_ties(
-            by_seed(at_place(cell.points_of(scope, measure, role, sizes), place)), style.better
-        )
-        name = class_title(cell.dataset, place) if scope == "class" else group_title(place)
-        rows.append(
-            [Entry(name), Entry(integer(n_train) if scope == "class" else "")]
-            + [score_entry(summary, key, style.decimals, key in bold) for key in shown["series"]]
-            + [Entry(floor_text(cell, scope, measure, place, style.decimals))]
-        )
-    suffix = ", at the floor's sample size" if role else ""
-    return Table(
-        "-".join(("per-class", *map(slug, (measure["metric"] + suffix, measure["extractor"], cell.label)))),
-        f"{title} per class{suffix}, {cell.label}",
-        ["Class", "Training images", *shown["label"], COMPANIONS.get(measure["metric"], ("", "Floor"))[1]],
-        rows,
-        1,
-        (len(classes),) if len(rows) > len(classes) else (),
-        _per_class_notes(cell, shown, measures),
-    )
-
-
-def _per_class_notes(cell: Cell, shown: pd.DataFrame, measures: pd.DataFrame) -> list[str]:
-    notes = table_notes(cell, measures, "class")
-    if len(shown) < len(cell.series):
-        notes.append(f"{len(shown)} of {len(cell.series)} settings are shown; summary.csv has all.")
-    return [_protocol_columns(shown)[1], *notes]
 
 
 def measure_titles(measures: pd.DataFrame) -> list[str]:
@@ -228,7 +215,7 @@ def at_place(frame: pd.DataFrame, place: str) -> pd.DataFrame:
     return frame if place == "" else frame[frame["class_or_group"] == place]
 
 
-def _protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]], str]:
+def protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]], str]:
     """Split what describes series into columns that differ and a sentence of what is alike."""
     columns = [("Method", [method_title(m) for m in series["method"]])]
     alike = []
@@ -242,7 +229,11 @@ def _protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]]
         ("Origin", "origin", str),
     ):
         texts = [show(v) for v in series[name]]
-        if len(set(texts)) > 1:
+        if name == "nfe" and len(set(texts)) > 1 and len(set(forward_passes(series).map(str))) == 1:
+            alike.append(
+                f"NFE {' or, with guidance, '.join(dict.fromkeys(sorted(texts, key=lambda t: int(t.replace(',', '')))))}"
+            )
+        elif len(set(texts)) > 1:
             columns.append((header, [t or "" for t in texts]))
         elif texts[0] and name != "differs" and texts[0] != "ours":
             alike.append(f"{header[:1].lower() + header[1:] if header != 'NFE' else header} {texts[0]}")
@@ -285,8 +276,8 @@ def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
     notes = [". ".join(what) + "."]
     if several:
         notes.append(
-            "Mean ± standard deviation over training seeds at one sampling seed; bold: the best mean and all "
-            "whose paired 95 % interval with it includes 0."
+            "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one "
+            "protocol: the best mean and all whose paired 95 % interval with it includes 0."
         )
     else:
         notes.append("One training seed: no spread, and no row is marked as best.")

@@ -10,8 +10,10 @@ from rich.console import RenderableType
 from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
 from ltbench.report.aggregate import Cell, cells
+from ltbench.report.class_tables import groups_table, per_class_tables, tail_table
 from ltbench.report.content import Content, Section
 from ltbench.report.figures.bottleneck import entanglement_curves, tsne_panels
+from ltbench.report.figures.confusion import confusion_matrices
 from ltbench.report.figures.cost import cost_quality
 from ltbench.report.figures.curves import factor_curves, training_curves
 from ltbench.report.figures.memorised import memorisation_pairs
@@ -21,11 +23,12 @@ from ltbench.report.figures.style import FigureFile, MethodStyle, figure_style, 
 from ltbench.report.html import html_page
 from ltbench.report.latex import write_latex
 from ltbench.report.load import Results, load_results
-from ltbench.report.markdown import markdown_page
+from ltbench.report.markdown import details_page, markdown_page
 from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
+from ltbench.report.runs_tables import cost_table, entanglement_table, twin_tables
 from ltbench.report.statistics import Contrast, contrasts
 from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
-from ltbench.report.tables import overall_table, per_class_tables
+from ltbench.report.tables import overall_table, settings_table
 
 _TERMINAL_MEASURES = 6  # columns that fit a terminal
 _TERMINAL_CLASSES = 25  # a per-class table with more rows is printed in files only
@@ -82,7 +85,7 @@ def write_report(
     styles = method_styles(methods)
     with figure_style():
         sections = [_section(cell, found, results, styles, out, baseline, contrast) for cell in found]
-    content = Content(results, sections, baseline)
+    content = Content(results, sections, baseline, across=twin_tables(found))
     beside = published_table(found, load_published())
     if beside is not None:
         content.paper.append(beside)
@@ -105,21 +108,35 @@ def _section(
 ) -> Section:
     """Make the tables and figures of one data cell."""
     compared = contrasts(cell, baseline, contrast)
-    overall, folder = overall_table(cell), out / "figures"
-    optional = (contrast_table(cell, compared), spread_table(cell), rank_table(cell))
+    folder = out / "figures"
+    leading = (
+        groups_table(cell),
+        contrast_table(cell, compared),
+        tail_table(cell),
+        entanglement_table(cell, results.runs),
+        cost_table(cell, results.runs),
+    )
+    details = (spread_table(cell), rank_table(cell), settings_table(cell))
     figures: list[FigureFile] = [
         *per_class_bars(cell, styles, folder),
         *count_against_score(cell, styles, folder),
-        *sample_sheet(cell, folder),
-        *memorisation_pairs(cell, folder),
-        *training_curves(cell, results.runs, styles, folder),
         *factor_curves(cell, results.runs, styles, folder),
+        *sample_sheet(cell, folder),
+        *confusion_matrices(cell, folder),
+        *memorisation_pairs(cell, folder),
         *cost_quality(cell, results.runs, styles, folder),
         *entanglement_curves(cell, results.runs, styles, folder),
         *tsne_panels(cell, _balanced_twin(cell, found), results.runs, folder, baseline),
+        *training_curves(cell, results.runs, styles, folder),
     ]
     return Section(
-        cell, overall, per_class_tables(cell), [t for t in optional if t is not None], figures, compared
+        cell,
+        overall_table(cell),
+        per_class_tables(cell),
+        [t for t in leading if t is not None],
+        figures,
+        compared,
+        [t for t in details if t is not None],
     )
 
 
@@ -130,9 +147,9 @@ def _balanced_twin(cell: Cell, found: list[Cell]) -> Cell | None:
 
 
 def _printed(section: Section) -> list[RenderableType]:
-    """Choose what the terminal shows: overall, the first per-class table, paired Frechet differences."""
+    """Choose what the terminal shows: overall, the first per-class table, the paired differences."""
     short = [t for t in section.per_class[:1] if len(t.rows) <= _TERMINAL_CLASSES]
-    paired = contrast_table(section.cell, section.contrasts, "frechet")
+    paired = contrast_table(section.cell, section.contrasts)
     return [
         overall_table(section.cell, _TERMINAL_MEASURES).rich(),
         *(t.rich(2) for t in short),
@@ -141,9 +158,9 @@ def _printed(section: Section) -> list[RenderableType]:
 
 
 def _write(content: Content, out: Path) -> list[Path]:
-    files = [out / "index.html", out / "report.md"]
-    write_text(files[0], html_page(content))
-    write_text(files[1], markdown_page(content))
+    files = [out / "index.html", out / "report.md", out / "details.md"]
+    for path, page in zip(files, (html_page, markdown_page, details_page), strict=True):
+        write_text(path, page(content))
     files += write_latex([*content.tables(), *content.paper], out / "tables")
     summary = pd.concat([_tidy_summary(s.cell) for s in content.sections], ignore_index=True)
     differences = pd.concat([s.contrasts for s in content.sections], ignore_index=True)

@@ -12,22 +12,25 @@ from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
 from ltbench.report.aggregate import Cell, main_series
-from ltbench.report.figures.style import PAGE, FigureFile, MethodStyle, dash, footer, save, shared_legend
+from ltbench.report.figures.style import (
+    PAGE,
+    FigureFile,
+    MethodStyle,
+    dash,
+    footer,
+    save,
+    seed_points,
+    shared_legend,
+)
 from ltbench.report.load import Run
 from ltbench.report.naming import class_title, method_title, metric_style
+from ltbench.report.runs_tables import PROBE_TITLES, nearest_level
 from ltbench.report.tables import seeds_text, slug
 
-_TITLES = {
-    "knn_accuracy": "k-NN class accuracy",
-    "linear_probe": "linear probe accuracy",
-    "silhouette": "silhouette",
-    "scatter_ratio": "between / within scatter",
-    "head_tail_confusion": "tail images voted head",
-}
-_POINTS_PER_CLASS = 50
+_POINTS_PER_CLASS = 30
 _PERPLEXITY = 30
 _MOST_PANELS = 5
-_LEVEL = 100  # noise level of the t-SNE and of the curves over training, where it is stored
+_ITERATIONS = 500
 
 
 def entanglement_curves(
@@ -48,7 +51,7 @@ def entanglement_curves(
         title = f"Entanglement over noise level, {cell.label}"
         out.append(save(figure, folder, f"entanglement-noise-{slug(cell.label)}", title, caption))
     if len(noised["step"].unique()) > 1:
-        level = _nearest_level(noised["t"].unique())
+        level = nearest_level(noised["t"].unique())
         caption = f"{what}; at t = {level:g}. {_said(cell, series, probes)}"
         figure = _panels(noised[noised["t"] == level], "step", "training step", series, styles, caption)
         title = f"Entanglement over training, {cell.label}"
@@ -72,10 +75,6 @@ def _said(cell: Cell, series: pd.DataFrame, probes: pd.DataFrame) -> str:
     return f"{cell.label}; {images}training seeds: {seeds}; mean and standard deviation over them."
 
 
-def _nearest_level(levels: np.ndarray) -> float:
-    return float(min(levels, key=lambda t: (abs(t - _LEVEL), t)))
-
-
 def _panels(
     rows: pd.DataFrame,
     x: str,
@@ -84,7 +83,7 @@ def _panels(
     styles: dict[str, MethodStyle],
     caption: str,
 ) -> Figure:
-    metrics = [m for m in _TITLES if m in set(rows["metric"])]
+    metrics = [m for m in PROBE_TITLES if m in set(rows["metric"])]
     metrics += sorted(set(rows["metric"]) - set(metrics))
     columns = min(3, len(metrics))
     lines = -(-len(metrics) // columns)
@@ -96,11 +95,12 @@ def _panels(
             if found.empty:
                 continue
             style = styles[one["method"]]
-            axes.plot(found[x], found["value"], ".", color=style.colour, ms=1.8, mew=0, alpha=0.7)
+            if len(found["run"].unique()) > 1:
+                seed_points(axes, found[x], found["value"], style.colour)
             at = found.groupby(x)["value"].agg(["mean", "std"])
             axes.errorbar(at.index, at["mean"], at["std"].fillna(0), color=style.colour, marker=style.marker,
                           ls=dash(style), elinewidth=0.6, label=one["label"])  # fmt: skip
-        axes.set_title(_TITLES.get(metric, metric) + metric_style(metric).arrow)
+        axes.set_title(PROBE_TITLES.get(metric, metric) + metric_style(metric).arrow)
         axes.set_xlabel(x_title)
     for axes in grid[len(metrics) :]:
         axes.set_axis_off()
@@ -124,7 +124,7 @@ def tsne_panels(
     stored = [set(features) - {"labels"} for _, features in panels]
     names = set.intersection(*stored)
     levels = np.array([float(n.split("_")[1]) for n in names if n.startswith("noised_")])
-    protocols = [f"noised_{_nearest_level(levels):g}"] if len(levels) else []
+    protocols = [f"noised_{nearest_level(levels):g}"] if len(levels) else []
     protocols += sorted(n for n in names if n.startswith("clean_"))
     if not protocols:
         return []
@@ -141,11 +141,14 @@ def tsne_panels(
         grid[i, 0].set_ylabel(
             f"noised to t = {t}, null label" if kind == "noised" else f"clean (t = {t}), true label"
         )
+    without = (
+        "" if balanced is not None else " Missing: the network trained on balanced data (imbalance ratio 1)."
+    )
     caption = (
         f"t-SNE (perplexity {_PERPLEXITY}, PCA start, seed 0) of the pooled bottleneck of "
         f"{_POINTS_PER_CLASS} or fewer held-out real images a class, the same in all panels; {cell.label}; "
         "first training seed of each. Dark: head, bright: tail. Distances between clusters mean nothing in "
-        "t-SNE; the measured figures are beside it."
+        f"t-SNE; the measured figures are beside it.{without}"
     )
     footer(figure, caption)
     return [
@@ -173,7 +176,7 @@ def _scatter(axes: Axes, features: np.ndarray, labels: np.ndarray, classes: list
     x, y = features[keep].astype(np.float32), labels[keep]
     perplexity = min(_PERPLEXITY, (len(x) - 1) // 3)
     with threadpool_limits(1):  # the same picture on any number of cores
-        place = TSNE(perplexity=perplexity, init="pca", random_state=0).fit_transform(x)
+        place = TSNE(perplexity=perplexity, max_iter=_ITERATIONS, init="pca", random_state=0).fit_transform(x)
     rank = {c: i for i, c in enumerate(classes)}
     order = np.array([rank.get(str(k), len(classes)) for k in y])
     shades = mpl.colormaps["viridis"](order / max(1, len(classes) - 1) * 0.93)

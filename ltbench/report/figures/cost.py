@@ -17,13 +17,16 @@ from ltbench.report.figures.style import (
     footer,
     plain_log,
     save,
+    seed_points,
     shared_legend,
 )
-from ltbench.report.load import Run, read_provenance
+from ltbench.report.load import Run
 from ltbench.report.naming import method_title, metric_title
+from ltbench.report.runs_tables import sampling_cost, training_cost
 from ltbench.report.tables import slug
 
-_TRAINING = "training, wall-clock hours"
+_TRAINING = "training, minutes"
+_FLOPS = "training, FLOPs"
 _SAMPLING = "sampling, s per 1,000 images"
 
 
@@ -35,6 +38,7 @@ def cost_quality(
     measures = measures[measures["metric"] == "frechet"]
     main = main_series(cell)
     shown = {
+        _FLOPS: cell.series[_alike(cell.series, main, ["sampler", "nfe", "guidance"])],
         _TRAINING: cell.series[_alike(cell.series, main, ["sampler", "nfe", "guidance"])],
         _SAMPLING: cell.series[_alike(cell.series, main, ["step"])],
     }
@@ -61,12 +65,15 @@ def cost_quality(
     used = [runs[name].provenance.get("machine", {}) for name in cell.points["run"].unique()]
     machines = ", ".join(sorted({machine.get("processor", "?") for machine in used}))
     what = (
-        "Left: all steps at one sampling protocol; right: all samplers and guidances at one step. "
+        "Training: all steps at one sampling protocol; sampling: all samplers and guidances at one step. "
         if len(panels) > 1
         else ""
     )
     made = how_made(cell, main, measure, "overall")
-    caption = f"{what}Cost as recorded on {machines}; other work there slows it. Main protocol: {made}"
+    caption = (
+        f"{what}Medians over runs; time: CPU time where a CPU did the work ({machines}), else wall-clock. "
+        f"Main protocol: {made}"
+    )
     footer(figure, caption)
     return [save(figure, folder, f"cost-{slug(cell.label)}", f"Cost against quality, {cell.label}", caption)]
 
@@ -86,7 +93,8 @@ def _panel(
     for _, one in series.iterrows():
         style, found = styles[one["method"]], summary.loc[one["series"]]
         seeds = points[(points["series"] == one["series"]) & points["main"]]["value"]
-        axes.plot(np.full(len(seeds), one["cost"]), seeds, ".", color=style.colour, ms=1.5, mew=0)
+        if len(seeds) > 1:
+            seed_points(axes, np.full(len(seeds), one["cost"]), seeds, style.colour)
         axes.errorbar(
             one["cost"],
             found["mean"],
@@ -103,22 +111,16 @@ def _panel(
 
 
 def _cost(series: pd.Series, cell: Cell, runs: dict[str, Run]) -> dict[str, float]:
-    """Return mean training hours up to the series' step and mean sampling seconds for 1,000 images."""
-    hours, seconds = [], []
-    for name in series["runs"]:
-        stages = [s for s in runs[name].provenance.get("stages", []) if s.get("stage") == "train"]
-        trained = max((s.get("steps", 0) for s in stages), default=0)
-        if trained:
-            wall = sum(s["wall_seconds"] for s in stages) / 3600
-            hours.append(wall * min(1.0, series["step"] / trained))
-    rows = cell.points[cell.points["series"] == series["series"]]
-    for place in rows["folder"].unique():
-        stages = [s for s in read_provenance(Path(place)).get("stages", []) if s.get("stage") == "sample"]
-        images = sum(s.get("images", 0) for s in stages[-1:])
-        if images:
-            seconds.append(1000 * sum(s["wall_seconds"] for s in stages) / images)
-    nan = float("nan")
+    """Return a series' median training hours and FLOPs up to its step, and seconds for 1,000 images."""
+    spent = np.array([training_cost(runs[name], series["step"]) for name in series["runs"]])
+    seconds = sampling_cost(cell, series["series"])
     return {
-        _TRAINING: float(np.mean(hours)) if hours else nan,
-        _SAMPLING: float(np.mean(seconds)) if seconds else nan,
+        _TRAINING: _median(spent[:, 0]) / 60,
+        _FLOPS: _median(spent[:, 1]),
+        _SAMPLING: _median(np.array(seconds)),
     }
+
+
+def _median(values: np.ndarray) -> float:
+    found = values[np.isfinite(values)]
+    return float(np.median(found)) if len(found) else float("nan")

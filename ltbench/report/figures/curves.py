@@ -23,6 +23,7 @@ from ltbench.report.figures.style import (
     footer,
     plain_log,
     save,
+    seed_points,
     shared_legend,
 )
 from ltbench.report.load import Run
@@ -178,8 +179,9 @@ def _factor_panel(
         style = styles[rows["method"].iloc[0]]
         found = summary.loc[rows["series"]]
         seeds = points[points["series"].isin(rows["series"]) & points["main"]]
-        axes.plot(seeds["series"].map(dict(zip(rows["series"], rows["x"], strict=True))), seeds["value"], style.marker,
-                  ms=1.6, color=style.colour, alpha=0.6, mew=0)  # fmt: skip
+        if len(seeds["train_seed"].unique()) > 1:
+            at = dict(zip(rows["series"], rows["x"], strict=True))
+            seed_points(axes, seeds["series"].map(at), seeds["value"], style.colour)
         axes.errorbar(rows["x"], found["mean"], found["sd"].fillna(0), color=style.colour, ls=dash(style),
                       marker=style.marker, elinewidth=0.6, label=label[str(line)])  # fmt: skip
     floor = cell.points_of("overall", measure, "floor")["value"].mean()

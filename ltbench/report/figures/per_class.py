@@ -6,10 +6,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import NullLocator
 
-from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.aggregate import Cell, main_protocols
 from ltbench.report.figures.style import (
     COLUMN,
     COUNT_COLOUR,
@@ -21,52 +20,74 @@ from ltbench.report.figures.style import (
     footer,
     plain_log,
     save,
+    seed_points,
     shared_legend,
 )
 from ltbench.report.naming import class_title, integer, metric_style, metric_title
 from ltbench.report.tables import seeds_text, slug
 
+_MOST_PANELS = 3  # guidances in one figure
 _MOST_BARS = 20  # classes; above, points joined by lines are drawn instead
 
 
 def per_class_bars(cell: Cell, styles: dict[str, MethodStyle], folder: Path) -> list[FigureFile]:
-    """Draw Frechet distances a class, head to tail, by method, under the training counts (figure 3)."""
+    """Draw Frechet distances a class, head to tail, by method, under the training counts (figure 3).
+
+    A panel a guidance, since what guidance does to a class depends on the method.
+    """
     measures = cell.measures("class")
+    classes = cell.classes()
     out = []
     for _, measure in measures[measures["metric"] == "frechet"].iterrows():
-        series = main_series(cell)
-        summary = cell.summary_of("class", measure)
-        series = series[series["series"].isin(summary["series"])]
-        classes = cell.classes()
-        figure = Figure(figsize=(PAGE, 3.0))
-        top, axes = figure.subplots(2, 1, sharex=True, height_ratios=[1, 4])
+        scored = set(cell.summary_of("class", measure)["series"])
+        blocks = [b[b["series"].isin(scored)] for b in main_protocols(cell)][:_MOST_PANELS]
+        blocks = [b for b in blocks if len(b)]
+        figure = Figure(figsize=(PAGE, 1.1 + 1.9 * len(blocks)))
+        top, *panels = figure.subplots(
+            1 + len(blocks), 1, sharex=True, height_ratios=[0.5] + [1.9] * len(blocks)
+        )
         _draw_counts(top, classes)
-        x = np.arange(len(classes), dtype=float)
+        for axes, block in zip(panels, blocks, strict=True):
+            _class_panel(axes, cell, measure, block, styles, classes)
+            if len(blocks) > 1:
+                axes.set_title(f"guidance {block['guidance'].iloc[0]:g}", loc="left", pad=2)
         if len(classes) <= _MOST_BARS:
-            _draw_bars(axes, cell, measure, series, styles, classes)
             names = [class_title(cell.dataset, c) for c in classes["class_or_group"]]
             names = [name.replace(" ", "\n").replace("/", "/\n") for name in names]
             long = len(names) * max(len(line) for name in names for line in name.split("\n")) > 95
-            axes.set_xticks(x, names, rotation=35 if long else 0, ha="right" if long else "center")
+            panels[-1].set_xticks(
+                np.arange(len(names)), names, rotation=35 if long else 0, ha="right" if long else "center"
+            )
         else:
-            _draw_lines(axes, cell, measure, series, styles, classes)
-            axes.set_xlabel("class, head to tail")
-        floors = _floors(cell, measure, classes)
-        if np.isfinite(floors).any():
-            axes.hlines(floors, x - 0.46, x + 0.46, label="floor: real vs real", **FLOOR_STYLE)
-        axes.set_xlim(-0.6, len(classes) - 0.4)
-        axes.set_ylim(bottom=0)
-        axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
-        shared_legend(figure, [axes])
-        caption = how_made(cell, series, measure)
+            panels[-1].set_xlabel("class, head to tail")
+        shared_legend(figure, panels)
+        drawn = "mean and standard deviation over training seeds, a point a seed"
         if len(classes) > _MOST_BARS:
-            lines = "a point a class (mean over training seeds), lines: their running mean over a twelfth of the classes"
-            caption = how_made(cell, series, measure, drawn=lines)
+            drawn = "a point a class (mean over training seeds), lines: their running mean over a twelfth of the classes"
+        caption = how_made(cell, pd.concat(blocks), measure, drawn=drawn)
         footer(figure, caption)
         name = f"per-class-frechet-{slug(measure['extractor'])}-{slug(cell.label)}"
         title = f"{metric_title('frechet', measure['extractor'], arrow=False)} per class, {cell.label}"
         out.append(save(figure, folder, name, title, caption))
     return out
+
+
+def _class_panel(
+    axes: Axes,
+    cell: Cell,
+    measure: pd.Series,
+    series: pd.DataFrame,
+    styles: dict[str, MethodStyle],
+    classes: pd.DataFrame,
+) -> None:
+    draw = _draw_bars if len(classes) <= _MOST_BARS else _draw_lines
+    draw(axes, cell, measure, series, styles, classes)
+    x, floors = np.arange(len(classes)), _floors(cell, measure, classes)
+    if np.isfinite(floors).any():
+        axes.hlines(floors, x - 0.46, x + 0.46, label="floor: real vs real", **FLOOR_STYLE)
+    axes.set_xlim(-0.6, len(classes) - 0.4)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
 
 
 def _draw_counts(axes: Axes, classes: pd.DataFrame) -> None:
@@ -115,7 +136,7 @@ def _draw_bars(
         seeds = points[(points["series"] == one["series"]) & points["main"]]
         place = seeds["class_or_group"].map(dict(zip(classes["class_or_group"], x, strict=True)))
         if len(seeds["train_seed"].unique()) > 1:
-            axes.plot(place, seeds["value"], "o", ms=1.7, mfc="white", mec="#222222", mew=0.4, zorder=3)
+            seed_points(axes, place, seeds["value"])
         for missing in x[~np.isfinite(mean)]:
             axes.annotate(
                 "n/a", (missing, 0), (0, 2), textcoords="offset points", ha="center", rotation=90, fontsize=5
@@ -178,6 +199,10 @@ def how_made(
         values = [v for v in series[name].unique() if v == v and v != ""]
         if len(values) == 1:
             parts.append(show.format(values[0]))
+        elif name in ("nfe", "guidance") and 1 < len(values) <= _MOST_PANELS:
+            parts.append(
+                show.format(values[0]).replace(f"{values[0]:g}", " or ".join(f"{v:g}" for v in values))
+            )
     seeds = series["train_seeds"].map(seeds_text)
     if len(set(seeds)) == 1:
         one = len(series["train_seeds"].iloc[0]) == 1
@@ -193,53 +218,66 @@ def how_made(
 
 
 def count_against_score(cell: Cell, styles: dict[str, MethodStyle], folder: Path) -> list[FigureFile]:
-    """Draw training images of a class against its score with the floor, a figure a measure."""
-    out = []
+    """Draw training images of a class against its scores with their floors: a column a measure, a row a guidance."""
     classes = cell.classes()
-    for _, measure in cell.measures("class").iterrows():
-        series = main_series(cell)
-        series = series[series["series"].isin(cell.summary_of("class", measure)["series"])]
-        if measure["metric"] not in ("frechet", "recall", "agreement") or series.empty:
-            continue
-        figure = Figure(figsize=(COLUMN, 2.5))
-        axes = figure.subplots()
-        for _, one in series.iterrows():
-            style = styles[one["method"]]
-            mean, sd = class_means(cell, measure, one["series"], classes)
-            seeds = cell.points_of("class", measure)
-            seeds = seeds[(seeds["series"] == one["series"]) & seeds["main"]]
-            axes.plot(seeds["n_train"], seeds["value"], ".", color=style.colour, ms=1.5, alpha=0.7, mew=0)
-            axes.errorbar(
-                classes["n_train"],
-                mean,
-                sd,
-                fmt=style.marker,
-                color=style.colour,
-                label=one["label"],
-                elinewidth=0.6,
-                ms=3.2,
-                mec="white",
-                mew=0.3,
-            )
-        floors = _floors(cell, measure, classes)
-        handles, labels = axes.get_legend_handles_labels()
-        if np.isfinite(floors).any():
-            axes.plot(classes["n_train"], floors, "_", color=FLOOR_COLOUR, ms=6, mew=1.0)
-            handles.append(Line2D([], [], ls="", marker="_", color=FLOOR_COLOUR, ms=6))
-            labels.append("floor")
-        plain_log(axes, "x", classes["n_train"].min(), classes["n_train"].max())
-        axes.invert_xaxis()
-        axes.set_xlabel("training images of the class (head left)")
-        axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
-        if metric_style(measure["metric"]).better == "lower":
-            axes.set_ylim(bottom=0)
-        figure.legend(
-            handles, labels, loc="outside upper center", ncols=3, columnspacing=1, handletextpad=0.4
-        )
-        caption = how_made(cell, series, measure)
-        footer(figure, caption)
-        named = metric_title(measure["metric"], measure["extractor"], arrow=False)
-        title = f"{named} against class count, {cell.label}"
-        name = f"count-{slug(measure['metric'])}-{slug(measure['extractor'] or 'none')}-{slug(cell.label)}"
-        out.append(save(figure, folder, name, title, caption))
-    return out
+    measures = cell.measures("class")
+    measures = measures[measures["metric"].isin(("frechet", "recall", "agreement"))]
+    measures = measures.drop_duplicates("metric")
+    if measures.empty or not np.isfinite(classes["n_train"]).all():
+        return []
+    blocks = main_protocols(cell)[:_MOST_PANELS]
+    width = COLUMN if len(measures) == 1 else PAGE
+    figure = Figure(figsize=(width, 0.8 + 1.75 * len(blocks)))
+    grid = figure.subplots(len(blocks), len(measures), squeeze=False, sharex=True)
+    for row, block in zip(grid, blocks, strict=True):
+        for axes, (_, measure) in zip(row, measures.iterrows(), strict=True):
+            _count_panel(axes, cell, measure, block, styles, classes)
+        if len(blocks) > 1:
+            row[0].set_title(f"guidance {block['guidance'].iloc[0]:g}", loc="left", pad=2)
+    for axes in grid[-1]:
+        axes.set_xlabel("training images of the class")
+    grid[0, 0].invert_xaxis()
+    shared_legend(figure, list(grid.ravel()))
+    told = "; ".join(
+        f"{metric_title(m['metric'], m['extractor'], False)} ({m['definition']})"
+        for _, m in measures.iterrows()
+    )
+    first = measures.iloc[0]
+    sizes = f"{integer(first['n_generated'])} generated against {integer(first['n_reference'])} real a class"
+    caption = (
+        f"Head left; methods of a class side by side. {told}: {sizes} ({first['reference']}); "
+        f"{how_made(cell, pd.concat(blocks))} Mean and standard deviation over training seeds, a point a seed."
+    )
+    footer(figure, caption)
+    return [
+        save(figure, folder, f"count-{slug(cell.label)}", f"Class count against score, {cell.label}", caption)
+    ]
+
+
+def _count_panel(
+    axes: Axes,
+    cell: Cell,
+    measure: pd.Series,
+    series: pd.DataFrame,
+    styles: dict[str, MethodStyle],
+    classes: pd.DataFrame,
+) -> None:
+    counts = classes["n_train"].to_numpy(float)
+    points = cell.points_of("class", measure)
+    span = np.log(counts.max() / counts.min()) / max(1, len(counts) - 1)
+    for i, (_, one) in enumerate(series.iterrows()):
+        style = styles[one["method"]]
+        aside = np.exp(-(i - (len(series) - 1) / 2) * min(0.2 * span, 0.2))  # side by side, head left
+        mean, sd = class_means(cell, measure, one["series"], classes)
+        axes.errorbar(counts * aside, mean, sd, fmt=style.marker, color=style.colour, label=one["label"],
+                      elinewidth=0.6, ms=3.2, mec="white", mew=0.3)  # fmt: skip
+        seeds = points[(points["series"] == one["series"]) & points["main"]]
+        if len(seeds["train_seed"].unique()) > 1 and len(classes) <= _MOST_BARS:
+            seed_points(axes, seeds["n_train"] * aside, seeds["value"], style.colour)
+    floors = _floors(cell, measure, classes)
+    if np.isfinite(floors).any():
+        axes.plot(counts, floors, "_", color=FLOOR_COLOUR, ms=9, mew=1.0, label="floor", zorder=1)
+    plain_log(axes, "x", counts.min(), counts.max())
+    axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
+    if metric_style(measure["metric"]).better == "lower":
+        axes.set_ylim(bottom=0)

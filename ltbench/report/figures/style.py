@@ -109,6 +109,11 @@ def save(figure: Figure, folder: Path, name: str, title: str, caption: str) -> F
     return FigureFile(name, title, caption, paths["png"], paths["pdf"])
 
 
+def seed_points(axes: Axes, x: Any, y: Any, colour: str = "#222222") -> None:
+    """Draw every seed's value, white with a rim, above bars and markers, so that none is hidden by the mean."""
+    axes.plot(x, y, "o", ms=1.9, mfc="white", mec=colour, mew=0.5, ls="", zorder=4)
+
+
 def footer(figure: Figure, text: str) -> None:
     """Print how the figure was made below it, small, wrapped to its width."""
     figure.supxlabel(wrapped(text, figure.get_figwidth()), x=0.01, ha="left", **SMALL_PRINT)

@@ -1,0 +1,240 @@
+"""Tables over runs rather than over scores: entanglement against score, cost, and other orders and splits."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ltbench.report.aggregate import Cell, main_protocols, main_series
+from ltbench.report.load import Run, read_provenance
+from ltbench.report.naming import (
+    MISSING,
+    class_title,
+    integer,
+    mean_sd,
+    method_title,
+    metric_style,
+    metric_title,
+    number,
+)
+from ltbench.report.tables import Entry, Table, at_place, seeds_text, slug
+
+PROBE_TITLES = {
+    "knn_accuracy": "k-NN class accuracy",
+    "linear_probe": "linear probe accuracy",
+    "silhouette": "silhouette",
+    "scatter_ratio": "between / within scatter",
+    "head_tail_confusion": "tail images voted head",
+}
+LEVEL = 100  # noise level of single-level statements, where it is stored
+_FEWEST = 6  # runs for a correlation's interval
+_MINUTE = 60.0
+
+
+def nearest_level(levels: np.ndarray) -> float:
+    """Return the stored noise level nearest to `LEVEL`."""
+    return float(min(levels, key=lambda t: (abs(t - LEVEL), t)))
+
+
+def entanglement_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
+    """Correlate entanglement with the Frechet distance over runs; None with fewer than three probed runs.
+
+    Once over all runs, which mixes differences between methods with those between seeds, and once with each
+    method's mean taken out of both.
+    """
+    measures = cell.measures("group")
+    measures = measures[measures["metric"] == "frechet"].head(1)
+    probes = _probes_of(cell, runs)
+    if measures.empty or probes.empty:
+        return None
+    level = nearest_level(probes["t"].unique())
+    at = probes[probes["t"] == level].pivot_table(index="run", columns="metric", values="value")
+    columns, cells = ["Entanglement of the bottleneck"], []
+    for block in main_protocols(cell):
+        for place in ("macro", "tail"):
+            points = at_place(cell.points_of("group", measures.iloc[0], sizes=False), place)
+            points = points[points["main"] & points["series"].isin(block["series"])]
+            joined = points.set_index("run")[["value", "method"]].join(at, how="inner")
+            if len(joined) >= 3:
+                columns += [f"{place}, ω={block['guidance'].iloc[0]:g}, n={len(joined)}", "within methods"]
+                cells.append(joined)
+    if not cells:
+        return None
+    names = [m for m in PROBE_TITLES if m in at] + sorted(set(map(str, at)) - set(PROBE_TITLES))
+    rows = []
+    for name in names:
+        row = [Entry(PROBE_TITLES.get(name, name))]
+        for joined in cells:
+            row.append(Entry(_correlation(joined[name], joined["value"])))
+            centred = joined[[name, "value"]] - joined.groupby("method")[[name, "value"]].transform("mean")
+            repeated = bool((joined["method"].value_counts() > 1).any())
+            spare = joined["method"].nunique() - 1
+            row.append(Entry(_correlation(centred[name], centred["value"], spare) if repeated else MISSING))
+        rows.append(row)
+    title = metric_title("frechet", measures.iloc[0]["extractor"], arrow=False)
+    notes = [
+        f"Spearman's rank correlation over trainings (n) of an entanglement figure (noised to t = {level:g}, null "
+        f"label, held-out real images) with {title}, macro mean and tail, and its 95 % interval (Bonett and "
+        f"Wright) from {_FEWEST} runs on. Within methods: each method's mean taken out of both, so that it says whether "
+        "the less entangled training of a method is the better one. A correlation over a few methods says "
+        "nothing about cause."
+    ]
+    name = f"entanglement-{slug(cell.label)}"
+    return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
+
+
+def _probes_of(cell: Cell, runs: dict[str, Run]) -> pd.DataFrame:
+    frames = []
+    for _, one in main_series(cell).iterrows():
+        for name in one["runs"]:
+            table = runs[name].probes()
+            if table is not None:
+                table = table[(table["step"] == one["step"]) & (table["protocol"] == "noised")]
+                frames.append(table.assign(run=name))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
+
+
+def _correlation(a: pd.Series, b: pd.Series, spare: int = 0) -> str:
+    """Print Spearman's correlation and its interval; `spare`: degrees of freedom that centring took."""
+    if a.nunique() < 2 or b.nunique() < 2:
+        return MISSING
+    rho = float(stats.spearmanr(a, b).statistic)
+    n = len(a) - spare
+    if n < _FEWEST:
+        return f"{rho:+.2f}"
+    half = 1.96 * np.sqrt((1 + rho**2 / 2) / (n - 3))
+    low, high = np.tanh(np.arctanh(np.clip(rho, -0.9999, 0.9999)) + np.array([-half, half]))
+    return f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def compute_seconds(stage: dict[str, object]) -> float:
+    """Return what a stage cost: CPU time on a CPU, which other work there hardly moves; else wall-clock time."""
+    name = "cpu_seconds" if str(stage.get("device", "")).startswith("cpu") else "wall_seconds"
+    value = stage.get(name, stage.get("wall_seconds", float("nan")))
+    return float(value) if isinstance(value, int | float) else float("nan")
+
+
+def training_cost(run: Run, step: float) -> tuple[float, float]:
+    """Return seconds and FLOPs of a training up to a step, nan where they are not recorded."""
+    stages = [s for s in run.provenance.get("stages", []) if s.get("stage") == "train"]
+    trained = max((s.get("steps", 0) for s in stages), default=0)
+    if not trained:
+        return float("nan"), float("nan")
+    share = min(1.0, step / trained)
+    flops = [s["flops"] / s["steps"] for s in stages if s.get("flops") and s.get("steps")]
+    return sum(map(compute_seconds, stages)) * share, flops[-1] * step if flops else float("nan")
+
+
+def sampling_cost(cell: Cell, series: str) -> list[float]:
+    """Return seconds for 1,000 images of each sample set of a series."""
+    out = []
+    for place in cell.points.loc[cell.points["series"] == series, "folder"].unique():
+        stages = [s for s in read_provenance(Path(place)).get("stages", []) if s.get("stage") == "sample"]
+        images = sum(s.get("images", 0) for s in stages[-1:])
+        if images:
+            out.append(1000 * sum(map(compute_seconds, stages)) / images)
+    return out
+
+
+def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
+    """Build the table of what training and sampling took; None where it is not recorded."""
+    blocks = main_protocols(cell)
+    rows = []
+    for _, one in blocks[0].iterrows():
+        spent = [training_cost(runs[name], one["step"]) for name in one["runs"]]
+        seconds, flops = (np.array(v) for v in zip(*spent, strict=True))
+        row = [
+            Entry(one["label"]),
+            Entry(seeds_text(one["train_seeds"])),
+            Entry(f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING),
+            Entry(_middle(seconds / _MINUTE, 1)),
+        ]
+        for block in blocks:
+            twin = block[(block["method"] == one["method"]) & (block["variant"] == one["variant"])]
+            row.append(
+                Entry(_middle(sampling_cost(cell, twin["series"].iloc[0]), 2) if len(twin) else MISSING)
+            )
+        rows.append(row)
+    if all(entry.text == MISSING for row in rows for entry in row[2:]):
+        return None
+    step = integer(blocks[0]["step"].max())
+    columns = ["Method", "Seeds", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
+    columns += [f"s per 1,000 images, ω={b['guidance'].iloc[0]:g}" for b in blocks]
+    notes = [
+        "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
+        "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included."
+    ]
+    return Table(f"cost-{slug(cell.label)}", f"Cost, {cell.label}", columns, rows, 2, (), notes)
+
+
+def _middle(values: object, decimals: int) -> str:
+    found = np.asarray(values, dtype=float)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return MISSING
+    text = number(float(np.median(found)), decimals)
+    return text if len(found) == 1 else f"{text} ({found.min():.{decimals}f}-{found.max():.{decimals}f})"
+
+
+def twin_tables(found: list[Cell]) -> list[Table]:
+    """Set each class of the published split beside the same class under another class order or split.
+
+    Only these tell rarity from difficulty: a class that stays bad with many images is hard, not rare.
+    """
+    out = []
+    for cell in found:
+        for other in found:
+            if other is not cell and _is_twin(cell, other):
+                table = _twin_table(cell, other)
+                out += [table] if table is not None else []
+    return out
+
+
+def _is_twin(cell: Cell, other: Cell) -> bool:
+    names = ["class_order", "split_seed"]
+    plain, changed = (c.points.iloc[0] for c in (cell, other))
+    strip = [
+        ", ".join(p for p in c.label.split(", ") if not p.startswith(("class order", "split seed")))
+        for c in (cell, other)
+    ]
+    published = plain["class_order"] in ("identity", "") and plain["split_seed"] in (0, np.nan)
+    return published and strip[0] == strip[1] and any(plain[n] != changed[n] for n in names)
+
+
+def _twin_table(cell: Cell, other: Cell) -> Table | None:
+    both = [c.measures("class") for c in (cell, other)]
+    both = [m[m["metric"] == "frechet"].head(1) for m in both]
+    if any(m.empty for m in both):
+        return None
+    decimals = metric_style("frechet").decimals
+    blocks = [main_series(c) for c in (cell, other)]
+    methods = [m for m in blocks[0]["method"].drop_duplicates() if m in set(blocks[1]["method"])]
+    counts = [c.classes().set_index("class_or_group")["n_train"] for c in (cell, other)]
+    rows = []
+    for label in counts[0].index:
+        row = [Entry(class_title(cell.dataset, label))]
+        row += [Entry(integer(count.get(label, np.nan))) for count in counts]
+        for method in methods:
+            for c, measure, block in zip((cell, other), both, blocks, strict=True):
+                key = block[block["method"] == method]["series"].iloc[0]
+                summary = at_place(c.summary_of("class", measure.iloc[0]), label)
+                summary = summary[summary["series"] == key]
+                row.append(Entry(_told(summary, decimals)))
+        rows.append(row)
+    change = other.label.replace(cell.label, "").strip(", ") or other.label
+    columns = ["Class", "Images", f"Images, {change}"]
+    columns += [t for m in methods for t in (method_title(m), f"{method_title(m)}, {change}")]
+    title = metric_title("frechet", both[0].iloc[0]["extractor"], arrow=False)
+    notes = [
+        f"{title} of the same class in both data cells, at guidance {blocks[0]['guidance'].iloc[0]:g}; mean ± standard "
+        "deviation over training seeds. A class that is bad with many images too is hard, not rare."
+    ]
+    name = f"twin-{slug(other.label)}"
+    return Table(name, f"The same classes, {cell.label} and {change}", columns, rows, 1, (), notes)
+
+
+def _told(summary: pd.DataFrame, decimals: int) -> str:
+    if summary.empty:
+        return MISSING
+    return mean_sd(summary["mean"].iloc[0], summary["sd"].iloc[0], decimals)

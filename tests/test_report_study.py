@@ -1,0 +1,169 @@
+"""What a whole study needs of its report: every guidance, honest costs, entanglement, orders, what is missing."""
+
+import numpy as np
+import pytest
+from report_folders import make_spec, score_rows, write_probes, write_run
+
+from ltbench.errors import CheckpointError
+from ltbench.files import read_json, write_json
+from ltbench.report import load_results, load_scores, write_report
+from ltbench.report.aggregate import cells, main_protocols, main_series
+from ltbench.report.class_tables import groups_table, tail_table
+from ltbench.report.figures.confusion import confusion_matrices, load_confusion
+from ltbench.report.figures.style import figure_style
+from ltbench.report.findings import cell_findings, glance_table
+from ltbench.report.runs_tables import cost_table, entanglement_table, twin_tables
+from ltbench.report.statistics import contrasts
+from ltbench.report.tables import overall_table, settings_table
+
+SHIFT = {("coral", 0.0): -1.0, ("coral", 1.0): 2.0}  # better without guidance, worse with it
+
+
+def shifted(spec, by):
+    return [
+        row | {"value": repr(float(row["value"]) + by * (row["metric"] == "frechet"))}
+        for row in score_rows(spec, seed_noise=0.01, metrics=("frechet", "recall"))
+    ]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Return two methods, three seeds, guidance 0 and 1, and one fine sampler that only one seed was given."""
+    root = tmp_path_factory.mktemp("study") / "runs"
+    for method in ("ddpm", "coral"):
+        for seed in (0, 1, 2):
+            for guidance in (0.0, 1.0):
+                spec = make_spec(method, seed, guidance=guidance)
+                rows = shifted(spec, SHIFT.get((method, guidance), 0.0))
+                write_run(root, spec, rows, images=False)
+            write_probes(root, make_spec(method, seed))
+        fine = make_spec(method, 0, sampler="ancestral", steps=1000)
+        write_run(root, fine, shifted(fine, 0.0), images=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cell(root):
+    (cell,) = cells(load_scores(root))
+    return cell
+
+
+def texts(table):
+    return [[entry.text for entry in row] for row in table.rows]
+
+
+def test_main_protocol_is_the_one_with_the_seeds_not_the_finest_sampler(cell):
+    assert set(main_series(cell)["sampler"]) == {"dpmsolver++"}
+    assert [list(b["guidance"]) for b in main_protocols(cell)] == [[0.0, 0.0], [1.0, 1.0]]
+    assert all(list(b["label"]) == ["DDPM", "CORAL"] for b in main_protocols(cell))
+
+
+def test_findings_hold_at_one_guidance_and_say_so_at_each(cell):
+    found = contrasts(cell, "ddpm")
+    plain, guided, best = cell_findings(cell, found, "ddpm")
+    assert "guidance 0" in plain and "Overall: lower: CORAL" in plain
+    assert "guidance 1" in guided and "Overall: higher: CORAL" in guided
+    assert "best guidance" in best and "flattering" in best
+    rows = texts(glance_table([(cell, found)], "ddpm"))
+    assert [(row[1], row[2]) for row in rows] == [
+        ("0", "overall"),
+        ("0", "tail"),
+        ("1", "overall"),
+        ("1", "tail"),
+    ]
+    assert rows[0][4].startswith("-1.4") and rows[2][4].startswith("+1.6")
+
+
+def test_bold_is_decided_among_rows_of_one_protocol(cell):
+    table = overall_table(cell)
+    column = table.columns.index("FD (digits_cnn) ↓")
+    bold = {(row[0].text, row[1].text, row[3].text): row[column].bold for row in table.rows[:-1]}
+    assert len(table.rules) >= 2 and sum(bold.values()) == 2  # CORAL without guidance, DDPM with it
+
+
+def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
+    for method in ("ddpm", "coral"):
+        for seed in (0, 1):
+            for steps in (5, 10, 20, 50, 100, 200, 500) if seed == 0 else (20,):
+                write_run(tmp_path, make_spec(method, seed, steps=steps), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    assert len(overall_table(cell).rows) == 3 and "12 more settings" in overall_table(cell).notes[-1]
+    assert len(settings_table(cell).rows) == 15
+
+
+def test_groups_stand_with_t_intervals_and_the_tail_with_its_measures(cell):
+    table = groups_table(cell)
+    tail = table.columns.index("tail")
+    rows = cell.summary_of("group", cell.measures("group").iloc[0])
+    first = rows[(rows["series"] == main_series(cell)["series"].iloc[0]) & (rows["class_or_group"] == "tail")]
+    half = 4.302653 * first["sd"].iloc[0] / np.sqrt(3)
+    mean = first["mean"].iloc[0]
+    assert texts(table)[0][tail] == f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
+    assert tail_table(cell).columns[-2:] == ["FD (digits_cnn) ↓", "Recall ↑"]
+
+
+def test_cost_is_cpu_time_that_other_work_on_the_machine_does_not_move(root):
+    results = load_results(root)
+    path = next(iter(results.runs.values())).folder / "provenance.json"
+    content = read_json(path)
+    before = texts(cost_table(cells(results.scores)[0], results.runs))
+    try:
+        content["stages"][0]["wall_seconds"] *= 50
+        write_json(path, content)
+        results = load_results(root)
+        assert texts(cost_table(cells(results.scores)[0], results.runs)) == before
+    finally:
+        content["stages"][0]["wall_seconds"] /= 50
+        write_json(path, content)
+    assert before[0][2:4] == ["2.00e+12", "2.5 (2.5-2.5)"]
+
+
+def test_entanglement_is_correlated_with_the_score_over_runs(root):
+    results = load_results(root)
+    table = entanglement_table(cells(results.scores)[0], results.runs)
+    assert table.columns[1] == "macro, ω=0, n=6" and "nothing about cause" in table.notes[0].replace(
+        "\n", " "
+    )
+    without, guided = (float(texts(table)[0][i].split(" ")[0]) for i in (1, 5))
+    assert without < -0.5 < 0.5 < guided  # CORAL's probes are better; its score is at one guidance only
+
+
+def test_confusion_is_drawn_where_it_is_kept(tmp_path):
+    samples = write_run(tmp_path, make_spec(), images=False)
+    table = "label," + ",".join(map(str, range(10))) + "\n"
+    table += "".join(f"{i}," + ",".join("30" if i == j else "0" for j in range(10)) + "\n" for i in range(10))
+    (samples / "confusion.csv").write_text(table)
+    (cell,) = cells(load_scores(tmp_path))
+    with figure_style():
+        (figure,) = confusion_matrices(cell, tmp_path / "figures")
+    assert figure.png.stat().st_size > 5000 and "asked for" in figure.caption
+    (samples / "confusion.csv").write_text("label,0\n0,x\n")
+    with pytest.raises(CheckpointError, match=r"confusion\.csv cannot be read"):
+        load_confusion(samples)
+
+
+def test_the_same_class_stands_beside_itself_under_another_order(tmp_path):
+    for order in ("identity", "reversed"):
+        spec = make_spec("ddpm", order=order)
+        counts = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
+        rows = score_rows(spec, counts=counts if order == "identity" else counts[::-1])
+        write_run(tmp_path, spec, rows, images=False)
+    (table,) = twin_tables(cells(load_scores(tmp_path)))
+    assert table.columns == [
+        "Class",
+        "Images",
+        "Images, class order reversed",
+        "DDPM",
+        "DDPM, class order reversed",
+    ]
+    assert texts(table)[0][:3] == ["0", "120", "6"] and texts(table)[-1][:3] == ["9", "6", "120"]
+
+
+def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lacks(tmp_path):
+    for method in ("ddpm", "coral"):
+        write_run(tmp_path / "runs", make_spec(method), images=False)
+    report = write_report(tmp_path / "runs", tmp_path / "out")
+    text = (report.out / "report.md").read_text()
+    assert "## Not drawn" in text and "sample sheet: nowhere; needs images.npy" in text
+    assert "score at equal FLOPs: nowhere; needs sample sets at several steps" in text
+    assert "details.md" in text and (report.out / "details.md").read_text().startswith("# Details")
