@@ -3,6 +3,7 @@ import errno
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -162,14 +163,16 @@ def test_several_prepared_folders_are_told_apart_by_content(tmp_path):
         hashes[name] = prepare("folder_lt", tmp_path / name, tmp_path, image_size=8, workers=1).hash
     assert hashes["x"] != hashes["y"]
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=1.0)
-    with pytest.raises(UsageError, match=f"choose with data.content: {hashes['x'][:8]}"):
+    with pytest.raises(UsageError, match=f"choose with --set data.content=HASH: {hashes['x'][:8]}"):
         data.resolve(spec, tmp_path)
     resolved = data.resolve(spec.model_copy(update={"content": hashes["y"][:8]}), tmp_path)
     assert (resolved.content, resolved.image_size) == (hashes["y"], 8)
     assert data.load_cell(resolved, tmp_path).manifest["source"]["prepared"] == hashes["y"]
     with pytest.raises(DataMissing, match="content 0123 is not prepared"):
         data.resolve(spec.model_copy(update={"content": "0123"}), tmp_path)
-    with pytest.raises(DataMissing, match=r"folder_lt at 32x32 is not prepared under .*ltbench data prepare"):
+    with pytest.raises(
+        DataMissing, match=r"folder_lt at 32x32 is not prepared under .*FOLDER --image-size 32`$"
+    ):
         data.load_cell(spec.model_copy(update={"image_size": 32}), tmp_path)
     with pytest.raises(UsageError, match="digits_lt has none"):
         data.resolve(DataSpec(dataset="digits_lt", content="abc"), tmp_path)
@@ -401,10 +404,18 @@ def test_celeba_from_folder_zip_and_torchvision_layout(tmp_path, tiny_celeba):
     with zipfile.ZipFile(tmp_path / "img_align_celeba.zip", "w") as archive:
         for path in sorted(folder.iterdir()):
             archive.write(path, f"img_align_celeba/{path.name}")
+    with zipfile.ZipFile(tmp_path / "kaggle.zip", "w") as archive:
+        for path in sorted(folder.iterdir()):
+            archive.write(path, f"img_align_celeba/img_align_celeba/{path.name}")
+    (tmp_path / "authors" / "Img").mkdir(parents=True)
+    shutil.copy(tmp_path / "img_align_celeba.zip", tmp_path / "authors" / "Img")
     hashes = {
         prepare("celeba5", path, tmp_path / str(i), workers=1).hash
         for i, path in enumerate(
-            (folder, folder.parent, tmp_path / "tv", tmp_path / "img_align_celeba.zip", tmp_path)
+            (
+                *(folder, folder.parent, tmp_path / "tv"),
+                *(tmp_path / "img_align_celeba.zip", tmp_path, tmp_path / "authors", tmp_path / "kaggle.zip"),
+            )
         )
     }
     assert len(hashes) == 1
@@ -435,7 +446,7 @@ def test_celeba_files_that_are_broken(tmp_path, tiny_celeba):
     folder = tmp_path / "img_align_celeba"
     write_celeba(folder, tiny_celeba)
     (folder / "000012.jpg").unlink()
-    with pytest.raises(DataMissing, match=r"000012\.jpg is missing, one of 1 out of 36 images"):
+    with pytest.raises(DataMissing, match=r"000012\.jpg is missing \(1 of the split's 35 images are\)"):
         prepare("celeba5", tmp_path, tmp_path / "out", workers=1)
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(DataCorrupt, match=r"cut\.zip is truncated or no zip file"):
@@ -501,7 +512,7 @@ def test_imagenet_files_that_are_broken(tmp_path, use):
     root = tmp_path / "in"
     write_imagenet(root, use, counts=(3, 3, 3))
     (root / "train" / WNIDS[1] / f"{WNIDS[1]}_1.JPEG").unlink()
-    with pytest.raises(DataMissing, match=r"n01443537_1\.JPEG is missing, one of 1 images"):
+    with pytest.raises(DataMissing, match=r"n01443537_1\.JPEG is missing \(1 of the lists' \d+ images are\)"):
         prepare("imagenet_lt", root, tmp_path, workers=1)
     with pytest.raises(DataMissing, match="has no folder train/n01440764"):
         prepare("imagenet_lt", tmp_path / "in" / "train" / WNIDS[0], tmp_path, lists=root, workers=1)

@@ -20,6 +20,14 @@ from ltbench.data.prepared import Entry, Listing, PreparedSource
 from ltbench.errors import DataCorrupt, DataMissing
 
 FOLDER = "img_align_celeba"
+BELOW = (
+    "",
+    FOLDER,
+    f"celeba/{FOLDER}",
+    f"Img/{FOLDER}",
+    f"{FOLDER}/{FOLDER}",
+)  # torchvision, authors, Kaggle
+_PREFIXES = (f"{FOLDER}/", f"{FOLDER}/{FOLDER}/", "")  # inside a zip file
 
 
 @dataclass(frozen=True)
@@ -44,10 +52,11 @@ class Celeba5(PreparedSource):
         """Find the aligned images at `path` and list the split's."""
         rows = self.split_rows()
         root, prefix, sizes = self._images(path, {name for _, name, _ in rows})
-        missing = [name for _, name, _ in rows if name not in sizes]
+        wanted = dict.fromkeys(name for _, name, _ in rows)
+        missing = [name for name in wanted if name not in sizes]
         if missing:
             raise DataMissing(
-                f"{root / prefix / missing[0]} is missing, one of {len(missing)} out of {len(rows)} images: "
+                f"{root / prefix / missing[0]} is missing ({len(missing)} of the split's {len(wanted)} images are): "
                 f"get CelebA's {FOLDER}.zip again"
             )
 
@@ -64,12 +73,12 @@ class Celeba5(PreparedSource):
     def _images(self, path: Path, names: set[str]) -> tuple[Path, str, dict[str, int]]:
         """Return the root, the prefix of names below it, and the sizes in bytes of those that are there."""
         if path.is_dir():
-            for below in ("", FOLDER, f"{FOLDER}/{FOLDER}", f"celeba/{FOLDER}"):
+            for below in BELOW:
                 folder = path / below
                 if any((folder / name).is_file() for name in names):
                     found = ((name, folder / name) for name in names)
                     return folder, "", {name: file.stat().st_size for name, file in found if file.is_file()}
-        archives = [path] if path.is_file() else [path / f"{FOLDER}.zip", path / "celeba" / f"{FOLDER}.zip"]
+        archives = [path] if path.is_file() else [path / f"{below}.zip" for below in BELOW[1:]]
         for archive in archives:
             if archive.is_file():
                 try:
@@ -79,8 +88,10 @@ class Celeba5(PreparedSource):
                     raise DataCorrupt(
                         f"{archive} is truncated or no zip file ({error}): get it again"
                     ) from error
-                prefix = f"{FOLDER}/"
-                return archive, prefix, {n: members[prefix + n] for n in names if prefix + n in members}
+                for prefix in _PREFIXES:
+                    sizes = {name: members[prefix + name] for name in names if prefix + name in members}
+                    if sizes:
+                        return archive, prefix, sizes
         raise DataMissing(
             f"{path} holds none of CelebA's aligned images: give {FOLDER}.zip or the folder it unpacks to"
         )

@@ -55,7 +55,8 @@ class ImagenetLt(PreparedSource):
             sets[set_name] = tuple(entries)
         if missing:
             raise DataMissing(
-                f"{missing[0]} is missing, one of {len(missing)} images: complete ImageNet's train folder"
+                f"{missing[0]} is missing ({len(missing)} of the lists' {sum(map(len, rows))} images are): "
+                "complete ImageNet's train folder"
             )
         roles = {"pool": "train", "reference": "val", "heldout": "val"}
         facts = {"lists": dict(self.blobs), "reference": "the official validation list"}
