@@ -30,13 +30,21 @@ LONG_HOURS = 24  # a longer plan asks first
 def _study(
     preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
 ) -> Study:
-    """Load the study; a data set named alone means its default preset, nothing at all the demo."""
-    from ltbench.data import resolve
+    """Load the study; a data set named alone means its default preset, nothing at all the demo.
+
+    Without a preset (`folder_lt`) and without a ratio, the profile is the source's own.
+    """
+    from ltbench.data import get_source, resolve
     from ltbench.sweep.grid import load_study
 
     if preset is None:
         named = str(flags.get("dataset") or "").split(",")[0].strip()
         preset = default_preset(named) if named else "demo"
+        ratio = any("imbalance_ratio" in entry.partition("=")[0] for entry in sets) or flags.get(
+            "imbalance_ratio"
+        )
+        if preset is None and not ratio:
+            sets = [f"data.profile={get_source(named).default_profile}", *sets]
     study = load_study(preset, sets, flags)
     runs = tuple(run.model_copy(update={"data": resolve(run.data, data_root)}) for run in study.runs)
     return dataclasses.replace(study, runs=runs)

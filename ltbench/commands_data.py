@@ -24,7 +24,7 @@ def prepare_data(
     workers: int | None,
 ) -> None:
     """Prepare a data set with a progress bar; say where it lies and what is in it."""
-    from ltbench.data.preparation import prepare
+    from ltbench.data.preparation import prepare, settings_for
 
     with _progress() as bar:
         task = bar.add_task(f"preparing {name}", total=None)
@@ -39,7 +39,8 @@ def prepare_data(
         )
     _show_prepared(folder)
     where = f" --data-root {data_root}" if data_root else ""
-    console.print(f"use it: ltbench run --dataset {name}{where}", soft_wrap=True)
+    chosen = "".join(f" --set {setting}" for setting in settings_for(folder, data_root))
+    console.print(f"use it: ltbench run --dataset {name}{chosen}{where}", soft_wrap=True)
 
 
 def verify_data(name: str, data_root: Path | None) -> None:

@@ -1,9 +1,12 @@
 """`ltbench data prepare` and `verify`: a folder of images becomes a data set that `ltbench` knows, or one sentence."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
 
+from ltbench import commands
 from ltbench.cli import main
 
 
@@ -30,6 +33,7 @@ def test_a_folder_is_prepared_listed_and_verified(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "train: 15 images of 3 classes, 3 to 8 a class, 16x16" in shown
     assert "heldout: 3 images" in shown and f"--data-root {data}" in shown.replace("\n", "")
+    assert f"use it: ltbench run --dataset folder_lt --data-root {data}\n" in shown
     assert run("data", "verify", "folder_lt", "--data-root", data) == 0
     assert "as their manifests state" in capsys.readouterr().out
     assert run("datasets", "--data-root", data) == 0
@@ -41,6 +45,24 @@ def test_a_folder_is_prepared_listed_and_verified(tmp_path, capsys):
     assert run("data", "verify", "folder_lt", "--data-root", data) == 1
     error = capsys.readouterr().err
     assert "train.npy was changed since it was made" in error.replace("\n", " ") and "Traceback" not in error
+
+
+def test_the_command_that_preparing_ends_with_plans_a_run(tmp_path, capsys):
+    """It named a data set at another size, or one of two folders, and every image of a small one was refused."""
+    source, data = images(tmp_path / "mine"), tmp_path / "data"
+    for size in (8, 16):
+        prepare = ("data", "prepare", "folder_lt", "--source", source, "--image-size", size, "--workers", 1)
+        assert run(*prepare, "--data-root", data) == 0
+    command = re.search("use it: ltbench run --dataset (.*)", capsys.readouterr().out.splitlines()[-1])
+    assert command and "--set data.content=" in command[1]
+    study = commands._study(None, [command[1].split()[2]], {"dataset": "folder_lt"}, data)
+    (run_spec,) = study.runs
+    assert (run_spec.data.profile, run_spec.data.image_size) == ("asis", 16)
+    assert run_spec.data.imbalance_ratio == 0.375  # 3 of 8: what it is, not the default
+    study = commands._study(
+        None, ["data.image_size=16"], {"dataset": "folder_lt", "imbalance_ratio": "0.4"}, data
+    )
+    assert (study.runs[0].data.profile, study.runs[0].data.imbalance_ratio) == ("exponential", 0.4)
 
 
 @pytest.mark.parametrize(

@@ -113,8 +113,9 @@ def get_source(name: str) -> Source:
 def resolve(data: DataSpec, data_root: Path | None = None) -> DataSpec:
     """Return the spec with what only the prepared files tell: for folder_lt the content's full hash.
 
-    A folder's name does not say which images are in it, so its manifest's hash is part of the cell. Other
-    sources are what their name says and stay as they are.
+    A folder's name does not say which images are in it, so its manifest's hash is part of the cell, and its
+    counts state the imbalance ratio of the profile asis. Other sources are what their name says and stay as
+    they are.
     """
     source = get_source(data.dataset)
     if not isinstance(source, FolderLt):
@@ -125,7 +126,11 @@ def resolve(data: DataSpec, data_root: Path | None = None) -> DataSpec:
         return data
     root = default_data_root() if data_root is None else Path(data_root)
     folder = source.choose(root, data.image_size, data.content)
-    return data.model_copy(update={"content": folder.hash, "image_size": folder.image_size})
+    told: dict[str, Any] = {"content": folder.hash, "image_size": folder.image_size}
+    if data.profile == "asis":
+        counts = folder.counts("pool")
+        told["imbalance_ratio"] = float(f"{min(counts) / max(counts):.4g}")
+    return data.model_copy(update=told)
 
 
 def _tail(pool_sizes: tuple[int, ...], spec: DataSpec) -> tuple[NDArray[np.int64], tuple[int, ...]]:

@@ -9,13 +9,14 @@ so they need references of one size).
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ltbench.data.longtail import select
 from ltbench.data.prepared import Entry, Listing, PreparedSource
+from ltbench.data.source import Status
 from ltbench.errors import DataMissing, UsageError
 
 HELD_OUT_NAMES = ("val", "valid", "validation", "test", "heldout")
@@ -52,6 +53,11 @@ class FolderLt(PreparedSource):
     def folder_stem(self, path: Path) -> str:
         """Return ``folder_lt-`` and the source folder's name."""
         return f"{self.name}-{re.sub(r'[^A-Za-z0-9_.]+', '_', path.resolve().name) or 'root'}"
+
+    def status(self, data_root: Path) -> Status:
+        """Look for a prepared folder of any name."""
+        found = super().status(data_root)
+        return replace(found, looked=(data_root / "prepared" / f"{self.name}-*",))
 
     def default_image_size(self, image_size: int | None) -> int | None:
         """Return the size asked for; None: whichever is prepared."""

@@ -209,6 +209,18 @@ def prepare(
     return PreparedFolder.open(target)
 
 
+def settings_for(folder: PreparedFolder, data_root: Path | None = None) -> tuple[str, ...]:
+    """Return the ``KEY=VALUE`` settings a spec needs, beside the data set's name, to mean this folder."""
+    source = get_source(folder.identity["source"])
+    assert isinstance(source, PreparedSource)
+    size = source.default_image_size(None)
+    if size not in (None, folder.image_size):
+        return (f"data.image_size={folder.image_size}",)
+    root = default_data_root() if data_root is None else Path(data_root)
+    alone = len(source.candidates(root, size)) == 1
+    return () if alone else (f"data.content={folder.hash[:8]}",)
+
+
 def _shares_images(listing: Listing) -> bool:
     """Return whether held-out images are also in the reference."""
     heldout, reference = (listing.sets.get(listing.roles[role], ()) for role in ("heldout", "reference"))

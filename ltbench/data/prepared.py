@@ -95,7 +95,10 @@ class PreparedSource(Source):
         found = self.candidates(data_root, size)
         where = f"{self.name}{f' at {size}x{size}' if size else ''}"
         if not found:
-            raise DataMissing(f"{where} is not prepared under {data_root}: {self.advice(data_root)}")
+            advice = self.advice(data_root)
+            if image_size is not None:
+                advice = f"{advice.removesuffix('`')} --image-size {size}`"
+            raise DataMissing(f"{where} is not prepared under {data_root}: {advice}")
         names = ", ".join(f"{folder.hash[:8]} ({folder.folder.name})" for folder in found)
         chosen = [folder for folder in found if folder.hash.startswith(content or "")]
         if not chosen:
@@ -103,7 +106,9 @@ class PreparedSource(Source):
                 f"{where} with content {content} is not prepared under {data_root}; there is {names}"
             )
         if len(chosen) > 1:
-            raise UsageError(f"{where} is prepared more than once, choose with data.content: {names}")
+            raise UsageError(
+                f"{where} is prepared more than once, choose with --set data.content=HASH: {names}"
+            )
         return chosen[0]
 
     def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
