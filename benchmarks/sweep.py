@@ -49,6 +49,8 @@ def mark_done(task, root):
         path = root / stage.folder / weights_name(stage.spec.train.steps)
     elif stage.kind == "sample":
         path = root / stage.sample_folder / "images.npy"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name("labels.npy").write_text("")
     else:
         path, text = root / stage.sample_folder / "scored.json", json.dumps({"requests": {stage.key: {}}})
         (path.parent / "scores.csv").write_text("")

@@ -1,0 +1,75 @@
+"""Where a training step's time goes: torch.profiler on the demo's step, `small`'s and `ddpm32`'s."""
+
+import os
+import resource
+import tempfile
+import time
+
+from pairs import Spread
+from steps import stepper, synthetic_cell, training_of
+
+ROWS = 12
+# name -> network, image, batch, steps, dropout: as in the presets `demo` and `fashion` and the papers' network
+STEPS = {
+    "tiny": ((1, 8, 8), 64, 20, 0.0),
+    "small": ((1, 16, 16), 64, 10, 0.1),
+    "ddpm32": ((3, 32, 32), None, 2, 0.1),
+}
+
+
+def profile_step(size: str, options) -> str:
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    from ltbench.runtime import settle
+
+    settle(options.threads)
+    shape, batch, steps, dropout = STEPS[size]
+    batch = batch or options.batch or (128 if options.device == "cuda" else 16)
+    with tempfile.TemporaryDirectory() as folder:
+        cell = synthetic_cell("cifar10_lt", shape)
+        training = training_of(
+            options.method, cell, options.device, folder, size=size, dropout=dropout, batch_size=batch
+        )
+        one = stepper(training)
+        one()
+        plain, faults = [], []
+        for _ in range(steps):
+            start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            one()
+            if options.device == "cuda":
+                torch.cuda.synchronize()
+            plain.append(time.perf_counter() - start)
+            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+        activities = [ProfilerActivity.CPU]
+        if options.device == "cuda":
+            activities.append(ProfilerActivity.CUDA)
+        with profile(activities=activities) as record:
+            for _ in range(steps):
+                one()
+    on_device = options.device == "cuda"
+    rows = [
+        (event.self_device_time_total if on_device else event.self_cpu_time_total, event.count, event.key)
+        for event in record.key_averages()
+    ]
+    total = sum(row[0] for row in rows)
+    lines = [
+        f"**{size}**, {options.method}, batch {batch}, {'x'.join(map(str, shape))}: "
+        f"{1000 * Spread.of(plain).median:.1f} ms a step without the profiler (n = {steps}), "
+        f"{Spread.of(faults).median:.0f} page faults a step.",
+        "",
+        "| Operator | share of own time | ms a step | calls a step |",
+        "| :-- | --: | --: | --: |",
+    ]
+    for microseconds, count, key in sorted(rows, reverse=True)[:ROWS]:
+        lines.append(
+            f"| `{key[:60]}` | {100 * microseconds / total:.1f} % | {microseconds / 1000 / steps:.2f} "
+            f"| {count / steps:.0f} |"
+        )
+    return "\n".join(lines)
+
+
+def measure(options) -> str:
+    """Part ``profile``: return the tables as Markdown."""
+    return "\n\n".join(profile_step(size, options) for size in STEPS)

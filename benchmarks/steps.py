@@ -1,0 +1,207 @@
+"""A training step and T2H's transfer, ours against the released code's, and where our step's time goes.
+
+Ours is the trainer's own step with everything in it: order, noise and times drawn from their streams, the
+method's hooks, backward, clip, Adam, the average of the weights, the log's sums. So ours draws its batch
+within the measured time; the released step is given one that lies in memory.
+"""
+
+import itertools
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from pairs import Comparison, compare
+from released import BY, CLASSES, PRIOR, SIZE, checkouts, commit, images_and_labels
+
+TARGETS = {"ddpm": 1.05, "cbdm": 1.0, "t2h": 1.05, "coral": 1.05}  # most that ours may take of released
+FASTER, SMALLER = 20, 50  # T2H's transfer
+
+
+def synthetic_cell(
+    dataset: str, shape: tuple[int, int, int], per_head: int = 200, seed: int = 0, heldout: int = 0
+):
+    """Return a long-tailed cell of random images, so that no file is needed."""
+    from ltbench.data import Cell, ImageSet
+    from ltbench.spec import DataSpec
+
+    stream = np.random.default_rng(seed)
+    counts = np.array([max(1, round(per_head * p)) for p in PRIOR])
+
+    def images(sizes) -> ImageSet:
+        labels = np.repeat(np.arange(len(sizes)), sizes)
+        return ImageSet(stream.integers(0, 256, (len(labels), *shape), dtype=np.uint8), labels)
+
+    train = images(counts)
+    return Cell(
+        spec=DataSpec(dataset=dataset),
+        train=train,
+        train_positions=np.arange(len(train.labels)),
+        reference=train,
+        heldout=images(np.full(CLASSES, max(1, heldout))),
+        class_names=tuple(map(str, range(CLASSES))),
+        counts=counts,
+        head_to_tail=tuple(range(CLASSES)),
+        groups={},
+        flip_allowed=True,
+        manifest={},
+    )
+
+
+def training_of(method: str, cell, device: str, folder: str, *, size: str, dropout: float = 0.1, **train):
+    """Return our trainer, ready for its first step."""
+    from ltbench.registry import resolve
+    from ltbench.runtime import Environment
+    from ltbench.spec import ModelSpec, RunSpec, TrainSpec
+    from ltbench.training import Training
+
+    spec = RunSpec(
+        data=cell.spec,
+        model=ModelSpec(size=size, dropout=dropout),
+        method=resolve(method, {}),
+        train=TrainSpec(**train),
+    )
+    training = Training(spec, cell, Path(folder), Environment(device=device))
+    training.model.train()
+    return training
+
+
+def stepper(training):
+    """Return a callable that takes the next step of a training."""
+
+    def one() -> None:
+        training._one_step()
+        training.step += 1
+
+    return one
+
+
+def step(method: str, batch: int, device: str):
+    """Our training step; for `pairs.compare`."""
+    import torch
+
+    from ltbench import training as _imported  # noqa: F401
+    from ltbench.runtime import settle
+
+    def build():
+        settle(torch.get_num_threads())
+        folder = tempfile.mkdtemp(prefix="ltbench-step-")
+        cell = synthetic_cell("cifar10_lt", (3, SIZE, SIZE))
+        return stepper(
+            training_of(method, cell, device, folder, size="ddpm32", batch_size=batch, label_dropout=0.0)
+        )
+
+    return build
+
+
+def transfer(batch: int, device: str):
+    """Our T2H target of a batch; for `pairs.compare`."""
+    import torch
+
+    from ltbench import rng
+    from ltbench.diffusion.schedule import NUM_TIMESTEPS, add_noise, alpha_bar
+    from ltbench.method import Batch
+    from ltbench.registry import create
+
+    def build():
+        method = create("t2h", {})
+        x0, y = (part.to(device) for part in images_and_labels(batch))
+        t = torch.randint(NUM_TIMESTEPS, (batch,), device=device)
+        abar, noise = alpha_bar().to(device)[t], torch.randn_like(x0)
+        prior = (torch.tensor(PRIOR) / sum(PRIOR)).to(device)
+        given = Batch(
+            x0=x0,
+            y=y,
+            t=t,
+            alpha_bar=abar.float(),
+            num_timesteps=NUM_TIMESTEPS,
+            noise=noise,
+            x_t=add_noise(x0, noise, abar),
+            label=y,
+            dropped=torch.zeros(batch, dtype=torch.bool, device=device),
+            prior=prior,
+            draw_prior=prior,
+        )
+        numbers = itertools.count()
+
+        def one() -> None:
+            number = next(numbers)
+            method.target(given, lambda *names: rng.generator(0, "/".join(names), number))
+
+        return one
+
+    return build
+
+
+def met(value: float, most: float) -> str:
+    return "met" if value <= most else "MISSED"
+
+
+def compare_steps(options) -> str:
+    """Part ``step``: return the table as Markdown."""
+    where, rows, notes = checkouts(options.released), [], set()
+    batch = options.batch or (128 if options.device == "cuda" else 16)
+    for method, most in TARGETS.items():
+        given = {"method": method, "batch": batch, "device": options.device}
+        found = compare(
+            ("steps:step", given),
+            ("released:step", {**given, "checkout": str(where[BY[method]])}),
+            pairs=options.pairs,
+            threads=options.threads,
+            device=options.device,
+        )
+        notes |= {found.notes["released"]} - {""}
+        rows.append(
+            f"| {method} | {found.seconds['ours'].text()} | {found.seconds['released'].text()} "
+            f"| {found.ratio.text()} | {found.cpu_ratio.text()} | {most:g} | {met(found.ratio.median, most)} "
+            f"| {found.memory['ours']:.0f} | {found.memory['released']:.0f} |"
+        )
+        print(rows[-1], flush=True)
+    return "\n".join(
+        [
+            f"One training step: 35.7 M U-Net, batch {batch}, 3x32x32, fp32, dropout 0.1, labels kept; "
+            f"n = {options.pairs} pairs, median (quartiles).",
+            "",
+            "| Method | Ours, s | Released, s | Ratio | CPU ratio | Target | | Ours, MiB | Released, MiB |",
+            "| :-- | --: | --: | --: | --: | --: | :-- | --: | --: |",
+            *rows,
+            "",
+            "Ratio: ours / released within a pair, of wall seconds and of CPU seconds. MiB: the most that a process "
+            "held beyond its imports. Ours includes drawing the batch; the released step finds it in memory.",
+            *_sources(where, notes),
+        ]
+    )
+
+
+def compare_transfer(options) -> str:
+    """Part ``transfer``: return the table as Markdown."""
+    where, given = checkouts(options.released), {"batch": 128, "device": options.device}
+    found: Comparison = compare(
+        ("steps:transfer", given),
+        ("released:transfer", {**given, "checkout": str(where["t2h"])}),
+        pairs=max(options.pairs, 5),
+        threads=options.threads,
+        device=options.device,
+        count_tensors=True,
+    )
+    faster, smaller = 1 / found.ratio.median, found.tensors["released"] / found.tensors["ours"]
+    return "\n".join(
+        [
+            f"T2H's transfer of one batch: 128 images of 3x32x32; n = {found.ratio.n} pairs, median (quartiles).",
+            "",
+            "| | Ours | Released | Released / ours | Target | |",
+            "| :-- | --: | --: | --: | --: | :-- |",
+            f"| seconds | {found.seconds['ours'].text()} | {found.seconds['released'].text()} "
+            f"| {faster:.1f} | {FASTER} | {met(FASTER, faster)} |",
+            f"| MiB of tensors | {found.tensors['ours']:.1f} | {found.tensors['released']:.1f} "
+            f"| {smaller:.1f} | {SMALLER} | {met(SMALLER, smaller)} |",
+            "",
+            "MiB of tensors: the most that one call holds at a time beyond its inputs. Ours computes in float64.",
+            *_sources({"t2h": where["t2h"]}, {found.notes["released"]} - {""}),
+        ]
+    )
+
+
+def _sources(where: dict[str, Path], notes: set[str]) -> list[str]:
+    commits = ", ".join(f"{name} {commit(path)}" for name, path in where.items())
+    stood_in = f" Stood in for: {'; '.join(sorted(notes))}." if notes else ""
+    return ["", f"Released code, by commit: {commits}; its files are run as they are.{stood_in}"]
