@@ -222,8 +222,9 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
         console.print(study.description)
     shown = planned.runs if every_run or len(planned.runs) <= 12 else planned.runs[:10]
     table = Table("run", "steps", "images", "NFE", "PFLOP", "time", box=None, header_style="bold")
+    varied = _varied([cost.spec for cost in planned.runs])
     for cost in shown:
-        table.add_row(*_plan_row(cost))
+        table.add_row(*_plan_row(cost, varied))
     console.print(table)
     if len(shown) < len(planned.runs):
         console.print(f"... and {len(planned.runs) - len(shown)} more runs")
@@ -236,11 +237,25 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
     )
     for line in dict.fromkeys(w for cost in planned.runs for w in warnings(cost.spec)):
         console.print(f"[yellow]note:[/yellow] {line}")
-    for line in planned.missing:
+    for line in (*planned.passed, *planned.missing):
         console.print(f"[yellow]note:[/yellow] {line}", soft_wrap=True)
 
 
-def _plan_row(cost: RunCost) -> list[str]:
+_NAMED = {"data.dataset", "data.imbalance_ratio", "sample.guidance", "sample.steps"}  # in every row's columns
+
+
+def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
+    """Return the (section, field) pairs in which runs differ and that a row of the plan would not show."""
+    found = []
+    for section in ("data", "model", "train", "sample"):
+        for name in type(getattr(specs[0], section)).model_fields if specs else ():
+            values = {repr(getattr(getattr(spec, section), name)) for spec in specs}
+            if len(values) > 1 and f"{section}.{name}" not in _NAMED | {"train.steps", "sample.per_class"}:
+                found.append((section, name))
+    return found
+
+
+def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str]:
     from ltbench.registry import create
 
     spec = cost.spec
@@ -249,6 +264,10 @@ def _plan_row(cost: RunCost) -> list[str]:
         f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name}{f' ({variant})' if variant else ''} "
         f"seed {spec.train_seed} guidance {spec.sample.guidance:g}"
     )
+    for section, field in varied:
+        value = getattr(getattr(spec, section), field)
+        if value is not None and value != ():
+            name += f" {section}.{field}={value}"
     pending = cost.steps or cost.images
     return [
         name,

@@ -26,7 +26,7 @@ from ltbench.errors import DataMissing, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.registry import create
-from ltbench.spec import RunSpec, folder_name
+from ltbench.spec import RunSpec, folder_name, weights_name
 from ltbench.sweep.tasks import build_tasks, finished, task_id
 
 
@@ -52,12 +52,16 @@ class RunCost:
 
 @dataclass(frozen=True)
 class Plan:
-    """A study's cost over all its runs; `missing` says what to get before it can run."""
+    """A study's cost over all its runs; `missing` says what to get before it can run.
+
+    `passed` says which snapshots come too late: their training has gone past them.
+    """
 
     runs: tuple[RunCost, ...]
     parameters: int
     workers: int
     missing: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> float:
@@ -141,7 +145,10 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
 
 def warnings(spec: RunSpec) -> list[str]:
     """Return what is legal but probably unwanted: an average or warm-up longer than the training."""
-    out, settings = [], spec.train
+    out: list[str] = []
+    settings = spec.train
+    if settings.imported is not None:
+        return out  # trained elsewhere, by settings that no file tells
     horizon = 10 / (1 - settings.ema_decay)
     if horizon > settings.steps * 1.001:
         fitting = max(0.0, 1 - 10 / settings.steps)
@@ -176,8 +183,14 @@ def make_plan(
     done = finished(build_tasks(runs), root, is_done)
     reached: dict[Path, int] = {}  # steps of each training that are made or counted already
     missing: dict[str, str] = {}
+    passed: dict[str, None] = {}
     costs, parameters = [], 0
     for spec in runs:
+        if late := passed_snapshots(spec, root):
+            passed[
+                f"{folder_name(spec)} is trained past step {', '.join(map(str, late))} without keeping it, which "
+                "train.snapshots can no longer mend: use another --out to have it"
+            ] = None
         cell = validate(spec, data_root, need_files)
         if isinstance(cell, StaticFacts):
             missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
@@ -206,7 +219,7 @@ def make_plan(
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
         costs.append(RunCost(spec, steps, images, passes * per_image, disk, passes * seconds))
-    return Plan(tuple(costs), parameters, workers, tuple(missing.values()))
+    return Plan(tuple(costs), parameters, workers, tuple(missing.values()), tuple(passed))
 
 
 def absent_files(dataset: str, data_root: Path | None) -> str:
@@ -227,6 +240,14 @@ def trained_steps(spec: RunSpec, root: Path) -> int:
         return min(int(last.split(",", 1)[0]), spec.train.steps)
     except (OSError, ValueError):
         return 0
+
+
+def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
+    """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
+    folder, settings = root / folder_name(spec), spec.train
+    done = (folder / weights_name(settings.steps)).exists()
+    reached = settings.steps if done else trained_steps(spec, root)
+    return [s for s in settings.snapshots if s <= reached and not (folder / weights_name(s)).exists()]
 
 
 def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> tuple[float, float, int]:

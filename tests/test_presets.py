@@ -13,7 +13,7 @@ from ltbench.metrics import REGISTRY
 from ltbench.plan import StaticFacts, make_plan, static_facts, validate
 from ltbench.presets import default_preset, load_all
 from ltbench.registry import create
-from ltbench.spec import DataSpec, RunSpec, train_key
+from ltbench.spec import DataSpec, RunSpec, folder_name, train_key, weights_name
 from ltbench.sweep.grid import load_study, preset_folder, preset_names
 
 GUESSED = ("celeba5", "imagenet_lt")
@@ -148,6 +148,34 @@ def test_a_plan_says_which_files_are_missing_and_how_to_get_them(tmp_path, capsy
     assert "the files of celeba5 are missing" in shown and "ltbench data prepare celeba5" in shown
     with pytest.raises(DataMissing):
         make_plan(study.runs, tmp_path, tmp_path, "cpu", 1)
+
+
+@pytest.mark.parametrize("preset", ["controls/cifar10_lt-r0.01", "controls/fashion_mnist_lt-r0.01"])
+def test_every_row_of_a_plan_names_another_run(preset, tmp_path, capsys):
+    small = ["model.size=tiny", "data.image_size=8", "train.batch_size=4"]
+    study = load_study(preset, small)
+    print_plan(study, make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False), every_run=True)
+    rows = [line for line in capsys.readouterr().out.splitlines() if " ddpm seed " in line]
+    assert len(rows) == len(set(rows)) == 9 and sum("data.head_count=" in row for row in rows) == 3
+
+
+def test_a_plan_says_which_snapshots_come_too_late(tmp_path, capsys):
+    """They were left out without a word: a training only goes forward."""
+    study = load_study("demo", ["train.steps=40", "train.snapshots=10,30", "methods=ddpm"])
+    (spec,) = study.runs
+    assert make_plan(study.runs, tmp_path, None, "cpu", 1).passed == ()
+    for step in (10, 40):
+        path = tmp_path / folder_name(spec) / weights_name(step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    planned = make_plan(study.runs, tmp_path, None, "cpu", 1)
+    print_plan(study, planned)
+    assert len(planned.passed) == 1
+    assert "is trained past step 30 without keeping it" in " ".join(capsys.readouterr().out.split())
+    path.unlink()  # under way, at step 35
+    for name, content in (("checkpoint.pt", ""), ("train.csv", "step,loss\n35,1.0\n")):
+        (tmp_path / folder_name(spec) / name).write_text(content)
+    assert "past step 30 " in make_plan(study.runs, tmp_path, None, "cpu", 1).passed[0]
 
 
 def test_a_plan_refuses_what_no_files_could_mend(tmp_path):
