@@ -1,4 +1,5 @@
-"""Running out of memory: recognised in every library's words, and answered with the setting to lower."""
+"""What a machine lacks: memory, recognised in every library's words and answered with the setting to lower, or
+the compiler that --compile needs."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ltbench.errors import LtbenchError, OutOfMemory
+from ltbench.errors import LtbenchError, OutOfMemory, UsageError
 from ltbench.spec import RunSpec
 
 _WORDS = (
@@ -16,6 +17,7 @@ _WORDS = (
     "cannot allocate memory",
     "cudaerrormemoryallocation",
 )
+_COMPILER = ("torch._inductor", "torch._dynamo")  # where the exceptions of torch.compile live
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -25,7 +27,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextlib.contextmanager
 def explained(kind: str, spec: RunSpec, env: Any) -> Iterator[None]:
-    """Turn a stage's memory errors into one sentence that names the setting to lower.
+    """Turn a stage's memory and compiler errors into one sentence that names the setting to change.
 
     Parameters
     ----------
@@ -38,6 +40,11 @@ def explained(kind: str, spec: RunSpec, env: Any) -> Iterator[None]:
         raise
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
+            if env.compile and type(error).__module__.startswith(_COMPILER):
+                raise UsageError(
+                    f"torch.compile cannot work here ({str(error).strip().partition(chr(10))[0]}): install a C++ "
+                    "compiler (on a GPU, Triton), or leave --compile out, which changes nothing but speed"
+                ) from error
             raise
         raise OutOfMemory(
             f"{env.device} ran out of memory in the {kind} stage: {advice(kind, spec, env)}"

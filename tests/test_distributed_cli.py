@@ -213,6 +213,20 @@ def test_a_compiled_training_is_the_same_to_rounding(tmp_path, monkeypatch, back
         torch.testing.assert_close(fast[name], value, atol=2e-5, rtol=1e-3, msg=name)
 
 
+def test_a_machine_without_a_compiler_gets_one_sentence(tmp_path, monkeypatch):
+    def fails(*_):
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        raise InvalidCxxCompiler
+
+    monkeypatch.setitem(pipeline._RUN, "sample", fails)
+    with pytest.raises(UsageError, match=r"No working C\+\+ compiler .* leave --compile out") as caught:
+        run_stage(stages(make_spec())[1], tmp_path, Environment(compile=True))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="No working"):
+        run_stage(stages(make_spec())[1], tmp_path, Environment())
+
+
 # -- out of memory --------------------------------------------------------------------------------------
 
 
