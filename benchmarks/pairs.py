@@ -166,6 +166,7 @@ def _serve(pipe, target: str, arguments: dict, threads: int, device: str) -> Non
         try:
             what = pipe.recv()
         except EOFError:
+            getattr(action, "close", gc.collect)()
             return
         pipe.send(tensors(action, memory) if what == "tensors" else measured(action, memory))
 

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import tempfile
 import time
 
 from pairs import Spread
@@ -27,27 +26,24 @@ def profile_step(size: str, options) -> str:
     settle(options.threads)
     shape, batch, steps, dropout = STEPS[size]
     batch = batch or options.batch or (128 if options.device == "cuda" else 16)
-    with tempfile.TemporaryDirectory() as folder:
-        cell = synthetic_cell("cifar10_lt", shape)
-        training = training_of(
-            options.method, cell, options.device, folder, size=size, dropout=dropout, batch_size=batch
-        )
-        one = stepper(training)
+    cell = synthetic_cell("cifar10_lt", shape)
+    training = training_of(options.method, cell, options.device, size=size, dropout=dropout, batch_size=batch)
+    one = stepper(training)
+    one()
+    plain, faults = [], []
+    for _ in range(steps):
+        start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
         one()
-        plain, faults = [], []
-        for _ in range(steps):
-            start, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            one()
-            if options.device == "cuda":
-                torch.cuda.synchronize()
-            plain.append(time.perf_counter() - start)
-            faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-        activities = [ProfilerActivity.CPU]
         if options.device == "cuda":
-            activities.append(ProfilerActivity.CUDA)
-        with profile(activities=activities) as record:
-            for _ in range(steps):
-                one()
+            torch.cuda.synchronize()
+        plain.append(time.perf_counter() - start)
+        faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    activities = [ProfilerActivity.CPU]
+    if options.device == "cuda":
+        activities.append(ProfilerActivity.CUDA)
+    with profile(activities=activities) as record:
+        for _ in range(steps):
+            one()
     on_device = options.device == "cuda"
     rows = [
         (event.self_device_time_total if on_device else event.self_cpu_time_total, event.count, event.key)

@@ -1,10 +1,11 @@
 """Speed, measured side by side with the released code, and written to benchmarks/RESULTS.md.
 
-    python benchmarks/run.py --released FOLDER [--only step,transfer,sampling,scoring,startup,profile]
+    python benchmarks/run.py --released FOLDER [--only step,transfer,settings,sampling,scoring,startup,profile]
 
 FOLDER holds checkouts of the released code (see `released`). Both sides of a comparison run in turns within
-one run, so a ratio holds on a machine where seconds do not. Parts that are not measured keep their section;
-each section says on which machine, with how many threads, when and at which commit it was made.
+one run, so a ratio holds on a machine where seconds do not. Parts that are not measured keep their section, and
+docs/speed-guide.md shows some of them; each says on which machine, with how many threads, when and at which
+commit it was made.
 """
 
 import argparse
@@ -21,9 +22,11 @@ import scorers
 import steps
 
 HERE = Path(__file__).resolve().parent
+RESULTS, GUIDE = HERE / "RESULTS.md", HERE.parent / "docs" / "speed-guide.md"
 PARTS = {
     "step": ("A training step", steps.compare_steps),
     "transfer": ("T2H's transfer", steps.compare_transfer),
+    "settings": ("Precision and layout", steps.compare_settings),
     "sampling": ("Samplers", sampling.measure),
     "scoring": ("Scoring", scorers.measure),
     "startup": ("Start-up, harness, data preparation", costs.measure),
@@ -53,7 +56,7 @@ def options() -> argparse.Namespace:
     add("--per-class", type=int, default=50, help="images a class, for scoring")
     add("--runs", type=int, default=10_000, help="runs of the study that the harness is timed on")
     add("--images", type=int, default=2000, help="images prepared")
-    add("--out", type=Path, default=HERE / "RESULTS.md")
+    add("--out", type=Path, default=RESULTS)
     asked = parser.parse_args()
     named = asked.only.split(",") if asked.only else list(PARTS)
     if unknown := [name for name in named if name not in PARTS]:
@@ -93,6 +96,22 @@ def sections(text: str) -> dict[str, str]:
     return dict(re.findall(r"<!-- (\w+) -->\n(.*?)\n<!-- /\1 -->", text, re.DOTALL))
 
 
+def refresh(guide: Path, known: dict[str, str]) -> None:
+    """Put the sections that a page of the guide shows into it, without their titles."""
+    from ltbench.files import write_text
+
+    text = guide.read_text(encoding="utf-8")
+    for name in sections(text).keys() & known.keys():
+        body = known[name].split("\n\n", 1)[1]
+        text = re.sub(
+            rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)",
+            lambda m, b=body: m[1] + b + m[2],
+            text,
+            flags=re.S,
+        )
+    write_text(guide, text)
+
+
 def write(path: Path, found: dict[str, str]) -> None:
     from ltbench.files import write_text
 
@@ -113,7 +132,10 @@ def main() -> None:
         body = measure(asked)
         said = made_on(asked, time.perf_counter() - start, load)
         known = sections(asked.out.read_text(encoding="utf-8")) if asked.out.exists() else {}
-        write(asked.out, known | {name: f"## {title}\n\n{said}\n\n{body}"})
+        known[name] = f"## {title}\n\n{said}\n\n{body}"
+        write(asked.out, known)
+        if asked.out == RESULTS:
+            refresh(GUIDE, known)
         print(body + "\n", flush=True)
 
 

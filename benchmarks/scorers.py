@@ -68,7 +68,8 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
     from ltbench.spec import DataSpec, ScoreSpec
 
     def build():
-        folder = Path(tempfile.mkdtemp(prefix="ltbench-scoring-"))
+        temporary = tempfile.TemporaryDirectory(prefix="ltbench-scoring-")
+        folder = Path(temporary.name)
         name = f"torchscript:{extractor_file(folder, dim)}"
         reference, heldout, train = (
             ImageSet(*images_of(classes, n, seed)) for seed, n in enumerate((per_class, per_class, 8))
@@ -97,6 +98,7 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
                 scoring._PREPARED.clear()
             scoring.score_pools(cell, generated, ScoreSpec(extractors=(name,)), folder)
 
+        one.close = temporary.cleanup
         return one
 
     return build

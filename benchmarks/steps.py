@@ -47,7 +47,17 @@ def synthetic_cell(
     )
 
 
-def training_of(method: str, cell, device: str, folder: str, *, size: str, dropout: float = 0.1, **train):
+def training_of(
+    method: str,
+    cell,
+    device: str,
+    *,
+    size: str,
+    dropout: float = 0.1,
+    channels_last: bool = False,
+    compiled: bool = False,
+    **train,
+):
     """Return our trainer, ready for its first step."""
     from ltbench.registry import resolve
     from ltbench.runtime import Environment
@@ -60,7 +70,9 @@ def training_of(method: str, cell, device: str, folder: str, *, size: str, dropo
         method=resolve(method, {}),
         train=TrainSpec(**train),
     )
-    training = Training(spec, cell, Path(folder), Environment(device=device))
+    env = Environment(device=device, channels_last=channels_last, compile=compiled)
+    with tempfile.TemporaryDirectory() as folder:  # a step alone writes nothing
+        training = Training(spec, cell, Path(folder), env)
     training.model.train()
     return training
 
@@ -75,8 +87,8 @@ def stepper(training):
     return one
 
 
-def step(method: str, batch: int, device: str):
-    """Our training step; for `pairs.compare`."""
+def step(method: str, batch: int, device: str, **settings):
+    """Our training step, by default as users run it; for `pairs.compare`."""
     import torch
 
     from ltbench import training as _imported  # noqa: F401
@@ -84,11 +96,9 @@ def step(method: str, batch: int, device: str):
 
     def build():
         settle(torch.get_num_threads())
-        folder = tempfile.mkdtemp(prefix="ltbench-step-")
         cell = synthetic_cell("cifar10_lt", (3, SIZE, SIZE))
-        return stepper(
-            training_of(method, cell, device, folder, size="ddpm32", batch_size=batch, label_dropout=0.0)
-        )
+        given = {"size": "ddpm32", "batch_size": batch, "label_dropout": 0.0, **settings}
+        return stepper(training_of(method, cell, device, **given))
 
     return build
 
@@ -197,6 +207,44 @@ def compare_transfer(options) -> str:
             "",
             "MiB of tensors: the most that one call holds at a time beyond its inputs. Ours computes in float64.",
             *_sources({"t2h": where["t2h"]}, {found.notes["released"]} - {""}),
+        ]
+    )
+
+
+def compare_settings(options) -> str:
+    """Part ``settings``: our step in each precision and layout against our step as it is."""
+    variants = {"bf16": {"precision": "bf16"}, "channels_last": {"channels_last": True}}
+    if options.device == "cuda":
+        variants = {
+            "tf32": {"precision": "tf32"},
+            **variants,
+            "compiled": {"compiled": True},
+            "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compiled": True},
+        }
+    batch = options.batch or (128 if options.device == "cuda" else 16)
+    given, rows = {"method": "ddpm", "batch": batch, "device": options.device}, []
+    pairs = max(2, options.pairs // 4)
+    for name, changed in variants.items():
+        found = compare(
+            ("steps:step", {**given, **changed}),
+            ("steps:step", given),
+            pairs=pairs,
+            threads=options.threads,
+            device=options.device,
+            warmup=2,
+        )
+        rows.append(
+            f"| {name} | {found.seconds['ours'].text()} | {found.seconds['released'].text()} "
+            f"| {found.ratio.text()} | {found.memory['ours']:.0f} | {found.memory['released']:.0f} |"
+        )
+    return "\n".join(
+        [
+            f"Our DDPM step with a setting changed against fp32 as it comes: 35.7 M U-Net, batch {batch}, 3x32x32; "
+            f"n = {pairs} pairs, median (quartiles).",
+            "",
+            "| Setting | Changed, s | fp32, s | Changed / fp32 | Changed, MiB | fp32, MiB |",
+            "| :-- | --: | --: | --: | --: | --: |",
+            *rows,
         ]
     )
 
