@@ -36,7 +36,7 @@ def checkouts(folder: Path) -> dict[str, Path]:
     if missing:
         raise SystemExit(
             f"{folder} holds no checkout of the released code of {', '.join(missing)}: clone the repositories "
-            "that `ltbench methods` names into it, or leave --released out"
+            "that `ltbench methods` names into it, or choose other parts with --only"
         )
     return found
 

@@ -143,10 +143,17 @@ def import_run(
     """Turn an official checkpoint into a trained run and say how to sample and score it."""
     from ltbench.data import get_source, resolve
     from ltbench.files import ensure_writable
-    from ltbench.interchange import guess_dataset, import_checkpoint, model_settings, read_official
+    from ltbench.interchange import (
+        guess_dataset,
+        import_checkpoint,
+        model_settings,
+        read_official,
+        released_variants,
+    )
     from ltbench.plan import validate
     from ltbench.sweep.grid import load_study
 
+    variants = released_variants(method)  # first: a misspelt method is not worth reading a file for
     checkpoint = read_official(path)
     source = get_source(dataset or guess_dataset(checkpoint.config))
     asked = any(entry.startswith("data.imbalance_ratio") for entry in sets)
@@ -157,7 +164,8 @@ def import_run(
     steps = step or checkpoint.step
     if not steps:
         raise UsageError(f"{path} does not say how many steps it was trained: give --step")
-    known = model_settings(checkpoint.config) | {
+    known = variants | model_settings(checkpoint.config)
+    known |= {
         "data.profile": source.default_profile,
         "train.steps": str(steps),
         "train.imported": checkpoint.sha256,

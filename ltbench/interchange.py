@@ -94,6 +94,12 @@ def model_settings(config: UNetConfig) -> dict[str, str]:
     }
 
 
+def released_variants(method: str) -> dict[str, str]:
+    """Return the ``--set`` entries for the formulas of the released code, which wrote the checkpoint."""
+    parts = [part for name in method.split(",") for _, part in create(name.strip()).parts]
+    return {f"{part.name}.variant": "released" for part in parts if "released" in part.VARIANTS}
+
+
 def guess_dataset(config: UNetConfig) -> str:
     """Return the one data set with the network's classes, channels and size.
 
@@ -222,12 +228,14 @@ def study_text(spec: RunSpec, path: Path) -> str:
         f"train_seed = {spec.train_seed}",
         f"method = {json.dumps(spec.method.name)}",
     ]
-    for part, values in spec.method.hyperparameters.items():
-        lines += [f'"{part}.{name}" = {_toml(value)}' for name, value in values.items()]
     for section in ("data", "model", "train", "sample", "score"):
         differing = getattr(spec, section).model_dump(mode="json", exclude_defaults=True)
         if differing:
             lines += ["", f"[{section}]", *(f"{name} = {_toml(v)}" for name, v in differing.items())]
+    if spec.method.hyperparameters:
+        lines += ["", f"[for.{json.dumps(spec.method.name)}]"]
+    for part, values in spec.method.hyperparameters.items():
+        lines += [f'"{part}.{name}" = {_toml(value)}' for name, value in values.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -259,6 +267,8 @@ def export_run(folder: Path, target: Path, step: int | None = None, weights: str
     """
     if weights not in ("ema", "raw"):
         raise UsageError(f"--weights takes ema or raw, not {weights!r}")
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file: give a folder with --to")
     spec = _spec_of(folder)
     kept = sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("weights/step-*.safetensors"))
     if not kept:
@@ -353,9 +363,10 @@ def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weigh
     for name, part in composition.parts:
         settings = ", ".join(f"{key}={value}" for key, value in vars(part.hp).items())
         lines.append(f"- {name}: {part.paper}{f' ({settings})' if settings else ''}")
+    told = "The checkpoint does not tell how it was trained; assumed: " if train.imported else ""
     lines += [
         "",
-        f"Adam {train.learning_rate:g}, batch {train.batch_size}, warm-up {train.warmup_steps}, gradient clip "
+        f"{told}Adam {train.learning_rate:g}, batch {train.batch_size}, warm-up {train.warmup_steps}, gradient clip "
         f"{train.grad_clip:g}, EMA {train.ema_decay:g}, label dropout {train.label_dropout:g} a {train.label_dropout_mode}, "
         f"flips {'on' if train.flip else 'off'}, dropout {spec.model.dropout:g}, {train.precision}.",
         "",

@@ -22,6 +22,7 @@ from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import read_json
 from ltbench.interchange import add_initial, guess_dataset, model_settings
 from ltbench.pipeline import is_done, load_model, run_stage, stages
+from ltbench.registry import create
 from ltbench.runtime import Environment
 from ltbench.spec import MethodSpec, ModelSpec, train_key
 from ltbench.sweep.grid import load_study
@@ -103,8 +104,18 @@ def test_the_pipelines_network_computes_the_golden_outputs(cbdm, ten, ours, thei
     torch.testing.assert_close(unconditional, io[f"{theirs}_eps_uncond"], **ALIKE)
 
 
+def test_the_study_file_of_an_import_says_all_that_was_set(five, tmp_path):
+    """Hyper-parameters stood at its top, where no study file may have them."""
+    sets = ("coral.variant=published", "coral.tau_sc=0.12", "train.batch_size=48")
+    folder, spec = imported(CORAL, "coral", five, tmp_path, *sets)
+    assert create("coral", spec.method.hyperparameters).variant == "published"
+    assert spec.method.hyperparameters == {"coral": {"tau_sc": 0.12}} and spec.train.batch_size == 48
+    assert read_json(folder / "spec.json")["train_key"] == train_key(spec)
+
+
 def test_corals_head_comes_along(five, tmp_path):
     folder, spec = imported(CORAL, "coral", five, tmp_path)
+    assert create("coral", spec.method.hyperparameters).variant == "released"  # whose code wrote the file
     io, cell = golden(CORAL), load_cell(spec.data, five)
     for ours, theirs in (("ema", "ema"), ("raw", "net")):
         model = load_model(stages(spec)[0], folder.parent, cell, "cpu", ours)
@@ -192,6 +203,8 @@ def test_what_the_file_does_not_say_is_asked_for(ten, tmp_path):
 
     with pytest.raises(UsageError, match=r"3 x 16 x 16 images of 10 classes, .* say .* with --dataset"):
         run(CBDM, None)
+    with pytest.raises(UsageError, match="did you mean 'cbdm'"):
+        import_run(CBDM, "cbdn", None, None, 0, None, (), tmp_path / "runs", ten)
     with pytest.raises(UsageError, match="at which imbalance ratio of cifar10_lt"):
         run(CBDM, "cifar10_lt")
     content = torch.load(CBDM, weights_only=True)
@@ -336,7 +349,7 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
         "Qin et al.",
         "gamma=0.25",
         "1,000 steps",
-        "batch 128",
+        "does not tell how it was trained; assumed: Adam 0.0002, batch 128",
         spec.train.imported[:16],
     ):
         assert words in card
@@ -374,6 +387,7 @@ def test_what_cannot_be_exported_is_refused(cbdm, tmp_path):
         ((tmp_path, tmp_path / "x", None, "ema"), "is no training's folder"),
         ((folder, tmp_path / "x", 7, "ema"), "keeps no weights of step 7: there are 1000"),
         ((folder, tmp_path / "x", None, "net"), "--weights takes ema or raw"),
+        ((folder, folder / "spec.json", None, "ema"), "spec.json is a file: give a folder with --to"),
     ]
     for arguments, says in cases:
         with pytest.raises(UsageError, match=re.escape(says)):

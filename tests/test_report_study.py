@@ -130,13 +130,15 @@ def test_entanglement_is_correlated_with_the_score_over_runs(root):
 
 def test_confusion_is_drawn_where_it_is_kept(tmp_path):
     samples = write_run(tmp_path, make_spec(), images=False)
-    table = "label," + ",".join(map(str, range(10))) + "\n"
-    table += "".join(f"{i}," + ",".join("30" if i == j else "0" for j in range(10)) + "\n" for i in range(10))
+    names = list("abcdefghij")  # as scoring writes it: the classes' names, in label order
+    table = "label," + ",".join(names) + "\n"
+    table += "".join(f"{a}," + ",".join("30" if a == b else "0" for b in names) + "\n" for a in names)
     (samples / "confusion.csv").write_text(table)
     (cell,) = cells(load_scores(tmp_path))
     with figure_style():
         (figure,) = confusion_matrices(cell, tmp_path / "figures")
     assert figure.png.stat().st_size > 5000 and "asked for" in figure.caption
+    assert load_confusion(samples).loc["3", "3"] == 30
     (samples / "confusion.csv").write_text("label,0\n0,x\n")
     with pytest.raises(CheckpointError, match=r"confusion\.csv cannot be read"):
         load_confusion(samples)

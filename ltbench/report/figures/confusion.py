@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from ltbench.errors import CheckpointError
 from ltbench.report.aggregate import Cell, main_protocols
 from ltbench.report.figures.per_class import how_made
-from ltbench.report.figures.style import PAGE, FigureFile, footer, save
+from ltbench.report.figures.style import COLUMN, PAGE, FigureFile, footer, save
 from ltbench.report.naming import class_title
 from ltbench.report.tables import slug
 
@@ -20,13 +20,18 @@ _MOST_ROWS = 2  # guidances
 
 
 def load_confusion(folder: Path) -> pd.DataFrame | None:
-    """Return a sample set's ``confusion.csv`` (asked-for class x class seen, counts), or None where none is kept."""
+    """Return a sample set's ``confusion.csv``, or None where none is kept.
+
+    Counts, asked-for class x class seen, both indexed by label ("0", "1", ...): the file has the classes' names,
+    in label order.
+    """
     path = folder / "confusion.csv"
     if not path.is_file():
         return None
     try:
         frame = pd.read_csv(path, dtype={"label": str}).set_index("label")
-        return frame.astype(float)
+        labels = [str(i) for i in range(len(frame))]
+        return pd.DataFrame(frame.to_numpy(float), labels, labels)
     except (KeyError, ValueError, OSError) as error:
         raise CheckpointError(
             f"{path} cannot be read ({error}): delete it and evaluate that run again"
@@ -43,8 +48,10 @@ def confusion_matrices(cell: Cell, folder: Path) -> list[FigureFile]:
     if not found or not 1 < len(classes) <= _MOST_CLASSES:
         return []
     columns = max(map(len, found))
-    side = (PAGE - 0.7) / max(columns, 4)
-    figure = Figure(figsize=(PAGE if columns > 1 else 3.3, (side + 0.1) * len(found) + 0.65))
+    side = min(1.6, (PAGE - 0.9) / columns)
+    figure = Figure(
+        figsize=(PAGE if columns * side > COLUMN - 1 else COLUMN, (side + 0.1) * len(found) + 0.65)
+    )
     grid = figure.subplots(len(found), columns, squeeze=False)
     picture = ScalarMappable(PowerNorm(0.5, 0, 1), "cividis")
     names = [class_title(cell.dataset, c)[:11] for c in classes]

@@ -172,18 +172,22 @@ def _factor_panel(
     points = cell.points_of("overall", measure)
     names = _lines(lines, factor)
     label = dict(zip(names["line"], names["label"], strict=True))
+    drawn: dict[str, int] = {}
     for line, rows in lines.groupby("line", sort=False):
         rows = rows[rows["series"].isin(summary.index)].sort_values("x")
         if rows.empty:
             continue
         style = styles[rows["method"].iloc[0]]
         found = summary.loc[rows["series"]]
+        method = str(rows["method"].iloc[0])
+        again = drawn[method] = drawn.get(method, -1) + 1  # another line of the method: hollow, then paler
         seeds = points[points["series"].isin(rows["series"]) & points["main"]]
         if len(seeds["train_seed"].unique()) > 1:
             at = dict(zip(rows["series"], rows["x"], strict=True))
             seed_points(axes, seeds["series"].map(at), seeds["value"], style.colour)
         axes.errorbar(rows["x"], found["mean"], found["sd"].fillna(0), color=style.colour, ls=dash(style),
-                      marker=style.marker, elinewidth=0.6, label=label[str(line)])  # fmt: skip
+                      marker=style.marker, elinewidth=0.6, label=label[str(line)],
+                      mfc="white" if again else style.colour, alpha=1 - 0.25 * min(2, again))  # fmt: skip
     floor = cell.points_of("overall", measure, "floor")["value"].mean()
     if np.isfinite(floor):
         axes.axhline(floor, label="floor", **FLOOR_STYLE)
