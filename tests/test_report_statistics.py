@@ -215,6 +215,8 @@ def test_compare_judges_small_moves_by_the_spread_and_never_by_one_seed(tmp_path
         write_run(tmp_path / "a", spec, images=False)
         write_run(tmp_path / "b", spec, shifted(score_rows(spec), 1e-3), images=False)
     assert compare(tmp_path / "a", tmp_path / "b").counts()["within spread"] == 1
+    (told,) = [n for n in compare(tmp_path / "a", tmp_path / "b").table().notes if n.startswith("Largest")]
+    assert "DDPM, " in told and "->" in told
     write_run(tmp_path / "c", make_spec("ddpm"), shifted(score_rows(make_spec("ddpm")), 1e-3), images=False)
     counts = compare(tmp_path / "a", tmp_path / "c").counts()
     assert counts["moved"] == 0 and counts["differs, one seed"] > 0

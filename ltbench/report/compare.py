@@ -16,7 +16,7 @@ from scipy import stats
 from ltbench.errors import UsageError
 from ltbench.report.aggregate import PLACE, cells
 from ltbench.report.load import load_results
-from ltbench.report.naming import MISSING, group_title, integer, metric_style, metric_title, number
+from ltbench.report.naming import AUXILIARY, MISSING, group_title, integer, metric_style, metric_title, number
 from ltbench.report.tables import Entry, Table
 
 STATUSES = (
@@ -63,7 +63,8 @@ class Comparison:
         told = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
         notes = [
             f"A: {self.a}; B: {self.b}. {told}. Moved: the 95 % Welch interval of the difference of means "
-            "over training seeds leaves out 0; about one in twenty does by chance alone."
+            "over training seeds leaves out 0; about one in twenty does by chance alone.",
+            self._largest_within(),
         ]
         columns = [
             "Data",
@@ -86,6 +87,19 @@ class Comparison:
             4,
             (),
             notes,
+        )
+
+    def _largest_within(self) -> str:
+        """Name the largest relative move that its spread covers: one broken run hides in the spread it makes."""
+        rows = self.rows[(self.rows["status"] == "within spread") & (self.rows["mean_a"] != 0)]
+        rows = rows[~rows["metric"].isin(AUXILIARY)]
+        if rows.empty:
+            return ""
+        size = (rows["difference"] / rows["mean_a"]).abs()
+        row = rows.assign(size=size).sort_values("size").iloc[-1]
+        label, where, metric, mean_a, _, mean_b, *_ = (entry.text for entry in _entries(row)[1:])
+        return (
+            f"Largest move within spread: {label}, {where}, {metric}: {mean_a} -> {mean_b} ({row['cell']})."
         )
 
 
