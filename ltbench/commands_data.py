@@ -211,13 +211,14 @@ def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | N
     """Print what is there, what is missing and what to do; return whether no published value is missed."""
     from ltbench.doctor import check_golden, examine
 
-    marks = {"ok": "[green]ok[/green]", "missing": "[red]missing[/red]", "note": "[yellow]note[/yellow]"}
+    colours = {"ok": "green", "missing": "red", "note": "yellow"}
+    marks = {state: f"[{colour}]{state:<7}[/{colour}]" for state, colour in colours.items()}
     topic = ""
     for found in examine(data_root, out):
         if found.topic != topic:
             topic = found.topic
             console.print(f"[bold]{topic}[/bold]")
-        console.print(f"  {marks[found.state]:<24} {found.name:<22} {escape(found.text)}", soft_wrap=True)
+        console.print(f"  {marks[found.state]} {found.name:<22} {escape(found.text)}", soft_wrap=True)
         if found.state != "ok" and found.advice:
             console.print(f"          {escape(found.advice)}", soft_wrap=True)
     if not golden:

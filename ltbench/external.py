@@ -181,7 +181,9 @@ def _to_nchw(path: Path, raw: NDArray[Any], cell: Cell) -> tuple[NDArray[Any], s
         raw = raw.transpose(0, 3, 1, 2) if last else raw
     if raw.shape[1:] != cell.shape:
         other = raw.shape[2] if raw.shape[1] == channels and raw.shape[2] == raw.shape[3] else None
-        hint = "make them that size" if other is None else f"or compare at --set data.image_size={other}"
+        hint = "make them that size"
+        if other is not None:
+            hint += f", or compare at --set data.image_size={other} where the data set has that size"
         raise DataCorrupt(
             f"{path} holds images {' x '.join(map(str, raw.shape[1:]))}, but {cell.spec.dataset}'s are "
             f"{channels} x {size} x {size} here: {hint}"

@@ -158,7 +158,11 @@ def with_value(value):
         (pixels() > 9, LABELS, "bool values"),
         (pixels().astype(complex), LABELS, "complex128 values"),
         (pixels()[:, :1], LABELS, r"images 1 x 8 x 8, but three's are 3 x 8 x 8"),
-        (np.zeros((6, 3, 16, 16), np.uint8), LABELS, "--set data.image_size=16"),
+        (
+            np.zeros((6, 3, 16, 16), np.uint8),
+            LABELS,
+            "make them that size, or compare at --set data.image_size=16",
+        ),
         (np.zeros((6, 3, 8, 9), np.uint8), LABELS, "make them that size"),
         (pixels()[:, 0], LABELS, "must be N x C x H x W"),
         (pixels(), LABELS[:5], "5 labels for 6 images"),
