@@ -58,6 +58,21 @@ def test_main_protocol_is_the_one_with_the_seeds_not_the_finest_sampler(cell):
     assert all(list(b["label"]) == ["DDPM", "CORAL"] for b in main_protocols(cell))
 
 
+def test_of_a_guidance_curve_the_fully_scored_are_shown_and_the_best_is_sought_among_all(tmp_path):
+    for method in ("ddpm", "coral"):
+        for guidance in (0.0, 0.25, 0.5, 1.0, 2.0, 3.0):
+            spec = make_spec(method, guidance=guidance)
+            metrics = ("frechet", "recall") if guidance in (0, 1) else ("frechet",)
+            rows = score_rows(spec, metrics=metrics)
+            if guidance == 3.0:
+                rows = [row | {"value": "0.5"} for row in rows]
+            write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    assert [block["guidance"].iloc[0] for block in main_protocols(cell)] == [0.0, 1.0]
+    assert len(main_protocols(cell, every=True)) == 6
+    assert "at 3" in cell_findings(cell, contrasts(cell, "ddpm"), "ddpm")[-1]
+
+
 def test_findings_hold_at_one_guidance_and_say_so_at_each(cell):
     found = contrasts(cell, "ddpm")
     plain, guided, best = cell_findings(cell, found, "ddpm")

@@ -200,24 +200,36 @@ def main_series(cell: Cell, limit: int = 8) -> pd.DataFrame:
 
 
 @functools.lru_cache(maxsize=256)
-def main_protocols(cell: Cell, limit: int = 8) -> list[pd.DataFrame]:
-    """Return `main_series`, then the same at every other guidance that at least two methods share.
+def main_protocols(cell: Cell, limit: int = 8, every: bool = False) -> list[pd.DataFrame]:
+    """Return `main_series`, then the same at other guidances that at least two methods share, rising.
 
-    A ranking of methods can turn round with guidance, so no statement is made at one guidance alone.
+    A ranking of methods can turn round with guidance, so no statement is made at one guidance alone. Of many
+    guidances (a curve) at most three are shown, unless `every` one is asked for: those scored by as many
+    measures as the main one, with the most trainings, nearest to 1.
     """
     first, series = main_series(cell, limit), _with_protocol(cell)
     main = _main_protocol(series)
     fixed = [c for c in _PROTOCOL if c != "guidance"]
     alike = series[_at(series, main, fixed) & ~_same(series["guidance"], main["guidance"])]
     enough = min(2, first["method"].nunique())
-    others = [
-        _one_a_method(rows, limit)
-        for _, rows in alike.groupby("guidance")
-        if rows["method"].nunique() >= enough
-    ]
-    return [first, *others]
+    blocks = [rows for _, rows in alike.groupby("guidance") if rows["method"].nunique() >= enough]
+    if not every:
+        scored = cell.summary[cell.summary["scope"] == "overall"].groupby("series")["metric"].nunique()
+        measures = [scored.reindex(rows["series"]).max() for rows in (first, *blocks)]
+        order = sorted(
+            range(len(blocks)),
+            key=lambda i: (
+                -measures[i + 1],
+                -blocks[i]["train_seeds"].map(len).sum(),
+                abs(blocks[i]["guidance"].iloc[0] - 1),
+            ),
+        )
+        full = [i for i in order if measures[i + 1] >= measures[0]] or order[:1]
+        blocks = [blocks[i] for i in sorted(full[: _MOST_GUIDANCES - 1])]
+    return [first, *(_one_a_method(rows, limit) for rows in blocks)]
 
 
+_MOST_GUIDANCES = 3  # in tables and figures of methods side by side
 # What must be alike for methods to stand side by side; `passes` is NFE without guidance's second pass.
 _PROTOCOL = ["step", "sampler", "passes", "guidance", "common"]
 

@@ -100,7 +100,7 @@ def _place(rows: pd.DataFrame, names: dict[str, str], place: str) -> str:
 
 def _best_guidance(cell: Cell, measure: pd.Series) -> list[str]:
     """Say each method's best guidance of those tried, since a ranking at one guidance may not hold at another."""
-    blocks = main_protocols(cell)
+    blocks = main_protocols(cell, every=True)
     if len(blocks) < 2:
         return []
     found = cell.summary_of("overall", measure).set_index("series")
