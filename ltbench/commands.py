@@ -39,7 +39,7 @@ def _study(
 
     if preset is None:
         named = str(flags.get("dataset") or "").split(",")[0].strip()
-        preset = default_preset(named) if named else "demo"
+        preset = default_preset(named, flags.get("imbalance_ratio")) if named else "demo"
         ratio = any("imbalance_ratio" in entry.partition("=")[0] for entry in sets) or flags.get(
             "imbalance_ratio"
         )

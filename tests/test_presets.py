@@ -72,6 +72,13 @@ def test_a_data_set_named_alone_has_one_preset(dataset):
         assert {run.data.dataset for run in load_study(default_preset(dataset)).runs} == {dataset}
 
 
+def test_a_ratio_that_a_paper_reports_takes_that_cells_settings():
+    assert default_preset("cifar10_lt") == default_preset("cifar10_lt", "0.02") == "paper/cifar10_lt-r0.01"
+    assert default_preset("cifar10_lt", "0.001") == "paper/cifar10_lt-r0.001"
+    assert default_preset("cifar10_lt", "0.01,0.001") == "paper/cifar10_lt-r0.01"  # one budget for a list
+    assert default_preset("digits_lt", "0.05") == "demo"
+
+
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_loads_says_what_it_is_and_asks_for_metrics_that_exist(name):
     study = load_study(name)

@@ -17,9 +17,21 @@ def load_all() -> dict[str, dict[str, Any]]:
     }
 
 
-def default_preset(dataset: str) -> str | None:
-    """Return the preset that a data set named alone stands for: the one whose ``default_for`` names it."""
-    for name, content in load_all().items():
-        if dataset in content.get("default_for", ()):
+def default_preset(dataset: str, ratio: str | None = None) -> str | None:
+    """Return the preset that a data set named alone stands for: the one whose ``default_for`` names it.
+
+    Where `ratio` is one imbalance ratio that a preset beside it (as ``paper/cifar10_lt-r0.001``) is made for,
+    that one: the papers' guidance differs from cell to cell.
+    """
+    presets = load_all()
+    found = next(
+        (name for name, content in presets.items() if dataset in content.get("default_for", ())), None
+    )
+    if found is None or ratio is None or "/" not in found:
+        return found
+    for name, content in presets.items():
+        data = content.get("data", {})
+        beside = name.rpartition("/")[0] == found.rpartition("/")[0] and data.get("dataset") == dataset
+        if beside and str(data.get("imbalance_ratio")) == ratio.strip():
             return name
-    return None
+    return found
