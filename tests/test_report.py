@@ -13,6 +13,7 @@ from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.aggregate import cells, main_series
 from ltbench.report.class_tables import per_class_tables
 from ltbench.report.figures.sheets import load_samples
+from ltbench.report.naming import method_title
 from ltbench.report.tables import overall_table
 
 
@@ -258,3 +259,8 @@ def test_output_that_cannot_be_written(study, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):
         write_report(study, tmp_path / "file")
+
+
+def test_methods_are_named_as_acronyms_words_or_as_their_authors_wrote_them():
+    assert method_title("coral+t2h") == "CORAL+T2H" and method_title("class_balanced") == "class balanced"
+    assert method_title("mine") == "mine" and method_title("Ours_v2") == "Ours_v2"

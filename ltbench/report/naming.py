@@ -2,6 +2,7 @@
 
 import functools
 import json
+import pkgutil
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -105,8 +106,22 @@ def metric_title(metric: str, extractor: str, arrow: bool = True) -> str:
 
 
 def method_title(method: str) -> str:
-    """Print short registry names as acronyms (CORAL+T2H), longer ones as words."""
-    return "+".join(p.upper() if len(p) <= 5 else p.replace("_", " ") for p in method.split("+"))
+    """Print our short names as acronyms (CORAL+T2H), our longer ones as words, others as their authors wrote them."""
+    ours = _in_tree_methods()
+    return "+".join(
+        (part.upper() if len(part) <= 5 else part.replace("_", " ")) if part in ours else part
+        for part in method.split("+")
+    )
+
+
+@functools.cache
+def _in_tree_methods() -> frozenset[str]:
+    """Return the names of the files in methods/ and baselines/, which are the methods' names."""
+    import ltbench.baselines
+    import ltbench.methods
+
+    packages = (ltbench.baselines, ltbench.methods)
+    return frozenset(module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
 
 
 @functools.cache
