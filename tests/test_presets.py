@@ -3,7 +3,9 @@
 import re
 
 import pytest
+from rich.console import Console
 
+from ltbench import commands
 from ltbench.commands import print_plan
 from ltbench.data import SOURCES, get_source
 from ltbench.data.longtail import class_sizes
@@ -158,7 +160,8 @@ def test_a_plan_says_which_files_are_missing_and_how_to_get_them(tmp_path, capsy
 
 
 @pytest.mark.parametrize("preset", ["controls/cifar10_lt-r0.01", "controls/fashion_mnist_lt-r0.01"])
-def test_every_row_of_a_plan_names_another_run(preset, tmp_path, capsys):
+def test_every_row_of_a_plan_names_another_run(preset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "console", Console(highlight=False, width=200))  # each row one line
     small = ["model.size=tiny", "data.image_size=8", "train.batch_size=4"]
     study = load_study(preset, small)
     print_plan(study, make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False), every_run=True)
