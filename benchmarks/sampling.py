@@ -1,7 +1,8 @@
 """What a sampler costs and what it changes, read from finished runs: nothing is trained or sampled here.
 
 A results folder holds the papers' sampler (ancestral, 1000 steps) and faster ones for the same trainings.
-Frechet distances are those of ``scores.csv``; seconds are the wall seconds that the sampling stage recorded.
+Frechet distances are those of ``scores.csv``; seconds are those that the sampling stage recorded: CPU seconds on a CPU,
+where several runs shared the machine, and the wall's on a GPU.
 """
 
 import json
@@ -27,7 +28,8 @@ def load(folder: Path) -> pd.DataFrame:
         if table.empty or not images:
             continue
         row = table.iloc[0].to_dict()
-        row["seconds"] = 1000 * sum(stage["wall_seconds"] for stage in sampled) / images
+        spent = (stage["cpu_seconds" if stage["device"] == "cpu" else "wall_seconds"] for stage in sampled)
+        row["seconds"] = 1000 * sum(spent) / images
         row["threads"] = max(stage["threads"] for stage in sampled)
         rows.append(row)
     if not rows:
