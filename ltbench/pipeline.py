@@ -129,7 +129,7 @@ def _train_done(stage: Stage, root: Path) -> bool:
 
 
 def _train(stage: Stage, root: Path, env: Any) -> None:
-    from ltbench.plan import training_flops
+    from ltbench.flops import training_flops
     from ltbench.provenance import StageClock
     from ltbench.training import train
 

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ltbench import rng
 from ltbench.data import Cell, default_data_root, get_source
@@ -23,7 +22,7 @@ from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import Denoiser, build_denoiser, count_parameters, flops
 from ltbench.errors import DataMissing, UsageError
-from ltbench.method import Batch, Context, Prediction
+from ltbench.flops import method_passes
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.registry import create
 from ltbench.spec import RunSpec, folder_name, weights_name
@@ -276,55 +275,3 @@ def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> t
                 float(denoiser(x, t, label).eps.sum())
             best = min(best, time.perf_counter() - start)
     return per_image, best / count, parameters
-
-
-def training_flops(spec: RunSpec, cell: Cell) -> float:
-    """Return the FLOPs of a training to its last step: three times a forward pass, for every pass of the method.
-
-    A batch whose labels were all dropped counts like the others, though CBDM saves its second pass there.
-    """
-    channels, size, _ = cell.shape
-    denoiser = build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
-    )
-    images = spec.train.steps * spec.train.batch_size
-    return 3.0 * images * method_passes(spec, cell) * flops(denoiser)
-
-
-def method_passes(spec: RunSpec, cell: Cell | StaticFacts) -> int:
-    """Count the network passes of one training step by running the method's hooks on a stand-in network."""
-    composition = create(spec.method.name, spec.method.hyperparameters)
-    calls = 1
-    channels, size, _ = cell.shape
-    denoiser = build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
-    )
-
-    def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
-        nonlocal calls
-        calls += 1
-        return Prediction(x_t, torch.zeros(len(x_t), denoiser.bottleneck_channels, 2, 2))
-
-    stream = rng.generator(0, "plan")
-    x = torch.randn(4, *cell.shape, generator=stream)
-    y = torch.arange(4) % cell.num_classes
-    prior = torch.as_tensor(cell.prior, dtype=torch.float32)
-    batch = Batch(
-        x0=x,
-        y=y,
-        t=torch.full((4,), 10),
-        alpha_bar=torch.full((4,), 0.9),
-        num_timesteps=NUM_TIMESTEPS,
-        noise=x,
-        x_t=x,
-        label=y,
-        dropped=torch.zeros(4, dtype=torch.bool),
-        prior=prior,
-        draw_prior=prior,
-        reference=(x, y) if composition.needs.reference != "none" else None,
-    )
-    attached = {name: part.attach(denoiser) for name, part in composition.parts}
-    prediction = Prediction(x, torch.zeros(4, denoiser.bottleneck_channels, 2, 2))
-    for name, part in composition.parts:
-        part.regularizers(batch, prediction, Context(stand_in, attached[name], stream, 4))
-    return calls

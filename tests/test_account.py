@@ -8,8 +8,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltbench import rng
 from ltbench.composition import loss_terms
 from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
+from ltbench.flops import method_passes, training_flops
 from ltbench.method import Batch, Context
-from ltbench.plan import method_passes, static_facts, training_flops
+from ltbench.plan import static_facts
 from ltbench.registry import create, known_methods
 from ltbench.sweep.grid import load_study, preset_names
 
