@@ -30,6 +30,7 @@ from ltbench.report.tables import seeds_text, slug
 _POINTS_PER_CLASS = 30
 _PERPLEXITY = 30
 _MOST_PANELS = 5
+_MOST_NUMBERED = 12  # classes whose clusters carry their number
 _ITERATIONS = 500
 
 
@@ -134,7 +135,7 @@ def tsne_panels(
     grid = figure.subplots(len(protocols), len(panels), squeeze=False)
     for i, protocol in enumerate(protocols):
         for j, (name, features) in enumerate(panels):
-            _scatter(grid[i, j], features[protocol], features["labels"], classes, cell.dataset)
+            _scatter(grid[i, j], features[protocol], features["labels"], classes)
             if i == 0:
                 grid[i, j].set_title(name)
         kind, t = protocol.split("_")
@@ -144,11 +145,13 @@ def tsne_panels(
     without = (
         "" if balanced is not None else " Missing: the network trained on balanced data (imbalance ratio 1)."
     )
+    titles = {k: class_title(cell.dataset, k) for k in classes} if len(classes) <= _MOST_NUMBERED else {}
+    key = ", ".join(f"{k} {name}" for k, name in titles.items() if name != k)
     caption = (
         f"t-SNE (perplexity {_PERPLEXITY}, PCA start, seed 0) of the pooled bottleneck of "
         f"{_POINTS_PER_CLASS} or fewer held-out real images a class, the same in all panels; {cell.label}; "
         "first training seed of each. Dark: head, bright: tail. Distances between clusters mean nothing in "
-        f"t-SNE; the measured figures are beside it.{without}"
+        f"t-SNE; the measured figures are beside it.{f' Classes: {key}.' if key else ''}{without}"
     )
     footer(figure, caption)
     return [
@@ -171,7 +174,7 @@ def _with_features(
     return found
 
 
-def _scatter(axes: Axes, features: np.ndarray, labels: np.ndarray, classes: list[str], dataset: str) -> None:
+def _scatter(axes: Axes, features: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
     keep = np.concatenate([np.flatnonzero(labels == k)[:_POINTS_PER_CLASS] for k in np.unique(labels)])
     x, y = features[keep].astype(np.float32), labels[keep]
     perplexity = min(_PERPLEXITY, (len(x) - 1) // 3)
@@ -181,13 +184,12 @@ def _scatter(axes: Axes, features: np.ndarray, labels: np.ndarray, classes: list
     order = np.array([rank.get(str(k), len(classes)) for k in y])
     shades = mpl.colormaps["viridis"](order / max(1, len(classes) - 1) * 0.93)
     axes.scatter(place[:, 0], place[:, 1], s=3, c=shades, linewidths=0)
-    if len(classes) <= 12:
-        for k in np.unique(y):
+    if len(classes) <= _MOST_NUMBERED:
+        for k in np.unique(y):  # numbers: names would cover the points
             centre = np.median(place[y == k], axis=0)
-            name = class_title(dataset, str(k))
-            halo = [withStroke(linewidth=1.5, foreground="white")]
+            halo = [withStroke(linewidth=1.2, foreground="white")]
             axes.annotate(
-                name[:9], centre, ha="center", va="center", fontsize=6, weight="bold", path_effects=halo
+                str(k), centre, ha="center", va="center", fontsize=6, weight="bold", path_effects=halo
             )
     axes.set_xticks([])
     axes.set_yticks([])
