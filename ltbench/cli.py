@@ -82,7 +82,9 @@ def run(
     ] = None,
     sample_seed: Annotated[str | None, typer.Option("--sample-seed", help="Sampling seeds.")] = None,
     guidance: Annotated[str | None, typer.Option("--guidance", help="Guidance scales omega.")] = None,
-    sampler: Annotated[str | None, typer.Option("--sampler", help="ancestral, ddim, dpmsolver++.")] = None,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="ancestral, ddim, dpmsolver++, sde-dpmsolver++.")
+    ] = None,
     preset: Annotated[
         str | None, typer.Option("--preset", "-p", help="A preset's name or a TOML file.")
     ] = None,

@@ -112,9 +112,9 @@ class TrainSpec(_Frozen):
 class SampleSpec(_Frozen):
     """How images are generated; equally many of every class."""
 
-    sampler: Literal["ancestral", "ddim", "dpmsolver++"] = Field("ancestral")
+    sampler: Literal["ancestral", "ddim", "dpmsolver++", "sde-dpmsolver++"] = Field("ancestral")
     steps: int = Field(1000, ge=1, le=1000, description="sampler steps")
-    order: int = Field(2, ge=1, le=3, description="order of DPM-Solver++")
+    order: int = Field(2, ge=1, le=3, description="order of DPM-Solver++ (its SDE form: 1 or 2)")
     spacing: Literal["trailing", "leading", "linspace"] = Field(
         "trailing", description="DDIM's, DPM-Solver++'s"
     )
@@ -129,6 +129,8 @@ class SampleSpec(_Frozen):
     def _ancestral_is_full(self) -> "SampleSpec":
         if self.sampler == "ancestral" and self.steps != 1000:
             raise ValueError("ancestral sampling takes sample.steps=1000; use ddim or dpmsolver++ for fewer")
+        if self.sampler == "sde-dpmsolver++" and self.order > 2:
+            raise ValueError("sde-dpmsolver++ has sample.order 1 or 2")
         return self
 
     @property
@@ -199,7 +201,7 @@ def sample_key(spec: RunSpec) -> str:
 @functools.lru_cache(maxsize=1 << 16)
 def _sample_key(train: str, step: int, sample: SampleSpec) -> str:
     settings = _differing(sample)
-    if sample.sampler != "dpmsolver++":
+    if not sample.sampler.endswith("dpmsolver++"):
         settings.pop("order", None)
     if sample.sampler == "ancestral":
         settings.pop("spacing", None)

@@ -106,6 +106,9 @@ def error(spec: SampleSpec) -> float:
         (ode(20), 0.25),
         (ode(50), 0.04),
         (ode(100, order=3), 0.02),
+        (ode(50, sampler="sde-dpmsolver++"), 0.06),
+        (ode(100, sampler="sde-dpmsolver++"), 0.04),
+        (ode(250, sampler="sde-dpmsolver++", order=1), 0.04),
     ],
     ids=lambda value: f"{value.sampler}{value.order}-{value.steps}" if isinstance(value, SampleSpec) else "",
 )
@@ -136,6 +139,15 @@ def test_more_steps_come_nearer_the_data(sampler: str, spacing: str) -> None:
     exact = exact_flow(ode(1000))[LABELS == 0].std().item()
     gaps = [abs(spread - exact) for spread in spreads]
     assert gaps[0] > 2 * gaps[1] > 4 * gaps[2]
+
+
+def test_the_stochastic_solver_adds_noise_and_keeps_its_orders() -> None:
+    """From one start the ODE's image is one; the SDE's differs, and moves with the sampling seed alone."""
+    sde = ode(20, sampler="sde-dpmsolver++")
+    assert (trajectory(sde) - trajectory(ode(20))).abs().mean() > 0.1 * STD
+    assert torch.equal(trajectory(sde), trajectory(sde))
+    with pytest.raises(ValueError, match=r"sde-dpmsolver\+\+ has sample.order 1 or 2"):
+        ode(sampler="sde-dpmsolver++", order=3)
 
 
 def test_higher_order_is_better_at_the_same_cost() -> None:
@@ -247,7 +259,9 @@ def test_pixels_round_to_nearest_and_round_trip() -> None:
 # --- noise belongs to the image --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("spec", [SampleSpec(guidance=0.5), ode(guidance=0.5), ode(sampler="ddim")])
+@pytest.mark.parametrize(
+    "spec", [SampleSpec(guidance=0.5), ode(guidance=0.5), ode(sampler="ddim"), ode(sampler="sde-dpmsolver++")]
+)
 def test_image_does_not_depend_on_its_batch(spec: SampleSpec) -> None:
     labels = LABELS[:7]
     whole = sample(Gaussian(), labels, sampler=spec, batch_size=7)

@@ -1,8 +1,9 @@
-"""Guided sampling from a denoiser: ancestral DDPM, DDIM and DPM-Solver++, through diffusers' schedulers.
+"""Guided sampling from a denoiser: ancestral DDPM, DDIM and DPM-Solver++ (ODE and SDE), through diffusers' schedulers.
 
 - ``ancestral`` (Ho et al. 2020, Algorithm 2), all 1000 steps, variance beta_t ("fixedlarge"), no noise at the
   last step: what CBDM and CORAL release.
 - ``dpmsolver++`` (Lu et al. 2022), deterministic multistep of order 1 to 3; the last step is of order 1.
+- ``sde-dpmsolver++`` (Lu et al. 2022, appendix), its stochastic form of order 1 or 2: noise is added at each step.
 - ``ddim`` with eta = 0 (Song et al. 2021) is DPM-Solver++ of order 1 and is run as such: diffusers' own
   DDIMScheduler steps by 1000 // n, which is wrong where n does not divide 1000.
 
@@ -27,6 +28,8 @@ from ltbench.diffusion.schedule import BETA_FIRST, BETA_LAST, NUM_TIMESTEPS, alp
 from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.spec import SampleSpec
+
+STOCHASTIC = ("ancestral", "sde-dpmsolver++")  # draw noise at every step, from each image's own stream
 
 
 def sample(
@@ -134,7 +137,7 @@ def sample_batch(
     levels = alpha_bar()
     scheduler = make_scheduler(sampler)
     # The schedulers need generators only where they draw noise.
-    noise: dict[str, Any] = {"generator": generators} if sampler.sampler == "ancestral" else {}
+    noise: dict[str, Any] = {"generator": generators} if sampler.sampler in STOCHASTIC else {}
     labels = labels.to(device)
     x = torch.stack([torch.randn(denoiser.shape, generator=g) for g in generators]).to(device)
     with precision(sampler.precision, device):
@@ -193,8 +196,9 @@ def make_scheduler(sampler: SampleSpec) -> Any:
         scheduler = DDPMScheduler(**betas, variance_type="fixed_large", clip_sample=False)
         scheduler.alphas_cumprod = alpha_bar()
     else:
-        order = sampler.order if sampler.sampler == "dpmsolver++" else 1
-        scheduler = DPMSolverMultistepScheduler(**betas, solver_order=order)
+        order = 1 if sampler.sampler == "ddim" else sampler.order
+        algorithm = "sde-dpmsolver++" if sampler.sampler in STOCHASTIC else "dpmsolver++"
+        scheduler = DPMSolverMultistepScheduler(**betas, solver_order=order, algorithm_type=algorithm)
         scheduler.alphas_cumprod = alpha_bar()
         scheduler.set_timesteps(timesteps=timesteps(sampler.steps, sampler.spacing))
     return scheduler
