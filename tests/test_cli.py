@@ -167,7 +167,10 @@ WRONG = [
     ("run --seeds 0,1.5", "not '1.5'"),
     ("run --seeds -1", "greater than or equal to 0, not -1"),
     ("run --guidance -1", "sample.guidance must be greater than or equal to 0"),
-    ("run --sampler euler", "sample.sampler must be ancestral, ddim or dpmsolver++, not 'euler'"),
+    (
+        "run --sampler euler",
+        "sample.sampler must be ancestral, ddim, dpmsolver++ or sde-dpmsolver++, not 'euler'",
+    ),
     ("run --class-order sorted", "data.class_order must match"),
     ("run --workers 0", "--workers takes auto or a whole number from 1, not '0'"),
     ("run --device warp", "--device warp cannot be used here: try cpu or cuda"),

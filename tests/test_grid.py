@@ -176,7 +176,10 @@ WRONG_ON_THE_COMMAND_LINE = [
     (["imbalance_ratio=2"], ["data.imbalance_ratio", "less than or equal to 1"]),
     (["imbalance_ratio=nan"], ["data.imbalance_ratio", "finite"]),
     (["imbalance_ratio=ten"], ["data.imbalance_ratio", "a number", "'ten'"]),
-    (["sampler=dim"], ["sample.sampler", "ancestral, ddim or dpmsolver++", "did you mean 'ddim'"]),
+    (
+        ["sampler=dim"],
+        ["sample.sampler", "ancestral, ddim, dpmsolver++ or sde-dpmsolver++", "did you mean 'ddim'"],
+    ),
     (["sampler=ancestral", "sample.steps=10"], ["sample.steps=1000"]),
     (["class_order=random"], ["data.class_order", "permuted"]),
     (["train.flip=perhaps"], ["train.flip", "true or false", "'perhaps'"]),
