@@ -57,12 +57,12 @@ def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> b
         then free of torchrun's variables.
     """
     tasks = build_tasks(runs)
-    done = finished(tasks, root, pipeline.is_done)
-    trainings = [task for task in tasks if task.stage.kind == "train" and task.id not in done]
+    trainings = [task for task in tasks if task.stage.kind == "train"]
     group = join(local_device(settings.device))
     try:
-        if leads():
-            return _lead(trainings, root, settings, group)
+        if leads():  # it alone looks what is done: hosts may see one disk differently
+            done = finished(tasks, root, pipeline.is_done)
+            return _lead(trainings, done, root, settings, group)
         _follow(trainings, root, settings)
         return False
     finally:
@@ -85,7 +85,7 @@ def _announce(index: int | None) -> int | None:
     return message[0]
 
 
-def _lead(trainings: Sequence[Task], root: Path, settings: Settings, group: Group) -> bool:
+def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Settings, group: Group) -> bool:
     stopping, failed = threading.Event(), threading.Event()
     for signum in (signal.SIGINT, signal.SIGTERM):
         signal.signal(signum, lambda *_: stopping.set())
@@ -105,8 +105,9 @@ def _lead(trainings: Sequence[Task], root: Path, settings: Settings, group: Grou
             raise
 
     shared = Pipeline(alone.is_done, run_stage, alone.environment)
-    print(f"{len(trainings)} trainings, each by {group.world} processes", file=sys.stderr)
-    Worker(trainings, root, settings, shared, _reporter(), stopping).run()
+    left = [task for task in trainings if task.id not in done]
+    print(f"{len(left)} trainings, each by {group.world} processes", file=sys.stderr)
+    Worker(left, root, settings, shared, _reporter(), stopping).run()
     if failed.is_set():
         os._exit(1)  # torchrun ends the others, and says so
     _announce(None)
