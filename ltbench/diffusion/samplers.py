@@ -196,8 +196,8 @@ def make_scheduler(sampler: SampleSpec) -> Any:
         scheduler = DDPMScheduler(**betas, variance_type="fixed_large", clip_sample=False)
         scheduler.alphas_cumprod = alpha_bar()
     else:
-        order = 1 if sampler.sampler == "ddim" else sampler.order
-        algorithm = "sde-dpmsolver++" if sampler.sampler in STOCHASTIC else "dpmsolver++"
+        ddim = sampler.sampler == "ddim"
+        order, algorithm = (1, "dpmsolver++") if ddim else (sampler.order, sampler.sampler)
         scheduler = DPMSolverMultistepScheduler(**betas, solver_order=order, algorithm_type=algorithm)
         scheduler.alphas_cumprod = alpha_bar()
         scheduler.set_timesteps(timesteps=timesteps(sampler.steps, sampler.spacing))
