@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
-from ltbench.diffusion.unet import build_denoiser, flops
+from ltbench.diffusion.unet import Denoiser, build_denoiser, flops
 from ltbench.method import Batch, Context, Prediction
 from ltbench.registry import create
 from ltbench.spec import RunSpec
@@ -36,22 +36,27 @@ def training_flops(spec: RunSpec, cell: Facts) -> float:
 
     A batch whose labels were all dropped counts like the others, though CBDM saves its second pass there.
     """
-    channels, size, _ = cell.shape
-    denoiser = build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
-    )
+    denoiser = _network(spec, cell)
     images = spec.train.steps * spec.train.batch_size
-    return 3.0 * images * method_passes(spec, cell) * flops(denoiser)
+    per_image = flops(denoiser)  # before a method attaches to it
+    return 3.0 * images * _passes(spec, cell, denoiser) * per_image
 
 
 def method_passes(spec: RunSpec, cell: Facts) -> int:
     """Count the network passes of one training step by running the method's hooks on a stand-in network."""
-    composition = create(spec.method.name, spec.method.hyperparameters)
-    calls = 1
+    return _passes(spec, cell, _network(spec, cell))
+
+
+def _network(spec: RunSpec, cell: Facts) -> Denoiser:
     channels, size, _ = cell.shape
-    denoiser = build_denoiser(
+    return build_denoiser(
         spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
     )
+
+
+def _passes(spec: RunSpec, cell: Facts, denoiser: Denoiser) -> int:
+    composition = create(spec.method.name, spec.method.hyperparameters)
+    calls = 1
 
     def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
         nonlocal calls
