@@ -39,10 +39,11 @@ def _study(
 
     if preset is None:
         named = str(flags.get("dataset") or "").split(",")[0].strip()
-        preset = default_preset(named, flags.get("imbalance_ratio")) if named else "demo"
-        ratio = any("imbalance_ratio" in entry.partition("=")[0] for entry in sets) or flags.get(
-            "imbalance_ratio"
-        )
+        ratio = flags.get("imbalance_ratio")
+        for entry in sets:
+            key, _, value = entry.partition("=")
+            ratio = value if "imbalance_ratio" in key else ratio
+        preset = default_preset(named, ratio) if named else "demo"
         if preset is None and not ratio:
             sets = [f"data.profile={get_source(named).default_profile}", *sets]
     study = load_study(preset, sets, flags)
@@ -241,7 +242,14 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
         console.print(f"[yellow]note:[/yellow] {line}", soft_wrap=True)
 
 
-_NAMED = {"data.dataset", "data.imbalance_ratio", "sample.guidance", "sample.steps"}  # in every row's columns
+_SHOWN = {  # in every row
+    "data.dataset",
+    "data.imbalance_ratio",
+    "sample.guidance",
+    "sample.steps",
+    "train.steps",
+    "sample.per_class",
+}
 
 
 def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
@@ -250,7 +258,7 @@ def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
     for section in ("data", "model", "train", "sample"):
         for name in type(getattr(specs[0], section)).model_fields if specs else ():
             values = {repr(getattr(getattr(spec, section), name)) for spec in specs}
-            if len(values) > 1 and f"{section}.{name}" not in _NAMED | {"train.steps", "sample.per_class"}:
+            if len(values) > 1 and f"{section}.{name}" not in _SHOWN:
                 found.append((section, name))
     return found
 

@@ -77,8 +77,22 @@ def test_a_data_set_named_alone_has_one_preset(dataset):
 def test_a_ratio_that_a_paper_reports_takes_that_cells_settings():
     assert default_preset("cifar10_lt") == default_preset("cifar10_lt", "0.02") == "paper/cifar10_lt-r0.01"
     assert default_preset("cifar10_lt", "0.001") == "paper/cifar10_lt-r0.001"
+    assert default_preset("cifar10_lt", "1e-3") == "paper/cifar10_lt-r0.001"
     assert default_preset("cifar10_lt", "0.01,0.001") == "paper/cifar10_lt-r0.01"  # one budget for a list
     assert default_preset("digits_lt", "0.05") == "demo"
+
+
+@pytest.mark.parametrize(
+    ("sets", "flags"),
+    [
+        ([], {"imbalance_ratio": "0.001"}),
+        (["data.imbalance_ratio=0.001"], {}),
+        (["imbalance_ratio=1e-3"], {}),
+    ],
+)
+def test_a_ratio_takes_its_cells_settings_however_it_is_given(sets, flags):
+    study = commands._study(None, sets, {"dataset": "cifar10_lt", "method": "cbdm", **flags}, None)
+    assert {run.sample.guidance for run in study.runs} == {1.8}
 
 
 @pytest.mark.parametrize("name", preset_names())

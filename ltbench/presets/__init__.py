@@ -32,6 +32,14 @@ def default_preset(dataset: str, ratio: str | None = None) -> str | None:
     for name, content in presets.items():
         data = content.get("data", {})
         beside = name.rpartition("/")[0] == found.rpartition("/")[0] and data.get("dataset") == dataset
-        if beside and str(data.get("imbalance_ratio")) == ratio.strip():
+        if beside and _is(ratio, data.get("imbalance_ratio")):
             return name
     return found
+
+
+def _is(text: str, value: float | None) -> bool:
+    """Tell whether a flag's text is this one number, however it is written."""
+    try:
+        return float(text) == value
+    except ValueError:  # a list, or what the grid will refuse
+        return False
