@@ -244,6 +244,8 @@ def trained_steps(spec: RunSpec, root: Path) -> int:
 def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
     """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
     folder, settings = root / folder_name(spec), spec.train
+    if not settings.snapshots:
+        return []
     done = (folder / weights_name(settings.steps)).exists()
     reached = settings.steps if done else trained_steps(spec, root)
     return [s for s in settings.snapshots if s <= reached and not (folder / weights_name(s)).exists()]
