@@ -18,6 +18,7 @@ from ltbench.report.statistics import t_half_width
 from ltbench.report.tables import (
     FLOOR,
     Entry,
+    SeriesRows,
     Table,
     at_place,
     bold_in_blocks,
@@ -112,30 +113,27 @@ def groups_table(cell: Cell) -> Table | None:
         return None
     measure, title = measures.iloc[0], measure_titles(measures)[0]
     decimals, blocks = metric_style("frechet").decimals, main_protocols(cell)
-    columns, constants = protocol_columns(pd.concat(blocks, ignore_index=True))
-    rows = [[Entry(texts[i]) for _, texts in columns] for i in range(sum(map(len, blocks)))]
-    floors = [Entry(FLOOR), *[Entry("")] * (len(columns) - 1)]
+    body = SeriesRows.of(blocks)
+    floors = []
     for group in cell.groups():
         found = at_place(cell.summary_of("group", measure, sizes=False), group).set_index("series")
         bold = bold_in_blocks(at_place(cell.points_of("group", measure, sizes=False), group), blocks, "lower")
-        for row, key in zip(rows, pd.concat(blocks)["series"], strict=True):
-            text = MISSING if key not in found.index else _with_interval(found.loc[key], decimals)
+        for row, key in zip(body.rows, body.keys, strict=True):
+            text = MISSING if key not in found.index else _with_interval(found.loc[[key]].iloc[0], decimals)
             row.append(Entry(text, key in bold))
         floors.append(Entry(floor_text(cell, "group", measure, group, decimals)))
-    ends = [int(end) for end in np.cumsum([len(block) for block in blocks])]
-    members = _members(cell)
     notes = [
-        constants,
-        f"{title.rstrip(' ↓')} of each class, averaged{members}; macro: over all classes. In brackets: 95 % t "
+        body.constants,
+        f"{title.rstrip(' ↓')} of each class, averaged{_members(cell)}; macro: over all classes. In brackets: 95 % t "
         "interval of the mean over training seeds, none for one seed. Bold as in the overall table.",
     ]
     return Table(
         f"groups-{slug(cell.label)}",
         f"{title} by shot group, {cell.label}",
-        [header for header, _ in columns] + [group_title(group) for group in cell.groups()],
-        [*rows, floors],
-        len(columns),
-        tuple(ends),
+        body.headers + [group_title(group) for group in cell.groups()],
+        body.with_floors(FLOOR, floors),
+        len(body.headers),
+        body.ends,
         notes,
     )
 
@@ -167,20 +165,17 @@ def tail_table(cell: Cell) -> Table | None:
         return None
     measures = measures.assign(rank=measures["metric"].map(_TAIL.index)).sort_values("rank")
     blocks = main_protocols(cell)
-    series = pd.concat(blocks, ignore_index=True)
-    columns, constants = protocol_columns(series)
-    rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(series))]
-    floors = [Entry("real vs real, or expected"), *[Entry("")] * (len(columns) - 1)]
+    body = SeriesRows.of(blocks)
+    floors = []
     for _, measure in measures.iterrows():
         style = metric_style(measure["metric"])
         found = at_place(cell.summary_of("group", measure), "tail").set_index("series")
         bold = bold_in_blocks(at_place(cell.points_of("group", measure), "tail"), blocks, style.better)
-        for row, key in zip(rows, series["series"], strict=True):
+        for row, key in zip(body.rows, body.keys, strict=True):
             row.append(score_entry(found, key, style.decimals, key in bold))
         floors.append(Entry(floor_text(cell, "group", measure, "tail", style.decimals)))
-    ends = [int(end) for end in np.cumsum([len(block) for block in blocks])]
     notes = [
-        constants,
+        body.constants,
         "Means over the tail's classes, ± standard deviation over training seeds. Fidelity: FD, agreement (share "
         "of images that a classifier of real images gives their label), precision, density; diversity: recall, "
         "coverage, Vendi; memorised: share of images nearer to a training image than real images are, beside "
@@ -189,9 +184,9 @@ def tail_table(cell: Cell) -> Table | None:
     return Table(
         f"tail-{slug(cell.label)}",
         f"Fidelity, diversity and memorisation in the tail, {cell.label}",
-        [header for header, _ in columns] + measure_titles(measures),
-        [*rows, floors],
-        len(columns),
-        tuple(ends),
+        body.headers + measure_titles(measures),
+        body.with_floors("real vs real, or expected", floors),
+        len(body.headers),
+        body.ends,
         notes,
     )

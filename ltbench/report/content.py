@@ -1,5 +1,6 @@
 """What a report holds before it is written as a page: data cells with their tables and figures, and findings."""
 
+import functools
 from dataclasses import dataclass, field
 
 import pandas as pd
@@ -67,8 +68,9 @@ class Content:
     missing: list[str] = field(default_factory=list)
     across: list[Table] = field(default_factory=list)
 
+    @functools.cached_property
     def glance(self) -> Table | None:
-        """Return the table that carries the findings over all data cells."""
+        """The table that carries the findings over all data cells."""
         return glance_table([(s.cell, s.contrasts) for s in self.sections], self.baseline)
 
     def tables(self) -> list[Table]:
@@ -79,8 +81,7 @@ class Content:
             for table in [*section.tables(), *section.more()]
             if not table.name.startswith("per-class") or table.name.startswith(_PER_CLASS)
         ]
-        glance = self.glance()
-        return [*([glance] if glance else []), *kept, *self.across]
+        return [*([self.glance] if self.glance else []), *kept, *self.across]
 
     def findings(self) -> list[str]:
         """Return what was declared beforehand, then what each data cell and guidance shows against the baseline."""

@@ -7,6 +7,7 @@ from ltbench.report.aggregate import Cell, main_protocols
 from ltbench.report.naming import (
     MISSING,
     group_title,
+    guidance_text,
     mean_sd,
     method_title,
     metric_style,
@@ -155,7 +156,7 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         rows.append(
             [
                 Entry(cell.label),
-                Entry(number(block["guidance"].iloc[0], 2).rstrip("0").rstrip(".")),
+                Entry(guidance_text(block["guidance"].iloc[0])),
                 Entry(group_title(place) or "overall"),
                 Entry(mean_sd(values.mean(), values.std(ddof=1), decimals)),
                 *[

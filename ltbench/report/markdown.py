@@ -16,8 +16,7 @@ def markdown_page(content: Content) -> str:
     """Return the first page; figures are linked from ``figures/`` beside it."""
     parts = ["# Results\n", *(f"{note}\n" for note in content.results.notes)]
     parts += ["## Findings\n", *(f"- {finding}" for finding in content.findings()), ""]
-    glance = content.glance()
-    parts += [glance.markdown()] if glance else []
+    parts += [content.glance.markdown()] if content.glance else []
     parts += [f"{LIMITS} Every other table: [details.md](details.md); every number: tables/summary.csv.\n"]
     for section in content.sections:
         parts.append(f"## {section.cell.label}\n")

@@ -138,6 +138,11 @@ def group_title(group: str) -> str:
     return _GROUP_TITLES.get(group, group)
 
 
+def guidance_text(value: float) -> str:
+    """Print a guidance scale without trailing zeros, or a dash where there is none."""
+    return number(value, 2).rstrip("0").rstrip(".")
+
+
 def number(value: float, decimals: int) -> str:
     """Print a number, or a dash where there is none."""
     return MISSING if value is None or not np.isfinite(value) else f"{value:.{decimals}f}"

@@ -12,13 +12,12 @@ from ltbench.report.naming import (
     MISSING,
     class_title,
     integer,
-    mean_sd,
     method_title,
     metric_style,
     metric_title,
     number,
 )
-from ltbench.report.tables import Entry, Table, at_place, seeds_text, slug
+from ltbench.report.tables import Entry, Table, at_place, score_entry, seeds_text, slug
 
 PROBE_TITLES = {
     "knn_accuracy": "k-NN class accuracy",
@@ -45,8 +44,13 @@ def entanglement_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     """
     measures = cell.measures("group")
     measures = measures[measures["metric"] == "frechet"].head(1)
-    probes = _probes_of(cell, runs)
+    series = main_series(cell)
+    probes = stored_probes(series, runs)
     if measures.empty or probes.empty:
+        return None
+    last = probes["series"].map(series.set_index("series")["step"])
+    probes = probes[(probes["step"] == last) & (probes["protocol"] == "noised")]
+    if probes.empty:
         return None
     level = nearest_level(probes["t"].unique())
     at = probes[probes["t"] == level].pivot_table(index="run", columns="metric", values="value")
@@ -84,14 +88,14 @@ def entanglement_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
 
 
-def _probes_of(cell: Cell, runs: dict[str, Run]) -> pd.DataFrame:
+def stored_probes(series: pd.DataFrame, runs: dict[str, Run]) -> pd.DataFrame:
+    """Return the probes of all runs of these series, with their ``series`` and ``run``; empty without any."""
     frames = []
-    for _, one in main_series(cell).iterrows():
+    for _, one in series.iterrows():
         for name in one["runs"]:
             table = runs[name].probes()
             if table is not None:
-                table = table[(table["step"] == one["step"]) & (table["protocol"] == "noised")]
-                frames.append(table.assign(run=name))
+                frames.append(table.assign(series=one["series"], run=name))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -218,9 +222,8 @@ def _twin_table(cell: Cell, other: Cell) -> Table | None:
         for method in methods:
             for c, measure, block in zip((cell, other), both, blocks, strict=True):
                 key = block[block["method"] == method]["series"].iloc[0]
-                summary = at_place(c.summary_of("class", measure.iloc[0]), label)
-                summary = summary[summary["series"] == key]
-                row.append(Entry(_told(summary, decimals)))
+                found = at_place(c.summary_of("class", measure.iloc[0]), label).set_index("series")
+                row.append(score_entry(found, key, decimals))
         rows.append(row)
     change = other.label.replace(cell.label, "").strip(", ") or other.label
     columns = ["Class", "Images", f"Images, {change}"]
@@ -232,9 +235,3 @@ def _twin_table(cell: Cell, other: Cell) -> Table | None:
     ]
     name = f"twin-{slug(other.label)}"
     return Table(name, f"The same classes, {cell.label} and {change}", columns, rows, 1, (), notes)
-
-
-def _told(summary: pd.DataFrame, decimals: int) -> str:
-    if summary.empty:
-        return MISSING
-    return mean_sd(summary["mean"].iloc[0], summary["sd"].iloc[0], decimals)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.aggregate import Cell, main_protocols, main_series
-from ltbench.report.naming import MISSING, group_title, metric_style, metric_title, number
+from ltbench.report.naming import MISSING, group_title, guidance_text, metric_style, metric_title, number
 from ltbench.report.statistics import by_seed
 from ltbench.report.tables import Entry, Table, at_place, measure_titles, slug
 
@@ -29,7 +29,7 @@ def contrast_table(cell: Cell, contrasts: pd.DataFrame) -> Table | None:
             for key, one in found.groupby("series", sort=False):
                 base = names.get(one["baseline"].iloc[0], one["baseline_label"].iloc[0])
                 at = {c["class_or_group"]: difference_entry(c) for _, c in one.iterrows()}
-                guidance = number(block["guidance"].iloc[0], 2).rstrip("0").rstrip(".")
+                guidance = guidance_text(block["guidance"].iloc[0])
                 texts = [title, guidance, f"{names[str(key)]} - {base}", str(int(one["n"].max()))]
                 rows.append([Entry(t) for t in texts] + [at.get(p, Entry(MISSING)) for p in places])
     if not rows:

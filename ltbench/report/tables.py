@@ -12,6 +12,7 @@ from ltbench.report.naming import (
     COMPANIONS,
     MISSING,
     forward_passes,
+    guidance_text,
     integer,
     mean_sd,
     method_title,
@@ -112,33 +113,64 @@ def settings_table(cell: Cell) -> Table | None:
 
 
 def _scores_table(cell: Cell, blocks: list[pd.DataFrame], name: str, title: str, most: int | None) -> Table:
-    series = pd.concat(blocks, ignore_index=True)
     every = cell.measures("overall")
     measures = every.head(most) if most else every
-    columns, constants = protocol_columns(series)
-    rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(series))]
+    body = SeriesRows.of(blocks)
     floors: list[Entry] = []
     for _, measure in measures.iterrows():
         style = metric_style(measure["metric"])
         found = cell.summary_of("overall", measure).set_index("series")
         bold = bold_in_blocks(cell.points_of("overall", measure), blocks, style.better)
-        for row, key in zip(rows, series["series"], strict=True):
+        for row, key in zip(body.rows, body.keys, strict=True):
             row.append(score_entry(found, key, style.decimals, key in bold))
         floors.append(Entry(floor_text(cell, "overall", measure, "", style.decimals)))
-    ends = [int(end) for end in np.cumsum([len(block) for block in blocks])]
+    rows = body.rows
     if any(entry.text != MISSING for entry in floors):
-        rows.append([Entry(FLOOR), *[Entry("")] * (len(columns) - 1), *floors])
-    left_out = len(cell.series) - len(series)
+        rows = body.with_floors(FLOOR, floors)
+    left_out = len(cell.series) - len(body.keys)
     more = f"{left_out} more settings (samplers, steps, hyper-parameters): in details.md." if left_out else ""
     return Table(
         name,
         title,
-        [header for header, _ in columns] + measure_titles(measures),
+        body.headers + measure_titles(measures),
         rows,
-        len(columns),
-        tuple(end for end in ends if end < len(rows)),
-        [constants, *table_notes(cell, measures, "overall"), _more(len(every) - len(measures)), more],
+        len(body.headers),
+        tuple(end for end in body.ends if end < len(rows)),
+        [body.constants, *table_notes(cell, measures, "overall"), _more(len(every) - len(measures)), more],
     )
+
+
+@dataclass(frozen=True)
+class SeriesRows:
+    """The left part of a table of series: what describes each of them, in blocks of one protocol.
+
+    Attributes
+    ----------
+    keys : the series, a row each.
+    headers : of the describing columns.
+    constants : a sentence of what is alike in all rows.
+    rows : their entries so far; scores are appended.
+    ends : rows after which a block ends.
+    """
+
+    keys: list[str]
+    headers: list[str]
+    constants: str
+    rows: list[list[Entry]]
+    ends: tuple[int, ...]
+
+    @classmethod
+    def of(cls, blocks: list[pd.DataFrame]) -> "SeriesRows":
+        """Describe the series of all blocks, in their order."""
+        series = pd.concat(blocks, ignore_index=True)
+        columns, constants = protocol_columns(series)
+        rows = [[Entry(texts[i]) for _, texts in columns] for i in range(len(series))]
+        ends = tuple(int(end) for end in np.cumsum([len(block) for block in blocks]))
+        return cls(list(series["series"]), [header for header, _ in columns], constants, rows, ends)
+
+    def with_floors(self, label: str, floors: list[Entry]) -> list[list[Entry]]:
+        """Return the rows and, below them, what they are read against."""
+        return [*self.rows, [Entry(label), *[Entry("")] * (len(self.headers) - 1), *floors]]
 
 
 def shown_blocks(cell: Cell, series: pd.DataFrame) -> list[pd.DataFrame]:
@@ -225,7 +257,7 @@ def protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]],
         ("Step", "step", integer),
         ("Sampler", "sampler", str),
         ("NFE", "nfe", integer),
-        ("Guidance ω", "guidance", lambda v: number(v, 2).rstrip("0").rstrip(".") if v == v else MISSING),
+        ("Guidance ω", "guidance", guidance_text),
         ("Origin", "origin", str),
     ):
         texts = [show(v) for v in series[name]]

@@ -149,7 +149,7 @@ def _balanced_twin(cell: Cell, found: list[Cell]) -> Cell | None:
 def _printed(section: Section) -> list[RenderableType]:
     """Choose what the terminal shows: overall, the first per-class table, the paired differences."""
     short = [t for t in section.per_class[:1] if len(t.rows) <= _TERMINAL_CLASSES]
-    paired = contrast_table(section.cell, section.contrasts)
+    paired = next((t for t in section.statistics if t.name.startswith("contrasts-")), None)
     return [
         overall_table(section.cell, _TERMINAL_MEASURES).rich(),
         *(t.rich(2) for t in short),

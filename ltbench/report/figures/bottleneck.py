@@ -24,7 +24,7 @@ from ltbench.report.figures.style import (
 )
 from ltbench.report.load import Run
 from ltbench.report.naming import class_title, method_title, metric_style
-from ltbench.report.runs_tables import PROBE_TITLES, nearest_level
+from ltbench.report.runs_tables import PROBE_TITLES, nearest_level, stored_probes
 from ltbench.report.tables import seeds_text, slug
 
 _POINTS_PER_CLASS = 30
@@ -39,7 +39,7 @@ def entanglement_curves(
 ) -> list[FigureFile]:
     """Draw the entanglement figures over noise level, and over training where several steps are stored."""
     series = main_series(cell)
-    probes = _probes(series, runs)
+    probes = stored_probes(series, runs)
     if probes.empty:
         return []
     noised = probes[probes["protocol"] == "noised"]
@@ -58,16 +58,6 @@ def entanglement_curves(
         title = f"Entanglement over training, {cell.label}"
         out.append(save(figure, folder, f"entanglement-training-{slug(cell.label)}", title, caption))
     return out
-
-
-def _probes(series: pd.DataFrame, runs: dict[str, Run]) -> pd.DataFrame:
-    frames = []
-    for _, one in series.iterrows():
-        for name in one["runs"]:
-            table = runs[name].probes()
-            if table is not None:
-                frames.append(table.assign(series=one["series"], run=name))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
 def _said(cell: Cell, series: pd.DataFrame, probes: pd.DataFrame) -> str:

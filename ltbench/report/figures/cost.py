@@ -37,9 +37,10 @@ def cost_quality(
     measures = cell.measures("overall")
     measures = measures[measures["metric"] == "frechet"]
     main = main_series(cell)
+    one_protocol = cell.series[_alike(cell.series, main, ["sampler", "nfe", "guidance"])]
     shown = {
-        _FLOPS: cell.series[_alike(cell.series, main, ["sampler", "nfe", "guidance"])],
-        _TRAINING: cell.series[_alike(cell.series, main, ["sampler", "nfe", "guidance"])],
+        _FLOPS: one_protocol,
+        _TRAINING: one_protocol,
         _SAMPLING: cell.series[_alike(cell.series, main, ["step"])],
     }
     costs = pd.DataFrame(
@@ -111,7 +112,7 @@ def _panel(
 
 
 def _cost(series: pd.Series, cell: Cell, runs: dict[str, Run]) -> dict[str, float]:
-    """Return a series' median training hours and FLOPs up to its step, and seconds for 1,000 images."""
+    """Return a series' median training minutes and FLOPs up to its step, and seconds for 1,000 images."""
     spent = np.array([training_cost(runs[name], series["step"]) for name in series["runs"]])
     seconds = sampling_cost(cell, series["series"])
     return {

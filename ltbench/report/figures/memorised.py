@@ -72,8 +72,6 @@ def memorisation_pairs(cell: Cell, folder: Path) -> list[FigureFile]:
     figure.set_layout_engine("none")
     height = figure.get_figheight()
     axes = figure.add_axes((_LEFT / width, bottom / height, wide * inches / width, high * inches / height))
-    axes.set_xlim(0, wide)
-    axes.set_ylim(high, 0)
     axes.set_axis_off()
     for j, (one, pairs) in enumerate(found):
         axes.text(j * block + _PAIRS * step / 2, 0, one["label"], ha="center", va="bottom", fontsize=8)
