@@ -49,7 +49,7 @@ def harness(runs: int) -> list[str]:
 
 
 def preparation(images: int, threads: int) -> list[str]:
-    """Rows of images a second: PNG files of 178x218 turned into 64x64 arrays, by one process and by several."""
+    """Rows of images a second: JPEG files of 178x218 turned into 64x64 arrays, by one process and by several."""
     from ltbench.data.preparation import prepare
 
     rows = []

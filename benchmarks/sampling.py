@@ -5,11 +5,13 @@ Frechet distances are those of ``scores.csv``; seconds are those that the sampli
 where several runs shared the machine, and the wall's on a GPU.
 """
 
-import json
 from pathlib import Path
 
 import pandas as pd
 from scipy.stats import spearmanr
+
+from ltbench.report.load import read_provenance
+from ltbench.report.runs_tables import compute_seconds
 
 PAPERS = ("ancestral", 1000)
 TIMES_CHEAPER = 30
@@ -22,14 +24,13 @@ def load(folder: Path) -> pd.DataFrame:
     for file in sorted(folder.glob("*/samples/*/scores.csv")):
         table = pd.read_csv(file, dtype={"class_or_group": str}, keep_default_na=False)
         table = table[(table.metric == "frechet") & (table.scope == "overall")]
-        stages = json.loads((file.parent / "provenance.json").read_text())["stages"]
+        stages = read_provenance(file.parent).get("stages", [])
         sampled = [stage for stage in stages if stage["stage"] == "sample"]
         images = sum(stage.get("images", 0) for stage in sampled)
         if table.empty or not images:
             continue
         row = table.iloc[0].to_dict()
-        spent = (stage["cpu_seconds" if stage["device"] == "cpu" else "wall_seconds"] for stage in sampled)
-        row["seconds"] = 1000 * sum(spent) / images
+        row["seconds"] = 1000 * sum(map(compute_seconds, sampled)) / images
         row["threads"] = max(stage["threads"] for stage in sampled)
         rows.append(row)
     if not rows:

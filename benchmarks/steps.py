@@ -17,15 +17,13 @@ TARGETS = {"ddpm": 1.05, "cbdm": 1.0, "t2h": 1.05, "coral": 1.05}  # most that o
 FASTER, SMALLER = 20, 50  # T2H's transfer
 
 
-def synthetic_cell(
-    dataset: str, shape: tuple[int, int, int], per_head: int = 200, seed: int = 0, heldout: int = 0
-):
+def synthetic_cell(dataset: str, shape: tuple[int, int, int]):
     """Return a long-tailed cell of random images, so that no file is needed."""
     from ltbench.data import Cell, ImageSet
     from ltbench.spec import DataSpec
 
-    stream = np.random.default_rng(seed)
-    counts = np.array([max(1, round(per_head * p)) for p in PRIOR])
+    stream = np.random.default_rng(0)
+    counts = np.array([max(1, round(200 * p)) for p in PRIOR])
 
     def images(sizes) -> ImageSet:
         labels = np.repeat(np.arange(len(sizes)), sizes)
@@ -37,7 +35,7 @@ def synthetic_cell(
         train=train,
         train_positions=np.arange(len(train.labels)),
         reference=train,
-        heldout=images(np.full(CLASSES, max(1, heldout))),
+        heldout=images(np.ones(CLASSES, int)),
         class_names=tuple(map(str, range(CLASSES))),
         counts=counts,
         head_to_tail=tuple(range(CLASSES)),
