@@ -27,7 +27,9 @@ from ltbench.report.figures.style import (
     shared_legend,
 )
 from ltbench.report.load import Run
-from ltbench.report.naming import describe_series, is_hyperparameter, metric_rank, metric_title
+from ltbench.report.naming import describe_series, is_hyperparameter, metric_title
+from ltbench.report.runs_tables import training_cost
+from ltbench.report.statistics_tables import headline
 from ltbench.report.tables import slug
 
 _NOT_A_TERM = ("step", "learning_rate", "images_per_second")
@@ -94,7 +96,7 @@ def factor_curves(
 ) -> list[FigureFile]:
     """Draw overall scores against every factor that was varied with all else equal: steps and FLOPs, guidance,
     network evaluations, numeric hyper-parameters."""
-    measures = _headline(cell)
+    measures = headline(cell)
     if measures.empty:
         return []
     series = cell.series.assign(flops=[_flops(row, runs) for _, row in cell.series.iterrows()])
@@ -115,16 +117,6 @@ def factor_curves(
         title = f"Score against {told}, {cell.label}"
         out.append(save(figure, folder, f"factor-{slug(factor)}-{slug(cell.label)}", title, caption))
     return out
-
-
-def _headline(cell: Cell, most: int = 3) -> pd.DataFrame:
-    """Choose up to three overall measures: one Frechet distance, one recall, one other."""
-    measures = cell.measures("overall")
-    wanted = measures[measures["metric"].str.match("frechet|recall|agreement")]
-    wanted = wanted.assign(
-        kind=wanted["metric"].str.split("_").str[0], rank=wanted["metric"].map(metric_rank)
-    )
-    return wanted.sort_values("rank", kind="stable").drop_duplicates("kind").head(most)
 
 
 def _varied(series: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
@@ -211,10 +203,5 @@ def _lines(lines: pd.DataFrame, factor: str) -> pd.DataFrame:
 
 def _flops(series: pd.Series, runs: dict[str, Run]) -> float:
     """Return the FLOPs of training up to the series' step, as recorded, or nan."""
-    for name in series["runs"]:
-        stages = [
-            s for s in runs[name].provenance.get("stages", []) if s.get("stage") == "train" and s.get("flops")
-        ]
-        if stages:
-            return float(stages[-1]["flops"]) * float(series["step"]) / float(stages[-1]["steps"])
-    return float("nan")
+    counted = (training_cost(runs[name], series["step"])[1] for name in series["runs"])
+    return next((flops for flops in counted if np.isfinite(flops)), float("nan"))
