@@ -25,7 +25,7 @@ from ltbench.report.content import Content, Section
 from ltbench.report.figures.bottleneck import entanglement_curves, tsne_panels
 from ltbench.report.figures.curves import factor_curves
 from ltbench.report.figures.memorised import load_pairs, memorisation_pairs
-from ltbench.report.figures.style import COLUMN, PAGE, figure_style, method_styles
+from ltbench.report.figures.style import COLUMN, PAGE, figure_style, legend_columns, method_styles
 from ltbench.report.latex import escape, latex_table, write_latex
 from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
 from ltbench.report.statistics import contrasts
@@ -355,3 +355,11 @@ def test_findings_say_only_what_intervals_support(tmp_path):
         len(told["far"]) == 1 and "Overall: lower: CORAL -3.00" in told["far"][0] and "3/3" in told["far"][0]
     )
     assert "no difference shown" in told["near"][0] and "lower" not in told["near"][0].split("Tail")[0]
+
+
+def test_a_legend_takes_the_columns_that_fit():
+    """Thirteen samplers' names ran out of the page on both sides."""
+    short, long = ["DDPM", "CBDM", "T2H", "CORAL", "floor: real vs real"], ["CORAL (sde-dpmsolver++)"] * 13
+    assert legend_columns(short, PAGE) == 5 and legend_columns(short, COLUMN) == 3
+    assert legend_columns(long, PAGE) == 3 and legend_columns(long, COLUMN) == 1
+    assert legend_columns(["x" * 500], COLUMN) == 1

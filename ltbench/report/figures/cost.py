@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ltbench.report.aggregate import Cell, main_series
+from ltbench.report.aggregate import Cell, main_protocols, main_series
 from ltbench.report.figures.per_class import how_made
 from ltbench.report.figures.style import (
     COLUMN,
@@ -41,7 +41,7 @@ def cost_quality(
     shown = {
         _FLOPS: one_protocol,
         _TRAINING: one_protocol,
-        _SAMPLING: cell.series[_alike(cell.series, main, ["step"])],
+        _SAMPLING: cell.series[_alike(cell.series, pd.concat(main_protocols(cell)), ["step", "guidance"])],
     }
     costs = pd.DataFrame(
         [_cost(row, cell, runs) for _, row in cell.series.iterrows()], index=cell.series["series"]
@@ -66,7 +66,7 @@ def cost_quality(
     used = [runs[name].provenance.get("machine", {}) for name in cell.points["run"].unique()]
     machines = ", ".join(sorted({machine.get("processor", "?") for machine in used}))
     what = (
-        "Training: all steps at one sampling protocol; sampling: all samplers and guidances at one step. "
+        "Training: all steps at one sampling protocol; sampling: all samplers at one step and the guidances of the tables. "
         if len(panels) > 1
         else ""
     )

@@ -211,7 +211,7 @@ def how_made(
         )
     else:
         told = (f"{label} {text}" for label, text in zip(series["label"], seeds, strict=True))
-        parts.append("training seeds " + ", ".join(told))
+        parts.append("training seeds " + ", ".join(dict.fromkeys(told)))  # a method once for all guidances
     if measure is not None and (series["train_seeds"].map(len) > 1).any():
         parts.append(drawn)
     return "; ".join(parts) + "."

@@ -121,7 +121,7 @@ def footer(figure: Figure, text: str) -> None:
 
 def wrapped(text: str, inches: float) -> str:
     """Break small print into lines that fill a width."""
-    return "\n".join(textwrap.wrap(text, int(inches * 24.5)))
+    return "\n".join(textwrap.wrap(text, int(inches * 23)))
 
 
 def dash(style: MethodStyle) -> str | tuple[int, tuple[float, ...]]:
@@ -146,6 +146,17 @@ def plain_log(axes: Axes, which: Literal["x", "y"], low: float, high: float) -> 
     axis.set_minor_locator(NullLocator())
 
 
+def legend_columns(labels: Sequence[str], inches: float) -> int:
+    """Return how many columns of a legend fit a width: six at most, three in a paper's column."""
+    most = min(len(labels), 6 if inches > COLUMN else 3)
+    for columns in range(most, 1, -1):
+        rows = -(-len(labels) // columns)
+        widest = [max(map(len, labels[i : i + rows])) for i in range(0, len(labels), rows)]
+        if sum(0.45 + 0.062 * letters for letters in widest) <= inches:
+            return columns
+    return 1
+
+
 def shared_legend(figure: Figure, panels: Sequence[Axes]) -> None:
     """Put one legend above all panels, each label once."""
     found: dict[str, Any] = {}
@@ -153,6 +164,6 @@ def shared_legend(figure: Figure, panels: Sequence[Axes]) -> None:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
     found |= {label: found.pop(label) for label in list(found) if label.startswith("floor")}  # last
-    ncols = min(len(found), 6 if figure.get_figwidth() > COLUMN else 3)
     handles, labels = list(found.values()), list(found)
+    ncols = legend_columns(labels, figure.get_figwidth())
     figure.legend(handles=handles, labels=labels, loc="outside upper center", ncols=ncols, columnspacing=1)
