@@ -1,8 +1,10 @@
-"""Where a training step's time goes: torch.profiler on the demo's step, `small`'s and `ddpm32`'s."""
+"""Where the time goes: the demo by method and stage; torch.profiler on its step, `small`'s and `ddpm32`'s."""
 
 import os
 import resource
+import tempfile
 import time
+from pathlib import Path
 
 from pairs import Spread
 from steps import stepper, synthetic_cell, training_of
@@ -66,6 +68,40 @@ def profile_step(size: str, options) -> str:
     return "\n".join(lines)
 
 
+def demo() -> str:
+    """Run the demo in this process, one thread, and return the wall seconds of its stages and of its report."""
+    from ltbench.pipeline import run_stage, stages
+    from ltbench.report import write_report
+    from ltbench.runtime import Environment, settle
+    from ltbench.sweep.grid import load_study
+
+    settle(1)
+    lines, total = [], 0.0
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        for run in load_study("demo").runs:
+            taken = []
+            for stage in stages(run):
+                start = time.perf_counter()
+                run_stage(stage, root, Environment())
+                taken.append(time.perf_counter() - start)
+            total += sum(taken)
+            lines.append(f"| {run.method.name} | " + " | ".join(f"{seconds:.1f}" for seconds in taken) + " |")
+        start = time.perf_counter()
+        write_report([root], root / "report")
+        report = time.perf_counter() - start
+    return "\n".join(
+        [
+            f"**demo**, one process and one thread: {total:.0f} s for its stages, {report:.1f} s for its report; "
+            "`make demo` shares the stages among the cores.",
+            "",
+            "| Method | train, s | sample, s | score, s |",
+            "| :-- | --: | --: | --: |",
+            *lines,
+        ]
+    )
+
+
 def measure(options) -> str:
     """Part ``profile``: return the tables as Markdown."""
-    return "\n\n".join(profile_step(size, options) for size in STEPS)
+    return "\n\n".join([demo(), *(profile_step(size, options) for size in STEPS)])
