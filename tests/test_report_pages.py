@@ -30,6 +30,7 @@ from ltbench.report.latex import escape, latex_table, write_latex
 from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
 from ltbench.report.statistics import contrasts
 from ltbench.report.tables import Entry, Table, overall_table
+from ltbench.sweep.grid import preset_names
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +217,10 @@ def test_papers_tables_show_what_is_missing(study):
     assert published_table(found, load_published()) is None
     missing = missing_runs(found, load_published())
     assert any("cifar10_lt-r0.01" in m and "DDPM" in m and "paper/cifar10_lt-r0.01" in m for m in missing)
+    asked = [name for line in missing for name in re.findall(r"--preset (\S+?)`", line)]
+    assert asked and set(asked) <= set(preset_names())
+    assert any(m.startswith("cifar10_lt-r0.02: DDPM") and "--imbalance-ratio 0.02`" in m for m in missing)
+    assert "cifar10_lt-r0.02: cm; no method of that name is installed" in missing
 
 
 def test_papers_tables_set_ours_beside_published(tmp_path):

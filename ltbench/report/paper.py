@@ -15,6 +15,7 @@ import pandas as pd
 
 import ltbench
 from ltbench.errors import DataCorrupt
+from ltbench.presets import load_all
 from ltbench.report.aggregate import Cell
 from ltbench.report.naming import (
     MISSING,
@@ -279,6 +280,8 @@ def _beside(
 
 def missing_runs(found: list[Cell], published: pd.DataFrame) -> list[str]:
     """Say which of the papers' numbers we have no counterpart to, with the command that makes them."""
+    from ltbench.registry import known_methods  # imports torch: only for the papers' tables
+
     out = []
     keys = ["dataset", "imbalance_ratio"]
     for _, theirs in published.groupby(keys, sort=False, dropna=False):
@@ -287,9 +290,15 @@ def missing_runs(found: list[Cell], published: pd.DataFrame) -> list[str]:
         have = set(cell.series["method"]) if cell is not None else set()
         absent = [m for m in theirs["method"].unique() if m not in have]
         name = dataset if ratio != ratio else f"{dataset}-r{ratio:g}"
-        if absent:
-            methods = ", ".join(method_title(str(m)) for m in absent)
-            out.append(f"{name}: {methods}; `ltbench run --preset paper/{name}`")
+        ours = [method_title(str(m)) for m in absent if m in known_methods()]
+        theirs_alone = [method_title(str(m)) for m in absent if m not in known_methods()]
+        if ours:
+            preset = f"paper/{name}"
+            cell_flags = f"--dataset {dataset} --imbalance-ratio {ratio:g}"
+            flags = f"--preset {preset}" if preset in load_all() else cell_flags
+            out.append(f"{name}: {', '.join(ours)}; `ltbench run {flags}`")
+        if theirs_alone:
+            out.append(f"{name}: {', '.join(theirs_alone)}; no method of that name is installed")
         for metric in theirs["metric"].unique():
             if cell is not None and _our_measure(cell, str(metric), "overall") is None:
                 extractor = _OURS[str(metric)][0][1]

@@ -132,9 +132,8 @@ def tsne_panels(
         grid[i, 0].set_ylabel(
             f"noised to t = {t}, null label" if kind == "noised" else f"clean (t = {t}), true label"
         )
-    without = (
-        "" if balanced is not None else " Missing: the network trained on balanced data (imbalance ratio 1)."
-    )
+    lacking = balanced is None and cell.imbalance_ratio != 1
+    without = " Missing: the network trained on balanced data (imbalance ratio 1)." if lacking else ""
     titles = {k: class_title(cell.dataset, k) for k in classes} if len(classes) <= _MOST_NUMBERED else {}
     key = ", ".join(f"{k} {name}" for k, name in titles.items() if name != k)
     caption = (
