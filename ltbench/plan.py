@@ -1,7 +1,7 @@
 """What a study will cost, said before anything runs: runs, steps, images, FLOPs, disk and time.
 
-Time is measured, not guessed from a table: one forward pass of the network on this machine, times
-three for a training step (forward and backward), times the passes the method makes.
+Time is measured, not guessed from a table: a forward and a backward pass of the network on this machine, with
+the threads that a worker has, times the passes the method makes.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from ltbench.errors import DataMissing, UsageError
 from ltbench.flops import method_passes
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.registry import create
+from ltbench.runtime import Environment
 from ltbench.spec import RunSpec, folder_name, weights_name
 from ltbench.sweep.tasks import build_tasks, finished, task_id
 
@@ -177,7 +178,7 @@ def make_plan(
     workers : processes that will share the work.
     need_files : False: plan without data files too; what is missing is named in the plan.
     """
-    speed: dict[tuple[str, str], tuple[float, float, int]] = {}
+    speed: dict[tuple[str, str], Speed] = {}
     calls: dict[tuple[str, ...], int] = {}
     done = finished(build_tasks(runs), root, is_done)
     reached: dict[Path, int] = {}  # steps of each training that are made or counted already
@@ -210,14 +211,17 @@ def make_plan(
             continue
         if network not in speed:
             speed[network] = _measure(spec, cell, torch.device(device))
-        per_image, seconds, parameters = speed[network]
+        measured = speed[network]
+        parameters = measured.parameters
         method = (*network, spec.method.model_dump_json())
         if method not in calls:
             calls[method] = method_passes(spec, cell)
-        passes = 3 * steps * spec.train.batch_size * calls[method] + images * spec.sample.nfe
+        trained, sampled = steps * spec.train.batch_size * calls[method], images * spec.sample.nfe
+        seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
+        operations = (3 * trained + sampled) * measured.flops
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
-        costs.append(RunCost(spec, steps, images, passes * per_image, disk, passes * seconds))
+        costs.append(RunCost(spec, steps, images, operations, disk, seconds))
     return Plan(tuple(costs), parameters, workers, tuple(missing.values()), tuple(passed))
 
 
@@ -251,14 +255,36 @@ def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
     return [s for s in settings.snapshots if s <= reached and not (folder / weights_name(s)).exists()]
 
 
-def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> tuple[float, float, int]:
-    """Return forward FLOPs an image, forward seconds an image (best of three small batches), parameters."""
+@dataclass(frozen=True)
+class Speed:
+    """What one image costs on this machine, on one worker.
+
+    Attributes
+    ----------
+    flops : of a forward pass, multiply-adds counted as two.
+    forward, backward : seconds; the backward pass with what it needs kept by the forward one.
+    parameters : of the network.
+    """
+
+    flops: float
+    forward: float
+    backward: float
+    parameters: int
+
+
+def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> Speed:
+    """Time small batches of the network, the best of three, with the threads that a worker has."""
     channels, size, _ = cell.shape
     denoiser: Denoiser = build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, dropout=0.0, architecture=spec.model.overrides
+        spec.model.size,
+        cell.num_classes,
+        channels,
+        size,
+        spec.model.dropout,
+        architecture=spec.model.overrides,
     )
     per_image, parameters = flops(denoiser), count_parameters(denoiser)
-    denoiser.to(device).eval()
+    denoiser.to(device).train()
     count = (
         max(1, min(spec.train.batch_size, int(2e10 // per_image)))
         if device.type == "cpu"
@@ -267,13 +293,27 @@ def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> t
     x = torch.randn(count, *cell.shape, generator=rng.generator(0, "plan")).to(device)
     t = torch.full((count,), NUM_TIMESTEPS // 2, device=device)
     label = torch.zeros_like(t)
-    best = math.inf
-    with torch.no_grad():
-        for _ in range(3):
-            if device.type == "cuda":
-                torch.cuda.synchronize()
-            start = time.perf_counter()
-            with precision(spec.train.precision, device):
-                float(denoiser(x, t, label).eps.sum())
-            best = min(best, time.perf_counter() - start)
-    return per_image, best / count, parameters
+
+    def timed(grad: bool) -> float:
+        _wait_for(device)
+        start = time.perf_counter()
+        with torch.set_grad_enabled(grad), precision(spec.train.precision, device):
+            loss = denoiser(x, t, label).eps.float().square().mean()
+        if grad:
+            loss.backward()
+        _wait_for(device)
+        return time.perf_counter() - start
+
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(Environment().threads)
+    try:
+        forward, both = (min(timed(grad) for _ in range(3)) for grad in (False, True))
+    finally:
+        torch.set_num_threads(before)
+    return Speed(per_image, forward / count, max(0.0, both - forward) / count, parameters)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+import torch
 from rich.console import Console
 
 from ltbench import commands
@@ -10,11 +11,13 @@ from ltbench.commands import print_plan
 from ltbench.data import SOURCES, get_source
 from ltbench.data.longtail import class_sizes
 from ltbench.data.source import Status
+from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import DataMissing, UsageError
 from ltbench.metrics import REGISTRY
 from ltbench.plan import StaticFacts, make_plan, static_facts, validate
 from ltbench.presets import default_preset, load_all
 from ltbench.registry import create
+from ltbench.runtime import Environment
 from ltbench.spec import DataSpec, RunSpec, folder_name, train_key, weights_name
 from ltbench.sweep.grid import load_study, preset_folder, preset_names
 
@@ -200,6 +203,27 @@ def test_a_plan_says_which_snapshots_come_too_late(tmp_path, capsys):
     for name, content in (("checkpoint.pt", ""), ("train.csv", "step,loss\n35,1.0\n")):
         (tmp_path / folder_name(spec) / name).write_text(content)
     assert "past step 30 " in make_plan(study.runs, tmp_path, None, "cpu", 1).passed[0]
+
+
+def test_a_plan_times_forward_and_backward_with_a_workers_threads(tmp_path, monkeypatch):
+    """It timed the forward pass with every core, where a worker has one, and promised half the time."""
+    seen = []
+    forward = Denoiser.forward
+
+    def watched(self, x, *rest):
+        seen.append((torch.get_num_threads(), torch.is_grad_enabled()))
+        return forward(self, x, *rest)
+
+    monkeypatch.setattr(Denoiser, "forward", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        planned = make_plan(load_study("demo", ["methods=ddpm"]).runs, tmp_path, None, "cpu", 1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen[-6:]) == {(Environment().threads, False), (Environment().threads, True)}
+    assert planned.runs[0].seconds > 0
 
 
 def test_a_plan_refuses_what_no_files_could_mend(tmp_path):

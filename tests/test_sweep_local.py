@@ -304,7 +304,7 @@ def test_a_live_screen_shows_each_worker_and_a_plain_one_prints_lines(capsys):
     from rich.console import Console
 
     events = [
-        {"event": "claimed", "task": "t", "name": "train folder", "attempt": 2},
+        {"event": "claimed", "task": "t", "name": "train folder", "attempt": 3, "tries": 2},
         {"event": "progress", "stage": "train", "step": 50, "total": 200, "loss": 0.25, "rate": 12.0},
     ]
     live = make_screen(4, 1, Console(file=io.StringIO(), force_terminal=True, width=120))

@@ -298,6 +298,17 @@ def test_another_tasks_failures_on_the_same_folder_do_not_count(tmp_path):
     assert not judge(long.id, Ledger(tmp_path).attempts(long.resource)).failed
 
 
+def test_a_resources_second_task_is_at_its_first_try(tmp_path):
+    short, long = (task for task in build_tasks(runs("train.steps=10,20")) if task.stage.kind == "train")
+    ended(tmp_path, short, "bug")
+    ended(tmp_path, short, "bug")
+    ledger = Ledger(tmp_path)
+    assert ledger.claim(long).number == 3
+    assert (ledger.tries(short), ledger.tries(long)) == (2, 1)
+    (row,) = (row for row in status.survey([short, long], ledger) if row.state == "running")
+    assert row.task is long and (row.attempt, row.tries) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("error", "kind", "poisoned"),
     [

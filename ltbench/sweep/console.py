@@ -53,7 +53,7 @@ def _details(row: Row) -> str:
     if row.owner:
         job = f" job {row.owner['job']}" if "job" in row.owner else ""
         about.append(f"{row.owner['host']} pid {row.owner['pid']}{job}")
-    if row.attempt > 1 or row.kind:
+    if row.tries > 1 or row.kind:
         about.append(f"attempt {row.attempt}")
     said = [describe(row.progress)] if row.progress.get("total") else []
     if "beat" in row.progress:

@@ -150,7 +150,7 @@ class PlainScreen(_Base):
 
     def started(self, worker: int, event: dict[str, Any]) -> None:
         """Show that a stage began."""
-        again = f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
+        again = f" (attempt {event['tries']})" if event["tries"] > 1 else ""
         self.line(f"start: {event['name']}{again}")
 
     def moved(self, worker: int, line: _Line) -> None:

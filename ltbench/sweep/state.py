@@ -230,6 +230,10 @@ class Ledger:
         """Return all attempts at a resource, oldest first."""
         return list(self._attempts(resource))
 
+    def tries(self, task: Task) -> int:
+        """Return how many attempts there were at a task itself; its resource's are numbered over all its tasks."""
+        return sum(attempt.task == task.id for attempt in self._attempts(task.resource))
+
     def _attempts(self, resource: str) -> Iterator[Attempt]:
         folder = self.folder / resource
         found = _numbers(folder)

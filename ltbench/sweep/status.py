@@ -84,7 +84,8 @@ class Row:
     Attributes
     ----------
     state : queued, running, done, failed or stale.
-    attempt : number of its last attempt, 0 before the first.
+    attempt : number of its last attempt at its resource, which names the log; 0 before the first.
+    tries : how many attempts there were at the task itself, where one runs.
     owner : host, pid and Slurm job of the attempt that runs, else empty.
     progress : step, total, loss, rate and heartbeat of the attempt that runs.
     kind, message : class and sentence of the last failure; for a queued task also what it waits for.
@@ -97,6 +98,7 @@ class Row:
     progress: dict[str, Any] = field(default_factory=dict)
     kind: str = ""
     message: str = ""
+    tries: int = 0
 
 
 def survey(tasks: Sequence[Task], ledger: Ledger) -> list[Row]:
@@ -125,9 +127,11 @@ def _undone(task: Task, ledger: Ledger, claimed: bool) -> Row:
     last: Attempt | None = attempts[-1] if attempts else None
     if last is not None and last.end is None and last.task in (task.id, ""):
         stale = ledger.is_stale(task.resource, last)
-        return Row(task, "stale" if stale else "running", last.number, last.owner, last.progress)
+        state: State = "stale" if stale else "running"
+        tries = sum(attempt.task in (task.id, "") for attempt in attempts)
+        return Row(task, state, last.number, last.owner, last.progress, tries=tries)
     verdict = judge(task.id, attempts)
-    state: State = "failed" if verdict.failed else "queued"
+    state = "failed" if verdict.failed else "queued"
     return Row(task, state, verdict.attempt, kind=verdict.kind, message=verdict.message)
 
 

@@ -170,7 +170,8 @@ class Worker:
 
     def _do(self, task: Task, lease: Lease) -> None:
         about = {"task": task.id, "attempt": lease.number, "resource": task.resource}
-        self.report({"event": "claimed", "name": task.name, **about})
+        tries = self.ledger.tries(task)
+        self.report({"event": "claimed", "name": task.name, "tries": tries, **about})
         if lease.number > 1:
             remove_leftovers(self.root / written_folder(task.stage))
         outcome: Outcome = "done"
