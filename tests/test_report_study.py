@@ -12,9 +12,10 @@ from ltbench.report.class_tables import groups_table, tail_table
 from ltbench.report.figures.confusion import confusion_matrices, load_confusion
 from ltbench.report.figures.style import figure_style
 from ltbench.report.findings import cell_findings, glance_table
-from ltbench.report.runs_tables import cost_table, entanglement_table, twin_tables
+from ltbench.report.runs_tables import cost_table, entanglement_table
 from ltbench.report.statistics import contrasts
 from ltbench.report.tables import overall_table, settings_table
+from ltbench.report.twins import balanced, twin_tables
 
 SHIFT = {("coral", 0.0): -1.0, ("coral", 1.0): 2.0}  # better without guidance, worse with it
 
@@ -159,21 +160,83 @@ def test_confusion_is_drawn_where_it_is_kept(tmp_path):
         load_confusion(samples)
 
 
-def test_the_same_class_stands_beside_itself_under_another_order(tmp_path):
-    for order in ("identity", "reversed"):
-        spec = make_spec("ddpm", order=order)
-        counts = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
-        rows = score_rows(spec, counts=counts if order == "identity" else counts[::-1])
-        write_run(tmp_path, spec, rows, images=False)
-    (table,) = twin_tables(cells(load_scores(tmp_path)))
-    assert table.columns == [
-        "Class",
-        "Images",
-        "Images, class order reversed",
-        "DDPM",
-        "DDPM, class order reversed",
+COUNTS = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
+
+
+def write_classes(root, frechet, counts=COUNTS, **spec):
+    """Write a run whose classes have the given Frechet distances and training counts."""
+    spec = make_spec(**spec)
+    rows = [
+        row | {"value": repr(float(frechet[int(row["class_or_group"])]))}
+        if row["scope"] == "class" and row["metric"] == "frechet"
+        else row
+        for row in score_rows(spec, counts=counts)
     ]
-    assert texts(table)[0][:3] == ["0", "120", "6"] and texts(table)[-1][:3] == ["9", "6", "120"]
+    write_run(root, spec, rows, images=False)
+
+
+def tables_of(root):
+    return {table.name: table for table in twin_tables(cells(load_scores(root)))}
+
+
+def test_the_same_class_stands_beside_itself_under_another_order(tmp_path):
+    for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
+        write_classes(tmp_path, np.arange(1, 11) / np.array(counts), counts, order=order)
+    table = tables_of(tmp_path)["twin-digits_lt-ratio-0.05-class-order-reversed"]
+    changed = "class order reversed"
+    assert table.columns == ["Class", "Images", f"Images, {changed}", "DDPM", f"DDPM, {changed}"]
+    rows = texts(table)
+    assert rows[0][:3] == ["0", "120", "6"] and rows[9] == ["9", "6", "120", "1.67", "0.08"]
+    assert rows[10] == ["these tail classes", "", "", f"{(8 / 12 + 9 / 8 + 10 / 6) / 3:.2f}", "0.11"]
+
+
+def test_rarity_and_difficulty_are_told_apart_where_they_are_apart(tmp_path):
+    """FD = difficulty x count^-power: the table gives both back, whatever the published order mixed up."""
+    difficulty = np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8])
+    for seed, power in ((0, 0.3), (1, 0.4)):
+        for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
+            frechet = difficulty * np.array(counts, float) ** -power
+            write_classes(tmp_path, frechet, counts, seed=seed, order=order)
+    write_classes(tmp_path, difficulty, seed=2)  # one order alone says nothing
+    (row,) = texts(tables_of(tmp_path)["rarity-digits_lt-ratio-0.05"])
+    growth = 10**0.35
+    half = 12.7062 * np.log(10) * 0.05  # t of two seeds x sd of b / sqrt(2)
+    assert row[3] == "0,1 (n=2)"
+    assert row[4] == f"{growth:.2f} [{growth * np.exp(-half):.2f}, {growth * np.exp(half):.2f}]"
+    assert row[5:] == ["100 %", "4", "9.00"]
+
+
+def test_another_split_alone_cannot_tell_rarity_from_difficulty(tmp_path):
+    write_classes(tmp_path, np.ones(10))
+    spec = make_spec()
+    other = spec.model_copy(update={"data": spec.data.model_copy(update={"split_seed": 1})})
+    write_run(tmp_path, other, score_rows(other), images=False)
+    assert list(tables_of(tmp_path)) == ["twin-digits_lt-ratio-0.05-split-seed-1"]
+
+
+def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path):
+    write_classes(tmp_path, np.arange(10))
+    spec = make_spec(ratio=1.0)
+    for count in (6, 120):
+        head = None if count == 120 else count
+        data = spec.data.model_copy(update={"head_count": head})
+        one = spec.model_copy(update={"data": data})
+        write_run(tmp_path, one, score_rows(one, counts=(count,) * 10), images=False)
+    found = cells(load_scores(tmp_path))
+    tail = next(c for c in found if c.imbalance_ratio < 1)
+    assert [c.label for c in balanced(tail, found)] == [
+        "digits_lt, ratio 1",
+        "digits_lt, ratio 1, head count 6",
+    ]
+    assert not any(balanced(c, found) for c in found if c is not tail)
+    tables = tables_of(tmp_path)
+    assert [name for name in tables if name.startswith("twin-")] == [
+        "twin-digits_lt-ratio-1",
+        "twin-digits_lt-ratio-1-head-count-6",
+    ]
+    scarce = tables["twin-digits_lt-ratio-1-head-count-6"]
+    assert scarce.columns[2] == "Images, ratio 1, head count 6" and "scarcity" in scarce.notes[0]
+    assert texts(scarce)[-1][3] == "8.00"
 
 
 def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lacks(tmp_path):

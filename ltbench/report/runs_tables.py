@@ -1,4 +1,4 @@
-"""Tables over runs rather than over scores: entanglement against score, cost, and other orders and splits."""
+"""Tables over runs rather than over scores: entanglement against score, and cost."""
 
 from pathlib import Path
 
@@ -10,14 +10,11 @@ from ltbench.report.aggregate import Cell, main_protocols, main_series
 from ltbench.report.load import Run, read_provenance
 from ltbench.report.naming import (
     MISSING,
-    class_title,
     integer,
-    method_title,
-    metric_style,
     metric_title,
     number,
 )
-from ltbench.report.tables import Entry, Table, at_place, score_entry, seeds_text, slug
+from ltbench.report.tables import Entry, Table, at_place, seeds_text, slug
 
 PROBE_TITLES = {
     "knn_accuracy": "k-NN class accuracy",
@@ -179,59 +176,3 @@ def _middle(values: object, decimals: int) -> str:
         return MISSING
     text = number(float(np.median(found)), decimals)
     return text if len(found) == 1 else f"{text} ({found.min():.{decimals}f}-{found.max():.{decimals}f})"
-
-
-def twin_tables(found: list[Cell]) -> list[Table]:
-    """Set each class of the published split beside the same class under another class order or split.
-
-    Only these tell rarity from difficulty: a class that stays bad with many images is hard, not rare.
-    """
-    out = []
-    for cell in found:
-        for other in found:
-            if other is not cell and _is_twin(cell, other):
-                table = _twin_table(cell, other)
-                out += [table] if table is not None else []
-    return out
-
-
-def _is_twin(cell: Cell, other: Cell) -> bool:
-    names = ["class_order", "split_seed"]
-    plain, changed = (c.points.iloc[0] for c in (cell, other))
-    strip = [
-        ", ".join(p for p in c.label.split(", ") if not p.startswith(("class order", "split seed")))
-        for c in (cell, other)
-    ]
-    published = plain["class_order"] in ("identity", "") and plain["split_seed"] in (0, np.nan)
-    return published and strip[0] == strip[1] and any(plain[n] != changed[n] for n in names)
-
-
-def _twin_table(cell: Cell, other: Cell) -> Table | None:
-    both = [c.measures("class") for c in (cell, other)]
-    both = [m[m["metric"] == "frechet"].head(1) for m in both]
-    if any(m.empty for m in both):
-        return None
-    decimals = metric_style("frechet").decimals
-    blocks = [main_series(c) for c in (cell, other)]
-    methods = [m for m in blocks[0]["method"].drop_duplicates() if m in set(blocks[1]["method"])]
-    counts = [c.classes().set_index("class_or_group")["n_train"] for c in (cell, other)]
-    rows = []
-    for label in counts[0].index:
-        row = [Entry(class_title(cell.dataset, label))]
-        row += [Entry(integer(count.get(label, np.nan))) for count in counts]
-        for method in methods:
-            for c, measure, block in zip((cell, other), both, blocks, strict=True):
-                key = block[block["method"] == method]["series"].iloc[0]
-                found = at_place(c.summary_of("class", measure.iloc[0]), label).set_index("series")
-                row.append(score_entry(found, key, decimals))
-        rows.append(row)
-    change = other.label.replace(cell.label, "").strip(", ") or other.label
-    columns = ["Class", "Images", f"Images, {change}"]
-    columns += [t for m in methods for t in (method_title(m), f"{method_title(m)}, {change}")]
-    title = metric_title("frechet", both[0].iloc[0]["extractor"], arrow=False)
-    notes = [
-        f"{title} of the same class in both data cells, at guidance {blocks[0]['guidance'].iloc[0]:g}; mean ± standard "
-        "deviation over training seeds. A class that is bad with many images too is hard, not rare."
-    ]
-    name = f"twin-{slug(other.label)}"
-    return Table(name, f"The same classes, {cell.label} and {change}", columns, rows, 1, (), notes)

@@ -25,10 +25,11 @@ from ltbench.report.latex import write_latex
 from ltbench.report.load import Results, load_results
 from ltbench.report.markdown import details_page, markdown_page
 from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
-from ltbench.report.runs_tables import cost_table, entanglement_table, twin_tables
+from ltbench.report.runs_tables import cost_table, entanglement_table
 from ltbench.report.statistics import Contrast, contrasts
 from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
 from ltbench.report.tables import overall_table, settings_table
+from ltbench.report.twins import balanced, twin_tables
 
 _TERMINAL_MEASURES = 6  # columns that fit a terminal
 _TERMINAL_CLASSES = 25  # a per-class table with more rows is printed in files only
@@ -126,7 +127,7 @@ def _section(
         *memorisation_pairs(cell, folder),
         *cost_quality(cell, results.runs, styles, folder),
         *entanglement_curves(cell, results.runs, styles, folder),
-        *tsne_panels(cell, _balanced_twin(cell, found), results.runs, folder, baseline),
+        *tsne_panels(cell, next(iter(balanced(cell, found)), None), results.runs, folder, baseline),
         *training_curves(cell, results.runs, styles, folder),
     ]
     return Section(
@@ -138,12 +139,6 @@ def _section(
         compared,
         [t for t in details if t is not None],
     )
-
-
-def _balanced_twin(cell: Cell, found: list[Cell]) -> Cell | None:
-    """Return the cell of the same data set with equal class counts, if it was run and is another one."""
-    same = [c for c in found if c.dataset == cell.dataset and c.imbalance_ratio == 1 and c is not cell]
-    return same[0] if same else None
 
 
 def _printed(section: Section) -> list[RenderableType]:
