@@ -181,8 +181,8 @@ def rarity_table(cell: Cell, others: list[Cell]) -> Table | None:
         f"Each class with all its training counts, {cell.label} and {names}: log {title} = class - b log10 count, "
         "fitted for each training seed. First: exp(b), the factor by which FD grows when a class has a tenth of the "
         "images; 95 % t interval over seeds. Then the share of a class's own variation that its count explains, the "
-        "class with the largest term at equal counts, and the largest term against the smallest. FD holds its floor here, which "
-        "draws the factor towards 1."
+        "class with the largest term at equal counts, and the largest term against the smallest. FD holds its floor "
+        "here, which draws the factor towards 1."
     ]
     return Table(
         f"rarity-{slug(cell.label)}",
