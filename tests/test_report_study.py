@@ -11,6 +11,7 @@ from ltbench.report.aggregate import cells, main_protocols, main_series
 from ltbench.report.class_tables import groups_table, tail_table
 from ltbench.report.figures.confusion import confusion_matrices, load_confusion
 from ltbench.report.figures.style import figure_style
+from ltbench.report.figures.twins import class_counts
 from ltbench.report.findings import cell_findings, glance_table
 from ltbench.report.runs_tables import cost_table, entanglement_table
 from ltbench.report.statistics import contrasts
@@ -237,6 +238,22 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
     scarce = tables["twin-digits_lt-ratio-1-head-count-6"]
     assert scarce.columns[2] == "Images, ratio 1, head count 6" and "scarcity" in scarce.notes[0]
     assert texts(scarce)[-1][3] == "8.00"
+
+
+def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
+    difficulty = np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8])
+    for method in ("ddpm", "coral"):
+        for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
+            frechet = difficulty / np.sqrt(counts)
+            write_classes(tmp_path, frechet, counts, method=method, order=order)
+    write_classes(tmp_path, difficulty / np.sqrt(120), (120,) * 10, ratio=1.0)
+    found = cells(load_scores(tmp_path))
+    with figure_style():
+        (figure,) = [f for cell in found for f in class_counts(cell, found, tmp_path / "figures")]
+        alone = [c for c in found if c.imbalance_ratio < 1][:1]
+        assert class_counts(alone[0], alone, tmp_path / "none") == []
+    assert figure.name == "class-counts-digits_lt-ratio-0.05" and figure.png.stat().st_size > 20_000
+    assert "class order reversed; ratio 1" in figure.caption
 
 
 def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lacks(tmp_path):

@@ -30,7 +30,7 @@ def twin_tables(found: list[Cell]) -> list[Table]:
     images, or as few of each class as the tail has), which tell imbalance from scarcity.
     """
     out = []
-    for cell in filter(_published, found):
+    for cell in filter(published, found):
         others = reordered(cell, found)
         tables = [_twin_table(cell, other) for other in (*others, *balanced(cell, found))]
         tables.append(rarity_table(cell, others))
@@ -40,16 +40,16 @@ def twin_tables(found: list[Cell]) -> list[Table]:
 
 def reordered(cell: Cell, found: Iterable[Cell]) -> list[Cell]:
     """Return the cells that differ from a published split in class order or split seed alone."""
-    if not _published(cell):
+    if not published(cell):
         return []
-    return _twins(cell, found, _ORDER, lambda other: not _published(other))
+    return _twins(cell, found, _ORDER, lambda other: not published(other))
 
 
 def balanced(cell: Cell, found: Iterable[Cell]) -> list[Cell]:
     """Return the cells of a long tail's data set that hold as many images of every class, most images first."""
     if cell.imbalance_ratio == 1:
         return []
-    twins = _twins(cell, found, _BALANCE, lambda other: _published(other) and other.imbalance_ratio == 1)
+    twins = _twins(cell, found, _BALANCE, lambda other: published(other) and other.imbalance_ratio == 1)
     return sorted(twins, key=lambda other: -other.classes()["n_train"].max())
 
 
@@ -60,7 +60,8 @@ def _twins(
     return [c for c in found if c is not cell and _label_without(c, free) == rest and wanted(c)]
 
 
-def _published(cell: Cell) -> bool:
+def published(cell: Cell) -> bool:
+    """Tell whether a cell is the published split: class order and split seed as they come."""
     first = cell.points.iloc[0]
     return first["class_order"] in ("identity", "") and first["split_seed"] in (0, np.nan)
 
@@ -76,7 +77,7 @@ _Fit = tuple[float, float, pd.Series]  # b, explained share, each class's term
 
 
 def _twin_table(cell: Cell, other: Cell) -> Table | None:
-    both = [_frechet_of_classes(c) for c in (cell, other)]
+    both = [frechet_of_classes(c) for c in (cell, other)]
     if both[0] is None or both[1] is None:
         return None
     measures = [m for m in both if m is not None]
@@ -101,16 +102,16 @@ def _twin_table(cell: Cell, other: Cell) -> Table | None:
     tail = list(counts[0].index[-(len(counts[0]) // 3) :])
     means = [Entry(_mean_over(c, measure, key, tail, decimals)) for c, measure, key in columns]
     rows.append([Entry("these tail classes"), Entry(""), Entry(""), *means])
-    change = _change(cell, other)
+    changed = change(cell, other)
     title = metric_title("frechet", measures[0]["extractor"], arrow=False)
     return Table(
         f"twin-{slug(other.label)}",
-        f"The same classes, {cell.label} and {change}",
+        f"The same classes, {cell.label} and {changed}",
         [
             "Class",
             "Images",
-            f"Images, {change}",
-            *[t for m in methods for t in (method_title(m), f"{method_title(m)}, {change}")],
+            f"Images, {changed}",
+            *[t for m in methods for t in (method_title(m), f"{method_title(m)}, {changed}")],
         ],
         rows,
         1,
@@ -123,7 +124,7 @@ def _twin_table(cell: Cell, other: Cell) -> Table | None:
     )
 
 
-def _change(cell: Cell, other: Cell) -> str:
+def change(cell: Cell, other: Cell) -> str:
     """Say what is different in `other`, in the words of its label."""
     plain = cell.label.split(", ")
     return ", ".join(part for part in other.label.split(", ") if part not in plain) or other.label
@@ -135,7 +136,8 @@ def _reading(other: Cell) -> str:
     return "A class that is bad with many images too is hard, not rare."
 
 
-def _frechet_of_classes(cell: Cell) -> pd.Series | None:
+def frechet_of_classes(cell: Cell) -> pd.Series | None:
+    """Return the measure of the classes' Frechet distances, the first of several; None where there is none."""
     measures = cell.measures("class")
     measures = measures[measures["metric"] == "frechet"]
     return None if measures.empty else measures.iloc[0]
@@ -160,18 +162,18 @@ def rarity_table(cell: Cell, others: list[Cell]) -> Table | None:
     For one training seed, over the classes k of all cells c: log FD_kc = a_k - b log10 n_kc. The class's own
     term a_k is its difficulty; exp(b) is by how much FD grows when a class has a tenth of the images.
     """
-    measures = {id(c): _frechet_of_classes(c) for c in (cell, *others)}
+    measures = {id(c): frechet_of_classes(c) for c in (cell, *others)}
     rows, ends = [], []
     for block in main_protocols(cell):
         for _, one in block.iterrows():
-            frames = [_class_points(c, measures[id(c)], one) for c in (cell, *others)]
+            frames = [class_points(c, measures[id(c)], one) for c in (cell, *others)]
             fits = _fits(pd.concat(frames, ignore_index=True))
             if fits:
                 rows.append(_rarity_row(cell, one, fits))
         ends.append(len(rows))
     if not rows:
         return None
-    names = ", ".join(_change(cell, other) for other in others)
+    names = ", ".join(change(cell, other) for other in others)
     title = metric_title(
         "frechet", next(m for m in measures.values() if m is not None)["extractor"], arrow=False
     )
@@ -195,7 +197,7 @@ def rarity_table(cell: Cell, others: list[Cell]) -> Table | None:
     )
 
 
-def _class_points(cell: Cell, measure: pd.Series | None, like: pd.Series) -> pd.DataFrame:
+def class_points(cell: Cell, measure: pd.Series | None, like: pd.Series) -> pd.DataFrame:
     """Return a method's class scores at the same guidance in a twin: train_seed, class_or_group, n_train, value."""
     columns = ["train_seed", "class_or_group", "n_train", "value"]
     alike = ["method", "variant", "guidance", "step", "sampler", "nfe", "settings"]

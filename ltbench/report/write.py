@@ -20,6 +20,7 @@ from ltbench.report.figures.memorised import memorisation_pairs
 from ltbench.report.figures.per_class import count_against_score, per_class_bars
 from ltbench.report.figures.sheets import sample_sheet
 from ltbench.report.figures.style import FigureFile, MethodStyle, figure_style, method_styles
+from ltbench.report.figures.twins import class_counts
 from ltbench.report.html import html_page
 from ltbench.report.latex import write_latex
 from ltbench.report.load import Results, load_results
@@ -121,6 +122,7 @@ def _section(
     figures: list[FigureFile] = [
         *per_class_bars(cell, styles, folder),
         *count_against_score(cell, styles, folder),
+        *class_counts(cell, found, folder),
         *factor_curves(cell, results.runs, styles, folder),
         *sample_sheet(cell, folder),
         *confusion_matrices(cell, folder),
