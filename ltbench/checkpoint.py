@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +126,19 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     if not weights:
         raise CheckpointError(f"the weights {path} hold no {which!r} tensors: delete that file and run again")
     return weights
+
+
+def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
+    """Return the SHA-256 of tensors by name, type, shape and value: equal weights give equal hashes.
+
+    A safetensors file's own hash does not: its header is written in no fixed order.
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        value = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def weights_sha256(path: Path) -> str:

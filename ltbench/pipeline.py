@@ -144,6 +144,7 @@ def _train(stage: Stage, root: Path, env: Any) -> None:
         entry |= {
             "flops": training_flops(stage.spec, cell),
             "processes": int(os.environ.get("WORLD_SIZE", "1")),
+            "anew": not (folder / "checkpoint.pt").exists(),
         }
         train(stage.spec, cell, folder, env, init=_initial_weights(stage, root))
 
@@ -224,6 +225,7 @@ def _sample(stage: Stage, root: Path, env: Any) -> None:
     """Generate the images chunk by chunk; finished chunks survive an interruption."""
     import torch
 
+    from ltbench.checkpoint import tensors_sha256
     from ltbench.diffusion.samplers import sample
     from ltbench.provenance import StageClock
     from ltbench.runtime import speed_up
@@ -231,13 +233,16 @@ def _sample(stage: Stage, root: Path, env: Any) -> None:
     clock, spec, cell = StageClock(), stage.spec.sample, _cell(stage, env)
     folder = root / stage.sample_folder
     _open_sample_folder(stage, folder, env.guard)
-    denoiser = speed_up(load_model(stage, root, cell, env.device, spec.weights)["denoiser"], env)
+    model = load_model(stage, root, cell, env.device, spec.weights)
+    digest = tensors_sha256(model.state_dict())
+    denoiser = speed_up(model["denoiser"], env)
     labels = np.repeat(np.arange(cell.num_classes), spec.per_class)
     chunks = [
         np.arange(i, min(i + env.sample_batch, len(labels))) for i in range(0, len(labels), env.sample_batch)
     ]
     with clock.recording(folder, "sample", env.device) as entry:
         entry |= {"images": len(labels), "sample_batch": env.sample_batch, **_how(env)}
+        entry |= {"anew": not (folder / "partial").exists(), "weights": digest}
         for number, rows in enumerate(chunks):
             path = folder / "partial" / f"{env.sample_batch}-{number:06d}.npy"
             if not path.exists():

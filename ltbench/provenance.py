@@ -103,6 +103,7 @@ class StageClock:
                 "cpu_seconds": round(time.process_time() - self.cpu, 3),
                 "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
                 "device": device,
+                "processor": machine()["processor"],  # a folder may have been worked on by several machines
                 "threads": torch.get_num_threads(),
                 "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 "code": code_version(),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_runs import die, in_processes
 
-from ltbench.checkpoint import save_checkpoint, save_weights
+from ltbench.checkpoint import save_checkpoint, save_weights, tensors_sha256
 from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError
 from ltbench.files import append_rows, ensure_writable, read_json, replacing, write_json, write_text
 
@@ -188,3 +188,16 @@ def test_a_path_that_can_be_no_folder_is_named(tmp_path, name):
 def test_a_writable_folder_is_made_and_left_empty(tmp_path):
     ensure_writable(tmp_path / "new" / "runs")
     assert names(tmp_path / "new" / "runs") == []
+
+
+def test_equal_tensors_have_equal_hashes_whatever_the_order_of_their_names():
+    one = {"a": torch.arange(4.0), "b": torch.tensor(1, dtype=torch.bfloat16)}
+    same = {"b": one["b"].clone(), "a": torch.arange(8.0)[::2] / 2}
+    assert tensors_sha256(one) == tensors_sha256(same)
+    others = (
+        {"a": one["a"].reshape(2, 2)},
+        {"a": one["a"].double()},
+        {"a": one["a"] + 1e-6},
+        {"c": one["a"]},
+    )
+    assert len({tensors_sha256(o) for o in ({"a": one["a"]}, *others)}) == 5

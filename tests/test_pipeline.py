@@ -74,6 +74,24 @@ def test_what_a_stage_cost_and_where_it_ran_is_recorded(finished):
     )
 
 
+def test_what_is_trained_again_is_recorded_as_begun_anew_with_the_weights_it_gave(root):
+    """Costs were summed over a lost training and its repetition, and nothing told their images apart."""
+    shutil.rmtree(root / TRAIN.folder / "weights")
+    (root / TRAIN.folder / "checkpoint.pt").unlink()
+    (root / SAMPLE.sample_folder / "images.npy").unlink()
+    for stage in stages(SPEC):
+        run_stage(stage, root, Environment(sample_batch=8))
+    trained = read_json(root / TRAIN.folder / "provenance.json")["stages"]
+    assert [entry["anew"] for entry in trained] == [True, True]
+    sampled = [
+        entry
+        for entry in read_json(root / SAMPLE.sample_folder / "provenance.json")["stages"]
+        if entry["stage"] == "sample"
+    ]
+    assert [entry["anew"] for entry in sampled] == [True, True]
+    assert len({entry["weights"] for entry in sampled}) == 1  # bit-identical on one machine
+
+
 def test_done_stages_are_skipped(root):
     before = content(root)
     for stage in stages(SPEC):

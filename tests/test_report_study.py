@@ -135,6 +135,31 @@ def test_cost_is_cpu_time_that_other_work_on_the_machine_does_not_move(root):
     assert before[0][2:4] == ["2.00e+12", "2.5 (2.5-2.5)"]
 
 
+def test_a_training_that_was_begun_again_costs_what_its_last_beginning_took(tmp_path):
+    write_run(tmp_path, make_spec(), images=False)
+    (path,) = tmp_path.glob("*/provenance.json")
+    content = read_json(path)
+    (stage,) = content["stages"]
+    first = stage | {"anew": True, "processor": "Another CPU"}
+    content["stages"] = [first, first | {"cpu_seconds": 90.0}, stage | {"anew": False, "cpu_seconds": 30.0}]
+    write_json(path, content)
+    results = load_results(tmp_path)
+    table = cost_table(cells(results.scores)[0], results.runs)
+    assert texts(table)[0][3] == "2.0"
+    assert "Recorded on Another CPU and Some CPU: times of one do not compare" in table.notes[0]
+
+
+def test_sample_sets_of_two_trainings_of_one_spec_are_pointed_out(tmp_path):
+    for guidance, weights in ((0.0, "aa"), (0.5, "aa"), (1.0, "bb")):
+        samples = write_run(tmp_path, make_spec(guidance=guidance), images=False)
+        content = read_json(samples / "provenance.json")
+        content["stages"][0]["weights"] = weights
+        write_json(samples / "provenance.json", content)
+        expected = 1 if weights == "bb" else 0
+        assert len(load_results(tmp_path).notes) == expected
+    assert "come from 2 trainings of one spec" in load_results(tmp_path).notes[0]
+
+
 def test_entanglement_is_correlated_with_the_score_over_runs(root):
     results = load_results(root)
     table = entanglement_table(cells(results.scores)[0], results.runs)

@@ -8,7 +8,7 @@ import csv
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,25 @@ def load_results(root: str | Path | Sequence[str | Path]) -> Results:
     notes: tuple[str, ...] = ()
     if len(unique) < len(scores):
         notes = (f"{len(scores) - len(unique)} numbers were found in more than one place and count once.",)
+    notes += tuple(_trained_again(unique))
     return Results(unique, {name: runs[name] for name in unique["run"].unique()}, notes)
+
+
+def _trained_again(scores: pd.DataFrame) -> Iterator[str]:
+    """Say which sample sets of one training and step came from different weights: lost, and trained again."""
+    sets = scores[["run", "step", "folder"]].drop_duplicates()
+    for (run, step), folders in sets.groupby(["run", "step"])["folder"]:
+        hashes = {digest for f in folders for digest in _sampled_weights(read_provenance(Path(f)))}
+        if len(hashes) > 1:
+            yield (
+                f"The sample sets of {run} at step {step:g} come from {len(hashes)} trainings of one spec, which agree to "
+                "rounding at best: delete all but one set and run again to have them from one."
+            )
+
+
+def _sampled_weights(provenance: dict[str, Any]) -> list[str]:
+    """Return the hash of the weights that a sample set came from, last of those on record; [] without any."""
+    return [s["weights"] for s in provenance.get("stages", []) if s.get("weights")][-1:]
 
 
 def read_scores(path: Path) -> pd.DataFrame:

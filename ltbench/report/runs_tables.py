@@ -1,6 +1,7 @@
 """Tables over runs rather than over scores: entanglement against score, and cost."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -116,9 +117,22 @@ def compute_seconds(stage: dict[str, object]) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
+def recorded(provenance: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return the sittings of one kind that made what is there: none of a training that was begun again since."""
+    stages = [s for s in provenance.get("stages", []) if s.get("stage") == kind]
+    begun = [i for i, stage in enumerate(stages) if stage.get("anew")]
+    return stages[begun[-1] :] if begun else stages
+
+
+def processors(run: Run) -> set[str]:
+    """Return the processors that a run's stages are recorded on."""
+    last = run.provenance.get("machine", {}).get("processor", "?")
+    return {stage.get("processor", last) for stage in run.provenance.get("stages", [])} or {last}
+
+
 def training_cost(run: Run, step: float) -> tuple[float, float]:
     """Return seconds and FLOPs of a training up to a step, nan where they are not recorded."""
-    stages = [s for s in run.provenance.get("stages", []) if s.get("stage") == "train"]
+    stages = recorded(run.provenance, "train")
     trained = max((s.get("steps", 0) for s in stages), default=0)
     if not trained:
         return float("nan"), float("nan")
@@ -131,7 +145,7 @@ def sampling_cost(cell: Cell, series: str) -> list[float]:
     """Return seconds for 1,000 images of each sample set of a series."""
     out = []
     for place in cell.points.loc[cell.points["series"] == series, "folder"].unique():
-        stages = [s for s in read_provenance(Path(place)).get("stages", []) if s.get("stage") == "sample"]
+        stages = recorded(read_provenance(Path(place)), "sample")
         images = sum(s.get("images", 0) for s in stages[-1:])
         if images:
             out.append(1000 * sum(map(compute_seconds, stages)) / images)
@@ -162,9 +176,11 @@ def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     step = integer(blocks[0]["step"].max())
     columns = ["Method", "Seeds", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
     columns += [f"s per 1,000 images, ω={b['guidance'].iloc[0]:g}" for b in blocks]
+    machines = sorted(set().union(*(processors(runs[name]) for one in blocks[0]["runs"] for name in one)))
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
-        "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included."
+        "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included. "
+        f"Recorded on {' and '.join(machines)}{': times of one do not compare with the other' * (len(machines) > 1)}."
     ]
     return Table(f"cost-{slug(cell.label)}", f"Cost, {cell.label}", columns, rows, 2, (), notes)
 

@@ -22,7 +22,7 @@ from ltbench.report.figures.style import (
 )
 from ltbench.report.load import Run
 from ltbench.report.naming import method_title, metric_title
-from ltbench.report.runs_tables import sampling_cost, training_cost
+from ltbench.report.runs_tables import processors, sampling_cost, training_cost
 from ltbench.report.tables import slug
 
 _TRAINING = "training, minutes"
@@ -63,8 +63,9 @@ def cost_quality(
         axes.set_xlabel(column)
     grid[0].set_ylabel(metric_title(measure["metric"], measure["extractor"]))
     shared_legend(figure, list(grid))
-    used = [runs[name].provenance.get("machine", {}) for name in cell.points["run"].unique()]
-    machines = ", ".join(sorted({machine.get("processor", "?") for machine in used}))
+    machines = ", ".join(
+        sorted(set().union(*(processors(runs[name]) for name in cell.points["run"].unique())))
+    )
     what = (
         "Training: all steps at one sampling protocol; sampling: all samplers at one step and the guidances of the tables. "
         if len(panels) > 1
