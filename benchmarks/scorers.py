@@ -65,6 +65,7 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
     from ltbench import scoring
     from ltbench.data import Cell, ImageSet
     from ltbench.extractors import cached_features, get_extractor
+    from ltbench.pools import ImagePool
     from ltbench.spec import DataSpec, ScoreSpec
 
     def build():
@@ -90,7 +91,7 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
         images, labels = images_of(classes, per_class, 3)
         for pool in (reference.images, heldout.images, train.images, images):
             cached_features(get_extractor(name), pool, folder / "features")
-        generated = scoring.ImagePool(images, labels)
+        generated = ImagePool(images, labels)
 
         def one() -> None:
             if not again:  # what the first sample set leaves for the others

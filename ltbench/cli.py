@@ -382,7 +382,7 @@ def datasets(
     data_root: DataRoot = None,
 ) -> None:
     """List data sets, class counts at a ratio, and whether the files are there."""
-    from ltbench.commands import list_datasets
+    from ltbench.listings import list_datasets
 
     list_datasets(imbalance_ratio, data_root)
 
@@ -390,7 +390,7 @@ def datasets(
 @app.command()
 def methods() -> None:
     """List methods with paper, hyper-parameters and defaults."""
-    from ltbench.commands import list_methods
+    from ltbench.listings import list_methods
 
     list_methods()
 
@@ -398,7 +398,7 @@ def methods() -> None:
 @app.command()
 def metrics() -> None:
     """List metrics with definition, direction and source."""
-    from ltbench.commands import list_metrics
+    from ltbench.listings import list_metrics
 
     list_metrics()
 
@@ -406,7 +406,7 @@ def metrics() -> None:
 @app.command()
 def presets() -> None:
     """List presets."""
-    from ltbench.commands import list_presets
+    from ltbench.listings import list_presets
 
     list_presets()
 

@@ -194,7 +194,7 @@ def import_run(
 
 def export_network(run: Path, target: Path, step: int | None, weights: str) -> None:
     """Write a run's network for diffusers."""
-    from ltbench.interchange import export_run
+    from ltbench.exporting import export_run
 
     chosen = export_run(run, target, step, weights)
     console.print(

@@ -359,7 +359,7 @@ def write_sample_set(samples: ExternalSamples, cell: Cell, claims: Claims, sourc
     place.
     """
     from ltbench.pipeline import write_sheet
-    from ltbench.scoring import ImagePool
+    from ltbench.pools import ImagePool
 
     identity = {
         "images": ImagePool(samples.images, samples.labels).sha256,

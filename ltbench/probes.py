@@ -24,8 +24,8 @@ from ltbench.diffusion.schedule import add_noise, alpha_bar
 from ltbench.diffusion.unet import Denoiser
 from ltbench.files import replacing
 from ltbench.metrics import REGISTRY
+from ltbench.pools import ImagePool, balanced
 from ltbench.runtime import Environment
-from ltbench.scoring import ImagePool, balanced
 from ltbench.spec import RunSpec, train_key
 
 NOISE_LEVELS = (0, 100, 250, 500, 750)  # time steps of the noised protocol

@@ -13,8 +13,9 @@ from ltbench.data import ImageSet
 from ltbench.errors import ClaimLost, DataCorrupt, UsageError
 from ltbench.extractors import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
+from ltbench.pools import ImagePool, balanced
 from ltbench.scores import COLUMNS, merge_scores, read_scores, run_columns
-from ltbench.scoring import ImagePool, balanced, requested_metrics, score_pools, score_samples
+from ltbench.scoring import requested_metrics, score_pools, score_samples
 from ltbench.spec import ScoreSpec, sample_key, train_key
 
 WHOLE = digits()

@@ -11,9 +11,10 @@ from ltbench import commands
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.plan import make_plan
+from ltbench.pools import ImagePool, halves
 from ltbench.runtime import Environment
 from ltbench.scores import COLUMNS, run_columns
-from ltbench.scoring import ImagePool, halves, score_pools
+from ltbench.scoring import score_pools
 from ltbench.spec import ScoreSpec, folder_name, sample_key, train_key
 from ltbench.sweep import local
 from ltbench.sweep.grid import load_study, preset_names
