@@ -147,14 +147,35 @@ def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
 
 def test_declared_contrast_gets_its_p_value(tmp_path):
     root = write_study(tmp_path / "runs", methods=("ddpm", "coral"), seeds=range(6))
-    study = tmp_path / "study.toml"
-    study.write_text('[contrast]\nmethod = "coral"\nscope = "tail"\n')
+    study = declared_study(tmp_path / "study.toml", ratio=0.05)
     (cell,) = cells(load_scores(root))
     found = contrasts(cell, "ddpm", Contrast.from_study(study))
     declared = found[found["declared"]]
     assert list(declared["class_or_group"]) == ["tail"]
     assert declared["p"].iloc[0] == "sign-flip test: p = 0.031"
     assert set(found[~found["declared"]]["p"]) == {"not declared beforehand"}
+
+
+def declared_study(path, ratio):
+    path.write_text(
+        '[contrast]\nmethod = "coral"\nbaseline = "ddpm"\nscope = "tail"\n'
+        f'[data]\ndataset = "digits_lt"\nimbalance_ratio = {ratio}\n[train]\nsteps = 2000\n'
+        '[sample]\nsampler = "dpmsolver++"\nsteps = 20\n'
+        '[[grid]]\nmethod = ["ddpm", "coral"]\nseeds = "0..5"\nguidance = [0.0, 1.0]\n'
+    )
+    return path
+
+
+def test_a_contrast_is_declared_for_the_studys_own_runs_alone(tmp_path):
+    """Every data cell and sampler of a folder was said to have been declared beforehand, controls run later too."""
+    for method in ("ddpm", "coral"):
+        for changed in ({}, {"guidance": 1.0}, {"guidance": 2.0}, {"steps": 50}, {"ratio": 0.1}):
+            write_run(tmp_path / "runs", make_spec(method, **changed), images=False)
+    contrast = Contrast.from_study(declared_study(tmp_path / "study.toml", ratio=0.05))
+    found = pd.concat(contrasts(cell, "ddpm", contrast) for cell in cells(load_scores(tmp_path / "runs")))
+    declared = found[found["declared"]]
+    assert set(declared["cell"]) == {"digits_lt, ratio 0.05"}
+    assert sorted(declared["label"]) == ["CORAL (20 NFE, ω=0)", "CORAL (40 NFE, ω=1)"]
 
 
 @pytest.mark.parametrize(

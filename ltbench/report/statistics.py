@@ -14,11 +14,12 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 from scipy import stats
 
 from ltbench.errors import UsageError
 from ltbench.report.aggregate import MEASURE, Cell
+from ltbench.report.load import cell_label
 from ltbench.report.naming import metric_style
 
 MIN_SEEDS_FOR_P = 6
@@ -58,6 +59,9 @@ class Paired:
 class Contrast(BaseModel):
     """The one comparison a study declares beforehand, in its ``[contrast]``; only it may carry a p-value.
 
+    Read from a study file it is declared for that study's runs alone: other data cells, samplers and guidances
+    in the same folder were not thought of beforehand.
+
     Attributes
     ----------
     method, baseline : names of methods; compositions in any order.
@@ -71,6 +75,8 @@ class Contrast(BaseModel):
     baseline: str = "ddpm"
     metric: str = "frechet"
     scope: Literal["overall", "head", "middle", "tail", "macro", "worst"] = "overall"
+
+    _protocols: frozenset[tuple[object, ...]] | None = PrivateAttr(None)  # of the study's runs; None: all
 
     @field_validator("method", "baseline")
     @classmethod
@@ -90,11 +96,36 @@ class Contrast(BaseModel):
         if declared is None:
             return None
         try:
-            return cls.model_validate(declared)
+            contrast = cls.model_validate(declared)
         except ValidationError as error:
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise UsageError(f"{path}: [contrast] {key}: {first['msg']}") from error
+        from ltbench.sweep.grid import (
+            load_study,
+        )  # imports the methods, which a report without a study needs not
+
+        contrast._protocols = frozenset(
+            (
+                _plain(cell_label(run.data)),
+                run.train.steps,
+                run.sample.sampler,
+                run.sample.nfe,
+                run.sample.guidance,
+            )
+            for run in load_study(path).runs
+        )
+        return contrast
+
+    def covers(self, cell: Cell, series: pd.Series) -> bool:
+        """Tell whether a series of a data cell is among the runs that this was declared for."""
+        protocol = (_plain(cell.label), *(series[name] for name in ("step", "sampler", "nfe", "guidance")))
+        return self._protocols is None or protocol in self._protocols
+
+
+def _plain(label: str) -> str:
+    """Return a data cell's label without the hash of files, which a study file does not state."""
+    return ", ".join(part for part in label.split(", ") if not part.startswith("content "))
 
 
 def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -209,8 +240,11 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
                     if pair is None:
                         continue
                     differences = (wide[series["series"]] - wide[base["series"]]).dropna().to_numpy()
-                    is_declared = declared is not None and _declares(
-                        declared, series, baseline, measure, place
+                    is_declared = (
+                        declared is not None
+                        and _declares(declared, series, baseline, measure, place)
+                        and declared.covers(cell, series)
+                        and declared.covers(cell, base)
                     )
                     out.append(
                         {
