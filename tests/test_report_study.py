@@ -10,7 +10,8 @@ from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.aggregate import cells, main_protocols, main_series
 from ltbench.report.class_tables import groups_table, tail_table
 from ltbench.report.figures.confusion import confusion_matrices, load_confusion
-from ltbench.report.figures.style import figure_style
+from ltbench.report.figures.curves import _varied, factor_curves
+from ltbench.report.figures.style import figure_style, method_styles
 from ltbench.report.figures.twins import class_counts
 from ltbench.report.findings import cell_findings, glance_table
 from ltbench.report.runs_tables import cost_table, entanglement_table
@@ -73,6 +74,35 @@ def test_of_a_guidance_curve_the_fully_scored_are_shown_and_the_best_is_sought_a
     assert [block["guidance"].iloc[0] for block in main_protocols(cell)] == [0.0, 1.0]
     assert len(main_protocols(cell, every=True)) == 6
     assert "at 3" in cell_findings(cell, contrasts(cell, "ddpm"), "ddpm")[-1]
+
+
+def test_a_guidance_curve_is_of_one_number_of_sampler_steps(tmp_path):
+    """At guidance 0 the points of a sampler sweep stood on the curve: a vertical line in the figure."""
+    for seed in (0, 1):
+        for steps, guidance in ((5, 0.0), (20, 0.0), (20, 1.0), (20, 2.0), (50, 0.0)):
+            if seed == 0 or guidance < 2:
+                spec = make_spec("ddpm", seed, steps=steps, guidance=guidance)
+                write_run(tmp_path, spec, images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    curves = {factor: lines for factor, lines in _varied(cell.series.assign(flops=np.nan))}
+    points = sorted(zip(curves["guidance"]["x"], curves["guidance"]["nfe"], strict=True))
+    assert points == [(0, 20), (1, 40), (2, 40)]
+    assert sorted(curves["nfe"]["x"]) == [5, 20, 50]
+    with figure_style():
+        drawn = {f.name: f for f in factor_curves(cell, results.runs, method_styles(["ddpm"]), tmp_path)}
+    caption = drawn["factor-guidance-digits_lt-ratio-0.05"].caption
+    assert "training seeds 0,1 (n=2)" in caption and "Some points have fewer seeds" in caption
+
+
+def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
+    for seed in (0, 1, 2):
+        write_run(tmp_path, make_spec("ddpm", seed), images=False)
+    write_run(tmp_path, make_spec("ddpm", 0, per_class=10, sampler="ancestral", steps=1000), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    frechet = cell.measures("overall").query("metric == 'frechet'")
+    assert list(frechet["n_generated"]) == [300, 100]
+    assert main_series(cell)["train_seeds"].iloc[0] == (0, 1, 2)
 
 
 def test_findings_hold_at_one_guidance_and_say_so_at_each(cell):

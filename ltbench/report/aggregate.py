@@ -76,12 +76,16 @@ class Cell:
         return [g for g in GROUP_ORDER if g in present] + sorted(present - set(GROUP_ORDER))
 
     def measures(self, scope: str) -> pd.DataFrame:
-        """Return the distinct measures of plain scores at a scope, in the papers' order, no auxiliary ones."""
+        """Return the distinct measures of plain scores at a scope, in the papers' order, no auxiliary ones.
+
+        Of several that differ in extractor or sample sizes alone, the one that most scores have leads: a side
+        question asked with fewer images must not take the place of the study's own.
+        """
         rows = self.summary[(self.summary["scope"] == scope) & (self.summary["role"] == "")]
         rows = rows[~rows["metric"].isin(AUXILIARY)]
-        found = rows[MEASURE].drop_duplicates()
-        rank = found["metric"].map(metric_rank)
-        return found.assign(rank=rank).sort_values(["rank", *MEASURE[1:]], ignore_index=True)[MEASURE]
+        found = rows.groupby(MEASURE, dropna=False)["n"].sum().reset_index()
+        found = found.assign(rank=found["metric"].map(metric_rank), scores=-found["n"])
+        return found.sort_values(["rank", "scores", *MEASURE[1:]], ignore_index=True)[MEASURE]
 
     def points_of(self, scope: str, measure: pd.Series, role: str = "", sizes: bool = True) -> pd.DataFrame:
         """Return the rows of `points` of one measure at one scope.

@@ -27,7 +27,7 @@ from ltbench.report.figures.style import (
     shared_legend,
 )
 from ltbench.report.load import Run
-from ltbench.report.naming import describe_series, is_hyperparameter, metric_title
+from ltbench.report.naming import describe_series, forward_passes, is_hyperparameter, metric_title
 from ltbench.report.runs_tables import training_cost
 from ltbench.report.statistics_tables import headline
 from ltbench.report.tables import slug
@@ -41,8 +41,8 @@ _FACTOR_TITLES = {
 }
 
 
-# What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass.
-_FOLLOWS = {"flops": ["step"], "guidance": ["nfe"]}
+# What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass (and `passes` has NFE without it).
+_FOLLOWS = {"flops": ["step"], "guidance": ["nfe"], "nfe": ["passes"]}
 
 
 def training_curves(
@@ -109,21 +109,32 @@ def factor_curves(
             _factor_panel(axes, cell, measure, factor, lines, styles)
         shared_legend(figure, list(grid))
         told = _FACTOR_TITLES.get(factor, factor)
-        made = how_made(cell, _lines(lines, factor))
-        caption = (
-            f"Score against {told}, all else equal; mean and SD over seeds, a small point a seed; {made}"
-        )
+        made = how_made(cell, _lines(_with_all_seeds(lines), factor))
+        drawn = "mean and SD over seeds, a small point a seed"
+        caption = f"Score against {told}, all else equal; {drawn}; {made}{_fewer(lines)}"
         footer(figure, caption)
         title = f"Score against {told}, {cell.label}"
         out.append(save(figure, folder, f"factor-{slug(factor)}-{slug(cell.label)}", title, caption))
     return out
 
 
+def _with_all_seeds(lines: pd.DataFrame) -> pd.DataFrame:
+    """Give every point of a curve the seeds that any of its points has."""
+    seeds = {line: tuple(sorted(set().union(*own))) for line, own in lines.groupby("line")["train_seeds"]}
+    return lines.assign(train_seeds=lines["line"].map(lambda line: seeds[line]))
+
+
+def _fewer(lines: pd.DataFrame) -> str:
+    """Say where not every point of a curve has all its seeds."""
+    whole = _with_all_seeds(lines)["train_seeds"]
+    return " Some points have fewer seeds." if (whole != lines["train_seeds"]).any() else ""
+
+
 def _varied(series: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     """Yield each factor with the series of its curves: ``x`` and ``line`` (key of all else) added."""
     settings = pd.DataFrame([json.loads(text) for text in series["settings"]], index=series.index)
     columns = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]
-    fixed = pd.concat([series[columns], settings], axis=1).map(str)
+    fixed = pd.concat([series[columns], forward_passes(series).rename("passes"), settings], axis=1).map(str)
     hyper = [str(c) for c in settings if is_hyperparameter(str(c))]
     for factor in ["step", "flops", "guidance", "nfe", *hyper]:
         values = (
