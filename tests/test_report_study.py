@@ -295,6 +295,48 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
     assert texts(scarce)[-1][3] == "8.00"
 
 
+def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
+    for method in ("ddpm", "coral"):
+        for settings in ({"ratio": 0.1}, {"ratio": 1.0}, {}, {"order": "reversed"}):
+            spec = make_spec(method, **settings)
+            counts = (120,) * 10 if settings.get("ratio") == 1 else COUNTS
+            write_run(tmp_path, spec, score_rows(spec, counts=counts), images=False)
+    found = cells(load_scores(tmp_path))
+    assert [c.label for c in found] == [
+        "digits_lt, ratio 0.1",
+        "digits_lt, ratio 0.05",
+        "digits_lt, ratio 0.05, class order reversed",
+        "digits_lt, ratio 1",
+    ]
+    control = found[-1]
+    assert control.groups() == ["macro", "worst"] and tail_table(control) is None
+    assert groups_table(control).columns[-2:] == ["macro mean", "worst class"]
+    found_there = cell_findings(control, contrasts(control, "ddpm"), "ddpm")
+    assert "Overall" in found_there[0] and "Tail" not in found_there[0]
+    glance = glance_table([(c, contrasts(c, "ddpm")) for c in found], "ddpm")
+    assert [row[2].text for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
+
+
+def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_path):
+    """A cell with two variants of a method labels them by variant; it had columns of its own beside the others'."""
+    for ratio in (0.1, 0.05):
+        for method, variant in (("ddpm", ""), ("coral", "published"), ("coral", "released"), ("cbdm", "")):
+            if ratio == 0.05 or variant != "released":
+                hyper = {"coral": {"variant": variant}} if variant == "released" else {}
+                spec = make_spec(method, ratio=ratio, hyper=hyper)
+                rows = [row | {"variant": variant} for row in score_rows(spec)]
+                write_run(tmp_path, spec, rows, images=False)
+    found = cells(load_scores(tmp_path))
+    glance = glance_table([(c, contrasts(c, "ddpm")) for c in found], "ddpm")
+    assert glance.columns[4:] == ["CBDM - DDPM", "CORAL (published) - DDPM", "CORAL (released) - DDPM"]
+    assert [[entry.text != "—" for entry in row[4:]] for row in glance.rows] == [
+        [True, True, False],
+        [True, True, False],
+        [True, True, True],
+        [True, True, True],
+    ]
+
+
 def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
     difficulty = np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8])
     for method in ("ddpm", "coral"):

@@ -17,6 +17,7 @@ import pandas as pd
 from ltbench.report.naming import (
     AUXILIARY,
     GROUP_ORDER,
+    SHOT_GROUPS,
     describe_series,
     forward_passes,
     is_hyperparameter,
@@ -70,9 +71,18 @@ class Cell:
             ["n_train", "label", "class_or_group"], ascending=[False, True, True], ignore_index=True
         )[["class_or_group", "n_train"]]
 
+    @functools.cached_property
+    def is_balanced(self) -> bool:
+        """Whether all classes have as many training images: none is a head or a tail then."""
+        return len(counts := self.classes()["n_train"]) > 0 and bool((counts == counts.iloc[0]).all())
+
     def groups(self) -> list[str]:
-        """Return the shot groups and averages that are there, head first, averages last."""
+        """Return the shot groups and averages that are there, head first, averages last.
+
+        In a balanced cell thirds of the classes are no shot groups, so that only the averages are left.
+        """
         present = set(self.points.loc[self.points["scope"] == "group", "class_or_group"])
+        present -= set(SHOT_GROUPS) if self.is_balanced else set()
         return [g for g in GROUP_ORDER if g in present] + sorted(present - set(GROUP_ORDER))
 
     def measures(self, scope: str) -> pd.DataFrame:
@@ -125,9 +135,22 @@ def _of(
 
 
 def cells(scores: pd.DataFrame) -> list[Cell]:
-    """Split scores into data cells, ordered by data set and falling imbalance ratio."""
-    order = scores.groupby("cell").agg(dataset=("dataset", "first"), ratio=("imbalance_ratio", "first"))
-    order = order.reset_index().sort_values(["dataset", "ratio", "cell"], ascending=[True, False, True])
+    """Split scores into data cells: a data set's long tails by falling ratio, the published split of each first,
+    then its balanced cells, which are controls."""
+    order = scores.groupby("cell").agg(
+        dataset=("dataset", "first"),
+        ratio=("imbalance_ratio", "first"),
+        order=("class_order", "first"),
+        split=("split_seed", "first"),
+    )
+    order = order.reset_index().assign(
+        control=[ratio == 1 for ratio in order["ratio"]],
+        moved=[name not in ("", "identity") for name in order["order"]],
+    )
+    order = order.sort_values(
+        ["dataset", "control", "ratio", "moved", "split", "cell"],
+        ascending=[True, True, False, True, True, True],
+    )
     return [_cell(label, scores[scores["cell"] == label]) for label in order["cell"]]
 
 

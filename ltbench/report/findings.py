@@ -9,6 +9,7 @@ from ltbench.report.naming import (
     group_title,
     guidance_text,
     mean_sd,
+    method_rank,
     method_title,
     metric_style,
     metric_title,
@@ -126,7 +127,7 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
     """Set the paired Frechet differences of all data cells and guidances under one another."""
     rows: list[list[Entry]] = []
     rules = []
-    methods: dict[str, None] = {}
+    compared: set[tuple[str, str]] = set()  # method, variant: a column each
     lines = []
     for cell, contrasts in sections:
         measure = _frechet(cell)
@@ -135,7 +136,8 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         for block in main_protocols(cell):
             for place in _PLACES:
                 lines.append((cell, block, place, contrasts, measure))
-            methods |= dict.fromkeys(block["label"][block["method"] != baseline])
+            compared |= {pair for pair in _method_and_variant(block) if pair[0] != baseline}
+    methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
     for cell, block, place, contrasts, measure in lines:
         scope = "group" if place else "overall"
         base = block[block["method"] == baseline]["series"].head(1)
@@ -150,7 +152,7 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         wide = by_seed(at_place(cell.points_of(scope, measure, sizes=not place), place))
         values = wide[base.iloc[0]] if base.iloc[0] in wide else pd.Series(dtype=float)
         decimals = metric_style("frechet").decimals
-        at = dict(zip(block["label"], block["series"], strict=True))
+        at = dict(zip(_method_and_variant(block), block["series"], strict=True))
         if not place:
             rules.append(len(rows))
         rows.append(
@@ -177,8 +179,19 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         "Guidance ω",
         "Where",
         method_title(baseline),
-        *[f"{m} - {method_title(baseline)}" for m in methods],
+        *[f"{_column(pair, compared)} - {method_title(baseline)}" for pair in methods],
     ]
     return Table(
         "at-a-glance", "All data cells at a glance", columns, rows, 3, tuple(r for r in rules if r), notes
     )
+
+
+def _method_and_variant(block: pd.DataFrame) -> list[tuple[str, str]]:
+    return list(zip(block["method"].map(str), block["variant"].map(str), strict=True))
+
+
+def _column(pair: tuple[str, str], compared: set[tuple[str, str]]) -> str:
+    """Name a method, and its variant where several of it are compared in any data cell."""
+    method, variant = pair
+    several = sum(other == method for other, _ in compared) > 1
+    return f"{method_title(method)} ({variant})" if several else method_title(method)

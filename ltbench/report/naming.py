@@ -68,7 +68,8 @@ AUXILIARY = {
 }
 METRIC_ORDER = tuple(_METRICS)
 METHOD_ORDER = ("ddpm", "cbdm", "t2h", "coral")
-GROUP_ORDER = ("head", "middle", "tail", "macro", "worst")
+SHOT_GROUPS = ("head", "middle", "tail")
+GROUP_ORDER = (*SHOT_GROUPS, "macro", "worst")
 _GROUP_TITLES = {"macro": "macro mean", "worst": "worst class"}
 # Suffixes of rows that belong to another row: floors, the score at the floor's n, bootstrap intervals.
 SUFFIXES = ("floor", "floor_sd", "at_floor_n", "ci_low", "ci_high")

@@ -223,7 +223,7 @@ def count_against_score(cell: Cell, styles: dict[str, MethodStyle], folder: Path
     measures = cell.measures("class")
     measures = measures[measures["metric"].isin(("frechet", "recall", "agreement"))]
     measures = measures.drop_duplicates("metric")
-    if measures.empty or not np.isfinite(classes["n_train"]).all():
+    if measures.empty or cell.is_balanced or not np.isfinite(classes["n_train"]).all():
         return []
     blocks = main_protocols(cell)[:_MOST_PANELS]
     width = COLUMN if len(measures) == 1 else PAGE

@@ -101,5 +101,7 @@ def _means(cell: Cell, like: pd.Series) -> pd.DataFrame:
 
 
 def _colour(index: int, count: int) -> str:
-    """Return a colour between dark blue (head) and orange (tail), told apart without hue as well."""
-    return to_hex(mpl.colormaps["plasma"](0.85 * index / max(1, count - 1)))
+    """Return a class's colour: of ten, each its own; of more, from dark blue (head) to orange (tail)."""
+    if count <= 10:
+        return to_hex(mpl.colormaps["tab10"](index))
+    return to_hex(mpl.colormaps["plasma"](0.85 * index / (count - 1)))
