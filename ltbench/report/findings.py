@@ -127,7 +127,7 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
     """Set the paired Frechet differences of all data cells and guidances under one another."""
     rows: list[list[Entry]] = []
     rules = []
-    compared: set[tuple[str, str]] = set()  # method, variant: a column each
+    where: dict[tuple[str, str], set[str]] = {}  # (method, variant) -> data cells
     lines = []
     for cell, contrasts in sections:
         measure = _frechet(cell)
@@ -136,7 +136,11 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         for block in main_protocols(cell):
             for place in _PLACES:
                 lines.append((cell, block, place, contrasts, measure))
-            compared |= {pair for pair in _method_and_variant(block) if pair[0] != baseline}
+            for pair in _method_and_variant(block):
+                if pair[0] != baseline:
+                    where.setdefault(pair, set()).add(cell.label)
+    several = {pair for pair, labels in where.items() if len(labels) > 1}
+    compared = several or set(where)
     methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
     for cell, block, place, contrasts, measure in lines:
         scope = "group" if place else "overall"
@@ -173,6 +177,8 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         f"First {method_title(baseline)}'s Frechet distance, mean ± standard deviation over training seeds; then the "
         "others minus it on common seeds: mean [95 % t interval] k/n seeds with the mean's sign; negative is "
         "better; bold: the interval leaves out 0. One training seed: no interval."
+        + " Methods run in one data cell alone are in that cell's tables."
+        * (len(compared) < len(where))
     ]
     columns = [
         "Data",
