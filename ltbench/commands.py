@@ -140,9 +140,13 @@ def run_study(
         choices = select.choose(runs, study.select, out)
         _show_choices(choices, study, out)
         rows = do(select.reported(choices, study.select))
+    code = exit_code(rows)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
-        make_report([out], None, "ddpm")
-    if code := exit_code(rows):
+        if code == Interrupted.exit_code:  # who asked to stop waits for no figures
+            console.print(f"ltbench report {out} shows what is done so far", markup=False, soft_wrap=True)
+        else:
+            make_report([out], None, "ddpm")
+    if code:
         sys.exit(code)
 
 

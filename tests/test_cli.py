@@ -335,6 +335,24 @@ def run_in_fork(_, log, *arguments):
     main(list(arguments))
 
 
+@pytest.mark.parametrize(("left", "code", "reported"), [("queued", 130, 0), ("failed", 1, 1), ("done", 0, 1)])
+def test_who_stops_a_run_waits_for_no_report(here, ltbench, monkeypatch, left, code, reported):
+    from ltbench.sweep import local
+    from ltbench.sweep.status import Row
+    from ltbench.sweep.tasks import build_tasks
+
+    def stopped(runs, *_):
+        *before, score = build_tasks(runs)
+        return [Row(score, "done"), Row(before[0], left)]
+
+    made = []
+    monkeypatch.setattr(local, "run_local", stopped)
+    monkeypatch.setattr(commands, "make_report", lambda *_: made.append(1))
+    got, out, _ = ltbench(*RUN)
+    assert (got, len(made)) == (code, reported)
+    assert ("ltbench report runs shows what is done so far" in out) == (left == "queued")
+
+
 def test_ctrl_c_keeps_the_state_says_how_to_go_on_and_the_same_command_does(here, ltbench, monkeypatch):
     monkeypatch.setattr(commands, "make_report", lambda *_: None)
     command = (*RUN, "--set", "train.steps=60", "--set", "score.metrics=agreement")
