@@ -29,7 +29,7 @@ def test_a_studys_files_train_the_same_networks():
     for folder in sorted({path.parent for path in STUDIES}):
         trained = {
             train_key(run)
-            for name in ("study", "controls", "order", "variants", "ratio")
+            for name in ("study", "controls", "order", "variants", "ratio", "resampling")
             if (folder / f"{name}.toml").exists()
             for run in load_study(folder / f"{name}.toml").runs
         }
