@@ -121,6 +121,15 @@ def test_findings_hold_at_one_guidance_and_say_so_at_each(cell):
     assert rows[0][4].startswith("-1.4") and rows[2][4].startswith("+1.6")
 
 
+def test_a_finding_names_whose_seeds_are_fewer(tmp_path):
+    for method, seeds in (("ddpm", (0, 1, 2)), ("coral", (0, 1, 2)), ("coral+t2h", (0,))):
+        for seed in seeds:
+            write_run(tmp_path, make_spec(method, seed), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    first = cell_findings(cell, contrasts(cell, "ddpm"), "ddpm")[0]
+    assert "training seeds 0-2 (n=3), CORAL+T2H 0 (n=1): FD" in first
+
+
 def test_bold_is_decided_among_rows_of_one_protocol(cell):
     table = overall_table(cell)
     column = table.columns.index("FD (digits_cnn) ↓")

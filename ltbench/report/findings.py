@@ -1,5 +1,7 @@
 """What the intervals support, in sentences, and the one table that carries it over all data cells."""
 
+from collections import Counter
+
 import numpy as np
 import pandas as pd
 
@@ -76,10 +78,13 @@ def _protocol(block: pd.DataFrame) -> str:
 
 
 def _seeds(block: pd.DataFrame) -> str:
-    """Name the seeds that all have, and say so where some have more."""
-    sets = [set(seeds) for seeds in block["train_seeds"]]
-    common = seeds_text(tuple(sorted(set.intersection(*sets))))
-    return common if all(seeds == sets[0] for seeds in sets) else f"{common} in common"
+    """Name the seeds that most methods have, and whose are others."""
+    usual = Counter(block["train_seeds"]).most_common(1)[0][0]
+    others = block[block["train_seeds"] != usual]
+    told = [
+        f"{label} {seeds_text(s)}" for label, s in zip(others["label"], others["train_seeds"], strict=True)
+    ]
+    return ", ".join([seeds_text(usual), *told])
 
 
 def _place(rows: pd.DataFrame, names: dict[str, str], place: str) -> str:
