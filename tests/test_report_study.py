@@ -357,7 +357,7 @@ def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path)
         alone = [c for c in found if c.imbalance_ratio < 1][:1]
         assert class_counts(alone[0], alone, tmp_path / "none") == []
     assert figure.name == "class-counts-digits_lt-ratio-0.05" and figure.png.stat().st_size > 20_000
-    assert "class order reversed; ratio 1" in figure.caption
+    assert "class order reversed; balanced, 120 images a class" in figure.caption
 
 
 def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lacks(tmp_path):

@@ -267,7 +267,8 @@ def _count_panel(
     span = np.log(counts.max() / counts.min()) / max(1, len(counts) - 1)
     for i, (_, one) in enumerate(series.iterrows()):
         style = styles[one["method"]]
-        aside = np.exp(-(i - (len(series) - 1) / 2) * min(0.2 * span, 0.2))  # side by side, head left
+        step = min(0.8 * span / max(4, len(series)), 0.2)  # no method stands among the next class's
+        aside = np.exp(-(i - (len(series) - 1) / 2) * step)  # side by side, head left
         mean, sd = class_means(cell, measure, one["series"], classes)
         axes.errorbar(counts * aside, mean, sd, fmt=style.marker, color=style.colour, label=one["label"],
                       elinewidth=0.6, ms=3.2, mec="white", mew=0.3)  # fmt: skip

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from ltbench.report.aggregate import Cell, main_series
 from ltbench.report.figures.per_class import how_made
 from ltbench.report.figures.style import PAGE, FigureFile, footer, plain_log, save, shared_legend
-from ltbench.report.naming import class_title, method_title, metric_title
+from ltbench.report.naming import class_title, integer, method_title, metric_title
 from ltbench.report.tables import slug
 from ltbench.report.twins import balanced, change, class_points, frechet_of_classes, published, reordered
 
@@ -66,9 +66,11 @@ def class_counts(cell: Cell, found: list[Cell], folder: Path) -> list[FigureFile
 
 def _kinds(cell: Cell, others: list[Cell], controls: list[Cell]) -> list[tuple[str, str]]:
     kinds = [("published", "published split")]
-    for kind, cells in (("reordered", others), ("balanced", controls)):
-        if cells:
-            kinds.append((kind, ", ".join(change(cell, c) for c in cells)))
+    if others:
+        kinds.append(("reordered", ", ".join(change(cell, c) for c in others)))
+    if controls:
+        counts = (integer(c.classes()["n_train"].max()) for c in controls)
+        kinds.append(("balanced", f"balanced, {' and '.join(counts)} images a class"))
     return kinds
 
 
