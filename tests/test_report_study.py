@@ -247,7 +247,7 @@ def tables_of(root):
 def test_the_same_class_stands_beside_itself_under_another_order(tmp_path):
     for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
         write_classes(tmp_path, np.arange(1, 11) / np.array(counts), counts, order=order)
-    table = tables_of(tmp_path)["twin-digits_lt-ratio-0.05-class-order-reversed"]
+    table = tables_of(tmp_path)["twin-digits_lt-ratio-0.05-and-class-order-reversed"]
     changed = "class order reversed"
     assert table.columns == ["Class", "Images", f"Images, {changed}", "DDPM", f"DDPM, {changed}"]
     rows = texts(table)
@@ -276,7 +276,7 @@ def test_another_split_alone_cannot_tell_rarity_from_difficulty(tmp_path):
     spec = make_spec()
     other = spec.model_copy(update={"data": spec.data.model_copy(update={"split_seed": 1})})
     write_run(tmp_path, other, score_rows(other), images=False)
-    assert list(tables_of(tmp_path)) == ["twin-digits_lt-ratio-0.05-split-seed-1"]
+    assert list(tables_of(tmp_path)) == ["twin-digits_lt-ratio-0.05-and-split-seed-1"]
 
 
 def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path):
@@ -296,12 +296,18 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
     assert not any(balanced(c, found) for c in found if c is not tail)
     tables = tables_of(tmp_path)
     assert [name for name in tables if name.startswith("twin-")] == [
-        "twin-digits_lt-ratio-1",
-        "twin-digits_lt-ratio-1-head-count-6",
+        "twin-digits_lt-ratio-0.05-and-ratio-1",
+        "twin-digits_lt-ratio-0.05-and-ratio-1-head-count-6",
     ]
-    scarce = tables["twin-digits_lt-ratio-1-head-count-6"]
+    scarce = tables["twin-digits_lt-ratio-0.05-and-ratio-1-head-count-6"]
     assert scarce.columns[2] == "Images, ratio 1, head count 6" and "scarcity" in scarce.notes[0]
     assert texts(scarce)[-1][3] == "8.00"
+    spec = make_spec(
+        ratio=0.1
+    )  # another long tail has the same head, whose table must not take this one's place
+    write_run(tmp_path, spec, score_rows(spec, counts=(*COUNTS[:-1], 12)), images=False)
+    names = [table.name for table in twin_tables(cells(load_scores(tmp_path)))]
+    assert len(names) == len(set(names)) == 3 and "twin-digits_lt-ratio-0.1-and-ratio-1" in names
 
 
 def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):

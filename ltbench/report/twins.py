@@ -46,10 +46,16 @@ def reordered(cell: Cell, found: Iterable[Cell]) -> list[Cell]:
 
 
 def balanced(cell: Cell, found: Iterable[Cell]) -> list[Cell]:
-    """Return the cells of a long tail's data set that hold as many images of every class, most images first."""
+    """Return a long tail's balanced controls: as many images of every class as its head or as its tail has."""
     if cell.imbalance_ratio == 1:
         return []
-    twins = _twins(cell, found, _BALANCE, lambda other: published(other) and other.imbalance_ratio == 1)
+    ends = cell.classes()["n_train"].agg(["max", "min"])
+
+    def is_control(other: Cell) -> bool:
+        count = other.classes()["n_train"].max()
+        return other.imbalance_ratio == 1 and published(other) and bool((ends == count).any())
+
+    twins = _twins(cell, found, _BALANCE, is_control)
     return sorted(twins, key=lambda other: -other.classes()["n_train"].max())
 
 
@@ -105,7 +111,7 @@ def _twin_table(cell: Cell, other: Cell) -> Table | None:
     changed = change(cell, other)
     title = metric_title("frechet", measures[0]["extractor"], arrow=False)
     return Table(
-        f"twin-{slug(other.label)}",
+        f"twin-{slug(f'{cell.label} and {changed}')}",
         f"The same classes, {cell.label} and {changed}",
         [
             "Class",
