@@ -102,6 +102,12 @@ def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
     (cell,) = cells(load_scores(tmp_path))
     frechet = cell.measures("overall").query("metric == 'frechet'")
     assert list(frechet["n_generated"]) == [300, 100]
+    for seed in (0, 1, 2):
+        for steps in range(5, 17):  # many settings, so that tables and figures show the main ones alone
+            write_run(tmp_path, make_spec("ddpm", seed, steps=steps), images=False)
+    report = write_report(tmp_path, tmp_path / "report")
+    assert "n=100" not in (report.out / "report.md").read_text()
+    assert "n=100" in (report.out / "details.md").read_text()
     assert main_series(cell)["train_seeds"].iloc[0] == (0, 1, 2)
 
 

@@ -97,6 +97,13 @@ class Cell:
         found = found.assign(rank=found["metric"].map(metric_rank), scores=-found["n"])
         return found.sort_values(["rank", "scores", *MEASURE[1:]], ignore_index=True)[MEASURE]
 
+    def measured(self, scope: str, blocks: Sequence[pd.DataFrame]) -> pd.DataFrame:
+        """Return those `measures` that any series of `blocks` was scored by; another's sample size may differ."""
+        shown = set(pd.concat(blocks)["series"])
+        measures = self.measures(scope)
+        kept = [bool(shown & set(self.summary_of(scope, m)["series"])) for _, m in measures.iterrows()]
+        return measures[kept]
+
     def points_of(self, scope: str, measure: pd.Series, role: str = "", sizes: bool = True) -> pd.DataFrame:
         """Return the rows of `points` of one measure at one scope.
 

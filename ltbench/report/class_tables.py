@@ -46,7 +46,7 @@ def per_class_tables(cell: Cell) -> list[Table]:
     if len(cell.series) > _WIDEST:
         blocks = main_protocols(cell)
         blocks = blocks if sum(map(len, blocks)) <= _WIDEST else blocks[:1]
-    measures = cell.measures("class")
+    measures = cell.measured("class", blocks)
     out = []
     for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
         out.append(_per_class_table(cell, blocks, measures.loc[[measure.name]], title))

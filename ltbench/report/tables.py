@@ -113,7 +113,7 @@ def settings_table(cell: Cell) -> Table | None:
 
 
 def _scores_table(cell: Cell, blocks: list[pd.DataFrame], name: str, title: str, most: int | None) -> Table:
-    every = cell.measures("overall")
+    every = cell.measured("overall", blocks)
     measures = every.head(most) if most else every
     body = SeriesRows.of(blocks)
     floors: list[Entry] = []

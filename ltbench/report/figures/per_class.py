@@ -42,6 +42,8 @@ def per_class_bars(cell: Cell, styles: dict[str, MethodStyle], folder: Path) -> 
         scored = set(cell.summary_of("class", measure)["series"])
         blocks = [b[b["series"].isin(scored)] for b in main_protocols(cell)][:_MOST_PANELS]
         blocks = [b for b in blocks if len(b)]
+        if not blocks:  # a side question's sample size, which none of the settings shown has
+            continue
         figure = Figure(figsize=(PAGE, 1.1 + 1.9 * len(blocks)))
         top, *panels = figure.subplots(
             1 + len(blocks), 1, sharex=True, height_ratios=[0.5] + [1.9] * len(blocks)
