@@ -102,6 +102,8 @@ def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
     (cell,) = cells(load_scores(tmp_path))
     frechet = cell.measures("overall").query("metric == 'frechet'")
     assert list(frechet["n_generated"]) == [300, 100]
+    floors = [set(cell.points_of("overall", m, "floor")["sampler"]) for _, m in frechet.iterrows()]
+    assert floors == [{"dpmsolver++"}, {"ancestral"}]  # a floor belongs to one sample size
     for seed in (0, 1, 2):
         for steps in range(5, 17):  # many settings, so that tables and figures show the main ones alone
             write_run(tmp_path, make_spec("ddpm", seed, steps=steps), images=False)

@@ -107,14 +107,23 @@ class Cell:
     def points_of(self, scope: str, measure: pd.Series, role: str = "", sizes: bool = True) -> pd.DataFrame:
         """Return the rows of `points` of one measure at one scope.
 
-        `sizes`: only those with the measure's sample sizes (a floor has sizes of its own, and a group's
-        differ from its classes').
+        `sizes`: only those with the measure's sample sizes (a group's differ from its classes'); a floor, which
+        has sizes of its own, where it stands beside a score that has them.
         """
-        return _of(self.points, self._point_rows, scope, measure, role, sizes)
+        return self._sized(self.points, self._point_rows, scope, measure, role, sizes)
 
     def summary_of(self, scope: str, measure: pd.Series, role: str = "", sizes: bool = True) -> pd.DataFrame:
         """Return the rows of `summary` of one measure at one scope; see `points_of`."""
-        return _of(self.summary, self._summary_rows, scope, measure, role, sizes)
+        return self._sized(self.summary, self._summary_rows, scope, measure, role, sizes)
+
+    def _sized(
+        self, frame: pd.DataFrame, rows: _Rows, scope: str, measure: pd.Series, role: str, sizes: bool
+    ) -> pd.DataFrame:
+        found = _of(frame, rows, scope, measure, role, sizes)
+        if sizes and role.startswith("floor"):
+            beside = _of(frame, rows, scope, measure, "", sizes)["series"]
+            found = found[found["series"].isin(beside)] if len(beside) else found
+        return found
 
     @functools.cached_property
     def _point_rows(self) -> _Rows:

@@ -116,8 +116,10 @@ def _best_guidance(cell: Cell, measure: pd.Series) -> list[str]:
     series = series[series["series"].isin(found.index)]
     series = series.assign(value=found["mean"].reindex(series["series"]).array)
     best = series.loc[series.groupby(["method", "variant"])["value"].idxmin()].sort_values("value")
+    pairs = set(_method_and_variant(best))
     told = ", ".join(
-        f"{method_title(s['method'])} {mean_sd(s['value'], found.loc[s['series'], 'sd'], decimals)} at {s['guidance']:g}"
+        f"{_column((s['method'], s['variant']), pairs)} "
+        f"{mean_sd(s['value'], found.loc[s['series'], 'sd'], decimals)} at {s['guidance']:g}"
         for _, s in best.iterrows()
     )
     floor = cell.points_of("overall", measure, "floor")["value"].mean()
