@@ -10,7 +10,7 @@ from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.aggregate import cells, main_protocols, main_series
 from ltbench.report.class_tables import groups_table, tail_table
 from ltbench.report.figures.confusion import confusion_matrices, load_confusion
-from ltbench.report.figures.curves import _varied, factor_curves
+from ltbench.report.figures.curves import _at_most, _varied, factor_curves
 from ltbench.report.figures.style import figure_style, method_styles
 from ltbench.report.figures.twins import class_counts
 from ltbench.report.findings import cell_findings, glance_table
@@ -93,6 +93,22 @@ def test_a_guidance_curve_is_of_one_number_of_sampler_steps(tmp_path):
         drawn = {f.name: f for f in factor_curves(cell, results.runs, method_styles(["ddpm"]), tmp_path)}
     caption = drawn["factor-guidance-digits_lt-ratio-0.05"].caption
     assert "training seeds 0,1 (n=2)" in caption and "Some points have fewer seeds" in caption
+
+
+def test_of_many_curves_each_methods_longest_is_drawn(tmp_path):
+    for method in ("ddpm", "coral"):
+        for steps in (5, 10, 20, 50, 100):
+            for guidance in (0.0, 1.0, 2.0) if steps == 20 else (0.0, 1.0):
+                spec = make_spec(method, steps=steps, guidance=guidance)
+                write_run(tmp_path, spec, score_rows(spec, metrics=("frechet",)), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    lines = dict(_varied(cell.series.assign(flops=np.nan)))["guidance"]
+    assert lines["line"].nunique() == 10
+    drawn = _at_most(lines)
+    assert sorted(zip(drawn["method"], drawn["x"], strict=True)) == [
+        (method, x) for method in ("coral", "ddpm") for x in (0, 1, 2)
+    ]
+    assert _at_most(lines[lines["method"] == "ddpm"])["line"].nunique() == 5
 
 
 def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):

@@ -32,6 +32,7 @@ from ltbench.report.runs_tables import training_cost
 from ltbench.report.statistics_tables import headline
 from ltbench.report.tables import slug
 
+_MOST_LINES = 8  # curves in a panel
 _NOT_A_TERM = ("step", "learning_rate", "images_per_second")
 _FACTOR_TITLES = {
     "step": "training steps",
@@ -101,8 +102,8 @@ def factor_curves(
         return []
     series = cell.series.assign(flops=[_flops(row, runs) for _, row in cell.series.iterrows()])
     out = []
-    for factor, lines in _varied(series):
-        lines = lines.drop(columns=["label", "differs"])
+    for factor, every in _varied(series):
+        lines = _at_most(every.drop(columns=["label", "differs"]))
         figure = Figure(figsize=(COLUMN if len(measures) == 1 else PAGE, 2.5))
         grid = figure.subplots(1, len(measures), squeeze=False).ravel()
         for axes, (_, measure) in zip(grid, measures.iterrows(), strict=True):
@@ -111,11 +112,28 @@ def factor_curves(
         told = _FACTOR_TITLES.get(factor, factor)
         made = how_made(cell, _lines(_with_all_seeds(lines), factor))
         drawn = "mean and SD over seeds, a small point a seed"
-        caption = f"Score against {told}, all else equal; {drawn}; {made}{_fewer(lines)}"
+        left_out = " A method's shorter curves are in summary.csv." * (len(lines) < len(every))
+        caption = f"Score against {told}, all else equal; {drawn}; {made}{_fewer(lines)}{left_out}"
         footer(figure, caption)
         title = f"Score against {told}, {cell.label}"
         out.append(save(figure, folder, f"factor-{slug(factor)}-{slug(cell.label)}", title, caption))
     return out
+
+
+def _at_most(lines: pd.DataFrame) -> pd.DataFrame:
+    """Keep what a figure can hold: of many curves each method's longest, then the one of most trainings."""
+    if lines["line"].nunique() <= _MOST_LINES:
+        return lines
+    size = pd.DataFrame(
+        {"method": lines["method"], "line": lines["line"], "seeds": lines["train_seeds"].map(len)}
+    )
+    size = size.groupby(["method", "line"], as_index=False).agg(
+        points=("seeds", "size"), seeds=("seeds", "sum")
+    )
+    kept = size.sort_values(["points", "seeds"], ascending=False, kind="stable").drop_duplicates("method")[
+        "line"
+    ]
+    return lines[lines["line"].isin(kept)]
 
 
 def _with_all_seeds(lines: pd.DataFrame) -> pd.DataFrame:
