@@ -97,6 +97,12 @@ class Cell:
         found = found.assign(rank=found["metric"].map(metric_rank), scores=-found["n"])
         return found.sort_values(["rank", "scores", *MEASURE[1:]], ignore_index=True)[MEASURE]
 
+    def frechet(self, scope: str) -> pd.Series | None:
+        """Return the leading measure of Frechet distances at a scope; None where none was scored."""
+        measures = self.measures(scope)
+        measures = measures[measures["metric"] == "frechet"]
+        return None if measures.empty else measures.iloc[0]
+
     def measured(self, scope: str, blocks: Sequence[pd.DataFrame]) -> pd.DataFrame:
         """Return those `measures` that any series of `blocks` was scored by; another's sample size may differ."""
         shown = set(pd.concat(blocks)["series"])

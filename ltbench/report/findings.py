@@ -26,7 +26,7 @@ _PLACES = ("", "tail")
 
 def cell_findings(cell: Cell, contrasts: pd.DataFrame, baseline: str) -> list[str]:
     """Say for each main protocol which methods differ from the baseline, overall and in the tail, and by how much."""
-    measure = _frechet(cell)
+    measure = cell.frechet("overall")
     if measure is None:
         return [f"{cell.label}: no Frechet distance was scored; see the tables."]
     out = []
@@ -63,12 +63,6 @@ def declared_findings(sections: list[tuple[Cell, pd.DataFrame]]) -> list[str]:
     )
     title = metric_title(first["metric"], first["extractor"], arrow=False)
     return [f"Declared before the runs, {title} {where}: {told}."]
-
-
-def _frechet(cell: Cell) -> pd.Series | None:
-    measures = cell.measures("overall")
-    measures = measures[measures["metric"] == "frechet"]
-    return None if measures.empty else measures.iloc[0]
 
 
 def _protocol(block: pd.DataFrame) -> str:
@@ -137,7 +131,7 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
     where: dict[tuple[str, str], set[str]] = {}  # (method, variant) -> data cells
     lines = []
     for cell, contrasts in sections:
-        measure = _frechet(cell)
+        measure = cell.frechet("overall")
         if measure is None or contrasts.empty:
             continue
         for block in main_protocols(cell):

@@ -305,6 +305,11 @@ def cell_label(data: DataSpec) -> str:
     return ", ".join(parts)
 
 
+def label_without(label: str, parts: str | tuple[str, ...]) -> str:
+    """Return a data cell's label without the parts that begin so."""
+    return ", ".join(part for part in label.split(", ") if not part.startswith(parts))
+
+
 def _settings(spec: RunSpec) -> dict[str, Any]:
     """Flatten model, method, training and sampling settings, without what has a column of its own."""
     flat: dict[str, Any] = {}

@@ -1,5 +1,6 @@
 """Tables over runs rather than over scores: entanglement against score, and cost."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -124,10 +125,13 @@ def recorded(provenance: dict[str, Any], kind: str) -> list[dict[str, Any]]:
     return stages[begun[-1] :] if begun else stages
 
 
-def processors(run: Run) -> set[str]:
-    """Return the processors that a run's stages are recorded on."""
-    last = run.provenance.get("machine", {}).get("processor", "?")
-    return {stage.get("processor", last) for stage in run.provenance.get("stages", [])} or {last}
+def processors(runs: Iterable[Run]) -> list[str]:
+    """Return the processors that the stages of some runs are recorded on."""
+    found = set()
+    for run in runs:
+        last = run.provenance.get("machine", {}).get("processor", "?")
+        found |= {stage.get("processor", last) for stage in run.provenance.get("stages", [])} or {last}
+    return sorted(found)
 
 
 def training_cost(run: Run, step: float) -> tuple[float, float]:
@@ -176,7 +180,7 @@ def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     step = integer(blocks[0]["step"].max())
     columns = ["Method", "Seeds", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
     columns += [f"s per 1,000 images, ω={b['guidance'].iloc[0]:g}" for b in blocks]
-    machines = sorted(set().union(*(processors(runs[name]) for one in blocks[0]["runs"] for name in one)))
+    machines = processors(runs[name] for one in blocks[0]["runs"] for name in one)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
         "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included. "

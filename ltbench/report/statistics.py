@@ -19,11 +19,12 @@ from scipy import stats
 
 from ltbench.errors import UsageError
 from ltbench.report.aggregate import MEASURE, Cell
-from ltbench.report.load import cell_label
+from ltbench.report.load import cell_label, label_without
 from ltbench.report.naming import metric_style
 
 MIN_SEEDS_FOR_P = 6
 _EXACT_UP_TO = 16
+_FILES = "content "  # part of a label: the hash of files, which a study file does not state
 
 
 @dataclass(frozen=True)
@@ -101,13 +102,12 @@ class Contrast(BaseModel):
             first = error.errors()[0]
             key = ".".join(str(part) for part in first["loc"])
             raise UsageError(f"{path}: [contrast] {key}: {first['msg']}") from error
-        from ltbench.sweep.grid import (
-            load_study,
-        )  # imports the methods, which a report without a study needs not
+        # imports the methods, which a report without a study needs not
+        from ltbench.sweep.grid import load_study
 
         contrast._protocols = frozenset(
             (
-                _plain(cell_label(run.data)),
+                label_without(cell_label(run.data), _FILES),
                 run.train.steps,
                 run.sample.sampler,
                 run.sample.nfe,
@@ -119,13 +119,11 @@ class Contrast(BaseModel):
 
     def covers(self, cell: Cell, series: pd.Series) -> bool:
         """Tell whether a series of a data cell is among the runs that this was declared for."""
-        protocol = (_plain(cell.label), *(series[name] for name in ("step", "sampler", "nfe", "guidance")))
+        protocol = (
+            label_without(cell.label, _FILES),
+            *(series[name] for name in ("step", "sampler", "nfe", "guidance")),
+        )
         return self._protocols is None or protocol in self._protocols
-
-
-def _plain(label: str) -> str:
-    """Return a data cell's label without the hash of files, which a study file does not state."""
-    return ", ".join(part for part in label.split(", ") if not part.startswith("content "))
 
 
 def by_seed(rows: pd.DataFrame) -> pd.DataFrame:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.aggregate import Cell, main_protocols, main_series
+from ltbench.report.load import label_without
 from ltbench.report.naming import (
     MISSING,
     class_title,
@@ -62,18 +63,14 @@ def balanced(cell: Cell, found: Iterable[Cell]) -> list[Cell]:
 def _twins(
     cell: Cell, found: Iterable[Cell], free: tuple[str, ...], wanted: Callable[[Cell], bool]
 ) -> list[Cell]:
-    rest = _label_without(cell, free)
-    return [c for c in found if c is not cell and _label_without(c, free) == rest and wanted(c)]
+    rest = label_without(cell.label, free)
+    return [c for c in found if c is not cell and label_without(c.label, free) == rest and wanted(c)]
 
 
 def published(cell: Cell) -> bool:
     """Tell whether a cell is the published split: class order and split seed as they come."""
     first = cell.points.iloc[0]
     return first["class_order"] in ("identity", "") and first["split_seed"] in (0, np.nan)
-
-
-def _label_without(cell: Cell, parts: tuple[str, ...]) -> str:
-    return ", ".join(part for part in cell.label.split(", ") if not part.startswith(parts))
 
 
 _Fit = tuple[float, float, pd.Series]  # b, explained share, each class's term
@@ -83,7 +80,7 @@ _Fit = tuple[float, float, pd.Series]  # b, explained share, each class's term
 
 
 def _twin_table(cell: Cell, other: Cell) -> Table | None:
-    both = [frechet_of_classes(c) for c in (cell, other)]
+    both = [c.frechet("class") for c in (cell, other)]
     if both[0] is None or both[1] is None:
         return None
     measures = [m for m in both if m is not None]
@@ -142,13 +139,6 @@ def _reading(other: Cell) -> str:
     return "A class that is bad with many images too is hard, not rare."
 
 
-def frechet_of_classes(cell: Cell) -> pd.Series | None:
-    """Return the measure of the classes' Frechet distances, the first of several; None where there is none."""
-    measures = cell.measures("class")
-    measures = measures[measures["metric"] == "frechet"]
-    return None if measures.empty else measures.iloc[0]
-
-
 def _mean_over(cell: Cell, measure: pd.Series, series: str, classes: list[str], decimals: int) -> str:
     points = cell.points_of("class", measure)
     points = points[points["main"] & (points["series"] == series) & points["class_or_group"].isin(classes)]
@@ -168,7 +158,7 @@ def rarity_table(cell: Cell, others: list[Cell]) -> Table | None:
     For one training seed, over the classes k of all cells c: log FD_kc = a_k - b log10 n_kc. The class's own
     term a_k is its difficulty; exp(b) is by how much FD grows when a class has a tenth of the images.
     """
-    measures = {id(c): frechet_of_classes(c) for c in (cell, *others)}
+    measures = {id(c): c.frechet("class") for c in (cell, *others)}
     rows, ends = [], []
     for block in main_protocols(cell):
         for _, one in block.iterrows():

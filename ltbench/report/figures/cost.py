@@ -63,9 +63,7 @@ def cost_quality(
         axes.set_xlabel(column)
     grid[0].set_ylabel(metric_title(measure["metric"], measure["extractor"]))
     shared_legend(figure, list(grid))
-    machines = ", ".join(
-        sorted(set().union(*(processors(runs[name]) for name in cell.points["run"].unique())))
-    )
+    machines = ", ".join(processors(runs[name] for name in cell.points["run"].unique()))
     what = (
         "Training: all steps at one sampling protocol; sampling: all samplers at one step and the guidances of the tables. "
         if len(panels) > 1

@@ -15,7 +15,7 @@ from ltbench.report.figures.per_class import how_made
 from ltbench.report.figures.style import PAGE, FigureFile, footer, plain_log, save, shared_legend
 from ltbench.report.naming import class_title, integer, method_title, metric_title
 from ltbench.report.tables import slug
-from ltbench.report.twins import balanced, change, class_points, frechet_of_classes, published, reordered
+from ltbench.report.twins import balanced, change, class_points, published, reordered
 
 _MOST_CLASSES = 20  # each a line with a colour of its own
 _MOST_METHODS = 4
@@ -27,7 +27,7 @@ def class_counts(cell: Cell, found: list[Cell], folder: Path) -> list[FigureFile
     and balanced controls: a panel a method, a line a class through the long tails, a diamond a control."""
     others, controls = reordered(cell, found), balanced(cell, found)
     classes = cell.classes()
-    measure = frechet_of_classes(cell)
+    measure = cell.frechet("class")
     if not published(cell) or measure is None or not (others or controls) or len(classes) > _MOST_CLASSES:
         return []
     series = main_series(cell).head(_MOST_METHODS)
@@ -48,7 +48,8 @@ def class_counts(cell: Cell, found: list[Cell], folder: Path) -> list[FigureFile
         axes.set_xlabel("training images of the class")
     for axes in grid[::columns]:
         axes.set_ylabel(metric_title("frechet", measure["extractor"]))
-    for kind, told in _kinds(cell, others, controls):
+    kinds = _kinds(cell, others, controls)
+    for kind, told in kinds:
         marker = Line2D([], [], marker=_MARKERS[kind], color="#555555", ls="", ms=3.5, label=told)
         if kind == "balanced":
             marker.set_markerfacecolor("none")
@@ -56,7 +57,7 @@ def class_counts(cell: Cell, found: list[Cell], folder: Path) -> list[FigureFile
     shared_legend(figure, list(grid))
     caption = (
         "A colour a class, its values in the long tails joined; mean over training seeds. "
-        f"Marks: {'; '.join(told for _, told in _kinds(cell, others, controls))}. "
+        f"Marks: {'; '.join(told for _, told in kinds)}. "
         f"{how_made(cell, series, measure, drawn='mean over training seeds')}"
     )
     footer(figure, caption)
@@ -98,7 +99,7 @@ def _panel(
 
 def _means(cell: Cell, like: pd.Series) -> pd.DataFrame:
     """Return n_train and the mean score of each class over training seeds, indexed by class."""
-    points = class_points(cell, frechet_of_classes(cell), like)
+    points = class_points(cell, cell.frechet("class"), like)
     return points.groupby("class_or_group")[["n_train", "value"]].mean()
 
 
