@@ -50,7 +50,7 @@ def harness(runs: int) -> list[str]:
 
 def preparation(images: int, threads: int) -> list[str]:
     """Rows of images a second: JPEG files of 178x218 turned into 64x64 arrays, by one process and by several."""
-    from ltbench.data.preparation import prepare
+    from ltbench.data.prepare.prepare import prepare
 
     rows = []
     with tempfile.TemporaryDirectory() as name:

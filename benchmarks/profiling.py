@@ -23,7 +23,7 @@ def profile_step(size: str, options) -> str:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from ltbench.runtime import settle
+    from ltbench.environment import settle
 
     settle(options.threads)
     shape, batch, steps, dropout = STEPS[size]
@@ -72,8 +72,8 @@ def demo() -> str:
     """Run the demo in this process, one thread, and return the wall seconds of its stages and of its report."""
     from ltbench.pipeline import run_stage, stages
     from ltbench.report import write_report
-    from ltbench.runtime import Environment, settle
-    from ltbench.sweep.grid import load_study
+    from ltbench.environment import Environment, settle
+    from ltbench.study.file import load_study
 
     settle(1)
     lines, total = [], 0.0

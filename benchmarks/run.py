@@ -74,7 +74,7 @@ def options() -> argparse.Namespace:
 
 def made_on(asked: argparse.Namespace, seconds: float, load: float) -> str:
     """Return one line: machine, threads, versions, date, commit."""
-    from ltbench.provenance import code_version, machine
+    from ltbench.runs.provenance import code_version, machine
 
     here, code = machine(), code_version()
     device = here["gpus"][0] if asked.device == "cuda" else here["processor"]

@@ -57,10 +57,10 @@ def training_of(
     **train,
 ):
     """Return our trainer, ready for its first step."""
-    from ltbench.registry import resolve
-    from ltbench.runtime import Environment
+    from ltbench.method.registry import resolve
+    from ltbench.environment import Environment
     from ltbench.spec import ModelSpec, RunSpec, TrainSpec
-    from ltbench.training import Training
+    from ltbench.training.trainer import Training
 
     spec = RunSpec(
         data=cell.spec,
@@ -89,8 +89,8 @@ def step(method: str, batch: int, device: str, **settings):
     """Our training step, by default as users run it; for `pairs.compare`."""
     import torch
 
-    from ltbench import training as _imported  # noqa: F401
-    from ltbench.runtime import settle
+    from ltbench.training import trainer as _imported  # noqa: F401
+    from ltbench.environment import settle
 
     def build():
         settle(torch.get_num_threads())
@@ -108,7 +108,7 @@ def transfer(batch: int, device: str):
     from ltbench import rng
     from ltbench.diffusion.schedule import NUM_TIMESTEPS, add_noise, alpha_bar
     from ltbench.method import Batch
-    from ltbench.registry import create
+    from ltbench.method.registry import create
 
     def build():
         method = create("t2h", {})

@@ -14,12 +14,12 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-import ltbench.registry  # noqa: F401 -- imports torch, which is not the harness's cost
+import ltbench.method.registry  # noqa: F401 -- imports torch, which is not the harness's cost
 from ltbench.files import write_text
 from ltbench.pipeline import is_done
 from ltbench.spec import weights_name
-from ltbench.sweep.grid import load_study
-from ltbench.sweep.state import Ledger
+from ltbench.study.file import load_study
+from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, counts, save_plan, survey
 from ltbench.sweep.tasks import build_tasks
 from ltbench.sweep.worker import Pipeline, Settings, Worker

@@ -61,7 +61,7 @@ def advice(kind: str, spec: RunSpec, env: Any) -> str:
 
 
 def _train_advice(spec: RunSpec) -> str:
-    from ltbench.registry import create
+    from ltbench.method.registry import create
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     local = spec.train.batch_size // processes

@@ -129,9 +129,9 @@ def _train_done(stage: Stage, root: Path) -> bool:
 
 
 def _train(stage: Stage, root: Path, env: Any) -> None:
-    from ltbench.flops import training_flops
-    from ltbench.provenance import StageClock
-    from ltbench.training import train
+    from ltbench.training.flops import training_flops
+    from ltbench.runs.provenance import StageClock
+    from ltbench.training.trainer import train
 
     if stage.spec.train.imported is not None:
         raise CheckpointError(
@@ -151,7 +151,7 @@ def _train(stage: Stage, root: Path, env: Any) -> None:
 
 def train_along(stage: Stage, root: Path, env: Any) -> None:
     """Take part in a training that another process leads and records (torchrun); nothing is written."""
-    from ltbench.training import train
+    from ltbench.training.trainer import train
 
     train(stage.spec, _cell(stage, env), root / stage.folder, env, init=_initial_weights(stage, root))
 
@@ -163,7 +163,7 @@ def _how(env: Any) -> dict[str, bool]:
 
 def _initial_weights(stage: Stage, root: Path) -> Any:
     """Read the weights that ``train.init_weights`` names by hash, from where `add_initial_weights` put them."""
-    from ltbench.checkpoint import load_weights, weights_sha256
+    from ltbench.runs.weights import load_weights, weights_sha256
 
     digest = stage.spec.train.init_weights
     if digest is None:
@@ -184,7 +184,7 @@ def initial_weights_path(root: Path, digest: str) -> Path:
 
 def add_initial_weights(root: Path, source: Path) -> str:
     """Copy a weights file below `root`, named by its SHA-256, and return that hash for the spec."""
-    from ltbench.checkpoint import load_weights, weights_sha256
+    from ltbench.runs.weights import load_weights, weights_sha256
 
     load_weights(source, "ema")
     digest = weights_sha256(source)
@@ -205,9 +205,9 @@ def _sample_done(stage: Stage, root: Path) -> bool:
 
 def load_model(stage: Stage, root: Path, cell: Any, device: str, which: str = "ema") -> Any:
     """Rebuild the trained network (denoiser and the methods' parts) of a run at its last step."""
-    from ltbench.checkpoint import load_weights, weights_path
-    from ltbench.registry import create
-    from ltbench.training import build_model
+    from ltbench.runs.weights import load_weights, weights_path
+    from ltbench.method.registry import create
+    from ltbench.training.trainer import build_model
 
     path = weights_path(root / stage.folder, stage.spec.train.steps)
     weights = load_weights(path, which, train_key(stage.spec))
@@ -225,10 +225,10 @@ def _sample(stage: Stage, root: Path, env: Any) -> None:
     """Generate the images chunk by chunk; finished chunks survive an interruption."""
     import torch
 
-    from ltbench.checkpoint import tensors_sha256
+    from ltbench.runs.weights import tensors_sha256
     from ltbench.diffusion.samplers import sample
-    from ltbench.provenance import StageClock
-    from ltbench.runtime import speed_up
+    from ltbench.runs.provenance import StageClock
+    from ltbench.environment import speed_up
 
     clock, spec, cell = StageClock(), stage.spec.sample, _cell(stage, env)
     folder = root / stage.sample_folder
@@ -352,10 +352,10 @@ def _scored(folder: Path) -> dict[str, Any]:
 
 
 def _score(stage: Stage, root: Path, env: Any) -> None:
-    from ltbench.evidence import write_evidence
-    from ltbench.provenance import StageClock
-    from ltbench.scores import merge_scores
-    from ltbench.scoring import score_samples
+    from ltbench.scoring.nearest import write_evidence
+    from ltbench.runs.provenance import StageClock
+    from ltbench.runs.scores import merge_scores
+    from ltbench.scoring.score import score_samples
 
     clock, cell, folder = StageClock(), _cell(stage, env), root / stage.sample_folder
     images, labels = load_samples(folder)
@@ -375,9 +375,9 @@ def _probe_done(stage: Stage, root: Path) -> bool:
 
 def _probe(stage: Stage, root: Path, env: Any) -> None:
     """Probe the last step and every snapshot that is kept; the last step's file means that the stage is done."""
-    from ltbench.checkpoint import weights_path
-    from ltbench.probes import probe
-    from ltbench.provenance import StageClock
+    from ltbench.runs.weights import weights_path
+    from ltbench.scoring.bottleneck import probe
+    from ltbench.runs.provenance import StageClock
 
     clock, cell = StageClock(), _cell(stage, env)
     folder = root / stage.folder / "probes"

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_runs import die, in_processes
 
-from ltbench.checkpoint import save_checkpoint, save_weights, tensors_sha256
+from ltbench.runs.weights import save_checkpoint, save_weights, tensors_sha256
 from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError
 from ltbench.files import append_rows, ensure_writable, read_json, replacing, write_json, write_text
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ltbench.registry import resolve
+from ltbench.method.registry import resolve
 from ltbench.spec import (
     DataSpec,
     ModelSpec,

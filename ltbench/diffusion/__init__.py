@@ -1,0 +1,1 @@
+"""Diffusion: the U-Net, the forward process and the samplers."""

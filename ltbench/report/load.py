@@ -19,7 +19,7 @@ from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_json
-from ltbench.scores import COLUMNS
+from ltbench.runs.scores import COLUMNS
 from ltbench.spec import DataSpec, RunSpec
 
 _HASHES = ["extractor_hash", "reference_hash", "manifest"]  # files of the first version lack them

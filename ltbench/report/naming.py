@@ -86,7 +86,7 @@ def metric_style(metric: str) -> MetricStyle:
     """Return how a metric is printed; one not named here asks the metrics' registry which way is better."""
     if metric in _METRICS:
         return _METRICS[metric]
-    from ltbench.metrics import REGISTRY  # imports torch: only for metrics of other packages
+    from ltbench.metrics.registry import REGISTRY  # imports torch: only for metrics of other packages
 
     outputs = {output.name: output for registered in REGISTRY.values() for output in registered.outputs}
     better = outputs[metric].better if metric in outputs else None

@@ -15,7 +15,7 @@ import pandas as pd
 
 import ltbench
 from ltbench.errors import DataCorrupt
-from ltbench.presets import load_all
+from ltbench.study.presets import load_all
 from ltbench.report.aggregate import Cell
 from ltbench.report.naming import (
     MISSING,
@@ -280,7 +280,7 @@ def _beside(
 
 def missing_runs(found: list[Cell], published: pd.DataFrame) -> list[str]:
     """Say which of the papers' numbers we have no counterpart to, with the command that makes them."""
-    from ltbench.registry import known_methods  # imports torch: only for the papers' tables
+    from ltbench.method.registry import known_methods  # imports torch: only for the papers' tables
 
     out = []
     keys = ["dataset", "imbalance_ratio"]

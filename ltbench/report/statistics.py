@@ -103,7 +103,7 @@ class Contrast(BaseModel):
             key = ".".join(str(part) for part in first["loc"])
             raise UsageError(f"{path}: [contrast] {key}: {first['msg']}") from error
         # imports the methods, which a report without a study needs not
-        from ltbench.sweep.grid import load_study
+        from ltbench.study.file import load_study
 
         contrast._protocols = frozenset(
             (

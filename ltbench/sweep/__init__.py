@@ -1,0 +1,1 @@
+"""The sweep: what is done, by whom and how far, on disk."""

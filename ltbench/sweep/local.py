@@ -25,8 +25,8 @@ from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import RunSpec
 from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
-from ltbench.sweep.screen import Screen, make_screen
-from ltbench.sweep.state import Ledger, end_attempt
+from ltbench.sweep.progress import Screen, make_screen
+from ltbench.sweep.ledger import Ledger, end_attempt
 from ltbench.sweep.status import Row, SavedPlan, counts, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import Task, build_tasks
 from ltbench.sweep.worker import RECYCLE, Settings

@@ -19,7 +19,7 @@ from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import read_json, write_json
 from ltbench.spec import RunSpec, ScoreSpec, folder_name, sample_key
 from ltbench.sweep.local import WORKER, run_local
-from ltbench.sweep.screen import Screen
+from ltbench.sweep.progress import Screen
 from ltbench.sweep.status import closing_lines, exit_code
 from ltbench.sweep.worker import Settings
 

@@ -15,7 +15,7 @@ from ltbench.errors import UsageError, nearest
 from ltbench.files import read_json, write_json
 from ltbench.spec import RunSpec
 from ltbench.sweep.failures import policy
-from ltbench.sweep.state import Attempt, Ledger, judge
+from ltbench.sweep.ledger import Attempt, Ledger, judge
 from ltbench.sweep.tasks import Task, build_tasks, finished
 
 State = Literal["queued", "running", "done", "failed", "stale"]

@@ -22,7 +22,7 @@ from typing import Any
 
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.sweep.failures import classify, policy
-from ltbench.sweep.state import BEAT_SECONDS, LEASE_SECONDS, Lease, Ledger, Outcome, judge
+from ltbench.sweep.ledger import BEAT_SECONDS, LEASE_SECONDS, Lease, Ledger, Outcome, judge
 from ltbench.sweep.tasks import Task, build_tasks, finished, written_folder
 
 RECYCLE = 75  # exit code: this process should not go on (out of memory, a dead CUDA context); start a new one
@@ -64,7 +64,7 @@ class Pipeline:
 def real_pipeline(settings: Settings) -> Pipeline:
     """Return the stages of `ltbench.pipeline`; imports torch and sets its threads."""
     from ltbench import pipeline
-    from ltbench.runtime import Environment, settle
+    from ltbench.environment import Environment, settle
 
     settle(settings.threads)
     return Pipeline(pipeline.is_done, pipeline.run_stage, Environment)

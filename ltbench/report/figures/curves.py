@@ -173,7 +173,7 @@ def _resolved(series: pd.Series, factor: str) -> Any:
     part, _, name = factor.partition(".")
     if factor in settings or part not in series["method"].split("+"):
         return settings.get(factor)
-    from ltbench.registry import create_method  # imports torch: only where a hyper-parameter was varied
+    from ltbench.method.registry import create_method  # imports torch: only where a hyper-parameter was varied
 
     try:
         return getattr(create_method(part).hp, name, None)

@@ -1,0 +1,238 @@
+"""What the commands for data sets, other people's samples and checkpoints do between parsing and printing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from ltbench.cli.study import console, device_of, evaluate_runs
+from ltbench.errors import UsageError
+from ltbench.spec import DataSpec
+
+# -- data sets --------------------------------------------------------------------------------------
+
+
+def prepare_data(
+    name: str,
+    source: Path,
+    data_root: Path | None,
+    image_size: int | None,
+    lists: Path | None,
+    workers: int | None,
+) -> None:
+    """Prepare a data set with a progress bar; say where it lies and what is in it."""
+    from ltbench.data.prepare.prepare import prepare, settings_for
+
+    with _progress() as bar:
+        task = bar.add_task(f"preparing {name}", total=None)
+        folder = prepare(
+            name,
+            source,
+            data_root,
+            image_size=image_size,
+            lists=lists,
+            workers=workers,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    _show_prepared(folder)
+    where = f" --data-root {data_root}" if data_root else ""
+    chosen = "".join(f" --set {setting}" for setting in settings_for(folder, data_root))
+    console.print(f"use it: ltbench run --dataset {name}{chosen}{where}", soft_wrap=True)
+
+
+def verify_data(name: str, data_root: Path | None) -> None:
+    """Compare every prepared folder of a data set with its manifest."""
+    from ltbench.data.prepare.prepare import verify
+
+    with _progress() as bar:
+        task = bar.add_task(f"reading {name}", total=None)
+        folders = verify(name, data_root, lambda done, total: bar.update(task, completed=done, total=total))
+    for folder in folders:
+        _show_prepared(folder)
+    console.print("all images, labels and source lists are as their manifests state")
+
+
+def _progress() -> Any:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True)
+
+
+def _show_prepared(folder: Any) -> None:
+    console.print(f"[bold]{folder.folder}[/bold]  content {folder.hash[:16]}", soft_wrap=True)
+    for name, content in folder.identity["sets"].items():
+        counts = content["counts"]
+        console.print(
+            f"  {name}: {content['n']:,} images of {len(counts)} classes, {min(counts)} to {max(counts)} a class, "
+            f"{folder.image_size}x{folder.image_size}",
+            soft_wrap=True,
+        )
+
+
+# -- samples made elsewhere -------------------------------------------------------------------------
+
+
+def data_cell(
+    dataset: str, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
+) -> DataSpec:
+    """Return the one data cell that a data set's default preset, ``--set data.*`` and flags describe."""
+    from ltbench.data import get_source, resolve
+    from ltbench.study.presets import default_preset
+    from ltbench.study.file import load_study
+
+    for entry in sets:
+        if not entry.startswith("data."):
+            raise UsageError(f"--set {entry}: only data.* says what samples are compared with")
+    source = get_source(dataset)
+    given = [f"data.profile={source.default_profile}", *sets]
+    runs = load_study(default_preset(dataset), given, {**flags, "dataset": dataset}).runs
+    cells = {run.data: None for run in runs}
+    if len(cells) > 1:
+        raise UsageError(f"{len(cells)} data cells are asked for: samples are compared with one")
+    return resolve(next(iter(cells)), data_root)
+
+
+def score_external(
+    samples: Path,
+    data: DataSpec,
+    claims: Mapping[str, Any],
+    labels: Path | None,
+    value_range: str | None,
+    metrics: str,
+    extractors: str,
+    bootstrap: int,
+    out: Path,
+    data_root: Path | None,
+    device: str | None,
+) -> None:
+    """Read samples made elsewhere, keep them beside our runs and score them."""
+    from ltbench.interop.samples import Claims, read_samples, write_sample_set
+    from ltbench.files import ensure_writable
+    from ltbench.pipeline import cell_of
+
+    stated = Claims(**claims)
+    ensure_writable(out)
+    cell = cell_of(data.model_dump_json(), data_root)
+    found = read_samples(samples, cell, labels, value_range)
+    console.print(
+        f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True, markup=False
+    )
+    folder = write_sample_set(found, cell, stated, samples, out)
+    evaluate_runs([folder], metrics, extractors, bootstrap, False, data_root, device)
+    console.print(f"{stated.name} (external) is in `ltbench report {out}`", soft_wrap=True, markup=False)
+
+
+# -- trained networks -------------------------------------------------------------------------------
+
+
+def import_run(
+    path: Path,
+    method: str,
+    dataset: str | None,
+    imbalance_ratio: float | None,
+    train_seed: int,
+    step: int | None,
+    sets: Sequence[str],
+    out: Path,
+    data_root: Path | None,
+) -> None:
+    """Turn an official checkpoint into a trained run and say how to sample and score it."""
+    from ltbench.data import get_source, resolve
+    from ltbench.files import ensure_writable
+    from ltbench.interop.checkpoints import (
+        guess_dataset,
+        import_checkpoint,
+        model_settings,
+        read_official,
+        released_variants,
+    )
+    from ltbench.study.checks import validate
+    from ltbench.study.file import load_study
+
+    variants = released_variants(method)  # first: a misspelt method is not worth reading a file for
+    checkpoint = read_official(path)
+    source = get_source(dataset or guess_dataset(checkpoint.config))
+    asked = any(entry.startswith("data.imbalance_ratio") for entry in sets)
+    if source.default_profile != "asis" and imbalance_ratio is None and not asked:
+        raise UsageError(
+            f"{path} does not say at which imbalance ratio of {source.name} it was trained: give --imbalance-ratio"
+        )
+    steps = step or checkpoint.step
+    if not steps:
+        raise UsageError(f"{path} does not say how many steps it was trained: give --step")
+    known = variants | model_settings(checkpoint.config)
+    known |= {
+        "data.profile": source.default_profile,
+        "train.steps": str(steps),
+        "train.imported": checkpoint.sha256,
+    }
+    if source.default_profile == "asis":  # the ratio as the presets state it, so that cells are the same
+        known["data.imbalance_ratio"] = str(data_cell(source.name, (), {}, data_root).imbalance_ratio)
+    if checkpoint.config.image_size != source.default_size:
+        known["data.image_size"] = str(checkpoint.config.image_size)
+    given = [f"{key}={value}" for key, value in known.items()]
+    flags = {
+        "methods": method,
+        "dataset": source.name,
+        "imbalance_ratio": imbalance_ratio,
+        "seeds": str(train_seed),
+    }
+    runs = load_study(None, [*given, *sets], flags).runs
+    if len(runs) > 1:
+        raise UsageError(f"{len(runs)} runs are asked for, but {path} is one: give one value a setting")
+    spec = runs[0].model_copy(update={"data": resolve(runs[0].data, data_root)})
+    ensure_writable(out)
+    folder = import_checkpoint(checkpoint, spec, validate(spec, data_root, need_files=False), out)
+    console.print(f"{folder}: {method} on {source.name}, step {steps:,}", soft_wrap=True, markup=False)
+    command = f"ltbench run --preset {folder / 'study.toml'} --out {out}"
+    console.print(f"sample and score it: {command} --set sample.guidance=1.0", soft_wrap=True, markup=False)
+
+
+def export_network(run: Path, target: Path, step: int | None, weights: str) -> None:
+    """Write a run's network for diffusers."""
+    from ltbench.interop.export import export_run
+
+    chosen = export_run(run, target, step, weights)
+    console.print(
+        f"{target}: step {chosen:,}; load it with diffusers.UNet2DModel.from_pretrained({str(target)!r})",
+        soft_wrap=True,
+        markup=False,
+    )
+
+
+# -- doctor -----------------------------------------------------------------------------------------
+
+
+def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | None) -> bool:
+    """Print what is there, what is missing and what to do; return whether no published value is missed."""
+    from ltbench.cli.doctor import check_golden, examine
+
+    colours = {"ok": "green", "missing": "red", "note": "yellow"}
+    marks = {state: f"[{colour}]{state:<7}[/{colour}]" for state, colour in colours.items()}
+    topic = ""
+    for found in examine(data_root, out):
+        if found.topic != topic:
+            topic = found.topic
+            console.print(f"[bold]{topic}[/bold]")
+        console.print(f"  {marks[found.state]} {found.name:<22} {escape(found.text)}", soft_wrap=True)
+        if found.state != "ok" and found.advice:
+            console.print(f"          {escape(found.advice)}", soft_wrap=True)
+    if not golden:
+        return True
+    console.print("[bold]published check values[/bold]")
+    with console.status("") as status:
+        results = check_golden(data_root, out / ".cache", device_of(device), progress=status.update)
+    for result in results:
+        check = result.check
+        stated = f"published {check.value:g} +- {check.tolerance:g}"
+        if result.value is None:
+            console.print(f"  {marks['missing']} {check.name}, {stated}", soft_wrap=True)
+            console.print(f"          {escape(result.missing)}", soft_wrap=True)
+            continue
+        mark = marks["ok"] if result.agrees else "[red]differs[/red]"
+        console.print(f"  {mark} {check.name}: {result.value:.6g}, {stated}", soft_wrap=True)
+    return all(result.agrees is not False for result in results)

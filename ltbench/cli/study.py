@@ -1,0 +1,385 @@
+"""What each command does between parsing and printing: it calls the rooms and shows what they return."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+from rich.table import Table
+
+from ltbench.errors import Interrupted, UsageError
+from ltbench.files import ensure_writable
+from ltbench.study.presets import default_preset
+from ltbench.spec import RunSpec
+from ltbench.cli.console import make_console
+
+if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
+    from ltbench.study.checks import Plan, RunCost
+    from ltbench.study.file import Study
+    from ltbench.study.selection import Choice
+
+console = make_console()
+LONG_HOURS = 24  # a longer plan asks first
+
+
+def _study(
+    preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
+) -> Study:
+    """Load the study; a data set named alone means its default preset, nothing at all the demo.
+
+    Without a preset (`folder_lt`) and without a ratio, the profile is the source's own.
+    """
+    from ltbench.data import get_source, resolve
+    from ltbench.study.file import load_study
+
+    if preset is None:
+        named = str(flags.get("dataset") or "").split(",")[0].strip()
+        ratio = flags.get("imbalance_ratio")
+        for entry in sets:
+            key, _, value = entry.partition("=")
+            ratio = value if "imbalance_ratio" in key else ratio
+        preset = default_preset(named, ratio) if named else "demo"
+        if preset is None and not ratio:
+            sets = [f"data.profile={get_source(named).default_profile}", *sets]
+    study = load_study(preset, sets, flags)
+    runs = tuple(run.model_copy(update={"data": resolve(run.data, data_root)}) for run in study.runs)
+    return dataclasses.replace(study, runs=runs)
+
+
+def device_of(name: str | None) -> str:
+    """Return the device that ``--device`` names, or the default one, after trying it."""
+    import torch
+
+    from ltbench.environment import default_device
+
+    if name is None:
+        return default_device()
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"--device {name} cannot be used here: try cpu or cuda") from error
+    return name
+
+
+def hours(seconds: float) -> str:
+    """Return a duration for people: 40 s, 12 min, 3.4 h, 5.1 days."""
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"
+    return f"{seconds / 86400:.1f} days"
+
+
+# -- run and plan -----------------------------------------------------------------------------------
+
+
+def run_study(
+    preset: str | None,
+    sets: Sequence[str],
+    flags: Mapping[str, Any],
+    out: Path,
+    data_root: Path | None,
+    device: str | None,
+    workers: str,
+    yes: bool,
+    slurm: str | None = None,
+    init_from: Path | None = None,
+    **speed: Any,
+) -> None:
+    """Plan, ask where the plan is long, run the grid here or on Slurm, end with a table and paths.
+
+    A study that tunes (``[select]``) runs its trials, chooses, and then runs what is to be reported. With
+    `init_from` every training starts from those weights, whose hash is in its key.
+    Under torchrun all processes share each training; all but the first leave after the last one. `speed` are
+    settings of workers that change no key: sample_batch, compile, channels_last.
+    """
+    from ltbench.interop.checkpoints import add_initial
+    from ltbench.study.checks import make_plan
+    from ltbench.study import selection as select
+    from ltbench.sweep import torchrun as together
+    from ltbench.cli.sweep import submit_and_follow
+    from ltbench.sweep.local import run_local
+    from ltbench.sweep.status import Row, closing_lines, exit_code
+    from ltbench.sweep.worker import Settings
+
+    study = _study(preset, sets, flags, data_root)
+    where = device_of(device)
+    settings = Settings(data_root=None if data_root is None else str(data_root), device=where, **speed)
+    if init_from is not None:
+        ensure_writable(out)
+        study = dataclasses.replace(study, runs=_starting_from(add_initial(init_from, out), study.runs))
+    runs = study.runs if study.select is None else select.trials(study.runs, study.select)
+    shared = together.processes() > 1
+    if shared and slurm is not None:
+        raise UsageError("--slurm submits jobs by itself: call `ltbench run --slurm ...` without torchrun")
+    if shared and not together.leads():
+        together.train_together(runs, out, settings)
+        return
+    ensure_writable(out)
+    planned = make_plan(_all_runs(study), out, data_root, where, worker_count(workers, where))
+    print_plan(study, planned)
+    if planned.seconds > LONG_HOURS * 3600 and not yes:
+        _confirm(planned)
+    if shared and not together.train_together(runs, out, settings):
+        raise Interrupted("stopped: what is done is kept; run the same command to go on")
+
+    def do(wanted: Sequence[RunSpec]) -> list[Row]:
+        if slurm is None:
+            rows = run_local(wanted, out, settings, workers, study.title)
+        else:
+            rows = submit_and_follow(wanted, out, settings, slurm, study.title)
+        for line in closing_lines(rows, out):
+            console.print(line, markup=False, soft_wrap=True)
+        return rows
+
+    rows = do(runs)
+    if study.select is not None and not exit_code(rows):
+        choices = select.choose(runs, study.select, out)
+        _show_choices(choices, study, out)
+        rows = do(select.reported(choices, study.select))
+    code = exit_code(rows)
+    if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
+        if code == Interrupted.exit_code:  # who asked to stop waits for no figures
+            console.print(f"ltbench report {out} shows what is done so far", markup=False, soft_wrap=True)
+        else:
+            make_report([out], None, "ddpm")
+    if code:
+        sys.exit(code)
+
+
+def _starting_from(digest: str, runs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
+    return tuple(
+        run.model_copy(update={"train": run.train.model_copy(update={"init_weights": digest})})
+        for run in runs
+    )
+
+
+def _all_runs(study: Study) -> tuple[RunSpec, ...]:
+    from ltbench.study.selection import planned
+
+    return study.runs if study.select is None else planned(study.runs, study.select)
+
+
+def _show_choices(choices: Sequence[Choice], study: Study, out: Path) -> None:
+    """Print each method's curve with the chosen value marked; keep all of it as CSV."""
+    from ltbench.study.selection import write_curves
+
+    assert study.select is not None
+    path = out / "selection" / f"{study.source.stem if study.source else 'study'}.csv"
+    write_curves(choices, study.select, path)
+    console.print(
+        f"[bold]{study.select.key} by {study.select.metric}[/bold] on the first half of the reference"
+    )
+    for choice in choices:
+        curve = ", ".join(
+            f"{'*' if value == choice.chosen else ''}{value}: {sum(scores) / len(scores):.4g}"
+            for value, scores in choice.scores.items()
+        )
+        first = choice.runs[0]
+        console.print(f"  {first.data.dataset} {first.method.name}  {curve}", markup=False, soft_wrap=True)
+    console.print(
+        f"curves: {path}; now the chosen values (*) with fresh seeds and the second half", soft_wrap=True
+    )
+
+
+def worker_count(workers: str, device: str) -> int:
+    """Return how many processes ``--workers`` means here."""
+    from ltbench.sweep.local import slots
+
+    return len(slots(workers, device, threads=1, width=1_000_000))
+
+
+def _confirm(planned: Plan) -> None:
+    question = f"This is estimated to take {hours(planned.seconds)}. Start?"
+    if not sys.stdin.isatty():
+        raise UsageError(f"the plan is estimated at {hours(planned.seconds)}: add --yes to start it")
+    if not typer.confirm(question):
+        raise typer.Exit(1)
+
+
+def show_plan(
+    preset: str,
+    sets: Sequence[str],
+    flags: Mapping[str, Any],
+    out: Path,
+    data_root: Path | None,
+    device: str | None,
+    workers: str,
+) -> None:
+    """Print what a study would cost."""
+    from ltbench.study.checks import make_plan
+
+    study, where = _study(preset, sets, flags, data_root), device_of(device)
+    count = worker_count(workers, where)
+    planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
+    print_plan(study, planned, every_run=True)
+
+
+def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
+    """Print the grid and its totals, and what is legal but probably unwanted."""
+    from ltbench.study.checks import warnings
+
+    console.print(f"[bold]{study.title}[/bold]")
+    if study.description:
+        console.print(study.description)
+    shown = planned.runs if every_run or len(planned.runs) <= 12 else planned.runs[:10]
+    table = Table("run", "steps", "images", "NFE", "PFLOP", "time", box=None, header_style="bold")
+    varied = _varied([cost.spec for cost in planned.runs])
+    for cost in shown:
+        table.add_row(*_plan_row(cost, varied))
+    console.print(table)
+    if len(shown) < len(planned.runs):
+        console.print(f"... and {len(planned.runs) - len(shown)} more runs")
+    steps, images = sum(r.steps for r in planned.runs), sum(r.images for r in planned.runs)
+    disk = sum(r.disk for r in planned.runs) / 1e9
+    console.print(
+        f"{len(planned.runs)} runs, {steps:,} training steps, {images:,} images to generate, "
+        f"{planned.parameters:,} parameters, {disk:.2g} GB of disk; "
+        f"about {hours(planned.seconds)} with {planned.workers} worker{'s' * (planned.workers > 1)}"
+    )
+    for line in dict.fromkeys(w for cost in planned.runs for w in warnings(cost.spec)):
+        console.print(f"[yellow]note:[/yellow] {line}")
+    for line in (*planned.passed, *planned.missing):
+        console.print(f"[yellow]note:[/yellow] {line}", soft_wrap=True)
+
+
+_SHOWN = {  # in every row
+    "data.dataset",
+    "data.imbalance_ratio",
+    "sample.guidance",
+    "sample.steps",
+    "train.steps",
+    "sample.per_class",
+}
+
+
+def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
+    """Return the (section, field) pairs in which runs differ and that a row of the plan would not show."""
+    found = []
+    for section in ("data", "model", "train", "sample"):
+        for name in type(getattr(specs[0], section)).model_fields if specs else ():
+            values = {repr(getattr(getattr(spec, section), name)) for spec in specs}
+            if len(values) > 1 and f"{section}.{name}" not in _SHOWN:
+                found.append((section, name))
+    return found
+
+
+def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str]:
+    from ltbench.method.registry import create
+
+    spec = cost.spec
+    variant = create(spec.method.name, spec.method.hyperparameters).variant
+    name = (
+        f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name}{f' ({variant})' if variant else ''} "
+        f"seed {spec.train_seed} guidance {spec.sample.guidance:g}"
+    )
+    for section, field in varied:
+        value = getattr(getattr(spec, section), field)
+        if value is not None and value != ():
+            name += f" {section}.{field}={value}"
+    pending = cost.steps or cost.images
+    return [
+        name,
+        f"{cost.steps:,}",
+        f"{cost.images:,}",
+        str(spec.sample.nfe),
+        f"{cost.flops / 1e15:.3g}",
+        hours(cost.seconds) if pending else "done",
+    ]
+
+
+# -- report and evaluate ----------------------------------------------------------------------------
+
+
+def make_report(
+    roots: Sequence[Path], out: Path | None, baseline: str, paper: bool = False, study: Path | None = None
+) -> None:
+    """Write the report of all runs in some folders and show its tables."""
+    from ltbench.report.statistics import Contrast
+    from ltbench.report.write import write_report
+
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)
+    contrast = None if study is None else Contrast.from_study(study)
+    target = out or roots[0] / "report"
+    written = write_report(list(roots), target, paper=paper, baseline=baseline, contrast=contrast)
+    for renderable in written.terminal:
+        console.print(renderable)
+    console.print(
+        f"report: {written.out / 'index.html'} (report.md, tables and figures beside it)", soft_wrap=True
+    )
+
+
+def compare_results(a: Path, b: Path) -> None:
+    """Show which numbers of two result folders differ beyond their spread over seeds."""
+    from ltbench.report.compare import compare
+
+    console.print(compare(a, b).table().rich())
+
+
+def evaluate_runs(
+    folders: Sequence[Path],
+    metrics: str,
+    extractors: str,
+    bootstrap: int,
+    recompute: bool,
+    data_root: Path | None,
+    device: str | None,
+) -> None:
+    """Score the sample sets below some folders with other metrics or extractors; nothing is trained or sampled."""
+    from ltbench.pipeline import cell_of, load_samples
+    from ltbench.runs.scores import merge_scores, read_scores
+    from ltbench.scoring.score import requested_metrics, score_samples
+    from ltbench.spec import ScoreSpec
+
+    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    wanted = requested_metrics(request.metrics)
+    sets = [found for folder in folders for found in sample_sets(folder)]
+    where = device_of(device)
+    for number, (folder, spec, root, claims) in enumerate(sets, start=1):
+        path = folder / "scores.csv"
+        names = [m.name for m in wanted]
+        if path.exists() and not recompute and not bootstrap:
+            there = read_scores(path)
+            stored = set(there["definition"][there["extractor"].isin([*request.extractors, ""])])
+            names = [m.name for m in wanted if m.definition not in stored or "auto" in request.extractors]
+        cell = cell_of(spec.data.model_dump_json(), data_root)
+        images, labels = load_samples(folder)
+        asked = spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
+        table = score_samples(cell, images, labels, asked, root / ".cache", where).assign(**claims)
+        merge_scores(path, table, lambda: None)
+        console.print(f"[{number}/{len(sets)}] {path}: {len(table)} numbers")
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def sample_sets(folder: Path) -> list[tuple[Path, Any, Path, dict[str, Any]]]:
+    """Return (sample folder, run spec, output root, claims) of every finished sample set at or below `folder`.
+
+    Claims are the columns that an external set states of itself, in place of a spec's; none for ours.
+    """
+    from ltbench.files import read_json
+    from ltbench.spec import RunSpec
+
+    found = []
+    for images in sorted(folder.rglob("images.npy")):
+        sample_folder = images.parent
+        training = sample_folder.parent.parent
+        recorded = read_json(training / "spec.json")
+        if recorded.get("origin") == "external":
+            spec = RunSpec(data=recorded["data"])
+            found.append((sample_folder, spec, training.parent, recorded["columns"]))
+            continue
+        sample = read_json(sample_folder / "spec.json")
+        recorded = {key: value for key, value in recorded.items() if key in RunSpec.model_fields}
+        recorded["train"] = recorded["train"] | {"steps": sample["step"]}
+        spec = RunSpec.model_validate(recorded | {"sample": sample["sample"]})
+        found.append((sample_folder, spec, training.parent, {}))
+    if not found:
+        raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
+    return found

@@ -1,0 +1,179 @@
+"""What `ltbench status`, `retry`, `logs`, `reproduce` and `run --slurm` print."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from ltbench.errors import UsageError
+from ltbench.spec import RunSpec
+from ltbench.sweep.progress import describe
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.status import (
+    Row,
+    closing_lines,
+    counts,
+    find_run,
+    log_of,
+    plans_of,
+    requeue_failed,
+    survey,
+    tasks_of,
+)
+from ltbench.sweep.tasks import Task, build_tasks
+from ltbench.sweep.worker import Settings
+from ltbench.cli.console import make_console
+
+WATCH_SECONDS = 2.0
+console = make_console()
+_COLOURS = {"done": "green", "running": "cyan", "stale": "yellow", "queued": "dim", "failed": "red"}
+
+
+def draw(rows: Sequence[Row], everything: bool = False) -> Text:
+    """Return a sweep's state: a line for what runs, is stale or failed, and with `everything` for the rest."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        if everything or row.state not in ("done", "queued"):
+            text.append(f"{row.state:8}", style=_COLOURS[row.state])
+            text.append(f"{row.task.name}{_details(row)}\n")
+    number = counts(rows)
+    summary = ", ".join(f"{count} {state}" for state, count in number.items())
+    return text.append(f"{summary} of {len(rows)} stages", style="bold")
+
+
+def _details(row: Row) -> str:
+    """Return who works on a stage and how far, or why it waits."""
+    about = []
+    if row.owner:
+        job = f" job {row.owner['job']}" if "job" in row.owner else ""
+        about.append(f"{row.owner['host']} pid {row.owner['pid']}{job}")
+    if row.tries > 1 or row.kind:
+        about.append(f"attempt {row.attempt}")
+    said = [describe(row.progress)] if row.progress.get("total") else []
+    if "beat" in row.progress:
+        said.append(f"heartbeat {row.progress['beat']}")
+    if row.kind or row.message:
+        said.append(f"{row.kind}: {row.message}" if row.kind else row.message)
+    return (f" ({', '.join(about)})" if about else "") + (f": {', '.join(said)}" if said else "")
+
+
+def show_status(root: Path, watch: bool, everything: bool) -> int:
+    """Print the state of all sweeps in an output folder, once or until all is done; return the exit code."""
+    tasks, ledger = tasks_of(root), Ledger(root)
+    rows = watch_tasks(tasks, ledger, everything) if watch else survey(tasks, ledger)
+    if not watch:
+        console.print(draw(rows, everything), soft_wrap=True)
+    for line in closing_lines(rows, root, ledger)[1:]:
+        console.print(line, markup=False, soft_wrap=True)
+    return 1 if any(row.state == "failed" for row in rows) else 0
+
+
+def watch_tasks(
+    tasks: Sequence[Task],
+    ledger: Ledger,
+    everything: bool = False,
+    active: Callable[[], bool] = lambda: True,
+) -> list[Row]:
+    """Show tasks live until nothing can go on or `active` says no; Ctrl-C ends the watching only.
+
+    On a terminal one table is redrawn; elsewhere a line is printed whenever the counts change.
+    """
+    rows = survey(tasks, ledger)
+    shown: dict[str, int] = {}
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        try:
+            while any(row.state in ("queued", "running", "stale") for row in rows) and active():
+                if console.is_terminal:
+                    live.update(draw(rows, everything), refresh=True)
+                elif shown != (number := counts(rows)):
+                    shown = {str(state): count for state, count in number.items()}
+                    console.print(", ".join(f"{count} {state}" for state, count in number.items()))
+                if not _can_go_on(rows):
+                    break
+                time.sleep(WATCH_SECONDS)
+                rows = survey(tasks, ledger)
+        except KeyboardInterrupt:
+            pass
+    console.print(draw(rows, everything), soft_wrap=True)
+    return rows
+
+
+def _can_go_on(rows: Sequence[Row]) -> bool:
+    """Say whether anything is left that does not wait behind a failure."""
+    blocked: set[str] = set()
+    for row in rows:
+        if row.state == "failed" or any(need in blocked for need in row.task.needs):
+            blocked.add(row.task.id)
+    return any(row.state != "done" and row.task.id not in blocked for row in rows)
+
+
+def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
+    """Let what failed be tried again and, with `start`, do it here with local workers."""
+    plans, tasks, ledger = plans_of(root), tasks_of(root), Ledger(root)
+    again = requeue_failed(root, tasks, ledger)
+    console.print(f"{len(again)} failed stages will be tried again")
+    if not again:
+        return survey(tasks, ledger)
+    if not start:
+        console.print("a running driver takes them up; without one: run the same command again")
+        return survey(tasks, ledger)
+    from ltbench.sweep.local import run_local
+
+    wanted = {task.id for task in again}
+    runs = [run for plan in plans for run in plan.runs if wanted & {task.id for task in build_tasks([run])}]
+    kept = plans[-1].settings
+    settings = Settings(**{f.name: kept[f.name] for f in fields(Settings) if f.name in kept})
+    return run_local(runs, root, settings, workers or str(kept.get("workers", "auto")), "retry")
+
+
+def show_logs(run: str, root: Path, lines: int | None) -> None:
+    """Print what the stages of a run printed, attempt by attempt."""
+    tasks = find_run(run, root, tasks_of(root))
+    console.print(log_of(tasks, Ledger(root), lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def submit_and_follow(
+    runs: Sequence[RunSpec], root: Path, settings: Settings, options: str, title: str
+) -> list[Row]:
+    """Submit a study to Slurm and show how it goes; Ctrl-C leaves the jobs running."""
+    from ltbench.sweep import slurm
+
+    jobs = slurm.submit(runs, root, settings, slurm.parse_slurm(options), title)
+    if jobs:
+        array = jobs[0].split("_")[0]
+        console.print(f"submitted job array {array} with {len(jobs)} tasks (to cancel: scancel {array})")
+        console.print(f"this screen may be closed; to see it again: ltbench status --watch --out {root}")
+    ledger = Ledger(root, settings.lease)
+    return watch_tasks(build_tasks(runs), ledger, active=lambda: slurm.active(jobs))
+
+
+def show_reproduction(folder: Path, out: Path | None, settings: Settings, tolerance: float) -> bool:
+    """Make a run again, print what agrees, and return whether it was reproduced."""
+    from ltbench.sweep.reproduce import reproduce
+
+    if tolerance <= 0:
+        raise UsageError(f"--tolerance {tolerance:g} must be above 0")
+    target = out or Path("reproduced") / folder.name
+    result = reproduce(folder, target, settings, tolerance)
+    table = Table("artifact", "identical", "difference", "judged by", box=None, header_style="bold")
+    for item in result.comparisons:
+        rule = (
+            "every bit" if not result.changed else f"{tolerance:g} relative" if item.judged else "not judged"
+        )
+        same = f"{item.identical:,} of {item.count:,}"
+        table.add_row(item.what, same, f"{item.difference:.3g}", rule)
+    console.print(table)
+    for name in result.absent:
+        console.print(f"not kept in the recorded run: {name}")
+    if result.changed:
+        console.print("another class of machine: " + "; ".join(result.changed), markup=False)
+    held = "to the last bit" if not result.changed else f"within {tolerance:g}"
+    verdict = f"reproduced {held}" if result.reproduced else f"NOT reproduced {held}"
+    console.print(f"{verdict}: {folder} again in {target}", markup=False)
+    return result.reproduced

@@ -1,0 +1,252 @@
+"""Data cells: a source of images, cut to a long tail, with its reference and held-out sets.
+
+    cell = load_cell(DataSpec(dataset="fashion_mnist_lt", imbalance_ratio=0.01, image_size=16))
+
+`Source` says where images come from, `longtail` which of them a model may see, `Cell` is the result.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.data import longtail
+from ltbench.data.sources.celeba5 import CELEBA5
+from ltbench.data.sources.cifar import CIFAR10, CIFAR100
+from ltbench.data.sources.digits import DIGITS
+from ltbench.data.sources.fashion_mnist import FASHION_MNIST
+from ltbench.data.sources.folder import FOLDER_LT, FolderLt
+from ltbench.data.sources.imagenet_lt import IMAGENET_LT
+from ltbench.data.source import ImageSet, Source, Splits, Status, default_data_root
+from ltbench.errors import LtbenchError, UsageError, nearest
+from ltbench.spec import DataSpec
+
+__all__ = [
+    "SOURCES",
+    "Cell",
+    "DatasetRow",
+    "ImageSet",
+    "Source",
+    "Splits",
+    "Status",
+    "default_data_root",
+    "describe",
+    "get_source",
+    "load_cell",
+    "resolve",
+]
+
+SOURCES: dict[str, Source] = {
+    source.name: source
+    for source in (DIGITS, FASHION_MNIST, CIFAR10, CIFAR100, CELEBA5, IMAGENET_LT, FOLDER_LT)
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """A data cell: what a model trains on, and the real images it is measured against.
+
+    Attributes
+    ----------
+    spec : the cell's specification.
+    train : the long-tailed set, in order of selection (classes ascending).
+    train_positions : (N,) int64, its positions in the source's pool.
+    reference, heldout : what scores compare with, and real images for floors and memorisation.
+    class_names : (K,), by label.
+    counts : (K,) int64, training images by label.
+    head_to_tail : labels by rank, the largest class first.
+    groups : name -> labels, head first: head / middle / tail, or many / medium / few.
+    flip_allowed : whether a mirrored image is still a plausible image of its class.
+    heldout_in_reference : True where held-out images are in the reference too, so that a floor against all of
+        the reference would be too low.
+    manifest : JSON-able record of files, resampling, selection and the content of the three sets.
+    """
+
+    spec: DataSpec
+    train: ImageSet
+    train_positions: NDArray[np.int64]
+    reference: ImageSet
+    heldout: ImageSet
+    class_names: tuple[str, ...]
+    counts: NDArray[np.int64]
+    head_to_tail: tuple[int, ...]
+    groups: dict[str, tuple[int, ...]]
+    flip_allowed: bool
+    manifest: dict[str, Any] = field(repr=False)
+    heldout_in_reference: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.counts)
+
+    @property
+    def prior(self) -> NDArray[np.float64]:
+        """Class frequencies n_k / N of the training set, (K,)."""
+        return self.counts / self.counts.sum()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
+    @property
+    def manifest_hash(self) -> str:
+        """SHA-256 of the manifest: equal where the images and their selection are equal."""
+        text = json.dumps(self.manifest, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def get_source(name: str) -> Source:
+    """Return the source called `name`."""
+    if name not in SOURCES:
+        raise UsageError(f"unknown data set {name!r}{nearest(name, SOURCES)}")
+    return SOURCES[name]
+
+
+def resolve(data: DataSpec, data_root: Path | None = None) -> DataSpec:
+    """Return the spec with what only the prepared files tell: for folder_lt the content's full hash.
+
+    A folder's name does not say which images are in it, so its manifest's hash is part of the cell, and its
+    counts state the imbalance ratio of the profile asis. Other sources are what their name says and stay as
+    they are.
+    """
+    source = get_source(data.dataset)
+    if not isinstance(source, FolderLt):
+        if data.content is not None:
+            raise UsageError(
+                f"data.content chooses among prepared folders of folder_lt; {data.dataset} has none"
+            )
+        return data
+    root = default_data_root() if data_root is None else Path(data_root)
+    folder = source.choose(root, data.image_size, data.content)
+    told: dict[str, Any] = {"content": folder.hash, "image_size": folder.image_size}
+    if data.profile == "asis":
+        counts = folder.counts("pool")
+        told["imbalance_ratio"] = float(f"{min(counts) / max(counts):.4g}")
+    return data.model_copy(update=told)
+
+
+def _tail(pool_sizes: tuple[int, ...], spec: DataSpec) -> tuple[NDArray[np.int64], tuple[int, ...]]:
+    """Return counts by label and the labels from head to tail."""
+    order = longtail.class_order(spec.class_order, len(pool_sizes))
+    counts = longtail.class_sizes(pool_sizes, spec.imbalance_ratio, spec.profile, order, spec.head_count)
+    return counts, longtail.by_count(counts) if spec.profile == "asis" else order
+
+
+def load_cell(data: DataSpec, data_root: Path | None = None) -> Cell:
+    """Load a data cell.
+
+    Parameters
+    ----------
+    data
+        The cell. A default image size and a prepared folder's content hash are filled in by the source.
+    data_root
+        Where files lie and are downloaded to; default: `default_data_root`.
+
+    Raises
+    ------
+    UsageError
+        An unknown data set, a size it has not, a ratio that leaves a class empty.
+    DataMissing, DataCorrupt
+        Files are absent or broken.
+    """
+    source = get_source(data.dataset)
+    root = default_data_root() if data_root is None else Path(data_root)
+    source.size(data.image_size)
+    known = source.pool_sizes(root)
+    if known:
+        _tail(known, data)  # refuse an impossible cell before reading or downloading anything
+    splits = source.load(root, data.image_size, data.content)
+    pool = splits.pool
+    num_classes = len(splits.class_names)
+    pool_sizes = tuple(np.bincount(pool.labels, minlength=num_classes).tolist())
+    counts, head_to_tail = _tail(pool_sizes, data)
+    if data.profile == "asis":
+        positions, train = np.arange(len(pool), dtype=np.int64), pool  # a memory map stays one
+    else:
+        positions = longtail.select(pool.labels, counts, data.split_seed)
+        train = pool.take(positions)
+    groups = (
+        longtail.thirds(head_to_tail) if source.grouping == "thirds" else longtail.shots(counts, head_to_tail)
+    )
+    manifest = {
+        "dataset": source.name,
+        "image_size": pool.images.shape[-1],
+        "class_names": list(splits.class_names),
+        "source": splits.provenance,
+        "imbalance_ratio": None if data.profile == "asis" else data.imbalance_ratio,
+        "profile": data.profile,
+        "class_order": data.class_order,
+        "split_seed": data.split_seed,
+        "counts": counts.tolist(),
+        "selection_sha256": longtail.selection_sha256(pool.labels, positions),
+        "train_sha256": train.sha256,
+        "reference": {"n": len(splits.reference), "sha256": splits.reference.sha256},
+        "heldout": {"n": len(splits.heldout), "sha256": splits.heldout.sha256},
+    }
+    return Cell(
+        spec=data,
+        train=train,
+        train_positions=positions,
+        reference=splits.reference,
+        heldout=splits.heldout,
+        class_names=splits.class_names,
+        counts=counts,
+        head_to_tail=head_to_tail,
+        groups=groups,
+        flip_allowed=source.flip_allowed,
+        manifest=manifest,
+        heldout_in_reference=splits.heldout_in_reference,
+    )
+
+
+@dataclass(frozen=True)
+class DatasetRow:
+    """One line of `ltbench datasets`.
+
+    Attributes
+    ----------
+    counts : training images by label at the asked ratio, or None with `note` saying why.
+    found, at, looked : whether the files are there, where, and every place looked at.
+    advice : how to get the files.
+    """
+
+    source: Source
+    counts: tuple[int, ...] | None
+    note: str
+    found: bool
+    at: Path | None
+    looked: tuple[Path, ...]
+    advice: str
+
+
+def describe(
+    imbalance_ratio: float = 0.01, data_root: Path | None = None, sources: Mapping[str, Source] = SOURCES
+) -> list[DatasetRow]:
+    """List every source with its counts at a ratio and whether its files are there."""
+    root = default_data_root() if data_root is None else Path(data_root)
+    rows = []
+    for source in sources.values():
+        try:
+            status, pool = source.status(root), source.pool_sizes(root)
+        except LtbenchError as error:  # a broken prepared folder must not hide the other sources
+            rows.append(DatasetRow(source, None, str(error), False, None, (), source.advice(root)))
+            continue
+        counts: tuple[int, ...] | None = None
+        note = "" if pool else "prepare it first"
+        if pool:
+            try:
+                counts = tuple(longtail.class_sizes(pool, imbalance_ratio, source.default_profile).tolist())
+            except UsageError as error:
+                note = str(error)
+        rows.append(
+            DatasetRow(source, counts, note, status.found, status.at, status.looked, source.advice(root))
+        )
+    return rows

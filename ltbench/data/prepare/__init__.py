@@ -1,0 +1,1 @@
+"""Preparing a folder of images: read, resize, check and store it."""

@@ -1,0 +1,1 @@
+"""Other people's files: official and diffusers checkpoints, samples made elsewhere, exports."""

@@ -1,0 +1,240 @@
+"""The authors' trained networks for us: their checkpoints become runs (`exporting` is the other way).
+
+An official file says what its network is and how long it was trained, but neither by which method nor on
+which data; those are asked for. The run's key holds the file's SHA-256 (``train.imported``), so that it is
+never taken for a training of ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from ltbench.runs.weights import save_weights, weights_path, weights_sha256
+from ltbench.data import SOURCES
+from ltbench.interop.official import load_official
+from ltbench.diffusion.unet import SIZES, UNetConfig
+from ltbench.errors import UsageError
+from ltbench.files import write_json, write_text
+from ltbench.pipeline import add_initial_weights, open_folder, stages
+from ltbench.method.registry import create
+from ltbench.spec import RunSpec, train_key
+from ltbench.training.trainer import build_model
+
+Head = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class OfficialCheckpoint:
+    """An official file, read.
+
+    Attributes
+    ----------
+    path, sha256 : the file.
+    config : the network's architecture.
+    step : training step, None where the file does not say.
+    weights : ``ema`` and ``raw`` -> the denoiser's state.
+    heads : ``ema`` and ``raw`` -> a projection head's ``weight`` and ``bias``; empty without one.
+    """
+
+    path: Path
+    sha256: str
+    config: UNetConfig
+    step: int | None
+    weights: dict[str, dict[str, Tensor]]
+    heads: dict[str, Head]
+
+
+# -- in ---------------------------------------------------------------------------------------------
+
+
+def read_official(path: Path) -> OfficialCheckpoint:
+    """Read an official checkpoint's averaged and last weights; errors as `load_official`."""
+    weights, heads = {}, {}
+    for name, which in (("ema", "ema"), ("raw", "net")):
+        denoiser, extras = load_official(path, which)  # type: ignore[arg-type]
+        weights[name] = {f"denoiser.{key}": value for key, value in denoiser.state_dict().items()}
+        if extras["mean_proj"]:
+            heads[name] = extras["mean_proj"]
+    step = extras["step"] or _step_in_name(path)
+    return OfficialCheckpoint(path, weights_sha256(path), denoiser.config, step, weights, heads)
+
+
+def _step_in_name(path: Path) -> int | None:
+    found = re.fullmatch(r"ckpt_(\d+)", path.stem)
+    return int(found.group(1)) if found else None
+
+
+def model_settings(config: UNetConfig) -> dict[str, str]:
+    """Return the ``model.*`` settings, as on the command line, that build an architecture."""
+    network = (config.channels, config.attention, config.res_blocks, config.norm_groups)
+    named = [
+        name
+        for name, size in SIZES.items()
+        if (size.channels, size.attention, size.res_blocks, size.norm_groups) == network
+    ]
+    if named:
+        same_size = [name for name in named if SIZES[name].image_size == config.image_size]
+        return {"model.size": (same_size or named)[0]}
+    return {
+        "model.size": "ddpm32",  # for its norm_groups, which every official network has
+        "model.widths": ",".join(map(str, config.channels)),
+        "model.attention": ",".join(map(str, config.attention)),
+        "model.res_blocks": str(config.res_blocks),
+    }
+
+
+def released_variants(method: str) -> dict[str, str]:
+    """Return the ``--set`` entries for the formulas of the released code, which wrote the checkpoint."""
+    parts = [part for name in method.split(",") for _, part in create(name.strip()).parts]
+    return {f"{part.name}.variant": "released" for part in parts if "released" in part.VARIANTS}
+
+
+def guess_dataset(config: UNetConfig) -> str:
+    """Return the one data set with the network's classes, channels and size.
+
+    Raises
+    ------
+    UsageError : none or several have them.
+    """
+    shape = (config.num_classes, config.image_channels, config.image_size)
+    found = [s.name for s in SOURCES.values() if (s.num_classes, s.channels, s.default_size) == shape]
+    if len(found) != 1:
+        raise UsageError(
+            f"the checkpoint's network makes {shape[1]} x {shape[2]} x {shape[2]} images of {shape[0]} classes, which "
+            f"is {' or '.join(found) or 'no data set known here'}: say what it was trained on with --dataset"
+        )
+    return found[0]
+
+
+def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any, out: Path) -> Path:
+    """Write a trained run with a checkpoint's weights; return its folder.
+
+    Parameters
+    ----------
+    spec : the run it becomes; its ``train.imported`` is the file's hash.
+    facts : the data cell, or its `StaticFacts`.
+
+    Raises
+    ------
+    UsageError : network and data cell differ, or the method's trained parts and the file's.
+    """
+    config = checkpoint.config
+    theirs = (config.num_classes, config.image_channels, config.image_size)
+    ours = (facts.num_classes, facts.shape[0], facts.shape[1])
+    if theirs != ours:
+        raise UsageError(
+            f"{checkpoint.path} makes {theirs[1]} x {theirs[2]} x {theirs[2]} images of {theirs[0]} classes, but "
+            f"{spec.data.dataset} has {ours[1]} x {ours[2]} x {ours[2]} of {ours[0]} classes: give its own --dataset, "
+            "or set data.image_size"
+        )
+    model = build_model(spec, facts, create(spec.method.name, spec.method.hyperparameters))
+    parts = {
+        name: checkpoint.weights[name] | _attached(model, checkpoint.heads.get(name), checkpoint, spec)
+        for name in ("ema", "raw")
+    }
+    for state in parts.values():
+        model.load_state_dict(state)
+    stage, key, step = stages(spec)[0], train_key(spec), spec.train.steps
+    open_folder(stage, out, lambda: None)
+    folder = out / stage.folder
+    write_json(
+        folder / "provenance.json",
+        {
+            "origin": "external",
+            "imported": {"from": str(checkpoint.path.resolve()), "sha256": checkpoint.sha256},
+            "stages": [],
+        },
+    )
+    write_text(folder / "study.toml", study_text(spec, checkpoint.path))
+    save_weights(weights_path(folder, step), parts["ema"], parts["raw"], key, step, lambda: None)
+    return folder
+
+
+def add_initial(path: Path, out: Path) -> str:
+    """Keep weights to start trainings from below `out`; return the hash for ``train.init_weights``.
+
+    Parameters
+    ----------
+    path
+        A run's folder (its last averaged weights), one of its weights files, or an official checkpoint (its
+        averaged weights).
+
+    Raises
+    ------
+    UsageError, CheckpointError : there is no such file, or it holds no weights.
+    """
+    if not path.exists():
+        raise UsageError(
+            f"{path} does not exist: give a run's folder, a weights file or an official checkpoint"
+        )
+    if path.is_dir():
+        kept = sorted(path.glob("weights/step-*.safetensors"))
+        if not kept:
+            raise UsageError(f"{path} has no weights yet: finish its training first")
+        return add_initial_weights(out, kept[-1])
+    if path.suffix == ".safetensors":
+        return add_initial_weights(out, path)
+    official = read_official(path)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "initial.safetensors"
+        save_weights(file, official.weights["ema"], {}, official.sha256, official.step or 0, lambda: None)
+        return add_initial_weights(out, file)
+
+
+def _attached(
+    model: nn.ModuleDict, head: Head | None, checkpoint: OfficialCheckpoint, spec: RunSpec
+) -> dict[str, Tensor]:
+    """Return the state of what the method attaches, from the file's projection head."""
+    wanted = {name: value for name, value in model.state_dict().items() if name.startswith("methods.")}
+    if not wanted and head is None:
+        return {}
+    method = spec.method.name
+    if head is None:
+        raise UsageError(
+            f"{checkpoint.path} holds nothing of what {method} trains beside the U-Net: give the --method it was "
+            "trained with"
+        )
+    if sorted(name.rpartition(".")[2] for name in wanted) != ["bias", "weight"]:
+        raise UsageError(
+            f"{checkpoint.path} holds a projection head, which {method} has no place for: only CORAL's code "
+            "writes one, so give --method coral"
+        )
+    state = {name: head[name.rpartition(".")[2]] for name in wanted}
+    for name, value in wanted.items():
+        if state[name].shape != value.shape:
+            owner = name.split(".")[1]
+            raise UsageError(
+                f"{checkpoint.path} has a head of width {len(head['bias'])}, but {method} makes one of width "
+                f"{len(value)}: add --set {owner}.dim={len(head['bias'])}"
+            )
+    return state
+
+
+def study_text(spec: RunSpec, path: Path) -> str:
+    """Return the study file of one run: what differs from the defaults, as ``ltbench run --preset`` reads it."""
+    lines = [
+        f"title = {json.dumps(f'{spec.method.name} imported from {path.name}')}",
+        f"train_seed = {spec.train_seed}",
+        f"method = {json.dumps(spec.method.name)}",
+    ]
+    for section in ("data", "model", "train", "sample", "score"):
+        differing = getattr(spec, section).model_dump(mode="json", exclude_defaults=True)
+        if differing:
+            lines += ["", f"[{section}]", *(f"{name} = {_toml(v)}" for name, v in differing.items())]
+    if spec.method.hyperparameters:
+        lines += ["", f"[for.{json.dumps(spec.method.name)}]"]
+    for part, values in spec.method.hyperparameters.items():
+        lines += [f'"{part}.{name}" = {_toml(value)}' for name, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    return json.dumps(value)  # text, numbers, true, false and lists are written alike

@@ -1,0 +1,186 @@
+"""Our trained networks for others: a run's weights as a folder that diffusers loads, with a model card."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from ltbench.runs.weights import load_weights, weights_path
+from ltbench.data import get_source
+from ltbench.interop.diffusers_folder import export_diffusers
+from ltbench.diffusion.unet import Denoiser, build_denoiser
+from ltbench.errors import CheckpointError, UsageError
+from ltbench.files import read_json
+from ltbench.method.registry import create
+from ltbench.runs.scores import read_scores
+from ltbench.spec import RunSpec, train_key
+
+
+def export_run(folder: Path, target: Path, step: int | None = None, weights: str = "ema") -> int:
+    """Write a run's network for diffusers with a model card; return the step exported.
+
+    Parameters
+    ----------
+    folder
+        A training's folder.
+    target
+        Created when missing.
+    step
+        Default: the last whose weights are kept.
+    weights
+        ``ema``, averaged, or ``raw``, the last.
+
+    Raises
+    ------
+    UsageError, CheckpointError
+        No training's folder, no such step, or broken weights.
+    """
+    if weights not in ("ema", "raw"):
+        raise UsageError(f"--weights takes ema or raw, not {weights!r}")
+    if target.exists() and not target.is_dir():
+        raise UsageError(f"{target} is a file: give a folder with --to")
+    spec = _spec_of(folder)
+    kept = sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("weights/step-*.safetensors"))
+    if not kept:
+        raise UsageError(f"{folder} has no weights yet: finish its training first")
+    chosen = kept[-1] if step is None else step
+    if chosen not in kept:
+        raise UsageError(f"{folder} keeps no weights of step {chosen}: there are {', '.join(map(str, kept))}")
+    state = load_weights(weights_path(folder, chosen), weights, train_key(spec))
+    denoiser = _denoiser(spec, state)
+    export_diffusers(denoiser, target, model_card(spec, folder, denoiser, chosen, weights))
+    return chosen
+
+
+def _spec_of(folder: Path) -> RunSpec:
+    path = folder / "spec.json"
+    if not path.is_file():
+        raise UsageError(f"{folder} is no training's folder: give one that `ltbench run` made")
+    recorded = read_json(path)
+    if recorded.get("origin") == "external":
+        raise UsageError(f"{folder} holds images made elsewhere: there is no network to export")
+    try:
+        return RunSpec.model_validate({k: v for k, v in recorded.items() if k in RunSpec.model_fields})
+    except ValueError as error:
+        raise CheckpointError(
+            f"{path} is no run of this version of ltbench: export it with the one that wrote it"
+        ) from error
+
+
+def _denoiser(spec: RunSpec, state: Mapping[str, Tensor]) -> Denoiser:
+    """Rebuild the network from spec and weights, which tell classes and channels: no data files are needed."""
+    prefix = "denoiser."
+    network = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+    try:
+        classes = network["unet.class_embedding.weight"].shape[0]
+        channels = network["unet.conv_in.weight"].shape[1]
+        size = get_source(spec.data.dataset).size(spec.data.image_size)
+        denoiser = build_denoiser(
+            spec.model.size, classes, channels, size, spec.model.dropout, architecture=spec.model.overrides
+        )
+        denoiser.load_state_dict(network)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError("the weights do not fit the run's spec: delete them and run again") from error
+    return denoiser.eval()
+
+
+def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weights: str) -> str:
+    """Return the model card: how to use the network, data, method, protocol and scores with their floors."""
+    composition = create(spec.method.name, spec.method.hyperparameters)
+    data, train = spec.data, spec.train
+    source = get_source(data.dataset)
+    channels, size, _ = denoiser.shape
+    k = denoiser.num_classes
+    origin = (
+        f", imported from the authors' checkpoint (sha256 {train.imported[:16]})" if train.imported else ""
+    )
+    cell = [
+        f"imbalance ratio {data.imbalance_ratio:g}",
+        f"profile {data.profile}",
+        f"class order {data.class_order}",
+        f"split seed {data.split_seed}",
+    ]
+    if data.head_count:
+        cell.append(f"head count {data.head_count}")
+    manifest = _manifest(folder)
+    lines = [
+        "---",
+        "library_name: diffusers",
+        "tags: [diffusion, long-tailed, class-conditional]",
+        "---",
+        f"# {spec.method.name} on {data.dataset}, ratio {data.imbalance_ratio:g}",
+        "",
+        f"A class-conditional denoiser for {channels} x {size} x {size} images of {k} classes, trained "
+        f"{step:,} steps with seed {spec.train_seed}{origin} and exported by ltbench ({weights} weights).",
+        "",
+        "```python",
+        "from diffusers import UNet2DModel",
+        'unet = UNet2DModel.from_pretrained("FOLDER").eval()',
+        "eps_c = unet(x_t, t, y).sample                            # x_t in [-1, 1], t in 0..999",
+        f"eps_u = unet(x_t, t, torch.full_like(y, {k})).sample{' ' * 9}# label {k}: no label",
+        "eps = eps_c + omega * (eps_c - eps_u)",
+        "```",
+        "",
+        "Noise levels: abar_t = prod(1 - beta), beta linear from 1e-4 to 0.02 in 1000 steps.",
+        "",
+        "## Data",
+        "",
+        f"{source.title}: {', '.join(cell)}{manifest}. Licence of the images: {source.licence}.",
+        "",
+        "## Method",
+        "",
+    ]
+    for name, part in composition.parts:
+        settings = ", ".join(f"{key}={value}" for key, value in vars(part.hp).items())
+        lines.append(f"- {name}: {part.paper}{f' ({settings})' if settings else ''}")
+    told = "The checkpoint does not tell how it was trained; assumed: " if train.imported else ""
+    lines += [
+        "",
+        f"{told}Adam {train.learning_rate:g}, batch {train.batch_size}, warm-up {train.warmup_steps}, gradient clip "
+        f"{train.grad_clip:g}, EMA {train.ema_decay:g}, label dropout {train.label_dropout:g} a {train.label_dropout_mode}, "
+        f"flips {'on' if train.flip else 'off'}, dropout {spec.model.dropout:g}, {train.precision}.",
+        "",
+        "## Scores",
+        "",
+        *_score_lines(folder, step),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _manifest(folder: Path) -> str:
+    path = folder / "provenance.json"
+    recorded = read_json(path).get("stages", []) if path.is_file() else []
+    found = [stage["manifest"] for stage in recorded if stage.get("manifest")]
+    return f", manifest {found[-1][:16]}" if found else ""
+
+
+def _score_lines(folder: Path, step: int) -> list[str]:
+    """Return a Markdown table of the stored overall and group scores of a step, floors beside them."""
+    tables = [read_scores(path) for path in sorted(folder.glob("samples/*/scores.csv"))]
+    rows = pd.concat(tables) if tables else pd.DataFrame()
+    if len(rows):
+        rows = rows[(pd.to_numeric(rows["step"]) == step) & rows["scope"].isin(("overall", "group"))]
+    if not len(rows):
+        return ["None are stored."]
+    place = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
+    floors = rows[rows["metric"].str.endswith(".floor")]
+    floor_of = {
+        (*key, row["metric"].removesuffix(".floor")): row["value"]
+        for key, row in zip(floors[place].itertuples(index=False), floors.to_dict("records"), strict=True)
+    }
+    out = [
+        "| scope | metric | extractor | value | floor | generated | reference | sampler | NFE | guidance | seed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    shown = rows[~rows["metric"].str.contains(".", regex=False)]
+    for key, row in zip(shown[place].itertuples(index=False), shown.to_dict("records"), strict=True):
+        floor = floor_of.get((*key, row["metric"]))
+        out.append(
+            f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['value']:.4g} | "
+            f"{'' if floor is None else f'{floor:.4g}'} | {row['n_generated']} | {row['n_reference']} | "
+            f"{row['sampler']} | {row['nfe']} | {row['guidance']:g} | {row['sample_seed']} |"
+        )
+    return [*out, "", "Floor: held-out real images in the samples' place, at the same number of images."]

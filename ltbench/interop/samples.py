@@ -1,0 +1,390 @@
+"""Images made elsewhere: read, recognised or refused, and kept as a sample set that reports show beside ours.
+
+``.npy`` / ``.npz`` / ``.safetensors`` arrays (NCHW or NHWC; uint8, [0, 1] or [-1, 1]) or a folder of class
+folders. What is recognised is stated; what could mean two things is refused. Images are never resized.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+from safetensors import SafetensorError, safe_open
+
+from ltbench.data import Cell
+from ltbench.errors import DataCorrupt, DataMissing, UsageError
+from ltbench.files import replacing, write_json
+
+RANGES = ("uint8", "0..1", "-1..1")
+IMAGE_NAMES = ("images", "samples", "x", "arr_0")  # arr_0, arr_1: numpy's names of unnamed arrays
+LABEL_NAMES = ("labels", "label", "y", "arr_1")
+_SUFFIXES = (".npy", ".npz", ".safetensors")
+_ROWS = 1024  # images converted at a time
+
+
+@dataclass(frozen=True)
+class ExternalSamples:
+    """Samples as the harness keeps them.
+
+    Attributes
+    ----------
+    images, labels : (N,C,H,W) uint8 and (N,) int64.
+    recognised : how the file was read, in words.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    recognised: str
+
+
+def read_samples(
+    path: Path, cell: Cell, labels: Path | None = None, value_range: str | None = None
+) -> ExternalSamples:
+    """Read samples of a data cell's classes.
+
+    Parameters
+    ----------
+    path
+        An array file or a folder of class folders (named by label or by class name).
+    cell
+        Says which channels, size and classes the images must have.
+    labels
+        A ``.npy`` file, or text with one label a line, where `path` does not hold them.
+    value_range
+        ``uint8``, ``0..1`` or ``-1..1``, where the values alone do not tell.
+
+    Raises
+    ------
+    UsageError, DataMissing, DataCorrupt
+        One sentence that names what is wrong or ambiguous and how to say what is meant.
+    """
+    if value_range is not None and value_range not in RANGES:
+        raise UsageError(f"--range takes {', '.join(RANGES)}, not {value_range!r}")
+    if not path.exists():
+        raise DataMissing(f"{path} does not exist: give an array file or a folder of class folders")
+    if path.is_dir():
+        if labels is not None:
+            raise UsageError(f"{path} is a folder of class folders, which are its labels: leave --labels out")
+        images, found = _read_folder(path, cell)
+        return ExternalSamples(images, found, "a folder of class folders")
+    if path.suffix not in _SUFFIXES:
+        raise UsageError(f"{path} is none of {', '.join(_SUFFIXES)} and no folder: save the samples as one")
+    arrays = _read_arrays(path)
+    raw = _pick(path, arrays, IMAGE_NAMES, "images")
+    given = _read_labels(labels) if labels is not None else _labels_in(path, arrays)
+    checked = _check_labels(labels or path, given, len(raw), cell)
+    raw, layout = _to_nchw(path, raw, cell)
+    images, meaning = _to_uint8(path, raw, value_range)
+    return ExternalSamples(images, checked, f"{layout}, {meaning}")
+
+
+# -- arrays -----------------------------------------------------------------------------------------
+
+
+def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a file by name; a single ``.npy`` is called ``images``."""
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="np") as handle:
+                return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
+        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"images": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, SafetensorError) as error:
+        raise DataCorrupt(
+            f"{path} is truncated or no {path.suffix} file of plain arrays: save the samples again"
+        ) from error
+
+
+def _pick(path: Path, arrays: dict[str, NDArray[Any]], names: tuple[str, ...], what: str) -> NDArray[Any]:
+    found = [name for name in names if name in arrays]
+    if len(found) != 1:
+        there = ", ".join(sorted(arrays)) or "nothing"
+        raise UsageError(f"{path} holds {there}: call the array of {what} {what!r}, and only that one")
+    return arrays[found[0]]
+
+
+def _labels_in(path: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    if not any(name in arrays for name in LABEL_NAMES):
+        raise UsageError(f"{path} holds no labels: add them as 'labels', or give their file with --labels")
+    return _pick(path, arrays, LABEL_NAMES, "labels")
+
+
+def _read_labels(path: Path) -> NDArray[Any]:
+    """Read ``--labels``: a ``.npy`` file, or text with one whole number a line."""
+    if not path.is_file():
+        raise DataMissing(f"{path} does not exist: give the file of labels")
+    try:
+        if path.suffix == ".npy":
+            return np.load(path, allow_pickle=False)
+        return np.array([int(line) for line in path.read_text(encoding="utf-8").split()], np.int64)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataCorrupt(
+            f"{path} holds no labels: give a .npy file, or text with one whole number a line"
+        ) from error
+
+
+def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Cell) -> NDArray[np.int64]:
+    """Return the labels as int64 after comparing them with the images and the classes."""
+    k = cell.num_classes
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise DataCorrupt(f"{path}: labels must be one whole number an image, not {_shape(labels)}")
+    if len(labels) != count:
+        raise DataCorrupt(f"{path} has {len(labels)} labels for {count} images: give one an image")
+    if not count:
+        raise DataCorrupt(f"{path} holds no image: score at least a few of every class")
+    if labels.min() < 0 or labels.max() >= k:
+        odd = labels.max() if labels.max() >= k else labels.min()
+        raise DataCorrupt(f"{path} has a label {odd}, but {cell.spec.dataset} has classes 0..{k - 1}")
+    return _all_classes(path, labels.astype(np.int64), cell)
+
+
+def _all_classes(path: Path, labels: NDArray[np.int64], cell: Cell) -> NDArray[np.int64]:
+    counts = np.bincount(labels, minlength=cell.num_classes)
+    if not counts.all():
+        first = int(counts.argmin())
+        raise DataCorrupt(
+            f"{path} has no image of class {first} ({cell.class_names[first]}): sample every class"
+        )
+    return labels
+
+
+def _shape(array: NDArray[Any]) -> str:
+    return f"{array.dtype} of shape {tuple(array.shape)}"
+
+
+def _to_nchw(path: Path, raw: NDArray[Any], cell: Cell) -> tuple[NDArray[Any], str]:
+    """Return (N,C,H,W) and the layout's name; the data set says how many channels there are."""
+    channels, size, _ = cell.shape
+    if raw.ndim == 3 and channels == 1:
+        raw, layout = raw[:, None], "N x H x W"
+    elif raw.ndim != 4:
+        raise DataCorrupt(f"{path}: images must be N x C x H x W or N x H x W x C, not {_shape(raw)}")
+    else:
+        first = raw.shape[1] == channels and raw.shape[2] == raw.shape[3]
+        last = raw.shape[3] == channels and raw.shape[1] == raw.shape[2]
+        if first and last:
+            raise UsageError(
+                f"{path}: {tuple(raw.shape)} may be NCHW or NHWC: images that small cannot be told"
+            )
+        layout = "NHWC" if last else "NCHW"
+        raw = raw.transpose(0, 3, 1, 2) if last else raw
+    if raw.shape[1:] != cell.shape:
+        other = raw.shape[2] if raw.shape[1] == channels and raw.shape[2] == raw.shape[3] else None
+        hint = "make them that size"
+        if other is not None:
+            hint += f", or compare at --set data.image_size={other} where the data set has that size"
+        raise DataCorrupt(
+            f"{path} holds images {' x '.join(map(str, raw.shape[1:]))}, but {cell.spec.dataset}'s are "
+            f"{channels} x {size} x {size} here: {hint}"
+        )
+    return raw, layout
+
+
+def _to_uint8(path: Path, raw: NDArray[Any], given: str | None) -> tuple[NDArray[np.uint8], str]:
+    """Return the images as uint8 and what their values were taken for."""
+    low, high, whole = _extent(path, raw)
+    meaning = given or _recognise(path, raw.dtype, low, high, whole)
+    scale, shift = {"uint8": (1.0, 0.0), "0..1": (255.0, 0.0), "-1..1": (127.5, 127.5)}[meaning]
+    out = np.empty(raw.shape, np.uint8)
+    outside = 0
+    for part, rows in _parts(raw):
+        values = part.astype(np.float64) * scale + shift if (scale, shift) != (1.0, 0.0) else part
+        outside += int(((values < -0.5) | (values > 255.5)).sum())
+        out[rows] = np.rint(np.clip(values, 0, 255)).astype(np.uint8)
+    if outside > 0.05 * raw.size:
+        raise DataCorrupt(
+            f"{path} has {outside / raw.size:.0%} of its values outside the range {meaning} (they go from "
+            f"{low:g} to {high:g}): give the right --range"
+        )
+    clipped = f", {outside / raw.size:.2%} of the values clipped" if outside else ""
+    words = {"uint8": "values 0..255", "0..1": "values in [0, 1]", "-1..1": "values in [-1, 1]"}[meaning]
+    return out, f"{raw.dtype}, {words}{clipped}"
+
+
+def _parts(raw: NDArray[Any]) -> Iterator[tuple[NDArray[Any], slice]]:
+    for start in range(0, len(raw), _ROWS):
+        rows = slice(start, start + _ROWS)
+        yield np.asarray(raw[rows]), rows
+
+
+def _extent(path: Path, raw: NDArray[Any]) -> tuple[float, float, bool]:
+    """Return the least and the greatest value, and whether all are whole numbers."""
+    if raw.dtype.kind not in "iuf":
+        raise DataCorrupt(f"{path} holds {raw.dtype} values: save images as uint8 or floating-point numbers")
+    low, high, whole = np.inf, -np.inf, True
+    for part, _ in _parts(raw):
+        low, high = np.minimum(low, part.min()), np.maximum(high, part.max())  # unlike min, these keep a NaN
+        whole = whole and (part.dtype.kind in "iu" or bool((part == np.rint(part)).all()))
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise DataCorrupt(
+            f"{path} holds NaN or infinite values: leave those images out, or sample them again"
+        )
+    return float(low), float(high), whole
+
+
+def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, whole: bool) -> str:
+    """Say what range values from `low` to `high` are in, or refuse what could mean two things."""
+    seen = f"{path} holds {dtype} values from {low:g} to {high:g}"
+    if whole and high <= 1:
+        raise UsageError(
+            f"{seen}, whole numbers only, as if cast before they were scaled: save them again, or give --range"
+        )
+    if whole and low >= 0 and high <= 255:
+        if high < 128:
+            raise UsageError(
+                f"{seen}, nothing brighter than half of 0..255: if that is so, say --range uint8"
+            )
+        return "uint8"
+    if dtype.kind == "f" and low >= -1.001 and high <= 1.001:
+        if low <= -0.5:
+            return "-1..1"
+        if 0 <= low <= 0.25:
+            return "0..1"
+        raise UsageError(f"{seen}, which may mean [0, 1] or [-1, 1]: say which with --range 0..1 or -1..1")
+    raise UsageError(
+        f"{seen}, which is none of 0..255, [0, 1] and [-1, 1]: clip them, or say what they mean with --range"
+    )
+
+
+# -- folders ----------------------------------------------------------------------------------------
+
+
+def _read_folder(path: Path, cell: Cell) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if not folders:
+        raise DataMissing(f"{path} has no class folders: put the images of each class into one of its own")
+    files = [
+        (file, label)
+        for label, folder in sorted((_label_of(folder, cell), folder) for folder in folders)
+        for file in sorted(folder.iterdir())
+        if not file.name.startswith(".")
+    ]
+    labels = _all_classes(path, np.array([label for _, label in files], np.int64), cell)
+    images = np.empty((len(files), *cell.shape), np.uint8)
+    for row, (file, _) in enumerate(files):
+        images[row] = _read_image(file, cell)
+    return images, labels
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _label_of(folder: Path, cell: Cell) -> int:
+    """Return a class folder's label: its name is a label, or a class's name."""
+    if folder.name.isdecimal() and int(folder.name) < cell.num_classes:
+        return int(folder.name)
+    names = [_plain(name) for name in cell.class_names]
+    if _plain(folder.name) in names:
+        return names.index(_plain(folder.name))
+    shown = ", ".join(cell.class_names[:10]) + (", ..." if len(names) > 10 else "")
+    raise UsageError(
+        f"{folder} is no class of {cell.spec.dataset}: name its folders 0..{cell.num_classes - 1} or {shown}"
+    )
+
+
+def _read_image(file: Path, cell: Cell) -> NDArray[np.uint8]:
+    channels, size, _ = cell.shape
+    try:
+        with Image.open(file) as image:
+            array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DataCorrupt(f"{file} is truncated or no image: remove it or save it again") from error
+    if array.shape[:2] != (size, size):
+        high, wide = array.shape[:2]
+        raise DataCorrupt(
+            f"{file} is {wide}x{high}, but {cell.spec.dataset}'s images are {size}x{size} here: samples are "
+            f"compared as they are, so make them that size, or set data.image_size"
+        )
+    return np.ascontiguousarray(array[None] if channels == 1 else array.transpose(2, 0, 1))
+
+
+# -- the sample set ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What its maker says of a sample set; a blank is shown as one.
+
+    Attributes
+    ----------
+    name : the method's name in tables.
+    variant, sampler : in the maker's words.
+    step, nfe, guidance : training step, network evaluations an image, guidance scale.
+    train_seed, sample_seed : tell the sets of several trainings and samplings apart.
+    """
+
+    name: str
+    variant: str = ""
+    step: int | None = None
+    sampler: str = ""
+    nfe: int | None = None
+    guidance: float | None = None
+    train_seed: int = 0
+    sample_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.name or not all(letter.isalnum() or letter in "-_.+" for letter in self.name):
+            raise UsageError(f"--name {self.name!r} must be letters, digits and - _ . + : it names a folder")
+
+    def columns(self, key: str) -> dict[str, Any]:
+        """Return the columns of ``scores.csv`` that say where a number comes from."""
+        blank = {"variant": "", "sampler": "", "step": "", "nfe": "", "guidance": ""}
+        stated = {name: value for name, value in vars(self).items() if name != "name" and value is not None}
+        return {
+            "method": self.name,
+            **blank,
+            **stated,
+            "origin": "external",
+            "train_key": key,
+            "sample_key": key,
+        }
+
+
+def write_sample_set(samples: ExternalSamples, cell: Cell, claims: Claims, source: Path, out: Path) -> Path:
+    """Keep external samples below `out` in the layout of a run; return the sample set's folder.
+
+    The folder is named by a hash of images, labels, data cell and claims: the same set lands in the same
+    place.
+    """
+    from ltbench.pipeline import write_sheet
+    from ltbench.data.images import ImagePool
+
+    identity = {
+        "images": ImagePool(samples.images, samples.labels).sha256,
+        "data": cell.spec.model_dump(mode="json"),
+        "claims": vars(claims),
+    }
+    key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    name = f"{cell.spec.dataset}-r{cell.spec.imbalance_ratio:g}-{claims.name}-external-{key[:8]}"
+    folder = out / name / "samples" / key[:8]
+    write_json(
+        out / name / "spec.json",
+        {
+            "origin": "external",
+            "train_key": key,
+            "data": cell.spec.model_dump(mode="json"),
+            "columns": claims.columns(key),
+        },
+    )
+    write_json(folder / "spec.json", {"sample_key": key, "train_key": key})
+    write_json(
+        folder / "provenance.json",
+        {"stages": [], "source": str(source.resolve()), "recognised": samples.recognised},
+    )
+    write_sheet(folder / "sheet.png", samples.images, samples.labels, lambda: None)
+    for file, array in (("labels.npy", samples.labels), ("images.npy", samples.images)):
+        with replacing(folder / file) as temporary, open(temporary, "wb") as handle:
+            np.save(handle, array)
+    return folder

@@ -1,0 +1,311 @@
+"""Finding methods by name, checking their hyper-parameters, and putting them together.
+
+Methods are found in three places: the packages ``ltbench.methods`` and ``ltbench.baselines``, scanned, and
+the entry-point group ``ltbench.methods`` of other people's packages. A name is ``coral`` or ``coral+t2h``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import itertools
+import logging
+import pkgutil
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+import ltbench.baselines
+import ltbench.methods
+from ltbench.method.composition import Composition, loss_terms
+from ltbench.errors import UsageError, nearest
+from ltbench.method import Method, Needs
+from ltbench.spec import MethodSpec
+
+__all__ = [
+    "Composition",
+    "HyperparameterInfo",
+    "MethodInfo",
+    "create",
+    "create_method",
+    "describe",
+    "known_methods",
+    "legal_pairs",
+    "loss_terms",
+    "parse_method",
+    "resolve",
+]
+
+ENTRY_POINTS = "ltbench.methods"
+Hyperparameters = Mapping[str, Mapping[str, Any]]  # method's name -> its hyper-parameters
+log = logging.getLogger("ltbench")
+
+
+# -- discovery ------------------------------------------------------------------------------------------
+
+
+def known_methods() -> dict[str, type[Method]]:
+    """Return every method that can be loaded, by name; one that cannot is warned of once and left out."""
+    return dict(_discover()[0])
+
+
+@functools.cache
+def _discover() -> tuple[dict[str, type[Method]], dict[str, str]]:
+    """Return the methods by name, and why each broken one could not be loaded."""
+    found: dict[str, type[Method]] = {}
+    broken: dict[str, str] = {}
+    for label, origin, load in itertools.chain(_in_tree(), _plugins()):
+        try:
+            for method in load():
+                _check(method)
+                if method.name in found:
+                    raise ValueError(f"the name {method.name!r} is taken by {found[method.name].__module__}")
+                found[method.name] = method
+        except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
+            broken[label] = f"{origin} ({type(error).__name__}: {error})"
+            log.warning("method %s is left out: it could not be loaded from %s", label, broken[label])
+    return dict(sorted(found.items())), broken
+
+
+def _in_tree() -> Iterator[tuple[str, str, Any]]:
+    for package in (ltbench.methods, ltbench.baselines):
+        for module in pkgutil.iter_modules(package.__path__):
+            path = f"{package.__name__}.{module.name}"
+            yield module.name, path, functools.partial(_of_module, path)
+
+
+def _of_module(path: str) -> list[type[Method]]:
+    module = importlib.import_module(path)
+    mine = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == path]
+    return [item for item in mine if issubclass(item, Method) and item.name]
+
+
+def _plugins() -> Iterator[tuple[str, str, Any]]:
+    entries = metadata.entry_points(group=ENTRY_POINTS)
+    for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
+        origin = f"package {entry.dist.name}" if entry.dist else entry.value
+        yield entry.name, origin, lambda entry=entry: [entry.load()]
+
+
+def _check(method: Any) -> None:
+    if not (isinstance(method, type) and issubclass(method, Method)):
+        raise TypeError(f"{method!r} is not a subclass of ltbench.method.Method")
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", method.name):
+        raise ValueError(f"the name {method.name!r} must be lower-case letters, digits and _")
+    fields = {f.name for f in dataclasses.fields(method.Hyperparameters)}
+    if not method.Hyperparameters.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+        raise TypeError(f"{method.name}'s Hyperparameters must be a frozen dataclass")
+    if method.VARIANTS and "variant" not in fields:
+        raise TypeError(f"{method.name} has VARIANTS, so its Hyperparameters need a field 'variant'")
+    for variant in method.VARIANTS:
+        if unknown := set(method.VARIANTS[variant]) - fields:
+            raise TypeError(f"{method.name}'s variant {variant} sets unknown {sorted(unknown)}")
+    method()
+
+
+# -- hyper-parameters -----------------------------------------------------------------------------------
+
+
+def create_method(name: str, **hyperparameters: Any) -> Method:
+    """Return one method, its hyper-parameters concrete and checked.
+
+    The class's defaults are those of its default variant; a given ``variant`` is applied to them, then what
+    else is given. `hp.variant` afterwards names the variant whose formula the result is, ``custom`` where it
+    is none of them.
+
+    Raises
+    ------
+    UsageError
+        Unknown name, hyper-parameter or variant; a value of the wrong type or out of range.
+    """
+    method = _find(name)
+    given = {key: _typed(method, key, value) for key, value in hyperparameters.items()}
+    variant = given.pop("variant", None)
+    if variant is not None and variant not in method.VARIANTS:
+        raise UsageError(f"unknown variant {variant!r} of {name}{nearest(str(variant), method.VARIANTS)}")
+    settings = {**method.VARIANTS.get(variant or "", {}), **given}
+    try:
+        values = method.Hyperparameters(**settings)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from error
+    if method.VARIANTS:
+        values = dataclasses.replace(values, variant=_variant_of(method, values))
+    return method(values)
+
+
+def _find(name: str) -> type[Method]:
+    methods, broken = _discover()
+    if name in methods:
+        return methods[name]
+    if name in broken:
+        raise UsageError(f"method {name!r} could not be loaded from {broken[name]}")
+    raise UsageError(f"unknown method {name!r}{nearest(name, methods)}")
+
+
+@functools.cache
+def _hints(hyperparameters: type) -> dict[str, Any]:
+    return get_type_hints(hyperparameters, include_extras=True)
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False))
+
+
+def _typed(method: type[Method], key: str, value: Any) -> Any:
+    """Return `value` as the type of the hyper-parameter `key`, or say what it must be."""
+    names = [f.name for f in dataclasses.fields(method.Hyperparameters)]
+    if key not in names:
+        hint = nearest(key, names) if names else ": it has none"
+        raise UsageError(f"unknown hyper-parameter {key!r} of {method.name}{hint}")
+    hint = _hints(method.Hyperparameters)[key]
+    expected = f"{method.name}.{key} must be {_type_name(hint)}, not {value!r}"
+    if isinstance(value, bool) and bool not in (hint, *get_args(hint)):  # pydantic would read true as 1.0
+        raise UsageError(expected)
+    try:
+        return _adapter(hint).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"].startswith(("greater_than", "less_than")):
+            expected = f"{method.name}.{key} {first['msg'].removeprefix('Input ')}, not {value!r}"
+        raise UsageError(expected) from error
+
+
+def _type_name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if args := get_args(hint):
+        return " or ".join("none" if a is type(None) else _type_name(a) for a in args if not _is_metadata(a))
+    return {float: "a number", int: "an integer", bool: "true or false", str: "text"}.get(hint, str(hint))
+
+
+def _is_metadata(argument: Any) -> bool:
+    """Return True for what ``Annotated`` carries beside its type."""
+    return not isinstance(argument, type) and get_origin(argument) is None
+
+
+def _variant_of(method: type[Method], values: Any) -> str:
+    """Return the variant that agrees with `values` in every field that any variant sets."""
+    deciding = {key for settings in method.VARIANTS.values() for key in settings}
+    defaults = method.Hyperparameters()
+    for name, settings in method.VARIANTS.items():
+        if all(getattr(values, key) == settings.get(key, getattr(defaults, key)) for key in deciding):
+            return name
+    return "custom"
+
+
+def _differing(method: Method) -> dict[str, Any]:
+    """Return the hyper-parameters that differ from the class's; the variant's name follows from them."""
+    current, default = dataclasses.asdict(method.hp), dataclasses.asdict(method.Hyperparameters())
+    return {key: value for key, value in current.items() if key != "variant" and value != default[key]}
+
+
+# -- compositions ---------------------------------------------------------------------------------------
+
+
+def create(method: str | MethodSpec, hyperparameters: Hyperparameters | None = None) -> Composition:
+    """Return the composition that a name (``coral+t2h``) or a `MethodSpec` stands for.
+
+    Parameters
+    ----------
+    method : one name, or several joined by ``+`` in any order; or a spec, which brings its hyper-parameters.
+    hyperparameters : method's name -> its hyper-parameters.
+
+    Raises
+    ------
+    UsageError
+        As `create_method`; or methods that cannot be combined.
+    """
+    if isinstance(method, MethodSpec):
+        return create(method.name, method.hyperparameters)
+    names = [part.strip().lower() for part in method.split("+")]
+    if not all(names):
+        raise UsageError(f"{method!r} is no method name: join names by single +, as in 'coral+t2h'")
+    given = dict(hyperparameters or {})
+    for name in names:
+        _find(name)
+    if strangers := set(given) - set(names):
+        raise UsageError(f"{method!r} takes no hyper-parameters of {', '.join(sorted(strangers))}")
+    return Composition(create_method(name, **given.get(name, {})) for name in names)
+
+
+def parse_method(name: str) -> str:
+    """Return the canonical name: ``t2h+coral`` -> ``coral+t2h``; unknown or illegal is a `UsageError`."""
+    return create(name).name
+
+
+def resolve(name: str, hyperparameters: Hyperparameters | None = None) -> MethodSpec:
+    """Return the spec that keys hash: canonical name, and only what differs from the classes' defaults."""
+    composition = create(name, hyperparameters)
+    differing = {part: _differing(method) for part, method in composition.parts}
+    return MethodSpec(name=composition.name, hyperparameters={k: v for k, v in differing.items() if v})
+
+
+def legal_pairs() -> list[str]:
+    """Return the canonical name of every pair of known methods that can be combined at their defaults."""
+    pairs = []
+    for first, second in itertools.combinations(known_methods(), 2):
+        try:
+            pairs.append(create(f"{first}+{second}").name)
+        except UsageError:
+            continue
+    return pairs
+
+
+# -- listing --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class HyperparameterInfo:
+    """One hyper-parameter: its name, type in words, default and help."""
+
+    name: str
+    type: str
+    default: Any
+    help: str
+
+
+@dataclass(frozen=True)
+class MethodInfo:
+    """What `ltbench methods` shows of one method; `origin` is the module that defines it."""
+
+    name: str
+    paper: str
+    origin: str
+    needs: Needs
+    hyperparameters: tuple[HyperparameterInfo, ...]
+    variants: dict[str, dict[str, Any]]
+    default_variant: str
+
+
+def describe() -> list[MethodInfo]:
+    """Return one row for each known method, in alphabetical order."""
+    return [_describe(name, method) for name, method in known_methods().items()]
+
+
+def _describe(name: str, method: type[Method]) -> MethodInfo:
+    instance = create_method(name)
+    rows = tuple(
+        HyperparameterInfo(
+            f.name,
+            _type_name(_hints(method.Hyperparameters)[f.name]),
+            getattr(instance.hp, f.name),
+            str(f.metadata.get("help", "")),
+        )
+        for f in dataclasses.fields(method.Hyperparameters)
+        if f.name != "variant"
+    )
+    return MethodInfo(
+        name=name,
+        paper=method.paper,
+        origin=method.__module__,
+        needs=instance.needs,
+        hyperparameters=rows,
+        variants={variant: dict(settings) for variant, settings in method.VARIANTS.items()},
+        default_variant=instance.hp.variant if method.VARIANTS else "",
+    )

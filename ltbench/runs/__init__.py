@@ -1,0 +1,1 @@
+"""Runs: the folder of a training on disk, read and written only here."""

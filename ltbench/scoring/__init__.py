@@ -1,0 +1,1 @@
+"""Scoring: samples to a tidy table of scores, with their floors."""

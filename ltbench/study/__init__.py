@@ -1,0 +1,1 @@
+"""Study: what is asked for (study files, presets, the keys of ``--set``)."""

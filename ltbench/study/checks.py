@@ -1,0 +1,319 @@
+"""What a study will cost, said before anything runs: runs, steps, images, FLOPs, disk and time.
+
+Time is measured, not guessed from a table: a forward and a backward pass of the network on this machine, with
+the threads that a worker has, times the passes the method makes.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ltbench import rng
+from ltbench.data import Cell, default_data_root, get_source
+from ltbench.data.longtail import class_sizes
+from ltbench.diffusion.precision import precision
+from ltbench.diffusion.schedule import NUM_TIMESTEPS
+from ltbench.diffusion.unet import Denoiser, build_denoiser, count_parameters, flops
+from ltbench.errors import DataMissing, UsageError
+from ltbench.training.flops import method_passes
+from ltbench.pipeline import cell_of, is_done, stages
+from ltbench.method.registry import create
+from ltbench.environment import Environment
+from ltbench.spec import RunSpec, folder_name, weights_name
+from ltbench.sweep.tasks import build_tasks, finished, task_id
+
+
+@dataclass(frozen=True)
+class RunCost:
+    """One run's cost; what is already on disk counts nothing.
+
+    Attributes
+    ----------
+    steps, images : left to train and to generate.
+    flops : of both, multiply-adds counted as two.
+    disk : bytes of weights, checkpoint and images.
+    seconds : estimated, on one worker.
+    """
+
+    spec: RunSpec
+    steps: int
+    images: int
+    flops: float
+    disk: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's cost over all its runs; `missing` says what to get before it can run.
+
+    `passed` says which snapshots come too late: their training has gone past them.
+    """
+
+    runs: tuple[RunCost, ...]
+    parameters: int
+    workers: int
+    missing: tuple[str, ...] = ()
+    passed: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Estimated wall seconds: work spread over the workers, at least the longest run."""
+        longest = max((run.seconds for run in self.runs), default=0.0)
+        return max(longest, sum(run.seconds for run in self.runs) / self.workers)
+
+
+@dataclass(frozen=True)
+class StaticFacts:
+    """What a source says of a data cell without its files; as in `Cell`."""
+
+    shape: tuple[int, int, int]
+    prior: np.ndarray
+    flip_allowed: bool
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+        return len(self.prior)
+
+
+def static_facts(spec: RunSpec, data_root: Path | None) -> StaticFacts:
+    """Return a data cell's facts from its source alone.
+
+    Where only absent files tell the class counts (imagenet_lt), the classes count as equal, which no cost
+    depends on.
+
+    Raises
+    ------
+    DataMissing : the number of classes itself lies in the files (folder_lt).
+    UsageError : a size the source has not, or a ratio that leaves a class empty.
+    """
+    source, data = get_source(spec.data.dataset), spec.data
+    size = source.size(data.image_size)
+    if not source.num_classes:
+        root = default_data_root() if data_root is None else data_root
+        raise DataMissing(f"{source.name} is not prepared under {root}: {source.advice(root)}")
+    counts = np.ones(source.num_classes, np.int64)
+    if source.pool:
+        counts = class_sizes(source.pool, data.imbalance_ratio, data.profile, head_count=data.head_count)
+    return StaticFacts((source.channels, size, size), counts / counts.sum(), source.flip_allowed)
+
+
+def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> Cell | StaticFacts:
+    """Check what a spec alone cannot: the data are there, the ratio leaves no class empty, model and flips fit.
+
+    Parameters
+    ----------
+    need_files : False: where files are absent, go by what the source says of them; nothing is downloaded.
+
+    Raises
+    ------
+    DataMissing, UsageError : one sentence on how to mend it.
+    """
+    root = default_data_root() if data_root is None else data_root
+    cell: Cell | StaticFacts | None = None
+    if need_files or get_source(spec.data.dataset).status(root).found:
+        try:
+            cell = cell_of(spec.data.model_dump_json(), data_root)
+        except DataMissing:  # prepared at another size only
+            if need_files:
+                raise
+    cell = cell or static_facts(spec, data_root)
+    if spec.train.flip and not cell.flip_allowed:
+        raise UsageError(
+            f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
+        )
+    composition = create(spec.method.name, spec.method.hyperparameters)
+    micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size
+    if micro < size and composition.needs.batch_coupled:
+        raise UsageError(
+            f"{spec.method.name} compares images of a batch with one another: leave train.micro_batch out"
+        )
+    if size % min(micro, size):
+        raise UsageError(
+            f"train.micro_batch {micro} does not divide train.batch_size {size}: choose a divisor"
+        )
+    return cell
+
+
+def warnings(spec: RunSpec) -> list[str]:
+    """Return what is legal but probably unwanted: an average or warm-up longer than the training."""
+    out: list[str] = []
+    settings = spec.train
+    if settings.imported is not None:
+        return out  # trained elsewhere, by settings that no file tells
+    horizon = 10 / (1 - settings.ema_decay)
+    if horizon > settings.steps * 1.001:
+        fitting = max(0.0, 1 - 10 / settings.steps)
+        out.append(
+            f"train.ema_decay {settings.ema_decay} averages over more than the {settings.steps} steps: "
+            f"the sampled weights keep part of the initial ones; {fitting:.4g} fits"
+        )
+    if settings.warmup_steps > 0.05 * settings.steps:
+        out.append(f"train.warmup_steps {settings.warmup_steps} is over 5 % of the {settings.steps} steps")
+    return out
+
+
+def make_plan(
+    runs: Sequence[RunSpec],
+    root: Path,
+    data_root: Path | None,
+    device: str,
+    workers: int,
+    need_files: bool = True,
+) -> Plan:
+    """Validate every run and estimate its cost.
+
+    Parameters
+    ----------
+    runs : the expanded grid.
+    root : output folder; finished stages there cost nothing.
+    workers : processes that will share the work.
+    need_files : False: plan without data files too; what is missing is named in the plan.
+    """
+    speed: dict[tuple[str, str], Speed] = {}
+    calls: dict[tuple[str, ...], int] = {}
+    done = finished(build_tasks(runs), root, is_done)
+    reached: dict[Path, int] = {}  # steps of each training that are made or counted already
+    missing: dict[str, str] = {}
+    passed: dict[str, None] = {}
+    costs, parameters = [], 0
+    for spec in runs:
+        if late := passed_snapshots(spec, root):
+            passed[
+                f"{folder_name(spec)} is trained past step {', '.join(map(str, late))} without keeping it, which "
+                "train.snapshots can no longer mend: use another --out to have it"
+            ] = None
+        cell = validate(spec, data_root, need_files)
+        if isinstance(cell, StaticFacts):
+            missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
+        network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
+        train_stage, sample_stage = stages(spec)[:2]
+        steps = 0
+        if task_id(train_stage) not in done:
+            done.add(task_id(train_stage))
+            before = reached.setdefault(train_stage.folder, trained_steps(spec, root))
+            steps = max(0, spec.train.steps - before)  # a longer run goes on from a shorter one
+            reached[train_stage.folder] = before + steps
+        images = 0
+        if task_id(sample_stage) not in done:
+            done.add(task_id(sample_stage))
+            images = cell.num_classes * spec.sample.per_class
+        if not (steps or images):
+            costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0))
+            continue
+        if network not in speed:
+            speed[network] = _measure(spec, cell, torch.device(device))
+        measured = speed[network]
+        parameters = measured.parameters
+        method = (*network, spec.method.model_dump_json())
+        if method not in calls:
+            calls[method] = method_passes(spec, cell)
+        trained, sampled = steps * spec.train.batch_size * calls[method], images * spec.sample.nfe
+        seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
+        operations = (3 * trained + sampled) * measured.flops
+        pixels = math.prod(cell.shape)
+        disk = (24 * parameters if steps else 0) + images * pixels
+        costs.append(RunCost(spec, steps, images, operations, disk, seconds))
+    return Plan(tuple(costs), parameters, workers, tuple(missing.values()), tuple(passed))
+
+
+def absent_files(dataset: str, data_root: Path | None) -> str:
+    """Return one sentence: which data set's files are missing, where they were looked for, how to get them."""
+    root = default_data_root() if data_root is None else data_root
+    source = get_source(dataset)
+    looked = ", ".join(map(str, source.status(root).looked))
+    return f"the files of {dataset} are missing (looked in {looked}): {source.advice(root)}"
+
+
+def trained_steps(spec: RunSpec, root: Path) -> int:
+    """Return how far the training in `root` has come, from its log."""
+    log = root / folder_name(spec) / "train.csv"
+    if not log.with_name("checkpoint.pt").exists():
+        return 0
+    try:
+        last = log.read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1]
+        return min(int(last.split(",", 1)[0]), spec.train.steps)
+    except (OSError, ValueError):
+        return 0
+
+
+def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
+    """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
+    folder, settings = root / folder_name(spec), spec.train
+    if not settings.snapshots:
+        return []
+    done = (folder / weights_name(settings.steps)).exists()
+    reached = settings.steps if done else trained_steps(spec, root)
+    return [s for s in settings.snapshots if s <= reached and not (folder / weights_name(s)).exists()]
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What one image costs on this machine, on one worker.
+
+    Attributes
+    ----------
+    flops : of a forward pass, multiply-adds counted as two.
+    forward, backward : seconds; the backward pass with what it needs kept by the forward one.
+    parameters : of the network.
+    """
+
+    flops: float
+    forward: float
+    backward: float
+    parameters: int
+
+
+def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> Speed:
+    """Time small batches of the network, the best of three, with the threads that a worker has."""
+    channels, size, _ = cell.shape
+    denoiser: Denoiser = build_denoiser(
+        spec.model.size,
+        cell.num_classes,
+        channels,
+        size,
+        spec.model.dropout,
+        architecture=spec.model.overrides,
+    )
+    per_image, parameters = flops(denoiser), count_parameters(denoiser)
+    denoiser.to(device).train()
+    count = (
+        max(1, min(spec.train.batch_size, int(2e10 // per_image)))
+        if device.type == "cpu"
+        else spec.train.batch_size
+    )
+    x = torch.randn(count, *cell.shape, generator=rng.generator(0, "plan")).to(device)
+    t = torch.full((count,), NUM_TIMESTEPS // 2, device=device)
+    label = torch.zeros_like(t)
+
+    def timed(grad: bool) -> float:
+        _wait_for(device)
+        start = time.perf_counter()
+        with torch.set_grad_enabled(grad), precision(spec.train.precision, device):
+            loss = denoiser(x, t, label).eps.float().square().mean()
+        if grad:
+            loss.backward()
+        _wait_for(device)
+        return time.perf_counter() - start
+
+    before = torch.get_num_threads()
+    if device.type == "cpu":
+        torch.set_num_threads(Environment().threads)
+    try:
+        forward, both = (min(timed(grad) for _ in range(3)) for grad in (False, True))
+    finally:
+        torch.set_num_threads(before)
+    return Speed(per_image, forward / count, max(0.0, both - forward) / count, parameters)
+
+
+def _wait_for(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,406 @@
+"""From a preset or study file and the command line to a list of runs, all checked before any starts.
+
+A study file is TOML. Its base tables (``[data]``, ``[train]``, ...) hold for every run; ``[for.coral]``
+overrides them for one method; every ``[[grid]]`` block is a table of key -> value or list, expanded as a
+Cartesian product, and the blocks are joined in order. What the command line sets wins over all of them:
+it replaces the key in every block. A key is any field of `RunSpec` (``train.steps``), one of `SHORT`, or a
+method's hyper-parameter (``coral.weight``), which applies only to the runs whose method contains it.
+"""
+
+import itertools
+import json
+import re
+import tomllib
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from ltbench import spec
+from ltbench.errors import UsageError, nearest
+from ltbench.spec import MethodSpec, RunSpec, ScoreSpec
+from ltbench.study.keys import (
+    SECTIONS,
+    SHORT,
+    Value,
+    canonical_method,
+    check_hyperparameter,
+    flatten,
+    from_text,
+    is_sequence,
+    read_axis,
+    registry,
+    resolve_key,
+)
+from ltbench.study.selection import Selection, read_selection
+
+_ABOUT = (
+    "title",
+    "description",
+    "contrast",
+    "select",
+    "default_for",
+    "for",
+    "grid",
+)  # top-level keys that are no run's field
+_CONTRAST = ("method", "baseline", "metric", "scope")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study file and the command line ask for.
+
+    Attributes
+    ----------
+    title, description : the file's own words; the title defaults to the file's name.
+    runs : every run once, in the order of the grid.
+    source : the file, or None where only flags were given.
+    text : the file's text, "" without one.
+    contrast : the one planned comparison (method, baseline, metric, scope), or None.
+    select : what is tuned before anything is reported, or None (see `ltbench.study.selection`).
+    """
+
+    title: str
+    description: str
+    runs: tuple[RunSpec, ...]
+    source: Path | None = None
+    text: str = ""
+    contrast: Mapping[str, str] | None = None
+    select: Selection | None = None
+
+
+_Layer = dict[str, Value]
+
+
+@dataclass
+class _File:
+    base: _Layer = field(default_factory=dict)
+    per_method: dict[str, _Layer] = field(default_factory=dict)
+    blocks: list[dict[str, list[Value]]] = field(default_factory=lambda: [{}])
+
+
+# --- finding the file ----------------------------------------------------------------------------------
+
+
+def preset_folder() -> Path:
+    """Return the folder of the presets that come with the package."""
+    return Path(__file__).resolve().parent / "presets"
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that come with the package, ``paper/...`` and the like included."""
+    folder = preset_folder()
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
+
+
+def find_preset(preset: str | Path) -> Path:
+    """Return the file of a preset's name or of a path to a TOML file."""
+    name = str(preset)
+    if name in preset_names():
+        return preset_folder() / f"{name}.toml"
+    path = Path(preset).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix == ".toml":
+        raise UsageError(f"no study file {name}: give the path of a TOML file or a preset's name")
+    raise UsageError(f"unknown preset {name!r}{nearest(name, preset_names())}")
+
+
+# --- layers --------------------------------------------------------------------------------------------
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], str]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not valid TOML: {error}") from error
+
+
+def _layer(table: Any, where: str) -> _Layer:
+    if not isinstance(table, Mapping):
+        raise UsageError(f"{where}: expected a table of keys and values, not {table!r}")
+    layer = {resolve_key(key, where): Value(value, f"{where}: {key}") for key, value in flatten(table)}
+    for key, item in layer.items():
+        for value in item.value if isinstance(item.value, list) else [item.value]:
+            check_hyperparameter(key, value, item.where)
+    return layer
+
+
+def _parse(content: dict[str, Any], name: str) -> _File:
+    plain = {key: value for key, value in content.items() if key not in _ABOUT}
+    for key in plain:
+        if key not in {*SHORT, *SECTIONS, "method", "train_seed"} and not isinstance(plain[key], Mapping):
+            known = [*_ABOUT, *SECTIONS, *SHORT, "train_seed"]
+            raise UsageError(f"{name}: unknown key {key!r}{nearest(key, known)}")
+    file = _File(base=_layer(plain, name))
+    for key, setting in file.base.items():
+        if isinstance(setting.value, list) and not is_sequence(key):
+            raise UsageError(f"{setting.where} is a list; put it in a [[grid]] block to run each value")
+    overrides = content.get("for", {})
+    if not isinstance(overrides, Mapping):
+        raise UsageError(f"{name}: 'for' must hold tables, as in [for.coral]")
+    for method, table in overrides.items():
+        where = f"{name}: [for.{method}]"
+        file.per_method[canonical_method(method, where)] = _layer(table, where)
+    blocks = content.get("grid", [{}])
+    if isinstance(blocks, Mapping):
+        blocks = [blocks]
+    if not isinstance(blocks, list):
+        raise UsageError(f"{name}: 'grid' must be a table of lists, as in [[grid]]")
+    file.blocks = []
+    for number, block in enumerate(blocks, start=1):
+        where = f"{name}: [[grid]] {number}" if len(blocks) > 1 else f"{name}: [[grid]]"
+        layer = _layer(block, where)
+        file.blocks.append({key: read_axis(key, given.value, given.where) for key, given in layer.items()})
+    return file
+
+
+def _command_line(sets: Sequence[str], flags: Mapping[str, Any]) -> dict[str, list[Value]]:
+    """Read ``--methods a,b`` and ``--set a.b=1,2``; a later one replaces an earlier one."""
+    out: dict[str, list[Value]] = {}
+    for flag, value in flags.items():
+        if value is None or value == () or value == []:
+            continue
+        where = f"--{flag.replace('_', '-')}"
+        key = resolve_key(flag, where)
+        given = from_text(key, value) if isinstance(value, str) else value
+        out[key] = read_axis(key, list(given) if isinstance(given, tuple) else given, where)
+    for entry in sets:
+        name, equals, text = entry.partition("=")
+        if not equals:
+            raise UsageError(f"--set {entry}: write it as KEY=VALUE, as in --set train.steps=2000")
+        key = resolve_key(name, "--set")
+        if not text.strip():
+            raise UsageError(f"--set {entry}: no value after '='")
+        out[key] = read_axis(key, from_text(key, text), f"--set {key}")
+        for item in out[key]:
+            check_hyperparameter(key, item.value, item.where)
+    return out
+
+
+# --- building the runs ---------------------------------------------------------------------------------
+
+
+class _Builder:
+    """Builds run specs; parts that runs share are validated once."""
+
+    def __init__(self) -> None:
+        self._parts: dict[Any, Any] = {}
+
+    def _cached(self, kind: str, settings: Mapping[str, Value], make: Callable[[], Any]) -> Any:
+        key = (kind, tuple(sorted((name, repr(item.value)) for name, item in settings.items())))
+        if key not in self._parts:
+            self._parts[key] = make()
+        return self._parts[key]
+
+    def run(self, settings: _Layer) -> RunSpec:
+        groups: dict[str, _Layer] = {name: {} for name in (*SECTIONS, "method")}
+        own: _Layer = {}
+        for key, item in settings.items():
+            section, _, name = key.partition(".")
+            if section in SECTIONS:
+                groups[section][name] = item
+            elif section == "train_seed":
+                own["train_seed"] = item
+            else:
+                groups["method"][key] = item
+        parts = {
+            name: self._cached(name, groups[name], lambda name=name: _section(name, groups[name]))  # type: ignore[misc]
+            for name in SECTIONS
+        }
+        parts["method"] = self._cached("method", groups["method"], lambda: _method(groups["method"]))
+        seed = own.get("train_seed", Value(0, ""))
+        return _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
+
+
+def _section(name: str, settings: _Layer) -> BaseModel:
+    values = {key: item.value for key, item in settings.items()}
+    for key, item in settings.items():
+        if isinstance(item.value, bool) and SECTIONS[name].model_fields[key].annotation is not bool:
+            raise UsageError(f"{item.where}: {name}.{key} takes no true or false")
+        if isinstance(item.value, str) and is_sequence(f"{name}.{key}"):
+            values[key] = [item.value]
+    where = {key: item.where for key, item in settings.items()}
+    section: BaseModel = _validated(SECTIONS[name], values, where, f"{name}.")
+    if isinstance(section, ScoreSpec) and {"metrics", "extractors"} & set(settings):
+        _check_names(section, settings)
+    return section
+
+
+def _check_names(score: ScoreSpec, settings: _Layer) -> None:
+    """Check the names of metrics and extractors now: scoring comes after days of training."""
+    from ltbench.extractors.registry import check_name  # imports torch
+    from ltbench.metrics.registry import get_metric  # imports scipy and scikit-learn
+
+    checks = (("metrics", get_metric, ("default", "all")), ("extractors", check_name, ("auto",)))
+    for key, check, special in checks:
+        for name in getattr(score, key):
+            try:
+                if name not in special:
+                    check(name)
+            except UsageError as error:
+                raise UsageError(f"{settings[key].where}: {error}") from error
+
+
+def _method(settings: _Layer) -> MethodSpec:
+    name = settings.get("method.name", Value("ddpm", "default"))
+    hyperparameters: dict[str, dict[str, Any]] = {}
+    for key, item in settings.items():
+        part, _, field_name = key.partition(".")
+        if key != "method.name":
+            hyperparameters.setdefault(part, {})[field_name] = item.value
+    try:
+        return registry().resolve(name.value, hyperparameters)
+    except UsageError as error:
+        keys = [item.where for key, item in settings.items() if key != "method.name"]
+        raise UsageError(f"{', '.join([name.where, *keys])}: {error}") from error
+
+
+def _validated(model: type[Any], values: dict[str, Any], where: Mapping[str, str], prefix: str = "") -> Any:
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = str(first["loc"][0]) if first["loc"] else ""
+        at = where.get(key) or "; ".join(dict.fromkeys(w for w in where.values() if w)) or "defaults"
+        raise UsageError(_sentence(first, at, prefix + key if key else "")) from error
+
+
+def _sentence(error: Any, where: str, key: str) -> str:
+    """Turn one of pydantic's errors into: where, which key, what is allowed, what was given."""
+    message, given, context = error["msg"], error.get("input"), error.get("ctx", {})
+    message = message.removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("a valid ")
+    if error["type"] == "literal_error":
+        names = re.findall(r"'([^']*)'", context["expected"])
+        hint = nearest(str(given), names)
+        allowed = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
+        hint = hint if hint.startswith("; did you mean") else ""
+        return f"{where}: {key} must be {allowed}, not {given!r}{hint}"
+    if error["type"] == "value_error":
+        return f"{where}: {message}"
+    if error["type"] == "string_pattern_mismatch":
+        return f"{where}: {key} must match {context['pattern'].strip('^$')}, not {given!r}"
+    if error["type"] in ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type"):
+        message = "a whole number" if error["type"].startswith("int") else "a number"
+    if error["type"].startswith("bool"):
+        message = "true or false"
+    return f"{where}: {key} must be {message}, not {given!r}"
+
+
+def _expand(file: _File, override: Mapping[str, list[Value]]) -> Iterator[_Layer]:
+    """Yield the settings of every run: base < [for.METHOD] < [[grid]] < command line."""
+    for block in file.blocks:
+        axes = {**block, **override}
+        for values in itertools.product(*axes.values()):
+            chosen = dict(zip(axes, values, strict=True))
+            named = chosen.get("method.name") or file.base.get("method.name") or Value("ddpm", "default")
+            method = canonical_method(str(named.value), named.where)
+            parts = method.split("+")
+            settings = {**file.base, **_for_method(file, method, parts), **chosen}
+            settings["method.name"] = Value(method, named.where)
+            yield {key: item for key, item in settings.items() if _applies(key, parts)}
+
+
+def _for_method(file: _File, method: str, parts: Sequence[str]) -> _Layer:
+    """Return what [for.X] sets: all of it for X itself, X's hyper-parameters for compositions with X."""
+    layer: _Layer = {}
+    for part in parts:
+        for key, item in file.per_method.get(part, {}).items():
+            if key.startswith(f"{part}.") or part == method:
+                layer[key] = item
+    return {**layer, **file.per_method.get(method, {})}
+
+
+def _applies(key: str, parts: Iterable[str]) -> bool:
+    section = key.partition(".")[0]
+    return section in SECTIONS or section in ("method", "train_seed") or section in parts
+
+
+def _unused(file: _File, override: Mapping[str, list[Value]], used: set[str]) -> None:
+    """Refuse a hyper-parameter of a method that no run has (a file's, unless --methods chose others)."""
+    given = dict(override)
+    if "method.name" not in override:
+        for block in file.blocks:
+            given.update(block)
+        given.update({key: [item] for key, item in file.base.items()})
+    for key, values in given.items():
+        if key not in used:
+            part = key.partition(".")[0]
+            raise UsageError(f"{values[0].where}: no run has method {part!r}; add it to the methods")
+
+
+def load_study(
+    preset: str | Path | None = None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] = MappingProxyType({}),
+) -> Study:
+    """Return the study that a preset or study file, ``--set`` entries and flags describe.
+
+    Parameters
+    ----------
+    preset
+        A preset's name, the path of a TOML file, or None for the defaults of `RunSpec`.
+    sets
+        ``KEY=VALUE[,VALUE...]`` entries, as given to ``--set``.
+    flags
+        Flag's name (a key of `SHORT` or any full key) -> text or list; None is left out.
+
+    Raises
+    ------
+    UsageError
+        One sentence naming file or flag, key and what is allowed, for the first thing wrong.
+    """
+    path = None if preset is None else find_preset(preset)
+    content, text = ({}, "") if path is None else _read_file(path)
+    name = "" if path is None else path.name
+    file = _parse(content, name)
+    override = _command_line(sets, flags)
+    builder = _Builder()
+    runs: dict[Hashable, RunSpec] = {}
+    used: set[str] = set()
+    for settings in _expand(file, override):
+        used.update(settings)
+        run = builder.run(settings)
+        runs.setdefault(_identity(run), run)
+    _unused(file, override, used)
+    return Study(
+        title=_text(content, "title", name) or (path.stem if path else "study"),
+        description=_text(content, "description", name),
+        runs=tuple(runs.values()),
+        source=path,
+        text=text,
+        contrast=_contrast(content.get("contrast"), name),
+        select=read_selection(content.get("select"), name),
+    )
+
+
+def _identity(run: RunSpec) -> Hashable:
+    """Return what makes two runs one: the sample set, and what is scored on it."""
+    return spec.sample_key(run), run.score, run.train.snapshots
+
+
+def _text(content: Mapping[str, Any], key: str, name: str) -> str:
+    value = content.get(key, "")
+    if not isinstance(value, str):
+        raise UsageError(f"{name}: {key} must be text, not {json.dumps(value, default=str)}")
+    return value
+
+
+def _contrast(value: Any, name: str) -> Mapping[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not {"method", "baseline"} <= set(value):
+        raise UsageError(f"{name}: [contrast] must be a table with method and baseline (and metric, scope)")
+    for key, item in value.items():
+        if key not in _CONTRAST:
+            raise UsageError(f"{name}: [contrast]: unknown key {key!r}{nearest(key, _CONTRAST)}")
+        if not isinstance(item, str):
+            raise UsageError(f"{name}: [contrast]: {key} must be text, not {item!r}")
+    methods = {key: canonical_method(value[key], f"{name}: [contrast]") for key in ("method", "baseline")}
+    return MappingProxyType({**value, **methods})

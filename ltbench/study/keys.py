@@ -1,0 +1,199 @@
+"""The keys of a study and how their values are read, from TOML and from the command line.
+
+A key is a field of `RunSpec` with its section (``train.steps``), one of the short names in `SHORT`, or a
+method's hyper-parameter (``coral.weight``).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from ltbench import spec
+from ltbench.errors import UsageError, nearest
+
+SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
+    {
+        "data": spec.DataSpec,
+        "model": spec.ModelSpec,
+        "train": spec.TrainSpec,
+        "sample": spec.SampleSpec,
+        "score": spec.ScoreSpec,
+    }
+)
+SHORT: Mapping[str, str] = MappingProxyType(
+    {
+        "method": "method.name",
+        "methods": "method.name",
+        "dataset": "data.dataset",
+        "imbalance_ratio": "data.imbalance_ratio",
+        "class_order": "data.class_order",
+        "split_seed": "data.split_seed",
+        "seed": "train_seed",
+        "seeds": "train_seed",
+        "train_seeds": "train_seed",
+        "sample_seed": "sample.seed",
+        "guidance": "sample.guidance",
+        "sampler": "sample.sampler",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A setting and where it was written, for the sentence that refuses it."""
+
+    value: Any
+    where: str
+
+
+# --- keys ----------------------------------------------------------------------------------------------
+
+
+def registry() -> Any:
+    """Return the methods' registry, imported on first use."""
+    import ltbench.method.registry as methods  # imports torch, which `ltbench --help` must not wait for
+
+    return methods
+
+
+@cache
+def _is_method(part: str) -> bool:
+    try:
+        registry().resolve(part, {})
+    except UsageError:
+        return False
+    return True
+
+
+@cache
+def fields() -> dict[str, Any]:
+    """Return every field's key and its annotation."""
+    keys: dict[str, Any] = {"method.name": str, "train_seed": int}
+    for section, model in SECTIONS.items():
+        keys.update({f"{section}.{name}": info.annotation for name, info in model.model_fields.items()})
+    return keys
+
+
+def resolve_key(key: str, where: str) -> str:
+    """Return the full key of `key` (``seeds`` -> ``train_seed``), or say which one was meant."""
+    key = key.strip().replace("-", "_")
+    key = key.removeprefix("method.hyperparameters.")
+    if key in SHORT:
+        return SHORT[key]
+    if key in fields():
+        return key
+    section, _, rest = key.partition(".")
+    if rest and section not in SECTIONS and section != "method" and _is_method(section):
+        return key  # its name and value are the registry's to check
+    if rest and section in SECTIONS:
+        known = [name for name in fields() if name.startswith(f"{section}.")]
+        raise UsageError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+    if section in SECTIONS:
+        first = next(iter(SECTIONS[section].model_fields))
+        raise UsageError(f"{where}: {key!r} is a table; set one of its keys, as in {section}.{first}")
+    close = nearest(key, [*SHORT, *fields(), *_short_guesses(key)])
+    if not close.startswith("; did you mean"):
+        sections = ", ".join(f"{name}.*" for name in SECTIONS)
+        close = f"; keys are {sections}, METHOD.*, train_seed and {', '.join(SHORT)}"
+    raise UsageError(f"{where}: unknown key {key!r}{close}")
+
+
+def _short_guesses(key: str) -> list[str]:
+    """Return the full keys that end in `key`: ``steps`` was meant as ``train.steps`` or ``sample.steps``."""
+    tail = key.rpartition(".")[2]
+    return [name for name in fields() if name.rpartition(".")[2] == tail]
+
+
+def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the entries of nested tables under dotted keys."""
+    for key, value in table.items():
+        if isinstance(value, Mapping):
+            yield from flatten(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+# --- values --------------------------------------------------------------------------------------------
+
+
+def is_sequence(key: str) -> bool:
+    """Say whether the field is itself a list."""
+    return get_origin(fields().get(key)) is tuple
+
+
+def is_integer(key: str) -> bool:
+    """Say whether the field takes one whole number (or none)."""
+    annotation = fields().get(key)
+    return annotation is int or (int in get_args(annotation) and get_origin(annotation) is not tuple)
+
+
+def read_axis(key: str, value: Any, where: str) -> list[Value]:
+    """Return the settings one grid entry stands for: a list is an axis, except for a field that is a list."""
+    if is_sequence(key):
+        nested = isinstance(value, list) and value and all(isinstance(item, list) for item in value)
+        return [Value(item, where) for item in value] if nested else [Value(value, where)]
+    items = value if isinstance(value, list) else [value]
+    if not items:
+        raise UsageError(f"{where}: {key} is an empty list; give at least one value")
+    return [Value(item, where) for given in items for item in _span(key, given, where)]
+
+
+def _span(key: str, value: Any, where: str) -> list[Any]:
+    """Expand ``"0..4"`` (both ends included) where integers are wanted, and check that they are."""
+    if not is_integer(key) or (isinstance(value, int) and not isinstance(value, bool)):
+        return [value]
+    text = str(value).strip()
+    if span := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text):
+        first, last = int(span[1]), int(span[2])
+        if last < first:
+            raise UsageError(f"{where}: {key}={text} runs backwards; write {last}..{first}")
+        return list(range(first, last + 1))
+    if re.fullmatch(r"[-+]?\d[\d_]*", text):
+        return [int(text)]
+    if text.lower() == "none":
+        return [None]
+    raise UsageError(f"{where}: {key} takes whole numbers, as in 0,1,2 or 0..4, not {text!r}")
+
+
+def from_text(key: str, text: str) -> Any:
+    """Read a command-line value: commas separate the entries of an axis or of a field that is a list."""
+    text = text.strip()
+    if text.startswith("[") and text.endswith("]"):
+        text = text[1:-1]
+    items = [_scalar(key, item.strip()) for item in text.split(",") if item.strip()]
+    return items if len(items) != 1 or is_sequence(key) else items[0]
+
+
+def _scalar(key: str, text: str) -> Any:
+    if key in fields():  # pydantic reads numbers and booleans from text
+        return None if text.lower() == "none" else text
+    for read in (int, float):
+        try:
+            return read(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False, "none": None}.get(text.lower(), text)
+
+
+@cache
+def canonical_method(name: str, where: str) -> str:
+    """Return the registry's spelling of a method or composition."""
+    try:
+        return str(registry().resolve(name, {}).name)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+
+
+def check_hyperparameter(key: str, value: Any, where: str) -> None:
+    """Check a method's hyper-parameter even where no run uses it."""
+    part, _, name = key.partition(".")
+    if key not in fields():
+        try:
+            registry().resolve(part, {part: {name: value}})
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error

@@ -1,0 +1,158 @@
+"""``torchrun --nproc_per_node=N -m ltbench run ...``: each training is shared by all N processes.
+
+Every process expands the same study. Process 0 leads: it claims each training as any worker does, tells the
+others which one it is, and alone writes files. The others follow: they train along and leave when the last
+training is done. What comes after (samples, scores) process 0 hands to the ordinary local driver.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from ltbench import pipeline
+from ltbench.training.distributed import Group, join, local_device
+from ltbench.errors import Interrupted
+from ltbench.memory import explained
+from ltbench.environment import Environment, settle
+from ltbench.spec import RunSpec
+from ltbench.sweep.tasks import Task, build_tasks, finished
+from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
+
+_TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
+_REPORT_SECONDS = 10.0
+
+
+def processes() -> int:
+    """Return how many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def leads() -> bool:
+    """Tell whether this process is the one that plans, prints and writes."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> bool:
+    """Do the trainings of some runs in all of torchrun's processes.
+
+    Parameters
+    ----------
+    runs : the expanded grid, the same in every process.
+
+    Returns
+    -------
+    bool
+        Whether this process goes on: True in process 0 where nothing failed or stopped. Its environment is
+        then free of torchrun's variables.
+    """
+    tasks = build_tasks(runs)
+    trainings = [task for task in tasks if task.stage.kind == "train"]
+    group = join(local_device(settings.device))
+    try:
+        if leads():  # it alone looks what is done: hosts may see one disk differently
+            done = finished(tasks, root, pipeline.is_done)
+            return _lead(trainings, done, root, settings, group)
+        _follow(trainings, root, settings)
+        return False
+    finally:
+        _leave()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    for name in _TORCHRUN:
+        os.environ.pop(name, None)
+
+
+def _announce(index: int | None) -> int | None:
+    """Send the number of a training, or None for no more, from process 0 to all; return it."""
+    message = [index]
+    dist.broadcast_object_list(message, src=0)
+    return message[0]
+
+
+def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Settings, group: Group) -> bool:
+    stopping, failed = threading.Event(), threading.Event()
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, lambda *_: stopping.set())
+    alone = real_pipeline(settings)
+    index = {task.stage.key: number for number, task in enumerate(trainings)}
+
+    def run_stage(stage: pipeline.Stage, out: Path, env: Environment) -> None:
+        _announce(index[stage.key])
+        try:
+            alone.run_stage(stage, out, env)
+        except Interrupted:
+            stopping.set()
+            raise
+        except BaseException:  # the others may be waiting in the middle of a step: nothing can go on
+            failed.set()
+            stopping.set()
+            raise
+
+    shared = Pipeline(alone.is_done, run_stage, alone.environment)
+    left = [task for task in trainings if task.id not in done]
+    print(f"{len(left)} trainings, each by {group.world} processes", file=sys.stderr)
+    Worker(left, root, settings, shared, _reporter(), stopping).run()
+    if failed.is_set():
+        os._exit(1)  # torchrun ends the others, and says so
+    _announce(None)
+    return not stopping.is_set()
+
+
+def _reporter() -> Callable[[dict[str, Any]], None]:
+    """Return a printer of a worker's events; while a stage runs, the usual streams go to its log."""
+    channel = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8")
+    said = 0.0
+
+    def report(event: dict[str, Any]) -> None:
+        nonlocal said
+        kind = event.pop("event")
+        if kind == "progress":
+            if time.monotonic() - said < _REPORT_SECONDS:
+                return
+            said = time.monotonic()
+            loss = f", loss {event['loss']:.4f}" if "loss" in event else ""
+            channel.write(f"step {event['step']} of {event['total']}{loss}\n")
+        elif kind == "claimed":
+            channel.write(f"{event['name']}\n")
+        elif kind == "ended":
+            message = f": {event['message']}" if "message" in event else ""
+            channel.write(f"{event['outcome']} after {event['seconds']:.0f} s{message}\n")
+
+    return report
+
+
+def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
+    for signum in (signal.SIGINT, signal.SIGTERM):  # process 0 hears it and stops all at the same step
+        signal.signal(signum, signal.SIG_IGN)
+    settle(settings.threads)
+    env = Environment(
+        data_root=Path(settings.data_root) if settings.data_root else None,
+        device=settings.device,
+        threads=settings.threads,
+        checkpoint_seconds=settings.checkpoint_seconds,
+        compile=settings.compile,
+        channels_last=settings.channels_last,
+    )
+    while (number := _announce(None)) is not None:
+        task = trainings[number]
+        try:
+            with explained("train", task.stage.spec, env):
+                pipeline.train_along(task.stage, root, replace(env))
+        except Interrupted:
+            continue

@@ -1,0 +1,1 @@
+"""Training: batches, the one trainer, and the network that it trains."""

@@ -1,0 +1,105 @@
+"""`ltbench status`, `logs` and `retry` over a sweep with one failure, as a person types them."""
+
+import pytest
+from sweep_driver import STUB
+from sweep_tools import drive, start, wait_for, workers_of, wrong
+
+from ltbench.cli.app import main
+from ltbench.sweep import local
+from ltbench.sweep.ledger import Ledger
+
+SETS = ["seeds=0", "train.steps=10", f"{wrong(0)},{wrong(4).partition('=')[2]}"]  # one training has a bug
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    drive(folder, SETS)
+    return folder
+
+
+def say(capsys, *arguments):
+    """Run a command; return its exit code, output and errors."""
+    code = 0
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as left:
+        code = left.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_status_says_what_failed_with_the_logs_tail_and_what_to_type(root, capsys):
+    code, out, _ = say(capsys, "status", "--out", root)
+    assert code == 1
+    for part in (
+        "3 done, 2 queued, 1 failed of 6 stages",
+        "bug: ZeroDivisionError",
+        "| ZeroDivisionError: division",
+    ):
+        assert part in out
+    assert f"ltbench retry --failed --out {root}" in out
+    _, out, _ = say(capsys, "status", "--all", "--out", root)
+    assert "which failed" in out and out.count("done    ") == 3
+
+
+def test_status_of_a_running_sweep_names_host_pid_and_step(tmp_path, capsys):
+    process = start(tmp_path, "seeds=0", "train.steps=400", workers=1, slow=0.02)
+    try:
+        (pid,) = wait_for(lambda: workers_of(tmp_path))
+        ledger = Ledger(tmp_path)
+        wait_for(lambda: any(a.progress.get("total") for n in ledger.claimed() for a in ledger.attempts(n)))
+        code, out, _ = say(capsys, "status", "--out", tmp_path)
+        assert code == 0 and f"pid {pid}" in out and "/400" in out and "heartbeat" in out
+    finally:
+        process.kill()
+        process.wait()
+    wait_for(lambda: not workers_of(tmp_path))
+
+
+def test_watching_ends_when_nothing_can_go_on(root, capsys):
+    code, out, _ = say(capsys, "status", "--watch", "--out", root)
+    assert code == 1 and "1 failed of 6 stages" in out
+
+
+def test_logs_print_what_the_stage_printed(root, capsys):
+    _, out, _ = say(capsys, "status", "--out", root)
+    run = out.partition("ltbench logs ")[2].split()[0]
+    _, out, _ = say(capsys, "logs", run, "--out", root)
+    assert "about to fail" in out and "Traceback" in out and "failed (bug)" in out
+    _, out, _ = say(capsys, "logs", run[-8:], "--out", root, "-n", "1")
+    assert "about to fail" not in out and "ZeroDivisionError" in out
+
+
+def test_retry_tries_again_what_failed(root, capsys, monkeypatch):
+    code, _, err = say(capsys, "retry", "--out", root)
+    assert code == 2 and "ltbench retry --failed" in err
+    code, out, _ = say(capsys, "retry", "--failed", "--no-start", "--out", root)
+    assert code == 0 and "1 failed stages will be tried again" in out
+    monkeypatch.setattr(local.run_local, "__defaults__", (*local.run_local.__defaults__[:-1], STUB))
+    drive(root, SETS)  # a running driver takes it up; it fails again
+    code, out, _ = say(capsys, "retry", "--failed", "--out", root)
+    assert code == 1 and "1 failed" in out
+    assert [
+        a.end["outcome"] for n in Ledger(root).claimed() for a in Ledger(root).attempts(n) if a.number > 1
+    ] == [
+        "requeued",
+        "failed",
+        "requeued",
+        "failed",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["status", "--out", "nowhere"], "no sweep was started in nowhere"),
+        (["logs", "no-such-run"], "no sweep was started"),
+        (["reproduce", "nowhere"], "nowhere is no run"),
+        (["reproduce", "nowhere", "--tolerance", "0"], "--tolerance 0 must be above 0"),
+    ],
+)
+def test_mistakes_are_one_sentence(arguments, part, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = say(capsys, *arguments)
+    assert code == 2 and part in err and len(err.strip().splitlines()) == 1

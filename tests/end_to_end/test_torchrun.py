@@ -1,0 +1,297 @@
+"""One run over several processes from the command line, speed options, and running out of memory."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from tiny_runs import in_processes, make_spec, tensors, train_in
+
+from ltbench import pipeline
+
+from ltbench.cli import study as commands
+from ltbench.errors import Interrupted, OutOfMemory, UsageError
+from ltbench.files import read_json
+from ltbench.memory import explained, is_out_of_memory
+from ltbench.pipeline import run_stage, stages
+from ltbench.environment import Environment, speed_up
+from ltbench.spec import ModelSpec, folder_name, train_key
+from ltbench.sweep import torchrun as together
+from ltbench.sweep.failures import classify
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.tasks import build_tasks
+from ltbench.sweep.worker import Settings
+
+RUNS = [make_spec("coral", steps=3), make_spec("ddpm", steps=2)]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def in_two(function, *arguments):
+    environment = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    return in_processes(function, *arguments, count=2, environment=environment)
+
+
+def ended(processes):
+    for process in processes:
+        process.join(120)
+        process.kill()
+        process.join()
+    return [process.exitcode for process in processes]
+
+
+def share(rank, runs, root):
+    goes_on = together.train_together(runs, root, Settings(beat=0.2))
+    left = [name for name in ("RANK", "WORLD_SIZE") if name in os.environ]
+    (root / f"rank{rank}.json").write_text(json.dumps({"goes_on": goes_on, "left": left}))
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    root = tmp_path_factory.mktemp("shared")
+    assert ended(in_two(share, RUNS, root)) == [0, 0]
+    return root
+
+
+@pytest.mark.parametrize("spec", RUNS, ids=["coral", "ddpm"])
+def test_two_processes_train_what_one_does(shared, spec, tmp_path):
+    alone = tensors(train_in(tmp_path, spec), spec.train.steps)
+    both = tensors(shared / folder_name(spec), spec.train.steps)
+    assert both.keys() == alone.keys()
+    for name, value in alone.items():
+        torch.testing.assert_close(both[name], value, atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_the_first_process_claims_records_and_goes_on_alone(shared):
+    first, second = (json.loads((shared / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert first == {"goes_on": True, "left": []} and second == {"goes_on": False, "left": []}
+    for spec in RUNS:
+        (stage,) = read_json(shared / folder_name(spec) / "provenance.json")["stages"]
+        assert stage["processes"] == 2 and stage["steps"] == spec.train.steps
+    ledger = Ledger(shared)
+    claims = [ledger.attempts(task.resource) for task in build_tasks(RUNS) if task.stage.kind == "train"]
+    assert [len(attempts) for attempts in claims] == [1, 1]
+
+
+def test_what_is_trained_is_not_trained_again(shared, capfd):
+    before = {path: path.stat().st_mtime_ns for path in shared.rglob("*.safetensors")}
+    assert ended(in_two(share, RUNS, shared)) == [0, 0]
+    assert {path: path.stat().st_mtime_ns for path in shared.rglob("*.safetensors")} == before
+
+
+def share_with_another_view_of_the_disk(rank, runs, root):
+    if rank:  # a network file system may show a finished file to one host sooner than to another
+        pipeline.is_done = lambda stage, out: stage.spec == runs[0]
+    share(rank, runs, root)
+
+
+def test_the_first_process_alone_says_what_is_left(tmp_path):
+    assert ended(in_two(share_with_another_view_of_the_disk, RUNS, tmp_path)) == [0, 0]
+    for spec in RUNS:
+        alone = tensors(train_in(tmp_path / "alone" / spec.method.name, spec), spec.train.steps)
+        both = tensors(tmp_path / folder_name(spec), spec.train.steps)
+        for name, value in alone.items():
+            torch.testing.assert_close(both[name], value, atol=2e-5, rtol=1e-4, msg=name)
+
+
+def test_a_failure_ends_all_processes_and_is_recorded(tmp_path):
+    spec = make_spec("ddpm", steps=60, learning_rate=1e30)
+    codes = ended(in_two(share, [spec], tmp_path))
+    assert 0 not in codes and not (tmp_path / "rank0.json").exists()
+    (task,) = [task for task in build_tasks([spec]) if task.stage.kind == "train"]
+    assert "infinite or NaN" in json.dumps(
+        [vars(a) for a in Ledger(tmp_path).attempts(task.resource)], default=str
+    )
+
+
+def test_a_stop_is_heard_by_the_first_and_obeyed_by_all(tmp_path):
+    spec = make_spec("ddpm", steps=100_000)
+    processes = in_two(share, [spec], tmp_path)
+    log = tmp_path / folder_name(spec) / "train.csv"
+    until = time.monotonic() + 60
+    while not log.exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    for process in processes:  # as torchrun passes it on to all
+        os.kill(process.pid, signal.SIGTERM)
+    assert ended(processes) == [0, 0]
+    assert json.loads((tmp_path / "rank0.json").read_text())["goes_on"] is False
+    state = torch.load(tmp_path / folder_name(spec) / "checkpoint.pt", weights_only=True)
+    assert state["step"] % 50 == 0 and 0 < state["step"] < 100_000
+
+
+def test_only_the_first_process_plans_and_prints(tmp_path, monkeypatch, capsys):
+    called = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(together, "train_together", lambda runs, root, settings: called.append(len(runs)))
+    flags = {"dataset": "digits_lt"}
+    commands.run_study(None, [], flags, tmp_path / "runs", None, "cpu", "auto", False)
+    assert called == [4] and capsys.readouterr().out == "" and not (tmp_path / "runs").exists()
+    with pytest.raises(UsageError, match="without torchrun"):
+        commands.run_study(None, [], flags, tmp_path, None, "cpu", "auto", False, slurm="time=1h")
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setattr(together, "train_together", lambda *_: False)
+    with pytest.raises(Interrupted, match="run the same command"):
+        commands.run_study(None, ["model.size=tiny"], flags, tmp_path, None, "cpu", "1", True)
+
+
+@pytest.mark.slow  # starts five interpreters
+def test_torchrun_trains_together_and_samples_and_scores_once(tmp_path):
+    sets = [
+        "train.steps=3",
+        "train.warmup_steps=0",
+        "sample.steps=2",
+        "sample.per_class=4",
+        "score.metrics=frechet",
+    ]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--nproc_per_node=2",
+        "--master_port",
+        free_port(),
+    ]
+    command += [
+        "-m",
+        "ltbench",
+        "run",
+        "-d",
+        "digits_lt",
+        "-m",
+        "coral",
+        "--out",
+        str(tmp_path),
+        "--device",
+        "cpu",
+    ]
+    for entry in sets:
+        command += ["--set", entry]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=550)
+    assert done.returncode == 0, done.stderr
+    (scores,) = tmp_path.glob("*/samples/*/scores.csv")
+    (training,) = tmp_path.glob("digits_lt-*")
+    stages_done = read_json(training / "provenance.json")["stages"]
+    assert [(s["stage"], s["processes"]) for s in stages_done] == [("train", 2)]
+    assert "3 of 3 stages" in done.stdout and scores.stat().st_size
+
+
+# -- speed options change nothing but speed -------------------------------------------------------------
+
+
+def test_speed_options_are_in_no_key_and_reach_the_worker(tmp_path):
+    spec = make_spec()
+    train, sample = stages(spec)[:2]
+    plain = Environment()
+    run_stage(train, tmp_path / "plain", plain)
+    run_stage(train, tmp_path / "fast", Environment(channels_last=True))
+    assert [path.name for path in (tmp_path / "plain").glob("digits*")] == [
+        path.name for path in (tmp_path / "fast").glob("digits*")
+    ]
+    ours, theirs = (tensors(tmp_path / n / folder_name(spec), 2) for n in ("plain", "fast"))
+    for name, value in ours.items():
+        torch.testing.assert_close(theirs[name], value, atol=2e-5, rtol=1e-4, msg=name)
+    recorded = read_json(tmp_path / "fast" / folder_name(spec) / "provenance.json")["stages"][0]
+    assert recorded["channels_last"] is True and recorded["compile"] is False
+    run_stage(sample, tmp_path / "fast", Environment(channels_last=True))
+    assert (tmp_path / "fast" / sample.sample_folder / "images.npy").exists()
+
+
+def test_compile_takes_the_unet_alone(monkeypatch):
+    taken = []
+    monkeypatch.setattr(torch, "compile", lambda module: taken.append(module) or module)
+    from ltbench.diffusion.unet import build_denoiser
+
+    denoiser = build_denoiser("tiny", 10, 1, 8)
+    assert speed_up(denoiser, Environment(compile=True)) is denoiser and taken == [denoiser]
+    assert speed_up(denoiser, Environment()) is denoiser and len(taken) == 1
+
+
+@pytest.mark.slow  # inductor calls a C++ compiler for minutes
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
+def test_a_compiled_training_is_the_same_to_rounding(tmp_path, monkeypatch, backend):
+    """Dropout included: a compiled network draws it from the same stream."""
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module: real(module, backend=backend))
+    spec = make_spec("coral", dropout=0.3, steps=2)
+    plain = tensors(train_in(tmp_path / "plain", spec), 2)
+    fast = tensors(train_in(tmp_path / "fast", spec, compile=True), 2)
+    for name, value in plain.items():
+        torch.testing.assert_close(fast[name], value, atol=2e-5, rtol=1e-3, msg=name)
+
+
+def test_a_machine_without_a_compiler_gets_one_sentence(tmp_path, monkeypatch):
+    def fails(*_):
+        from torch._inductor.exc import InvalidCxxCompiler
+
+        raise InvalidCxxCompiler
+
+    monkeypatch.setitem(pipeline._RUN, "sample", fails)
+    with pytest.raises(UsageError, match=r"No working C\+\+ compiler .* leave --compile out") as caught:
+        run_stage(stages(make_spec())[1], tmp_path, Environment(compile=True))
+    assert "\n" not in str(caught.value)
+    with pytest.raises(RuntimeError, match="No working"):
+        run_stage(stages(make_spec())[1], tmp_path, Environment())
+
+
+# -- out of memory --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "says"),
+    [
+        ("train", make_spec("ddpm", batch_size=128), r"set train.micro_batch=64 \(now 128\)"),
+        ("train", make_spec("ddpm", batch_size=12, micro_batch=6), r"set train.micro_batch=3 \(now 6\)"),
+        ("train", make_spec("ddpm", batch_size=8, micro_batch=1), "a smaller model.size"),
+        ("train", make_spec("coral", batch_size=128), r"lower train.batch_size \(now 128; coral compares"),
+        ("sample", make_spec(), r"--sample-batch 125 \(now 250\)"),
+        ("probe", make_spec(), r"--sample-batch 125"),
+        ("score", make_spec(), "fewer --workers"),
+    ],
+)
+def test_out_of_memory_says_what_to_lower(kind, spec, says):
+    with pytest.raises(OutOfMemory, match=says) as caught, explained(kind, spec, Environment(device="cuda")):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+    assert "\n" not in str(caught.value) and classify(caught.value).poisoned
+
+
+def test_processes_share_the_batch_that_the_advice_cuts(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    with (
+        pytest.raises(OutOfMemory, match=r"micro_batch=16 \(now 32\)"),
+        explained("train", make_spec("ddpm", batch_size=128), Environment()),
+    ):
+        raise MemoryError
+
+
+def test_other_errors_pass_as_they_are():
+    with pytest.raises(RuntimeError, match="shape"), explained("train", make_spec(), Environment()):
+        raise RuntimeError("shape mismatch")
+    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert not is_out_of_memory(KeyError("memory"))
+
+
+def test_a_stage_that_runs_out_of_memory_names_its_setting(tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setitem(pipeline._RUN, "sample", full)
+    with pytest.raises(OutOfMemory, match="sample stage: add --sample-batch 4"):
+        run_stage(stages(make_spec())[1], tmp_path, Environment(sample_batch=8))
+
+
+def test_a_network_too_wide_for_its_norms_is_refused(tmp_path):
+    spec = make_spec().model_copy(update={"model": ModelSpec(size="tiny", widths=(12, 24))})
+    assert train_key(spec) != train_key(make_spec())
+    with pytest.raises(UsageError, match="multiple of 8"):
+        train_in(tmp_path, spec)

@@ -1,0 +1,345 @@
+"""Samples made elsewhere: every form is read to the same pixels, every doubtful one is refused in one sentence."""
+
+import re
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from report_folders import make_spec, score_rows, write_scores
+from safetensors.numpy import save_file
+
+from ltbench.cli.app import main
+from ltbench.data import load_cell
+from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
+from ltbench.interop.samples import Claims, read_samples
+from ltbench.files import write_json
+from ltbench.report.aggregate import cells
+from ltbench.report.load import load_results
+from ltbench.report.tables import overall_table
+from ltbench.report.write import write_report
+from ltbench.spec import DataSpec, folder_name, sample_key, train_key
+
+NAMES = ("air plane", "Bird", "cat")
+CELL = SimpleNamespace(
+    shape=(3, 8, 8), num_classes=3, class_names=NAMES, spec=DataSpec(dataset="three", imbalance_ratio=0.5)
+)
+GREY = SimpleNamespace(**{**vars(CELL), "shape": (1, 8, 8)})
+LABELS = np.array([0, 1, 2, 0, 1, 2])
+
+
+def pixels(channels=3, seed=0, n=6):
+    images = np.random.default_rng(seed).integers(0, 256, (n, channels, 8, 8), dtype=np.uint8)
+    images[0, 0, 0, :2] = 0, 255
+    return images
+
+
+def saved(tmp_path, images, labels=LABELS, name="theirs.npz", **more):
+    path = tmp_path / name
+    arrays = {"images": images} | ({} if labels is None else {"labels": labels}) | more
+    if name.endswith(".npy"):
+        np.save(path, images)
+    elif name.endswith(".safetensors"):
+        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, path)
+    else:
+        np.savez(path, **arrays)
+    return path
+
+
+# -- what is recognised -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda x: x, "uint8, values 0..255"),
+        (lambda x: x.astype(np.int64), "int64, values 0..255"),
+        (lambda x: x.astype(np.float32), "float32, values 0..255"),
+        (lambda x: (x / 255).astype(np.float32), "float32, values in [0, 1]"),
+        (lambda x: x / 127.5 - 1, "float64, values in [-1, 1]"),
+        (lambda x: (x / 127.5 - 1).astype(np.float16), "float16, values in [-1, 1]"),
+    ],
+)
+def test_every_form_is_read_to_the_same_pixels(tmp_path, suffix, layout, make, words):
+    images = make(pixels())
+    images = images if layout == "NCHW" else images.transpose(0, 2, 3, 1)
+    found = read_samples(saved(tmp_path, images, name=f"theirs.{suffix}"), CELL)
+    assert found.images.dtype == np.uint8 and found.labels.dtype == np.int64
+    np.testing.assert_array_equal(found.images, pixels())
+    np.testing.assert_array_equal(found.labels, LABELS)
+    assert found.recognised == f"{layout}, {words}"
+
+
+def test_the_names_that_numpy_gives_unnamed_arrays_are_known(tmp_path):
+    np.savez(tmp_path / "adm.npz", pixels().transpose(0, 2, 3, 1), LABELS)  # as guided-diffusion saves
+    np.testing.assert_array_equal(read_samples(tmp_path / "adm.npz", CELL).images, pixels())
+
+
+@pytest.mark.parametrize("name", ["labels.npy", "labels.txt"])
+def test_labels_in_a_file_of_their_own(tmp_path, name):
+    if name == "labels.npy":
+        np.save(tmp_path / name, LABELS.astype(np.uint8))
+    else:
+        (tmp_path / name).write_text("0\n1\n2\n0\n1\n2\n")
+    found = read_samples(saved(tmp_path, pixels(), name="theirs.npy"), CELL, tmp_path / name)
+    np.testing.assert_array_equal(found.labels, LABELS)
+
+
+def test_grey_images_need_no_channel_axis(tmp_path):
+    images = pixels(1)
+    found = read_samples(saved(tmp_path, images[:, 0]), GREY)
+    np.testing.assert_array_equal(found.images, images)
+
+
+def test_a_stated_range_is_taken_and_a_little_overshoot_clipped(tmp_path):
+    images = (pixels() / 255.0).astype(np.float32)
+    images[0, 0, 0, 0], images[0, 0, 0, 1] = -0.02, 1.03
+    found = read_samples(saved(tmp_path, images), CELL, value_range="0..1")
+    np.testing.assert_array_equal(found.images, pixels())
+    assert "clipped" in found.recognised
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 2**32 - 1))
+def test_scaling_to_floats_and_back_loses_nothing(seed):
+    """What `to_uint8` of the samplers wrote comes back to the last bit from either range."""
+    from ltbench.interop.samples import _to_uint8
+
+    images = pixels(seed=seed)
+    for made in ((images / 127.5 - 1).astype(np.float32), (images / 255).astype(np.float32)):
+        np.testing.assert_array_equal(_to_uint8("theirs", made, None)[0], images)
+
+
+@pytest.mark.parametrize("names", [("0", "1", "2"), ("00", "01", "02"), ("airplane", "bird", "CAT")])
+def test_a_folder_of_class_folders(tmp_path, names):
+    for image, label in zip(pixels(), LABELS, strict=True):
+        folder = tmp_path / "made" / names[label]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image.transpose(1, 2, 0)).save(folder / f"{len(list(folder.iterdir()))}.png")
+    found = read_samples(tmp_path / "made", CELL)
+    order = np.argsort(LABELS, kind="stable")
+    np.testing.assert_array_equal(found.images, pixels()[order])
+    np.testing.assert_array_equal(found.labels, LABELS[order])
+
+
+# -- what is refused --------------------------------------------------------------------------------
+
+
+def floats(low, high):
+    images = np.random.default_rng(0).uniform(low, high, (6, 3, 8, 8))
+    images[0, 0, 0, :2] = low, high
+    return images
+
+
+def with_value(value):
+    images = floats(-1, 1)
+    images[3, 1, 2, 2] = value
+    return images
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "says"),
+    [
+        (floats(-0.1, 1.0), LABELS, r"-0.1 to 1, which may mean \[0, 1\] or \[-1, 1\]"),
+        (floats(0.4, 0.9), LABELS, r"may mean .* --range 0..1 or -1..1"),
+        (floats(0, 1.4), LABELS, r"none of 0..255, \[0, 1\] and \[-1, 1\]"),
+        (floats(-3, 3), LABELS, r"none of 0..255"),
+        (floats(0, 255), LABELS, r"none of 0..255"),
+        (pixels() // 255, LABELS, "cast before they were scaled"),
+        (pixels() // 16, LABELS, "nothing brighter than half"),
+        (pixels().astype(int) - 1, LABELS, "none of 0..255"),
+        (with_value(np.nan), LABELS, "NaN or infinite"),
+        (with_value(-np.inf), LABELS, "NaN or infinite"),
+        (pixels() > 9, LABELS, "bool values"),
+        (pixels().astype(complex), LABELS, "complex128 values"),
+        (pixels()[:, :1], LABELS, r"images 1 x 8 x 8, but three's are 3 x 8 x 8"),
+        (
+            np.zeros((6, 3, 16, 16), np.uint8),
+            LABELS,
+            "make them that size, or compare at --set data.image_size=16",
+        ),
+        (np.zeros((6, 3, 8, 9), np.uint8), LABELS, "make them that size"),
+        (pixels()[:, 0], LABELS, "must be N x C x H x W"),
+        (pixels(), LABELS[:5], "5 labels for 6 images"),
+        (pixels(), LABELS + 1, "label 3, but three has classes 0..2"),
+        (pixels(), LABELS - 1, "label -1, but"),
+        (pixels(), LABELS / 2, "one whole number an image, not float64"),
+        (pixels(), np.eye(6, 3, dtype=int), "one whole number an image"),
+        (pixels(), LABELS % 2, r"no image of class 2 \(cat\)"),
+        (pixels()[:0], LABELS[:0], "holds no image"),
+        (pixels(), None, "holds no labels: add them"),
+    ],
+)
+def test_doubtful_arrays_are_refused_in_one_sentence(tmp_path, images, labels, says):
+    path = saved(tmp_path, images, labels)
+    with pytest.raises(LtbenchError, match=says) as caught:
+        read_samples(path, CELL)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_set_that_may_be_either_layout_is_refused(tmp_path):
+    tiny = SimpleNamespace(**{**vars(CELL), "shape": (3, 3, 3)})
+    with pytest.raises(UsageError, match="may be NCHW or NHWC"):
+        read_samples(saved(tmp_path, pixels()[:, :, :3, :3]), tiny)
+
+
+def test_a_wrong_range_is_noticed(tmp_path):
+    with pytest.raises(DataCorrupt, match=r"outside the range 0..1 \(they go from 0 to 255\)"):
+        read_samples(saved(tmp_path, pixels()), CELL, value_range="0..1")
+    with pytest.raises(UsageError, match="--range takes"):
+        read_samples(saved(tmp_path, pixels()), CELL, value_range="0-1")
+
+
+def test_files_that_are_not_what_they_seem(tmp_path):
+    with pytest.raises(DataMissing, match="does not exist"):
+        read_samples(tmp_path / "none.npz", CELL)
+    (tmp_path / "made.pt").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"none of .npy, .npz, .safetensors"):
+        read_samples(tmp_path / "made.pt", CELL)
+    for name in ("a.npz", "a.safetensors", "a.npy"):
+        whole = saved(tmp_path, pixels(), name=name).read_bytes()
+        for content in (b"", b"not an array at all" * 9, whole[: len(whole) // 2]):
+            (tmp_path / name).write_bytes(content)
+            with pytest.raises(DataCorrupt, match=f"{re.escape(name)} is truncated or no"):
+                read_samples(tmp_path / name, CELL)
+    np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    with pytest.raises(DataCorrupt, match="of plain arrays"):
+        read_samples(tmp_path / "pickled.npy", CELL)
+    with pytest.raises(UsageError, match=r"holds faces: call the array of images 'images'"):
+        np.savez(tmp_path / "odd.npz", faces=pixels())
+        read_samples(tmp_path / "odd.npz", CELL)
+    with pytest.raises(UsageError, match="and only that one"):
+        read_samples(saved(tmp_path, pixels(), samples=pixels()), CELL)
+
+
+def test_label_files_that_are_none(tmp_path):
+    path = saved(tmp_path, pixels(), name="theirs.npy")
+    with pytest.raises(UsageError, match="holds no labels"):
+        read_samples(path, CELL)
+    with pytest.raises(DataMissing, match=r"none\.txt does not exist"):
+        read_samples(path, CELL, tmp_path / "none.txt")
+    for name, content in (("a.txt", b"0\ncat\n"), ("b.txt", b"\xff\xfe"), ("c.npy", b"0 1 2")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(DataCorrupt, match=f"{name} holds no labels"):
+            read_samples(path, CELL, tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("0/a.png", b"no image", "0/a.png is truncated or no image"),
+        ("0/notes.txt", b"hello", "0/notes.txt is truncated or no image"),
+        ("dog/a.png", None, "dog is no class of three: name its folders 0..2 or air plane, Bird, cat"),
+        ("7/a.png", None, "7 is no class of three"),
+    ],
+)
+def test_folders_that_are_refused(tmp_path, name, content, says):
+    for k in range(3):
+        (tmp_path / str(k)).mkdir()
+        Image.fromarray(pixels()[k].transpose(1, 2, 0)).save(tmp_path / str(k) / "b.png")
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(content or b"")
+    with pytest.raises(LtbenchError, match=says):
+        read_samples(tmp_path, CELL)
+
+
+def test_folders_of_other_sizes_or_without_images(tmp_path):
+    with pytest.raises(DataMissing, match="has no class folders"):
+        read_samples(tmp_path, CELL)
+    for k in range(3):
+        (tmp_path / str(k)).mkdir()
+    with pytest.raises(DataCorrupt, match="no image of class 0"):
+        read_samples(tmp_path, CELL)
+    for k in range(3):
+        Image.new("RGB", (9, 8)).save(tmp_path / str(k) / "b.png")
+    with pytest.raises(DataCorrupt, match=r"b\.png is 9x8, but three's images are 8x8"):
+        read_samples(tmp_path, CELL)
+    with pytest.raises(UsageError, match="leave --labels out"):
+        read_samples(tmp_path, CELL, tmp_path / "labels.npy")
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "../up"])
+def test_a_name_that_is_no_folder_name_is_refused(name):
+    with pytest.raises(UsageError, match="--name"):
+        Claims(name)
+
+
+# -- the result stands beside our runs --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory):
+    """Held-out digits handed in as if they were somebody's samples, and one run of ours in the same cell."""
+    root = tmp_path_factory.mktemp("external")
+    cell = load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
+    path = root / "gan.npz"
+    np.savez(path, images=cell.heldout.images / 127.5 - 1, labels=cell.heldout.labels)
+    out = root / "runs"
+    ours = make_spec("ddpm", ratio=0.05)
+    folder = out / folder_name(ours)
+    recorded = ours.model_dump(mode="json", include={"data", "model", "method", "train", "train_seed"})
+    write_json(folder / "spec.json", {"train_key": train_key(ours), **recorded})
+    samples = folder / "samples" / sample_key(ours)[:8]
+    write_json(samples / "spec.json", {"sample": ours.sample.model_dump(mode="json")})
+    write_scores(samples / "scores.csv", score_rows(ours))
+    arguments = ["score", path, "-d", "digits_lt", "-r", "0.05", "--name", "gan", "--guidance", "0.5"]
+    arguments += ["--metrics", "frechet,agreement", "--out", out]
+    with pytest.raises(SystemExit) as ended:
+        main([str(a) for a in arguments])
+    assert ended.value.code == 0
+    return out
+
+
+def test_external_scores_share_a_cell_with_ours_and_are_marked(scored):
+    scores = load_results(scored).scores
+    assert len(set(scores["cell"])) == 1
+    theirs = scores[scores["method"] == "gan"]
+    assert set(theirs["origin"]) == {"external"} and set(theirs["guidance"]) == {0.5}
+    assert theirs["step"].isna().all() and set(theirs["settings"]) == {"{}"}
+    overall = theirs[(theirs["scope"] == "overall") & (theirs["metric"] == "frechet")]
+    floor = theirs[(theirs["scope"] == "overall") & (theirs["metric"] == "frechet.floor")]
+    # Held-out images in the samples' place are the floor itself.
+    assert overall["value"].item() == pytest.approx(floor["value"].item(), rel=0.25)
+
+
+def test_the_overall_table_shows_both_with_their_origin(scored):
+    (cell,) = cells(load_results(scored).scores)
+    lines = overall_table(cell).markdown().splitlines()
+    (header,) = [line for line in lines if line.startswith("| Method")]
+    assert "Origin" in header
+    assert [line for line in lines if "gan" in line.lower() and "external" in line]
+    assert [line for line in lines if "DDPM" in line and "ours" in line]
+
+
+@pytest.mark.slow  # the figures of one report
+def test_the_whole_report_is_written(scored, tmp_path):
+    written = write_report(scored, tmp_path / "report")
+    assert "external" in (written.out / "report.md").read_text()
+
+
+def test_more_metrics_can_be_added_later_under_the_same_name(scored):
+    (path,) = scored.glob("*gan-external-*/samples/*/scores.csv")
+    before = pd.read_csv(path)
+    with pytest.raises(SystemExit):
+        main(["evaluate", str(path.parent), "--metrics", "kid"])
+    after = pd.read_csv(path)
+    assert set(after["origin"]) == {"external"} and set(after["method"]) == {"gan"}
+    assert {"kid"} <= set(after["metric"]) - set(before["metric"])
+    assert set(after["sample_key"]) == set(before["sample_key"]) and len(set(after["sample_key"])) == 1
+
+
+def test_more_than_one_data_cell_or_other_settings_are_refused():
+    from ltbench.cli.data import data_cell
+
+    with pytest.raises(UsageError, match="2 data cells"):
+        data_cell("digits_lt", ["data.split_seed=0,1"], {}, None)
+    with pytest.raises(UsageError, match="only data"):
+        data_cell("digits_lt", ["train.steps=3"], {}, None)
+    with pytest.raises(UsageError, match="did you mean 'digits_lt'"):
+        data_cell("digit_lt", [], {}, None)
+    assert data_cell("celeba5", [], {}, None).profile == "asis"

@@ -1,0 +1,331 @@
+"""Local sweeps with real processes over stand-in stages: kills, crashes, two drivers, a full disk, a pause.
+
+Whatever happens on the way, every result is there exactly once and equals an undisturbed sweep's.
+"""
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from sweep_driver import STUB
+from sweep_tools import GRID, artifacts, done_once, drive, runs_of, start, wait_for, workers_of, wrong
+
+from ltbench.errors import UsageError
+from ltbench.sweep import local, status
+from ltbench.sweep.local import run_local, slots
+from ltbench.sweep.progress import PlainScreen, Tally, make_screen
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.tasks import build_tasks
+from ltbench.sweep.worker import Settings
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("undisturbed")
+    rows = drive(root, GRID)
+    assert status.exit_code(rows) == 0
+    return artifacts(root)
+
+
+def test_a_sweep_makes_every_result_once_and_a_second_one_nothing(tmp_path, undisturbed):
+    rows = drive(tmp_path, GRID)
+    assert status.counts(rows) == {"done": len(rows)} and len(rows) == 3 * (1 + 2 + 2 + 1)
+    assert artifacts(tmp_path) == undisturbed
+    done_once(tmp_path)
+    before = sorted((tmp_path / ".sweep" / "claims").rglob("*"))
+    assert status.exit_code(drive(tmp_path, GRID)) == 0
+    assert sorted((tmp_path / ".sweep" / "claims").rglob("*")) == before
+
+
+def kill_while_running(root, process, rng, kill_driver):
+    """Kill a worker, and perhaps the driver, at a random moment."""
+    time.sleep(rng.uniform(0.0, 0.3))
+    for pid in workers_of(root):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        break
+    if kill_driver:
+        process.kill()
+        process.wait()
+
+
+def disturbed_sweep(root, kills, seed):
+    """Run the grid, killing workers and drivers; return how many kills there were."""
+    rng = random.Random(seed)
+    for turn in range(kills):
+        process = start(root, *GRID)
+        wait_for(lambda process=process: workers_of(root) or process.poll() is not None)
+        kill_while_running(root, process, rng, kill_driver=turn % 2 == 0)
+        if process.poll() is None and turn % 2:
+            process.communicate()
+    process = start(root, *GRID, slow=0.002)
+    output, _ = process.communicate()
+    return process.returncode, output
+
+
+def test_killed_workers_and_drivers_lose_nothing(tmp_path, undisturbed):
+    code, output = disturbed_sweep(tmp_path, kills=3, seed=0)
+    assert code == 0, output
+    assert artifacts(tmp_path) == undisturbed
+    done_once(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_fifty_kills_lose_nothing(tmp_path, undisturbed):
+    for round_number in range(5):
+        root = tmp_path / str(round_number)
+        root.mkdir()
+        code, output = disturbed_sweep(root, kills=10, seed=round_number)
+        assert code == 0, output
+        assert artifacts(root) == undisturbed
+        done_once(root)
+
+
+def test_two_drivers_share_the_work_and_double_nothing(tmp_path, undisturbed):
+    first, second = start(tmp_path, *GRID), start(tmp_path, *GRID)
+    outputs = [process.communicate()[0] for process in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), outputs
+    assert artifacts(tmp_path) == undisturbed
+    done_once(tmp_path)
+    assert all("done: " in output for output in outputs)
+
+
+def test_ctrl_c_once_stops_softly_and_the_same_command_goes_on(tmp_path, undisturbed):
+    process = start(tmp_path, *GRID, slow=0.01)
+    wait_for(lambda: len(list(tmp_path.glob("*/checkpoint.json"))) >= 1)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 130, output
+    assert "Ctrl-C again" in output and "run the same command again" in output
+    ends = [a.end for name in Ledger(tmp_path).claimed() for a in Ledger(tmp_path).attempts(name)]
+    assert {"interrupted"} <= {end["outcome"] for end in ends} <= {"interrupted", "done"}
+    assert status.exit_code(drive(tmp_path, GRID)) == 0
+    assert artifacts(tmp_path) == undisturbed
+
+
+def test_ctrl_c_twice_stops_at_once(tmp_path, undisturbed):
+    process = start(tmp_path, *GRID, slow=1.0)
+    pids = wait_for(lambda: workers_of(tmp_path))
+    process.send_signal(signal.SIGINT)
+    wait_for(lambda: "Ctrl-C again" in process.stdout.readline())
+    asked = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert time.monotonic() - asked < 5
+    assert process.returncode == 130
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)
+    assert status.exit_code(drive(tmp_path, GRID)) == 0
+    assert artifacts(tmp_path) == undisturbed
+
+
+def test_workers_whose_driver_is_gone_stop_at_their_next_checkpoint(tmp_path):
+    process = start(tmp_path, *GRID, slow=0.02)
+    pids = wait_for(lambda: workers_of(tmp_path))
+    process.kill()
+    process.wait()
+    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=10)
+    outcomes = {
+        a.end["outcome"] for name in Ledger(tmp_path).claimed() for a in Ledger(tmp_path).attempts(name)
+    }
+    assert "interrupted" in outcomes
+
+
+def test_a_worker_paused_past_its_lease_publishes_nothing(tmp_path, undisturbed):
+    process = start(tmp_path, *GRID, workers=1, slow=0.02)
+    (pid,) = wait_for(lambda: workers_of(tmp_path))
+    wait_for(lambda: list(tmp_path.glob("*/checkpoint.json")))
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        (held,) = [n for n in Ledger(tmp_path).claimed() if Ledger(tmp_path).attempts(n)[-1].end is None]
+        rows = drive(tmp_path, GRID, lease=1.0)
+        assert status.exit_code(rows) == 0
+        assert artifacts(tmp_path) == undisturbed
+        stamps = {
+            p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and ".sweep" not in p.parts
+        }
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 0, output
+    assert "taken over by another worker" in output
+    assert artifacts(tmp_path) == undisturbed
+    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
+    first, second = Ledger(tmp_path).attempts(held)
+    assert (first.end["outcome"], second.end["outcome"]) == ("lost", "done")
+
+
+# -- failures -------------------------------------------------------------------------------------------
+
+
+def rows_with(tmp_path, digits, *more):
+    rows = drive(tmp_path, ["seeds=0", "train.steps=10", wrong(digits), *more])
+    return rows, Ledger(tmp_path).attempts(rows[0].task.resource)
+
+
+def test_a_stage_that_kills_its_worker_is_tried_again_and_then_waits_while_others_finish(tmp_path):
+    rows = drive(tmp_path, ["seeds=0,1", "train.steps=10", "train.learning_rate=0.0002,0.000201"])
+    assert status.counts(rows) == {"done": 6, "queued": 4, "failed": 2}
+    failed = [row for row in rows if row.state == "failed"]
+    for row in failed:
+        assert (row.kind, row.attempt) == ("killed", 5) and "SIGKILL" in row.message
+    assert status.exit_code(rows) == 1
+
+
+def test_a_stage_killed_once_is_done_the_second_time(tmp_path):
+    rows, (first, second) = rows_with(tmp_path, 2)
+    assert status.exit_code(rows) == 0
+    assert (first.end["kind"], second.end["outcome"]) == ("killed", "done")
+
+
+def test_out_of_memory_is_tried_again_in_a_new_process(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "WORKER", STUB)
+    process = start(tmp_path, "seeds=0", "train.steps=10", wrong(3))
+    wait_for(lambda: list(tmp_path.glob(".sweep/claims/*/1.end")))
+    process.send_signal(signal.SIGINT)  # not to wait for the delay of ten seconds
+    process.communicate(timeout=20)
+    rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
+    assert (rows[0].state, rows[0].kind) == ("queued", "out of memory")
+    assert status.exit_code(drive(tmp_path, ["seeds=0", "train.steps=10", wrong(3)])) == 0
+    first, second = Ledger(tmp_path).attempts(rows[0].task.resource)
+    assert first.owner["pid"] != second.owner["pid"]
+
+
+def test_a_bug_waits_for_a_person_with_its_traceback(tmp_path):
+    rows, (attempt,) = rows_with(tmp_path, 4)
+    assert (rows[0].state, rows[0].kind, rows[0].message) == (
+        "failed",
+        "bug",
+        "ZeroDivisionError: division by zero",
+    )
+    log = status.log_of([rows[0].task], Ledger(tmp_path))
+    assert "about to fail" in log and "Traceback" in log and "attempt 1" in log
+    again, attempts = rows_with(tmp_path, 4)
+    assert len(attempts) == 1 and again[0].state == "failed"
+    assert status.requeue_failed(tmp_path, [rows[0].task], Ledger(tmp_path)) == [rows[0].task]
+    _, attempts = rows_with(tmp_path, 4)
+    assert [a.end["outcome"] for a in attempts] == ["failed", "requeued", "failed"]
+    assert attempt.end["kind"] == "bug"
+
+
+def test_a_stage_that_ends_without_its_artifact_has_failed(tmp_path):
+    rows, _ = rows_with(tmp_path, 8)
+    assert (rows[0].state, rows[0].kind) == ("failed", "bug") and "without leaving its artifact" in rows[
+        0
+    ].message
+
+
+def test_data_that_were_missing_are_looked_for_again_by_the_next_run(tmp_path):
+    rows, _ = rows_with(tmp_path, 6)
+    assert (rows[0].state, rows[0].kind) == ("failed", "data missing")
+    (tmp_path / "the-data").write_text("")
+    rows, attempts = rows_with(tmp_path, 6)
+    assert status.exit_code(rows) == 0
+    assert [a.end["outcome"] for a in attempts] == ["failed", "requeued", "done"]
+
+
+def test_a_full_disk_is_a_failure_with_a_name_and_nothing_is_half_written(tmp_path, undisturbed):
+    process = start(tmp_path, *GRID, STUB_FILE_LIMIT="5000")  # bytes a file: images take more
+    wait_for(lambda: len(list(tmp_path.glob(".sweep/claims/*/1.end"))) >= 12)  # what can be done is done
+    process.send_signal(signal.SIGINT)  # not to wait for the delay of ten seconds
+    process.communicate(timeout=20)
+    rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
+    full = [row for row in rows if row.kind == "disk full"]
+    assert {row.task.stage.kind for row in full} == {"sample"} and len(full) == 6
+    assert all(row.state == "queued" and "free some space" in row.message for row in full)
+    assert status.counts(rows)["done"] == 6  # trainings and probes
+    assert not list(tmp_path.rglob("images.npy")) and not list(tmp_path.rglob(".*.tmp"))
+    assert status.exit_code(drive(tmp_path, GRID)) == 0
+    assert artifacts(tmp_path) == undisturbed
+
+
+def test_workers_that_cannot_start_are_one_clear_error(tmp_path):
+    with pytest.raises(local.WorkerBroken, match="no-such-module"):
+        run_local(
+            runs_of([]),
+            tmp_path,
+            Settings(),
+            "1",
+            command=(sys.executable, "-c", "import sys; sys.exit('no-such-module')"),
+        )
+
+
+@pytest.mark.parametrize(
+    "name", ["checkpoint.json", "scored.json", "weights/*", "samples/*/images.npy", "train.csv"]
+)
+def test_a_truncated_file_is_named_and_once_deleted_made_again(tmp_path, undisturbed, name):
+    small = ["seeds=0", "guidance=0", "train.steps=40", "score.probes=true"]
+    process = start(tmp_path, *small, workers=1)
+    wait_for(
+        lambda: [p for p in tmp_path.glob(f"*/{name}") if p.stat().st_size] or process.poll() is not None
+    )
+    process.kill()
+    process.wait()
+    wait_for(lambda: not workers_of(tmp_path))
+    for path in tmp_path.glob(f"*/{name}"):
+        os.truncate(path, path.stat().st_size // 2)
+    rows = drive(tmp_path, small, workers=1)
+    if status.exit_code(rows):
+        for path in tmp_path.glob(f"*/{name}"):
+            path.unlink()
+        status.requeue_failed(tmp_path, [row.task for row in rows], Ledger(tmp_path))
+        rows = drive(tmp_path, small, workers=1)
+    assert status.exit_code(rows) == 0
+
+
+# -- the driver's choices -------------------------------------------------------------------------------
+
+
+def test_slots_pin_gpus_or_share_out_cores(monkeypatch):
+    assert [slot.device for slot in slots("3", "cpu", 1, width=9)] == ["cpu"] * 3
+    assert len(slots("3", "cpu", 1, width=2)) == 2
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
+    monkeypatch.setattr(os, "sysconf", lambda name: 1 << 20)
+    assert len(slots("auto", "cpu", 2, width=99)) == 3
+    assert slots("auto", "cpu", 2, width=99)[0].environment["OMP_NUM_THREADS"] == "2"
+    monkeypatch.setattr(local, "_gpus", lambda: ["2", "GPU-7"])
+    pins = [slot.environment["CUDA_VISIBLE_DEVICES"] for slot in slots("3", "cuda", 1, width=99)]
+    assert pins == ["2", "GPU-7", "2"]
+    assert len(slots("auto", "cuda", 1, width=99)) == 2
+    assert slots("auto", "cuda:1", 1, width=99)[0].device == "cuda:1"
+    for wrong_number in ("0", "-1", "two", "1.5"):
+        with pytest.raises(UsageError, match="--workers takes auto or a whole number"):
+            slots(wrong_number, "cpu", 1, width=9)
+
+
+def test_a_live_screen_shows_each_worker_and_a_plain_one_prints_lines(capsys):
+    import io
+
+    from rich.console import Console
+
+    events = [
+        {"event": "claimed", "task": "t", "name": "train folder", "attempt": 3, "tries": 2},
+        {"event": "progress", "stage": "train", "step": 50, "total": 200, "loss": 0.25, "rate": 12.0},
+    ]
+    live = make_screen(4, 1, Console(file=io.StringIO(), force_terminal=True, width=120))
+    for event in events:
+        live.event(0, event)
+    out = io.StringIO()
+    Console(file=out, width=120).print(live.draw())
+    assert "train folder" in out.getvalue() and "50/200, loss 0.2500, 12 images/s" in out.getvalue()
+    assert "1 of 4 stages done" in out.getvalue()
+
+    text = io.StringIO()
+    plain = make_screen(4, 1, Console(file=text, force_terminal=False, width=200))
+    assert isinstance(plain, PlainScreen)
+    for event in [*events, {"event": "ended", "outcome": "done", "seconds": 3.2, "task": "t", "attempt": 2}]:
+        plain.event(0, event)
+    assert text.getvalue().splitlines() == [
+        "start: train folder (attempt 2)",
+        "done: train folder in 3 s (2 of 4 stages done)",
+    ]
+    assert str(Tally(3, 1, 2)) == "1 of 3 stages done, 2 failed attempts"
+
+
+def test_tasks_of_the_stub_are_those_of_the_pipeline():
+    assert {task.stage.kind for task in build_tasks(runs_of(GRID))} == {"train", "sample", "score", "probe"}

@@ -1,0 +1,97 @@
+"""What a step costs, in counts: parameters, FLOPs and passes, so that a change that makes it dearer is seen."""
+
+import pytest
+import torch
+from tiny_runs import make_spec
+from torch.utils.flop_counter import FlopCounterMode
+
+from ltbench import rng
+from ltbench.method.composition import loss_terms
+from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
+from ltbench.training.flops import method_passes, training_flops
+from ltbench.method import Batch, Context
+from ltbench.study.checks import static_facts
+from ltbench.method.registry import create, known_methods
+from ltbench.study.file import load_study, preset_names
+
+# (size, classes, channels, pixels) -> trainable parameters, forward FLOPs of an image
+NETWORKS = {
+    ("tiny", 10, 1, 8): (164_625, 7_684_096),
+    ("small", 10, 1, 16): (267_953, 30_572_544),
+    ("ddpm32", 10, 3, 32): (35_751_427, 12_443_713_536),
+    ("ddpm32", 100, 3, 32): (35_797_507, 12_443_713_536),
+    ("ddpm64", 5, 3, 64): (35_748_867, 53_787_230_208),
+    ("ddpm64", 1000, 3, 64): (36_258_307, 53_787_230_208),
+}
+# A step of 16 digits with the tiny network: FLOPs of a pass forward and backward; passes a method makes, and
+# FLOPs of its own beside them.
+BATCH, PASS = 16, 366_936_064
+STEPS = {
+    "cbdm": (2, 0),
+    "coral": (1, 3 * 2 * BATCH * (32 + BATCH) * 128),  # its head, and the batch's similarities
+    "t2h": (1, 2 * BATCH * BATCH * 64),  # one product of the batch with itself
+}
+
+
+def network_of(run):
+    """Return a run's row of `NETWORKS`; imagenet_lt's and folder_lt's own numbers lie in their files."""
+    facts = static_facts(run, None)
+    channels, size, _ = facts.shape
+    return run.model.size, facts.num_classes, channels, size
+
+
+@pytest.mark.parametrize("network", NETWORKS, ids=str)
+def test_a_network_has_its_counts(network):
+    denoiser = build_denoiser(*network)
+    assert (count_parameters(denoiser), flops(denoiser)) == NETWORKS[network]
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_runs_a_network_that_is_counted(preset):
+    assert {network_of(run) for run in load_study(preset).runs} <= NETWORKS.keys()
+
+
+def batch_of(size, facts):
+    stream = rng.generator(0, "account")
+    images, y = torch.randn(size, *facts.shape, generator=stream), torch.arange(size) % facts.num_classes
+    prior = torch.as_tensor(facts.prior).float()
+    return Batch(
+        x0=images,
+        y=y,
+        t=y * 100,
+        alpha_bar=torch.full((size,), 0.5),
+        num_timesteps=1000,
+        noise=images,
+        x_t=images,
+        label=y,
+        dropped=torch.zeros(size, dtype=torch.bool),
+        prior=prior,
+        draw_prior=prior,
+        reference=(images, y),
+        counts=(1000 * prior).long(),
+    )
+
+
+@pytest.mark.parametrize("name", known_methods())
+def test_a_step_makes_its_passes_forward_and_backward_and_no_more(name):
+    passes, more = STEPS.get(name, (1, 0))
+    spec = make_spec(name)
+    facts, composition = static_facts(spec, None), create(spec.method)
+    denoiser = build_denoiser(*network_of(spec), dropout=0.0)
+    images = spec.train.steps * spec.train.batch_size
+    assert method_passes(spec, facts) == passes
+    assert training_flops(spec, facts) == 3 * passes * flops(denoiser) * images
+
+    attached = {part: method.attach(denoiser) for part, method in composition.parts}
+    given = batch_of(BATCH, facts)
+
+    def context(part):
+        return Context(denoiser, attached[part], rng.generator(0, "context"), BATCH)
+
+    with FlopCounterMode(display=False) as counter:
+        target = composition.target(given, lambda *names: rng.generator(0, "/".join(names)))
+        prediction = denoiser(given.x_t, given.t, given.label)
+        torch.stack(
+            tuple(loss_terms(composition, given, prediction, target, context).values())
+        ).sum().backward()
+    assert counter.get_total_flops() == passes * PASS + more
