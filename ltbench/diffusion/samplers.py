@@ -24,12 +24,13 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.diffusion.precision import precision
+from ltbench.diffusion.registry import kind
 from ltbench.diffusion.schedule import BETA_FIRST, BETA_LAST, NUM_TIMESTEPS, alpha_bar
 from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.spec import SampleSpec
 
-STOCHASTIC = ("ancestral", "sde-dpmsolver++")  # draw noise at every step, from each image's own stream
+__all__ = ["kind", "make_scheduler", "sample", "sample_batch", "sample_iter", "timesteps"]
 
 
 def sample(
@@ -137,7 +138,7 @@ def sample_batch(
     levels = alpha_bar()
     scheduler = make_scheduler(sampler)
     # The schedulers need generators only where they draw noise.
-    noise: dict[str, Any] = {"generator": generators} if sampler.sampler in STOCHASTIC else {}
+    noise: dict[str, Any] = {"generator": generators} if kind(sampler.sampler) == "stochastic" else {}
     labels = labels.to(device)
     x = torch.stack([torch.randn(denoiser.shape, generator=g) for g in generators]).to(device)
     with precision(sampler.precision, device):
