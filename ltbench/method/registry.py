@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import importlib
 import itertools
-import logging
-import pkgutil
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import metadata
+from types import ModuleType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-import ltbench.baselines
-import ltbench.methods
 from ltbench.method.composition import Composition, loss_terms
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method, Needs
+from ltbench.plugins import ExtensionPoint
 from ltbench.spec import MethodSpec
 
 __all__ = [
+    "METHODS",
     "Composition",
     "HyperparameterInfo",
     "MethodInfo",
@@ -41,9 +38,7 @@ __all__ = [
     "resolve",
 ]
 
-ENTRY_POINTS = "ltbench.methods"
 Hyperparameters = Mapping[str, Mapping[str, Any]]  # method's name -> its hyper-parameters
-log = logging.getLogger("ltbench")
 
 
 # -- discovery ------------------------------------------------------------------------------------------
@@ -51,45 +46,13 @@ log = logging.getLogger("ltbench")
 
 def known_methods() -> dict[str, type[Method]]:
     """Return every method that can be loaded, by name; one that cannot is warned of once and left out."""
-    return dict(_discover()[0])
+    return METHODS.all()
 
 
-@functools.cache
-def _discover() -> tuple[dict[str, type[Method]], dict[str, str]]:
-    """Return the methods by name, and why each broken one could not be loaded."""
-    found: dict[str, type[Method]] = {}
-    broken: dict[str, str] = {}
-    for label, origin, load in itertools.chain(_in_tree(), _plugins()):
-        try:
-            for method in load():
-                _check(method)
-                if method.name in found:
-                    raise ValueError(f"the name {method.name!r} is taken by {found[method.name].__module__}")
-                found[method.name] = method
-        except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
-            broken[label] = f"{origin} ({type(error).__name__}: {error})"
-            log.warning("method %s is left out: it could not be loaded from %s", label, broken[label])
-    return dict(sorted(found.items())), broken
-
-
-def _in_tree() -> Iterator[tuple[str, str, Any]]:
-    for package in (ltbench.methods, ltbench.baselines):
-        for module in pkgutil.iter_modules(package.__path__):
-            path = f"{package.__name__}.{module.name}"
-            yield module.name, path, functools.partial(_of_module, path)
-
-
-def _of_module(path: str) -> list[type[Method]]:
-    module = importlib.import_module(path)
-    mine = [item for item in vars(module).values() if isinstance(item, type) and item.__module__ == path]
-    return [item for item in mine if issubclass(item, Method) and item.name]
-
-
-def _plugins() -> Iterator[tuple[str, str, Any]]:
-    entries = metadata.entry_points(group=ENTRY_POINTS)
-    for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
-        origin = f"package {entry.dist.name}" if entry.dist else entry.value
-        yield entry.name, origin, lambda entry=entry: [entry.load()]
+def _of_module(module: ModuleType) -> list[type[Method]]:
+    """Return the methods that a module defines; those it imports are other modules' own."""
+    own = [item for item in vars(module).values() if getattr(item, "__module__", None) == module.__name__]
+    return [item for item in own if isinstance(item, type) and issubclass(item, Method) and item.name]
 
 
 def _check(method: Any) -> None:
@@ -108,6 +71,16 @@ def _check(method: Any) -> None:
     method()
 
 
+METHODS: ExtensionPoint[type[Method]] = ExtensionPoint(
+    "method",
+    group="ltbench.methods",
+    name_of=lambda method: method.name,
+    check=_check,
+    scan=("ltbench.methods", "ltbench.baselines"),
+    pick=_of_module,
+)
+
+
 # -- hyper-parameters -----------------------------------------------------------------------------------
 
 
@@ -123,7 +96,7 @@ def create_method(name: str, **hyperparameters: Any) -> Method:
     UsageError
         Unknown name, hyper-parameter or variant; a value of the wrong type or out of range.
     """
-    method = _find(name)
+    method = METHODS[name]
     given = {key: _typed(method, key, value) for key, value in hyperparameters.items()}
     variant = given.pop("variant", None)
     if variant is not None and variant not in method.VARIANTS:
@@ -136,15 +109,6 @@ def create_method(name: str, **hyperparameters: Any) -> Method:
     if method.VARIANTS:
         values = dataclasses.replace(values, variant=_variant_of(method, values))
     return method(values)
-
-
-def _find(name: str) -> type[Method]:
-    methods, broken = _discover()
-    if name in methods:
-        return methods[name]
-    if name in broken:
-        raise UsageError(f"method {name!r} could not be loaded from {broken[name]}")
-    raise UsageError(f"unknown method {name!r}{nearest(name, methods)}")
 
 
 @functools.cache
@@ -228,7 +192,7 @@ def create(method: str | MethodSpec, hyperparameters: Hyperparameters | None = N
         raise UsageError(f"{method!r} is no method name: join names by single +, as in 'coral+t2h'")
     given = dict(hyperparameters or {})
     for name in names:
-        _find(name)
+        METHODS[name]
     if strangers := set(given) - set(names):
         raise UsageError(f"{method!r} takes no hyper-parameters of {', '.join(sorted(strangers))}")
     return Composition(create_method(name, **given.get(name, {})) for name in names)
@@ -272,7 +236,7 @@ class HyperparameterInfo:
 
 @dataclass(frozen=True)
 class MethodInfo:
-    """What `ltbench methods` shows of one method; `origin` is the module that defines it."""
+    """What `ltbench methods` shows of one method; `origin` is the module or package that it comes from."""
 
     name: str
     paper: str
@@ -303,7 +267,7 @@ def _describe(name: str, method: type[Method]) -> MethodInfo:
     return MethodInfo(
         name=name,
         paper=method.paper,
-        origin=method.__module__,
+        origin=METHODS.origin(name),
         needs=instance.needs,
         hyperparameters=rows,
         variants={variant: dict(settings) for variant, settings in method.VARIANTS.items()},

@@ -234,13 +234,13 @@ def install(tmp_path, monkeypatch):
         modules.append(package)
 
     monkeypatch.syspath_prepend(tmp_path)
-    registry._discover.cache_clear()
+    registry.METHODS.forget()
     yield install
     for module in modules:
         sys.modules.pop(module, None)
     monkeypatch.undo()
     importlib.invalidate_caches()
-    registry._discover.cache_clear()
+    registry.METHODS.forget()
 
 
 def test_a_method_of_another_package_is_first_class(install):
@@ -248,7 +248,7 @@ def test_a_method_of_another_package_is_first_class(install):
     assert registry.create_method("shrink", strength=2).hp.strength == 2.0
     assert registry.parse_method("t2h+shrink") == "shrink+t2h" and "coral+shrink" in registry.legal_pairs()
     row = next(row for row in registry.describe() if row.name == "shrink")
-    assert row.origin == "lt_shrink" and row.hyperparameters[0].type == "a number"
+    assert row.origin == "package lt_shrink 1.0" and row.hyperparameters[0].type == "a number"
     with pytest.raises(UsageError, match=r"shrink\.strength should be greater than 0, not -1"):
         registry.create_method("shrink", strength=-1)
 

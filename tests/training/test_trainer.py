@@ -18,6 +18,7 @@ from tiny_runs import checkpoint, die, digits, in_processes, make_spec, same_ten
 from torch import nn
 
 from ltbench.method import registry
+from ltbench.plugins import Extension
 
 from ltbench.training import trainer as training
 from ltbench.training.batches import BatchSource
@@ -483,8 +484,8 @@ class Centres(Method):
 
 @pytest.fixture
 def stranger(monkeypatch):
-    known = {**registry.known_methods(), "centres": Centres}
-    monkeypatch.setattr(registry, "_discover", lambda: (known, {}))
+    known = {**registry.METHODS.extensions(), "centres": Extension("centres", Centres, "this file")}
+    monkeypatch.setattr(registry.METHODS, "_found", known)
 
 
 def test_a_plug_in_may_keep_buffers_frozen_parts_and_terms_that_come_and_go(tmp_path, stranger, monkeypatch):

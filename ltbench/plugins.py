@@ -1,0 +1,177 @@
+"""Extension points: from files of the tree and entry points of installed packages to checked objects by name.
+
+Methods, data sets, metrics, extractors and samplers are all found by this code. A registry declares its point
+once, at module level, and asks it by name::
+
+    METRICS = ExtensionPoint(
+        "metric",                                        # what messages call one of them
+        group="ltbench.metrics",                         # entry-point group of other people's packages
+        name_of=lambda metric: metric.name,
+        check=_check,                                    # raises TypeError or ValueError for a wrong object
+        built_in=lambda: [("ltbench.metrics.frechet", FRECHET), ...],      # (origin, object), or instead
+        scan=("ltbench.data.sources",), pick=lambda module: [module.SOURCE],   # every file of these packages
+    )
+
+    METRICS["kid"]          the object; an unknown name is a `UsageError` with the nearest known one
+    METRICS.all()           name -> object, alphabetical
+    METRICS.origin("kid")   the module, or the package with its version
+
+An entry point (``[project.entry-points."ltbench.metrics"]`` with ``anything = "my_package:MY_METRIC"``) names
+one object or a list of them. One that cannot be loaded or is refused by `check` is warned of once and left out;
+asking for it by name says why. Names of the tree come first: a package cannot replace them.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import pkgutil
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from types import ModuleType
+from typing import Any, Generic, TypeVar
+
+from ltbench.errors import UsageError, nearest
+
+T = TypeVar("T")
+log = logging.getLogger("ltbench")
+_NAME = re.compile(r"[a-z][a-z0-9_+.-]*")
+_Load = Callable[[], Iterable[Any]]
+
+GROUPS = ("ltbench.methods", "ltbench.datasets", "ltbench.metrics", "ltbench.extractors", "ltbench.samplers")
+
+
+@dataclass(frozen=True)
+class Extension(Generic[T]):
+    """One thing that was found.
+
+    Attributes
+    ----------
+    name : what a spec calls it.
+    value : the object itself.
+    origin : the module that defines it, or ``package NAME VERSION``.
+    """
+
+    name: str
+    value: T
+    origin: str
+
+
+class ExtensionPoint(Generic[T]):
+    """All things of one kind by name: those of the tree, then those of installed packages.
+
+    Parameters
+    ----------
+    noun
+        What a message calls one of them: ``metric``.
+    group
+        Entry-point group of other people's packages.
+    name_of
+        Returns the name of an object.
+    check
+        Raises TypeError or ValueError with a sentence for an object that cannot be used.
+    built_in
+        Returns (origin, object) pairs of the tree.
+    scan, pick
+        Packages of the tree whose every module is imported, and what of a module is meant.
+    """
+
+    def __init__(
+        self,
+        noun: str,
+        group: str,
+        *,
+        name_of: Callable[[T], str],
+        check: Callable[[Any], None],
+        built_in: Callable[[], Iterable[tuple[str, T]]] | None = None,
+        scan: Sequence[str] = (),
+        pick: Callable[[ModuleType], Iterable[Any]] | None = None,
+    ) -> None:
+        self.noun, self.group = noun, group
+        self._name_of, self._check = name_of, check
+        self._built_in, self._scan, self._pick = built_in, scan, pick
+        self._lock = threading.RLock()
+        self._found: dict[str, Extension[T]] | None = None
+        self._broken: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> T:
+        """Return the object called `name`, or raise `UsageError` with the nearest name or why it is broken."""
+        found = self.extensions()
+        if name in found:
+            return found[name].value
+        if name in self._broken:
+            raise UsageError(f"{self.noun} {name!r} could not be loaded from {self._broken[name]}")
+        raise UsageError(f"unknown {self.noun} {name!r}{nearest(name, found)}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.extensions()
+
+    def all(self) -> dict[str, T]:
+        """Return every object by name, alphabetical."""
+        return {name: extension.value for name, extension in self.extensions().items()}
+
+    def origin(self, name: str) -> str:
+        """Return where an object comes from: its module, or the package with its version."""
+        self[name]
+        return self.extensions()[name].origin
+
+    def broken(self) -> dict[str, str]:
+        """Return the entry points and modules that could not be loaded, each with where it is and why."""
+        self.extensions()
+        return dict(self._broken)
+
+    def forget(self) -> None:
+        """Look for extensions again at the next question, as after installing a package in this process."""
+        with self._lock:
+            self._found, self._broken = None, {}
+
+    def extensions(self) -> dict[str, Extension[T]]:
+        """Return everything found with its origin, by name, alphabetical; looked for once a process."""
+        with self._lock:
+            if self._found is None:
+                self._found = self._discover()
+            return self._found
+
+    def _discover(self) -> dict[str, Extension[T]]:
+        found: dict[str, Extension[T]] = {}
+        for label, origin, load in (*self._of_tree(), *self._of_packages()):
+            try:
+                for value in load():
+                    self._check(value)
+                    name = self._name_of(value)
+                    if not isinstance(name, str) or not _NAME.fullmatch(name):
+                        raise ValueError(f"the name {name!r} must be lower-case letters, digits and _")
+                    if name in found:
+                        raise ValueError(f"the name {name!r} is taken by {found[name].origin}")
+                    found[name] = Extension(name, value, origin)
+            except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
+                self._broken[label] = f"{origin} ({type(error).__name__}: {error})"
+                log.warning(
+                    "%s %s is left out: it could not be loaded from %s", self.noun, label, self._broken[label]
+                )
+        return dict(sorted(found.items()))
+
+    def _of_tree(self) -> Iterator[tuple[str, str, _Load]]:
+        for origin, value in self._built_in() if self._built_in else ():
+            yield self._name_of(value), origin, lambda value=value: [value]  # type: ignore[misc]
+        for package in self._scan:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                path = f"{package}.{module.name}"
+                yield module.name, path, lambda path=path: self._picked(importlib.import_module(path))  # type: ignore[misc]
+
+    def _picked(self, module: ModuleType) -> Iterable[Any]:
+        assert self._pick is not None, "scan goes with pick"
+        return self._pick(module)
+
+    def _of_packages(self) -> Iterator[tuple[str, str, _Load]]:
+        entries = metadata.entry_points(group=self.group)
+        for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
+            origin = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+            yield entry.name, origin, lambda entry=entry: _as_list(entry.load())  # type: ignore[misc]
+
+
+def _as_list(loaded: Any) -> list[Any]:
+    return list(loaded) if isinstance(loaded, list | tuple) else [loaded]
