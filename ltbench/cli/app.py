@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ltbench import __version__
 from ltbench.errors import Interrupted, LtbenchError, UsageError
 
 
@@ -48,14 +47,16 @@ Device = Annotated[
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"ltbench {__version__}")
+        from ltbench.cli.version import version_text
+
+        typer.echo(version_text())
         raise typer.Exit
 
 
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, commit and libraries; what a bug report needs.")
     ] = False,
 ) -> None:
     pass

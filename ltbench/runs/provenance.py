@@ -14,8 +14,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import ltbench
 from ltbench.errors import Interrupted
 from ltbench.files import read_json, write_json
@@ -48,6 +46,8 @@ def code_version() -> dict[str, Any]:
 @functools.cache
 def machine() -> dict[str, Any]:
     """Return processor, cores, memory, devices and library versions."""
+    import torch
+
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -94,6 +94,8 @@ class StageClock:
 
     def record(self, folder: Path, stage: str, device: str, **more: Any) -> None:
         """Add this stage's entry to ``provenance.json``; a stage done in several sittings has several."""
+        import torch
+
         path = folder / "provenance.json"
         content = read_json(path) if path.exists() else {"stages": []}
         content["stages"].append(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -139,7 +140,10 @@ def test_metrics_and_presets_are_listed_with_whole_names_in_a_pipe():
 
 def test_version(ltbench):
     code, out, _ = ltbench("--version")
-    assert code == 0 and re.fullmatch(r"ltbench \d+\.\d+\.\d+\n", out)
+    name, built, system, libraries = out.splitlines()
+    assert code == 0 and re.fullmatch(r"ltbench \d+\.\d+\.\d+", name)
+    assert re.match(r"commit [0-9a-f]{12}|a release", built) and system.startswith("Python 3.")
+    assert re.search(rf"torch {re.escape(version('torch'))}\b", libraries) and "numpy" in libraries
 
 
 # -- bad input --------------------------------------------------------------------------------------
