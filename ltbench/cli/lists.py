@@ -67,16 +67,19 @@ def list_methods() -> None:
 
 def list_metrics() -> None:
     """Print metrics, definitions and sources."""
-    from ltbench.metrics.registry import REGISTRY
+    from ltbench.metrics.registry import METRICS, REGISTRY
 
     table = Table(
-        "metric", "definition", "needs", "default", "numbers", "what", "source", box=None, header_style="bold"
+        *("metric", "definition", "needs", "default", "numbers", "what", "source", "from"),
+        box=None,
+        header_style="bold",
     )
     for metric in REGISTRY.values():
         numbers = ", ".join(output.name for output in metric.outputs)
         default = "yes" if metric.default else ""
         table.add_row(
-            metric.name, metric.definition, metric.needs, default, numbers, metric.description, metric.source
+            *(metric.name, metric.definition, metric.needs, default, numbers, metric.description),
+            *(metric.source, METRICS.origin(metric.name)),
         )
     console.print(table)
 

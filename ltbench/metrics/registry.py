@@ -1,120 +1,32 @@
-"""The metrics by name: what each needs, where it applies and what it returns, so that scoring names none.
+"""The metrics by name: those of the tree in the order of print, then those of installed packages.
 
-A metric is a pure function on arrays of one extractor's output. `Metric.inputs` says which arguments it
-takes, out of this vocabulary (rows are images, already cut to the scope being scored):
-
-    reference, generated           arrays of `Metric.needs`: real images scored against; the samples
-    training, heldout              the same kind: the long-tailed training images; real images in neither
-    features                       for probes: bottleneck features of balanced held-out real images
-    labels, generated_labels, heldout_labels   (n,) int64 class labels of features, generated, heldout
-    train_counts                   (K,) images a class in the training set
-    num_classes                    K of the data set
-    seed                           for metrics that draw (clusterings, subsets, trainings)
+Another package adds one by an entry point of the group ``ltbench.metrics`` that names a `Metric` (or a list).
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, Literal
-
-import numpy as np
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ltbench.errors import UsageError, nearest
-from ltbench.metrics.agreement import agreement
-from ltbench.metrics.cas import classification_accuracy_score
-from ltbench.metrics.diversity import vendi_score
-from ltbench.metrics.entanglement import entanglement
-from ltbench.metrics.frechet import Statistics, frechet_distance
-from ltbench.metrics.inception_score import inception_score
-from ltbench.metrics.kernel import KernelMean, kernel_distance, kernel_distance_subsets
-from ltbench.metrics.manifold import Manifold, density_coverage, precision_recall
-from ltbench.metrics.memorisation import memorisation_rate
-from ltbench.metrics.prd import prd
+from ltbench.metrics.base import POOLED, Metric, Output, Scope, Value, lazily
+from ltbench.plugins import ExtensionPoint
 
-Scope = Literal["overall", "class", "group"]
-Value = float | np.ndarray
+__all__ = ["METRICS", "REGISTRY", "Metric", "Output", "Scope", "Value", "find_output", "get_metric"]
 
-_EVERY: tuple[Scope, ...] = ("overall", "group", "class")
-
-
-@dataclass(frozen=True)
-class Output:
-    """One number that a metric returns.
-
-    Attributes
-    ----------
-    name : the name in ``scores.csv``.
-    better : which direction is better; None where neither is (a ceiling, an expected rate).
-    per_class : the value is (K,), one number a class, from one computation on the whole set.
-    """
-
-    name: str
-    better: Literal["higher", "lower"] | None
-    per_class: bool = False
-
-
-@dataclass(frozen=True)
-class Metric:
-    """A metric's definition.
-
-    Attributes
-    ----------
-    name : registry name.
-    needs : what it is computed on: ``features``; ``logits`` of any classifier; ``class_logits`` of a
-        classifier of the data set's own classes; ``images`` (uint8, N,C,H,W); ``bottleneck`` (pooled features
-        of the trained network, for the probe stage).
-    inputs : names of the arguments it takes, see the module.
-    function : (**inputs, **settings) -> a float, or a dict of as many values as `outputs`, in their order.
-    outputs : the numbers it returns.
-    description : one line.
-    source : the paper it is defined in.
-    version : bumped whenever the same arrays would give another number.
-    settings : fixed keyword arguments; part of the definition.
-    scopes : where it may be computed.
-    minimum : fewest images of each input.
-    extractor : the one extractor of a named protocol, or None for any.
-    default : part of the set measured when the user names none.
-    prepare : reference -> an object that ``function`` takes in its place, worth keeping when one reference
-        meets many sets (methods, floor draws, bootstrap replicates).
-    """
-
-    name: str
-    needs: Literal["features", "logits", "class_logits", "images", "bottleneck"]
-    inputs: tuple[str, ...]
-    function: Callable[..., Any]
-    outputs: tuple[Output, ...]
-    description: str
-    source: str
-    version: int = 1
-    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    scopes: tuple[Scope, ...] = _EVERY
-    minimum: int = 1
-    extractor: str | None = None
-    default: bool = True
-    prepare: Callable[[Any], Any] | None = None
-
-    @property
-    def definition(self) -> str:
-        """Name and version, such as ``frechet/1``; stands with every number."""
-        return f"{self.name}/{self.version}"
-
-    def __call__(self, **available: Any) -> dict[str, Value]:
-        """Return output name -> value, taking this metric's inputs out of ``available``."""
-        value = self.function(**{name: available[name] for name in self.inputs}, **self.settings)
-        values = list(value.values()) if isinstance(value, dict) else [value]
-        return {output.name: v for output, v in zip(self.outputs, values, strict=True)}
-
-
-def _pr(name: str, suffix: str, description: str, **kwargs: Any) -> Metric:
+def _pr(name: str, suffix: str, whose: str, rank: int, description: str, **kwargs: Any) -> Metric:
+    """Return improved precision and recall under one protocol."""
     return Metric(
         name,
         "features",
         ("reference", "generated"),
-        precision_recall,
-        (Output(f"precision{suffix}", "higher"), Output(f"recall{suffix}", "higher")),
+        lazily("manifold:precision_recall"),
+        (
+            Output(f"precision{suffix}", "higher", title=f"Precision{whose}", rank=rank + 1),
+            Output(f"recall{suffix}", "higher", title=f"Recall{whose}", rank=rank),
+        ),
         description,
         "Kynkaanniemi et al., NeurIPS 2019",
-        prepare=Manifold.of,
+        scopes=POOLED,
+        prepare=lazily("manifold:Manifold.of"),
         **kwargs,
     )
 
@@ -124,16 +36,19 @@ _METRICS = (
         "frechet",
         "features",
         ("reference", "generated"),
-        frechet_distance,
-        (Output("frechet", "lower"),),
+        lazily("frechet:frechet_distance"),
+        (Output("frechet", "lower", title="FD", inception_title="FID", decimals=2, rank=0),),
         "Frechet distance between Gaussian fits (FID on Inception features)",
         "Heusel et al., NeurIPS 2017",
+        scopes=POOLED,
         minimum=2,
-        prepare=Statistics.of,
+        prepare=lazily("frechet:Statistics.of"),
     ),
     _pr(
         "precision_recall",
         "",
+        "",
+        40,
         "improved precision and recall, k = 3, closed balls",
         settings={"k": 3},
         minimum=4,
@@ -141,6 +56,8 @@ _METRICS = (
     _pr(
         "precision_recall_cbdm",
         "_cbdm",
+        " (CBDM's)",
+        80,
         "improved precision and recall as CBDM's scorer: Inception, k = 5, open balls",
         settings={"k": 5, "strict": True},
         minimum=6,
@@ -150,6 +67,8 @@ _METRICS = (
     _pr(
         "precision_recall_coral",
         "_coral",
+        " (CORAL's)",
+        70,
         "improved precision and recall as the comparison of CORAL: VGG16, k = 3, closed balls",
         settings={"k": 3},
         minimum=4,
@@ -160,20 +79,24 @@ _METRICS = (
         "density_coverage",
         "features",
         ("reference", "generated"),
-        density_coverage,
-        (Output("density", "higher"), Output("coverage", "higher"), Output("coverage_ceiling", None)),
+        lazily("manifold:density_coverage"),
+        (
+            Output("density", "higher", rank=120),
+            Output("coverage", "higher", companion=("coverage_ceiling", "Ceiling"), rank=130),
+            Output("coverage_ceiling", None, auxiliary=True),
+        ),
         "density and coverage, k = 5, with coverage's closed-form ceiling",
         "Naeem et al., ICML 2020",
         settings={"k": 5},
         minimum=6,
-        prepare=Manifold.of,
+        prepare=lazily("manifold:Manifold.of"),
     ),
     Metric(
         "agreement",
         "class_logits",
         ("generated", "generated_labels"),
-        agreement,
-        (Output("agreement", "higher"),),
+        lazily("agreement:agreement"),
+        (Output("agreement", "higher", rank=90),),
         "share of samples that a classifier of the data set's classes assigns to their label",
         "after Ravuri & Vinyals, NeurIPS 2019",
     ),
@@ -181,19 +104,30 @@ _METRICS = (
         "kid",
         "features",
         ("reference", "generated"),
-        kernel_distance,
-        (Output("kid", "lower"),),
+        lazily("kernel:kernel_distance"),
+        (Output("kid", "lower", title="KD", inception_title="KID", decimals=4, rank=100),),
         "kernel distance, unbiased, over all images (KID on Inception features)",
         "Binkowski et al., ICLR 2018",
+        scopes=POOLED,
         minimum=2,
-        prepare=KernelMean.of,
+        prepare=lazily("kernel:KernelMean.of"),
     ),
     Metric(
         "kid_subsets",
         "features",
         ("reference", "generated", "seed"),
-        kernel_distance_subsets,
-        (Output("kid_subsets_mean", "lower"), Output("kid_subsets_std", None)),
+        lazily("kernel:kernel_distance_subsets"),
+        (
+            Output(
+                "kid_subsets_mean",
+                "lower",
+                title="KD, subsets",
+                inception_title="KID, subsets",
+                decimals=4,
+                rank=110,
+            ),
+            Output("kid_subsets_std", None, decimals=4, auxiliary=True),
+        ),
         "kernel distance over 100 random subsets of 1000 images, as usually published",
         "Binkowski et al., ICLR 2018",
         settings={"subsets": 100, "size": 1000},
@@ -205,8 +139,11 @@ _METRICS = (
         "inception_score",
         "logits",
         ("generated", "seed"),
-        inception_score,
-        (Output("inception_score", "higher"), Output("inception_score_std", None)),
+        lazily("inception_score:inception_score"),
+        (
+            Output("inception_score", "higher", title="IS", inception_title="IS", decimals=2, rank=10),
+            Output("inception_score_std", None, decimals=2, auxiliary=True),
+        ),
         "Inception score over 10 shuffled splits (of that name on Inception's logits only)",
         "Salimans et al., NeurIPS 2016",
         settings={"splits": 10},
@@ -217,8 +154,11 @@ _METRICS = (
         "prd",
         "features",
         ("reference", "generated", "num_classes", "seed"),
-        prd,
-        (Output("f8", "higher"), Output("f1_8", "higher")),
+        lazily("prd:prd"),
+        (
+            Output("f8", "higher", title="F8", rank=20),
+            Output("f1_8", "higher", title="F1/8", rank=50),
+        ),
         "PRD: F8 (recall-like) and F1/8 (precision-like), 20 x K clusters, 1001 angles, 10 runs",
         "Sajjadi et al., NeurIPS 2018",
         settings={"clusters_per_class": 20, "angles": 1001, "runs": 10},
@@ -229,8 +169,8 @@ _METRICS = (
         "vendi",
         "features",
         ("reference", "generated"),
-        vendi_score,
-        (Output("vendi", "higher"),),
+        lazily("diversity:vendi_score"),
+        (Output("vendi", "higher", decimals=2, rank=140),),
         "Vendi score: effective number of different images in a class",
         "Friedman & Dieng, TMLR 2023",
         scopes=("class",),
@@ -239,34 +179,45 @@ _METRICS = (
         "memorisation",
         "features",
         ("training", "heldout", "generated"),
-        memorisation_rate,
+        lazily("memorisation:memorisation_rate"),
         (
-            Output("memorisation_rate", "lower"),
-            Output("memorisation_expected", None),
-            Output("memorisation_p_value", None),
+            Output(
+                "memorisation_rate",
+                "lower",
+                title="Memorised",
+                companion=("memorisation_expected", "Expected"),
+                rank=150,
+            ),
+            Output("memorisation_expected", None, auxiliary=True),
+            Output("memorisation_p_value", None, auxiliary=True),
         ),
         "share of samples closer to a training image than held-out real images are, beside its expectation",
         "after Meehan et al., AISTATS 2020",
         scopes=("class",),
+        floor=False,
     ),
     Metric(
         "cas",
         "images",
         ("generated", "generated_labels", "heldout", "heldout_labels", "num_classes", "seed"),
-        classification_accuracy_score,
-        (Output("cas", "higher"), Output("cas_class", "higher", per_class=True)),
+        lazily("cas:classification_accuracy_score"),
+        (
+            Output("cas", "higher", title="CAS", rank=160),
+            Output("cas_class", "higher", per_class=True, title="CAS", rank=161),
+        ),
         "classification accuracy score: a small CNN trained on samples, tested on held-out real images",
         "Ravuri & Vinyals, NeurIPS 2019",
         settings={"steps": 1000},
         scopes=("overall",),
         minimum=2,
         default=False,
+        floor=False,
     ),
     Metric(
         "entanglement",
         "bottleneck",
         ("features", "labels", "train_counts", "seed"),
-        entanglement,
+        lazily("entanglement:entanglement"),
         (
             Output("knn_accuracy", "higher"),
             Output("silhouette", "higher"),
@@ -282,7 +233,47 @@ _METRICS = (
     ),
 )
 
-REGISTRY: Mapping[str, Metric] = MappingProxyType({metric.name: metric for metric in _METRICS})
+
+def _check(metric: Any) -> None:
+    """Raise TypeError or ValueError for what cannot be a metric of the registry."""
+    if not isinstance(metric, Metric):
+        raise TypeError(f"{metric!r} is no ltbench.metrics.base.Metric")
+    if not metric.outputs or not metric.inputs:
+        raise ValueError(f"{metric.name} has no inputs or no outputs")
+    if not {"overall", "class", "pooled"} >= set(metric.scopes) or not metric.scopes:
+        raise ValueError(f"{metric.name}: scopes are overall, class and pooled, not {metric.scopes}")
+    if not callable(metric.function):
+        raise TypeError(f"{metric.name}: its function cannot be called")
+    own = {output.name for output in metric.outputs}
+    taken = own & {o.name for other in _METRICS if other is not metric for o in other.outputs}
+    if taken or any("." in name for name in own):
+        raise ValueError(f"{metric.name}: the number {min(taken or own)!r} is taken or holds a dot")
+
+
+METRICS: ExtensionPoint[Metric] = ExtensionPoint(
+    "metric",
+    group="ltbench.metrics",
+    name_of=lambda metric: metric.name,
+    check=_check,
+    built_in=lambda: [("ltbench.metrics", metric) for metric in _METRICS],
+)
+
+
+class _Ordered(Mapping[str, Metric]):
+    """All metrics by name, the tree's in the order of print; found at the first question."""
+
+    def __getitem__(self, name: str) -> Metric:
+        return METRICS.all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        own = [metric.name for metric in _METRICS]
+        return iter([*own, *(name for name in METRICS.all() if name not in own)])
+
+    def __len__(self) -> int:
+        return len(METRICS.all())
+
+
+REGISTRY: Mapping[str, Metric] = _Ordered()
 
 
 def get_metric(name: str) -> Metric:
@@ -293,6 +284,11 @@ def get_metric(name: str) -> Metric:
     UsageError
         No such metric.
     """
-    if name not in REGISTRY:
+    if name not in METRICS and name not in METRICS.broken():
         raise UsageError(f"no metric called {name!r}{nearest(name, REGISTRY)}")
-    return REGISTRY[name]
+    return METRICS[name]
+
+
+def find_output(name: str) -> Output | None:
+    """Return the output called ``name`` of any metric, such as ``recall``; None where there is none."""
+    return next((o for metric in REGISTRY.values() for o in metric.outputs if o.name == name), None)

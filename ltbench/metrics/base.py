@@ -1,0 +1,155 @@
+"""What a metric is: its definition (inputs, outputs, scopes, minimum), from arrays by name to numbers by name.
+
+A metric is a pure function on arrays of one extractor's output. `Metric.inputs` says which arguments it
+takes, out of this vocabulary (rows are images, already cut to the scope being scored):
+
+    reference, generated           arrays of `Metric.needs`: real images scored against; the samples
+    training, heldout              the same kind: the long-tailed training images; real images in neither
+    features                       for probes: bottleneck features of balanced held-out real images
+    labels, generated_labels, training_labels, heldout_labels, reference_labels   (n,) int64 class labels
+    train_counts                   (K,) images a class in the training set
+    num_classes                    K of the data set
+    seed                           for metrics that draw (clusterings, subsets, trainings)
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+Scope = Literal["overall", "class", "pooled"]
+Value = float | np.ndarray
+
+EVERY: tuple[Scope, ...] = ("overall", "class")
+POOLED: tuple[Scope, ...] = ("overall", "class", "pooled")
+
+
+@dataclass(frozen=True)
+class Output:
+    """One number that a metric returns, and how it is shown.
+
+    Attributes
+    ----------
+    name : the name in ``scores.csv``.
+    better : which direction is better; None where neither is (a ceiling, an expected rate).
+    per_class : the value is (K,), one number a class, from one computation on the whole set.
+    title : what tables and figures call it on any extractor (default: the name in words).
+    inception_title : what it is called on Inception's features alone, such as FID; None where that is no
+        other name.
+    decimals : digits after the point.
+    companion : (name, title) of the output that this one is read against, in the place of a floor.
+    auxiliary : stands beside another output and has no table or figure of its own.
+    rank : place in print, smallest first: the order in which papers show them.
+    """
+
+    name: str
+    better: Literal["higher", "lower"] | None
+    per_class: bool = False
+    title: str = ""
+    inception_title: str | None = None
+    decimals: int = 3
+    companion: tuple[str, str] | None = None
+    auxiliary: bool = False
+    rank: int = 1000
+
+    def __post_init__(self) -> None:
+        if not self.title:
+            object.__setattr__(self, "title", self.name.replace("_", " ").capitalize())
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's definition.
+
+    Attributes
+    ----------
+    name : registry name.
+    needs : what it is computed on: ``features``; ``logits`` of any classifier; ``class_logits`` of a
+        classifier of the data set's own classes; ``images`` (uint8, N,C,H,W); ``bottleneck`` (pooled features
+        of the trained network, for the probe stage).
+    inputs : names of the arguments it takes, see the module.
+    function : (**inputs, **settings) -> a float, or a dict of as many values as `outputs`, in their order.
+    outputs : the numbers it returns.
+    description : one line.
+    source : the paper it is defined in.
+    version : bumped whenever the same arrays would give another number.
+    settings : fixed keyword arguments; part of the definition.
+    scopes : where it may be computed: ``overall`` (all images), ``class``, ``pooled`` (a group's images as
+        one set). Means over a group's classes follow from ``class``.
+    minimum : fewest images of each input.
+    extractor : the one extractor of a named protocol, or None for any.
+    default : part of the set measured when the user names none.
+    prepare : reference -> an object that ``function`` takes in its place, worth keeping when one reference
+        meets many sets (methods, floor draws, bootstrap replicates).
+    floor : real images in the samples' place say something (else the metric is calibrated by itself).
+    elsewhere : why it is not computed at the scopes it lacks; the reason beside the dash.
+    quick : cheap enough to be computed some hundred times, for the image bootstrap.
+    """
+
+    name: str
+    needs: Literal["features", "logits", "class_logits", "images", "bottleneck"]
+    inputs: tuple[str, ...]
+    function: Callable[..., Any]
+    outputs: tuple[Output, ...]
+    description: str
+    source: str
+    version: int = 1
+    settings: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    scopes: tuple[Scope, ...] = EVERY
+    minimum: int = 1
+    extractor: str | None = None
+    default: bool = True
+    prepare: Callable[[Any], Any] | None = None
+    floor: bool = True
+    elsewhere: str = ""
+    quick: bool = False
+
+    @property
+    def definition(self) -> str:
+        """Name and version, such as ``frechet/1``; stands with every number."""
+        return f"{self.name}/{self.version}"
+
+    def __call__(self, **available: Any) -> dict[str, Value]:
+        """Return output name -> value, taking this metric's inputs out of ``available``."""
+        value = self.function(**{name: available[name] for name in self.inputs}, **self.settings)
+        values = list(value.values()) if isinstance(value, dict) else [value]
+        return {output.name: v for output, v in zip(self.outputs, values, strict=True)}
+
+
+class _Lazy:
+    """A function of this package by path, imported at its first call; equal in signature to that function."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    @functools.cached_property
+    def _function(self) -> Callable[..., Any]:
+        module, _, name = self._path.partition(":")
+        found: Any = importlib.import_module(f"ltbench.metrics.{module}")
+        for part in name.split("."):
+            found = getattr(found, part)
+        return found  # type: ignore[no-any-return]
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        return inspect.signature(self._function)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self._function(*args, **kwargs)
+
+
+@functools.cache
+def lazily(path: str) -> Callable[..., Any]:
+    """Return the function at ``module:name`` of this package, its module imported at the first call.
+
+    So that what a metric is called can be asked without importing torch and SciPy. Equal paths give the same
+    object, which makes two metrics share one prepared reference.
+    """
+    return _Lazy(path)

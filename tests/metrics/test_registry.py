@@ -1,0 +1,97 @@
+"""The registry: what a metric says of itself, other people's metrics, and a start without torch."""
+
+import subprocess
+import sys
+from importlib import metadata
+
+import numpy as np
+import pytest
+
+from ltbench.errors import UsageError
+from ltbench.metrics.base import Metric, Output
+from ltbench.metrics.registry import METRICS, REGISTRY, find_output, get_metric
+
+MEAN_GAP = Metric(
+    "mean_gap",
+    "features",
+    ("reference", "generated"),
+    lambda reference, generated: float(np.abs(reference.mean() - generated.mean())),
+    (Output("mean_gap", "lower"),),
+    "distance of mean features",
+    "made up",
+)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Install entry points of the metrics' group for one test."""
+
+    def install(**objects):
+        class Entry:
+            def __init__(self, name, value):
+                self.name, self.value, self._object = name, f"other:{name}", value
+                self.dist = type("Dist", (), {"name": "other-metrics", "version": "1.2"})
+
+            def load(self):
+                return self._object
+
+        entries = [Entry(name, value) for name, value in objects.items()]
+        monkeypatch.setattr(
+            metadata, "entry_points", lambda group: entries if group == "ltbench.metrics" else []
+        )
+        METRICS.forget()
+
+    yield install
+    monkeypatch.undo()
+    METRICS.forget()
+
+
+def test_asking_what_a_metric_is_called_imports_no_torch():
+    code = (
+        "import sys; from ltbench.metrics.registry import find_output;"
+        "assert find_output('frechet').inception_title == 'FID';"
+        "print([m for m in ('torch', 'scipy', 'sklearn') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
+
+
+def test_an_output_states_how_it_is_shown():
+    recall, ceiling = find_output("recall"), find_output("coverage_ceiling")
+    assert (recall.title, recall.better, recall.decimals, recall.auxiliary) == ("Recall", "higher", 3, False)
+    assert ceiling.auxiliary and ceiling.better is None
+    assert Output("mean_gap", "lower").title == "Mean gap"
+    outputs = {o.name: o for m in REGISTRY.values() for o in m.outputs}
+    companions = [o.companion[0] for o in outputs.values() if o.companion]
+    assert companions and all(outputs[name].auxiliary for name in companions)
+    assert find_output("no such number") is None
+
+
+def test_a_packages_metric_stands_after_the_trees_and_says_where_it_comes_from(plugin):
+    plugin(mine=MEAN_GAP)
+    assert list(REGISTRY)[0] == "frechet" and list(REGISTRY)[-1] == "mean_gap"
+    assert get_metric("mean_gap") is MEAN_GAP
+    assert METRICS.origin("mean_gap") == "package other-metrics 1.2"
+    assert METRICS.origin("frechet") == "ltbench.metrics"
+    with pytest.raises(UsageError, match="did you mean 'mean_gap'"):
+        get_metric("mean_gab")
+
+
+@pytest.mark.parametrize(
+    ("broken", "why"),
+    [
+        (MEAN_GAP.name, "is no ltbench.metrics.base.Metric"),
+        (Metric("x", "features", ("generated",), max, (Output("recall", "lower"),), "", ""), "is taken"),
+        (Metric("x", "features", ("generated",), max, (Output("x.floor", "lower"),), "", ""), "holds a dot"),
+        (Metric("kid", "features", ("generated",), max, (Output("x", "lower"),), "", ""), "is taken by"),
+        (
+            Metric("x", "features", ("generated",), max, (Output("x", "lower"),), "", "", scopes=("group",)),
+            "scopes are",
+        ),
+    ],
+)
+def test_a_packages_unusable_metric_is_left_out_and_says_why(plugin, broken, why):
+    plugin(x=broken)
+    assert len(REGISTRY) == len({m.name for m in REGISTRY.values()}) and "frechet" in REGISTRY
+    with pytest.raises(UsageError, match=why):
+        get_metric("x")
