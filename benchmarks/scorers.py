@@ -63,9 +63,9 @@ def extractor_file(folder: Path, dim: int) -> Path:
 def ours(classes: int, per_class: int, dim: int, again: bool):
     """Our suite on a sample set, the first of a study or a further one; for `pairs.compare`."""
     from ltbench.scoring import score as scoring
-    from ltbench.data import Cell, ImageSet
+    from ltbench.data import Dataset, ImageSet
     from ltbench.extractors.registry import cached_features, get_extractor
-    from ltbench.data.images import ImagePool
+    from ltbench.data.images import ImageSet
     from ltbench.spec import DataSpec, ScoreSpec
 
     def build():
@@ -75,7 +75,7 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
         reference, heldout, train = (
             ImageSet(*images_of(classes, n, seed)) for seed, n in enumerate((per_class, per_class, 8))
         )
-        cell = Cell(
+        cell = Dataset(
             DataSpec(dataset="folder_lt", imbalance_ratio=1),
             train,
             np.arange(len(train.labels)),
@@ -91,7 +91,7 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
         images, labels = images_of(classes, per_class, 3)
         for pool in (reference.images, heldout.images, train.images, images):
             cached_features(get_extractor(name), pool, folder / "features")
-        generated = ImagePool(images, labels)
+        generated = ImageSet(images, labels)
 
         def one() -> None:
             if not again:  # what the first sample set leaves for the others

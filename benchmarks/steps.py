@@ -19,7 +19,7 @@ FASTER, SMALLER = 20, 50  # T2H's transfer
 
 def synthetic_cell(dataset: str, shape: tuple[int, int, int]):
     """Return a long-tailed cell of random images, so that no file is needed."""
-    from ltbench.data import Cell, ImageSet
+    from ltbench.data import Dataset, ImageSet
     from ltbench.spec import DataSpec
 
     stream = np.random.default_rng(0)
@@ -30,7 +30,7 @@ def synthetic_cell(dataset: str, shape: tuple[int, int, int]):
         return ImageSet(stream.integers(0, 256, (len(labels), *shape), dtype=np.uint8), labels)
 
     train = images(counts)
-    return Cell(
+    return Dataset(
         spec=DataSpec(dataset=dataset),
         train=train,
         train_positions=np.arange(len(train.labels)),

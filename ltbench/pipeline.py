@@ -111,10 +111,10 @@ def open_folder(stage: Stage, root: Path, guard: Callable[[], None]) -> None:
 @functools.lru_cache(maxsize=2)
 def cell_of(data_json: str, data_root: Path | None) -> Any:
     """Load a data cell once a process; `data_json` is `DataSpec.model_dump_json()`."""
-    from ltbench.data import load_cell
+    from ltbench.data import load_dataset
     from ltbench.spec import DataSpec
 
-    return load_cell(DataSpec.model_validate_json(data_json), data_root)
+    return load_dataset(DataSpec.model_validate_json(data_json), data_root)
 
 
 def _cell(stage: Stage, env: Any) -> Any:

@@ -80,7 +80,7 @@ def data_cell(
     dataset: str, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
 ) -> DataSpec:
     """Return the one data cell that a data set's default preset, ``--set data.*`` and flags describe."""
-    from ltbench.data import get_source, resolve
+    from ltbench.data import get_source, resolve_data
     from ltbench.study.presets import default_preset
     from ltbench.study.file import load_study
 
@@ -93,7 +93,7 @@ def data_cell(
     cells = {run.data: None for run in runs}
     if len(cells) > 1:
         raise UsageError(f"{len(cells)} data cells are asked for: samples are compared with one")
-    return resolve(next(iter(cells)), data_root)
+    return resolve_data(next(iter(cells)), data_root)
 
 
 def score_external(
@@ -141,7 +141,7 @@ def import_run(
     data_root: Path | None,
 ) -> None:
     """Turn an official checkpoint into a trained run and say how to sample and score it."""
-    from ltbench.data import get_source, resolve
+    from ltbench.data import get_source, resolve_data
     from ltbench.files import ensure_writable
     from ltbench.interop.checkpoints import (
         guess_dataset,
@@ -184,7 +184,7 @@ def import_run(
     runs = load_study(None, [*given, *sets], flags).runs
     if len(runs) > 1:
         raise UsageError(f"{len(runs)} runs are asked for, but {path} is one: give one value a setting")
-    spec = runs[0].model_copy(update={"data": resolve(runs[0].data, data_root)})
+    spec = runs[0].model_copy(update={"data": resolve_data(runs[0].data, data_root)})
     ensure_writable(out)
     folder = import_checkpoint(checkpoint, spec, validate(spec, data_root, need_files=False), out)
     console.print(f"{folder}: {method} on {source.name}, step {steps:,}", soft_wrap=True, markup=False)

@@ -18,12 +18,12 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ltbench.data import default_data_root, describe, get_source, load_cell
+from ltbench.data import default_data_root, get_source, list_sources, load_dataset
+from ltbench.data.facts import absent_files
 from ltbench.errors import DataMissing
 from ltbench.spec import DataSpec
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
 from ltbench.metrics.registry import get_metric
-from ltbench.study.checks import absent_files
 from ltbench.runs.provenance import code_version, machine
 
 State = Literal["ok", "missing", "note"]
@@ -106,7 +106,7 @@ def _devices(out: Path) -> Iterator[Finding]:
 
 
 def _data(data_root: Path | None) -> Iterator[Finding]:
-    for row in describe(data_root=data_root):
+    for row in list_sources(data_root=data_root):
         name = row.source.name
         if row.found:
             yield Finding("data", name, "ok", str(row.at or "inside scikit-learn"))
@@ -199,7 +199,7 @@ def check_golden(
     root = default_data_root() if data_root is None else data_root
     if not get_source(dataset).status(root).found:
         return [CheckResult(check, None, absent_files(dataset, root)) for check in checks]
-    cell = load_cell(DataSpec(dataset=dataset, imbalance_ratio=1.0), root)
+    cell = load_dataset(DataSpec(dataset=dataset, imbalance_ratio=1.0), root)
     results = []
     for check in checks:
         progress(check.name)

@@ -15,7 +15,7 @@ console = make_console()
 
 def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
     """Print data sets, counts and whether the files are there."""
-    from ltbench.data import describe
+    from ltbench.data import list_sources
 
     try:
         ratio = float(imbalance_ratio)
@@ -25,9 +25,10 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
         raise UsageError(
             f"--imbalance-ratio {imbalance_ratio} is not in (0, 1]: it is tail count / head count"
         )
-    for row in describe(ratio, data_root):
+    for row in list_sources(ratio, data_root):
         source = row.source
         console.print(f"[bold]{source.name}[/bold]  {source.title} ({source.licence})", soft_wrap=True)
+        console.print(f"  from {row.origin}", soft_wrap=True, markup=False)
         sizes = f"{source.channels} x {source.default_size} x {source.default_size}"
         if row.counts:
             shown = " ".join(map(str, row.counts[:10])) + (" ..." if len(row.counts) > 10 else "")

@@ -34,7 +34,7 @@ def _study(
 
     Without a preset (`folder_lt`) and without a ratio, the profile is the source's own.
     """
-    from ltbench.data import get_source, resolve
+    from ltbench.data import get_source, resolve_data
     from ltbench.study.file import load_study
 
     if preset is None:
@@ -47,7 +47,7 @@ def _study(
         if preset is None and not ratio:
             sets = [f"data.profile={get_source(named).default_profile}", *sets]
     study = load_study(preset, sets, flags)
-    runs = tuple(run.model_copy(update={"data": resolve(run.data, data_root)}) for run in study.runs)
+    runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
     return dataclasses.replace(study, runs=runs)
 
 

@@ -1,7 +1,7 @@
-"""Data: sources of images, the long-tail rule, and the data cells that they make."""
+"""Data: sources of images, the long-tail rule, and the data sets that they make."""
 
 from ltbench.data.dataset import (
-    Cell,
+    Dataset,
     DatasetRow,
     ImageSet,
     SOURCES,
@@ -9,14 +9,14 @@ from ltbench.data.dataset import (
     Splits,
     Status,
     default_data_root,
-    describe,
     get_source,
-    load_cell,
-    resolve,
+    list_sources,
+    load_dataset,
+    resolve_data,
 )
 
 __all__ = [
-    "Cell",
+    "Dataset",
     "DatasetRow",
     "ImageSet",
     "SOURCES",
@@ -24,8 +24,8 @@ __all__ = [
     "Splits",
     "Status",
     "default_data_root",
-    "describe",
     "get_source",
-    "load_cell",
-    "resolve",
+    "list_sources",
+    "load_dataset",
+    "resolve_data",
 ]

@@ -1,13 +1,12 @@
-"""Data cells: a source of images, cut to a long tail, with its reference and held-out sets.
+"""Data sets: a source of images, cut to a long tail, with its reference and held-out sets.
 
-    cell = load_cell(DataSpec(dataset="fashion_mnist_lt", imbalance_ratio=0.01, image_size=16))
+    dataset = load_dataset(DataSpec(dataset="fashion_mnist_lt", imbalance_ratio=0.01, image_size=16))
 
-`Source` says where images come from, `longtail` which of them a model may see, `Cell` is the result.
+`Source` says where images come from, `longtail` which of them a model may see, `Dataset` is the result.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,39 +15,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data import longtail
-from ltbench.data.sources.celeba5 import CELEBA5
-from ltbench.data.sources.cifar import CIFAR10, CIFAR100
-from ltbench.data.sources.digits import DIGITS
-from ltbench.data.sources.fashion_mnist import FASHION_MNIST
-from ltbench.data.sources.folder import FOLDER_LT, FolderLt
-from ltbench.data.sources.imagenet_lt import IMAGENET_LT
-from ltbench.data.source import ImageSet, Source, Splits, Status, default_data_root
-from ltbench.errors import LtbenchError, UsageError, nearest
+from ltbench.data.images import ImageSet
+from ltbench.data.registry import SOURCES, get_source
+from ltbench.data.source import Source, Splits, Status, default_data_root
+from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import DataSpec
 
 __all__ = [
     "SOURCES",
-    "Cell",
+    "Dataset",
     "DatasetRow",
     "ImageSet",
     "Source",
     "Splits",
     "Status",
     "default_data_root",
-    "describe",
+    "list_sources",
     "get_source",
-    "load_cell",
-    "resolve",
+    "load_dataset",
+    "resolve_data",
 ]
 
-SOURCES: dict[str, Source] = {
-    source.name: source
-    for source in (DIGITS, FASHION_MNIST, CIFAR10, CIFAR100, CELEBA5, IMAGENET_LT, FOLDER_LT)
-}
-
-
 @dataclass(frozen=True, eq=False)
-class Cell:
+class Dataset:
     """A data cell: what a model trains on, and the real images it is measured against.
 
     Attributes
@@ -103,34 +92,13 @@ class Cell:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def get_source(name: str) -> Source:
-    """Return the source called `name`."""
-    if name not in SOURCES:
-        raise UsageError(f"unknown data set {name!r}{nearest(name, SOURCES)}")
-    return SOURCES[name]
+def resolve_data(data: DataSpec, data_root: Path | None = None) -> DataSpec:
+    """Return the spec with what only the files tell, as its source resolves it.
 
-
-def resolve(data: DataSpec, data_root: Path | None = None) -> DataSpec:
-    """Return the spec with what only the prepared files tell: for folder_lt the content's full hash.
-
-    A folder's name does not say which images are in it, so its manifest's hash is part of the cell, and its
-    counts state the imbalance ratio of the profile asis. Other sources are what their name says and stay as
-    they are.
+    A folder's name does not say which images are in it, so a prepared folder's hash is part of the spec.
     """
-    source = get_source(data.dataset)
-    if not isinstance(source, FolderLt):
-        if data.content is not None:
-            raise UsageError(
-                f"data.content chooses among prepared folders of folder_lt; {data.dataset} has none"
-            )
-        return data
     root = default_data_root() if data_root is None else Path(data_root)
-    folder = source.choose(root, data.image_size, data.content)
-    told: dict[str, Any] = {"content": folder.hash, "image_size": folder.image_size}
-    if data.profile == "asis":
-        counts = folder.counts("pool")
-        told["imbalance_ratio"] = float(f"{min(counts) / max(counts):.4g}")
-    return data.model_copy(update=told)
+    return get_source(data.dataset).resolve(data, root)
 
 
 def _tail(pool_sizes: tuple[int, ...], spec: DataSpec) -> tuple[NDArray[np.int64], tuple[int, ...]]:
@@ -140,7 +108,7 @@ def _tail(pool_sizes: tuple[int, ...], spec: DataSpec) -> tuple[NDArray[np.int64
     return counts, longtail.by_count(counts) if spec.profile == "asis" else order
 
 
-def load_cell(data: DataSpec, data_root: Path | None = None) -> Cell:
+def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
     """Load a data cell.
 
     Parameters
@@ -191,7 +159,7 @@ def load_cell(data: DataSpec, data_root: Path | None = None) -> Cell:
         "reference": {"n": len(splits.reference), "sha256": splits.reference.sha256},
         "heldout": {"n": len(splits.heldout), "sha256": splits.heldout.sha256},
     }
-    return Cell(
+    return Dataset(
         spec=data,
         train=train,
         train_positions=positions,
@@ -214,11 +182,13 @@ class DatasetRow:
     Attributes
     ----------
     counts : training images by label at the asked ratio, or None with `note` saying why.
+    origin : the module or package that the source comes from.
     found, at, looked : whether the files are there, where, and every place looked at.
     advice : how to get the files.
     """
 
     source: Source
+    origin: str
     counts: tuple[int, ...] | None
     note: str
     found: bool
@@ -227,17 +197,18 @@ class DatasetRow:
     advice: str
 
 
-def describe(
-    imbalance_ratio: float = 0.01, data_root: Path | None = None, sources: Mapping[str, Source] = SOURCES
+def list_sources(
+    imbalance_ratio: float = 0.01, data_root: Path | None = None
 ) -> list[DatasetRow]:
     """List every source with its counts at a ratio and whether its files are there."""
     root = default_data_root() if data_root is None else Path(data_root)
     rows = []
-    for source in sources.values():
+    for name, source in SOURCES.all().items():
+        origin = SOURCES.origin(name)
         try:
             status, pool = source.status(root), source.pool_sizes(root)
         except LtbenchError as error:  # a broken prepared folder must not hide the other sources
-            rows.append(DatasetRow(source, None, str(error), False, None, (), source.advice(root)))
+            rows.append(DatasetRow(source, origin, None, str(error), False, None, (), source.advice(root)))
             continue
         counts: tuple[int, ...] | None = None
         note = "" if pool else "prepare it first"
@@ -247,6 +218,6 @@ def describe(
             except UsageError as error:
                 note = str(error)
         rows.append(
-            DatasetRow(source, counts, note, status.found, status.at, status.looked, source.advice(root))
+            DatasetRow(source, origin, counts, note, status.found, status.at, status.looked, source.advice(root))
         )
     return rows

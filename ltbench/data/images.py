@@ -1,58 +1,101 @@
-"""Sets of labelled images that scores compare, and the seeded cuts that make them comparable."""
+"""Sets of labelled images, their digests, and the seeded cuts that make them comparable."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-
-from ltbench import rng
+from numpy.typing import NDArray
 
 SCORE_SEED = 0  # of draws made while scoring: balancing, halves, floors, subsets, clusterings, bootstrap
+_CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole
 
 
-@dataclass(frozen=True)
-class ImagePool:
-    """One named set of images: the reference, the held-out, the training or the generated ones."""
+@dataclass(frozen=True, eq=False)
+class ImageSet:
+    """Images with labels: a source's pool, a training set, a reference, held-out or generated images.
 
-    images: np.ndarray
-    labels: np.ndarray
+    Attributes
+    ----------
+    images : (N,C,H,W) uint8; an array or a read-only memory map.
+    labels : (N,) int64, in 0..K-1.
+    recorded_sha256 : the content's digest where a manifest already states it.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    recorded_sha256: str | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.images.ndim != 4 or self.images.dtype != np.uint8 or self.labels.dtype != np.int64:
+            raise ValueError("an ImageSet is uint8 images (N,C,H,W) and int64 labels (N,)")
+        if self.labels.shape != self.images.shape[:1]:
+            raise ValueError(f"{len(self.images)} images but {len(self.labels)} labels")
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     @cached_property
-    def rows(self) -> dict[int, np.ndarray]:
-        """Positions of each class's images."""
+    def rows(self) -> dict[int, NDArray[np.int64]]:
+        """Positions of each class's images, for the classes that have any."""
         return {int(k): np.flatnonzero(self.labels == k) for k in np.unique(self.labels)}
 
     @cached_property
     def sha256(self) -> str:
-        """SHA-256 of the images and labels."""
-        digest = hashlib.sha256(np.ascontiguousarray(self.images).tobytes())
+        """SHA-256 of shape, pixels and labels (little-endian int64): a data set's manifest has it."""
+        return self.recorded_sha256 or content_sha256(self.images, self.labels)
+
+    @cached_property
+    def score_sha256(self) -> str:
+        """SHA-256 of pixels and labels without the shape: floors' names and `reference_hash` have it."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self.images), rows := _rows(self.images)):
+            digest.update(np.ascontiguousarray(self.images[start : start + rows]).data)
         digest.update(np.ascontiguousarray(self.labels).tobytes())
         return digest.hexdigest()
 
-    def take(self, rows: np.ndarray) -> ImagePool:
-        """Return the images at `rows`."""
-        return ImagePool(self.images[rows], self.labels[rows])
+    def take(self, positions: NDArray[np.int64]) -> ImageSet:
+        """Return the images at `positions`, in that order, in memory."""
+        return ImageSet(np.ascontiguousarray(self.images[positions]), self.labels[positions])
 
 
-def balanced(pool: ImagePool, purpose: str) -> ImagePool:
+def _rows(images: NDArray[np.uint8]) -> int:
+    return max(1, _CHUNK // max(1, int(np.prod(images.shape[1:]))))
+
+
+def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
+    """Return SHA-256 of shape, pixels and labels (little-endian int64), reading a piece at a time."""
+    digest = hashlib.sha256(repr(tuple(int(n) for n in images.shape)).encode())
+    for start in range(0, len(images), rows := _rows(images)):
+        digest.update(np.ascontiguousarray(images[start : start + rows]).data)
+    digest.update(labels.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _stream(purpose: str) -> np.random.Generator:
+    from ltbench import rng  # imports torch, which listing data sets does not need
+
+    return rng.numpy_generator(SCORE_SEED, purpose)
+
+
+def balanced(images: ImageSet, purpose: str) -> ImageSet:
     """Cut a set to equally many images a class by a seeded draw; equal classes stay as they are."""
-    sizes = [len(rows) for rows in pool.rows.values()]
+    sizes = [len(rows) for rows in images.rows.values()]
     if min(sizes) == max(sizes):
-        return pool
-    stream = rng.numpy_generator(SCORE_SEED, f"balance/{purpose}")
-    chosen = [np.sort(stream.permutation(rows)[: min(sizes)]) for rows in pool.rows.values()]
-    return pool.take(np.concatenate(chosen))
+        return images
+    stream = _stream(f"balance/{purpose}")
+    chosen = [np.sort(stream.permutation(rows)[: min(sizes)]) for rows in images.rows.values()]
+    return images.take(np.concatenate(chosen))
 
 
-def halves(pool: ImagePool, purpose: str) -> tuple[ImagePool, ImagePool]:
+def halves(images: ImageSet, purpose: str) -> tuple[ImageSet, ImageSet]:
     """Cut a set into two disjoint halves of every class by a seeded draw."""
-    out: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    stream = rng.numpy_generator(SCORE_SEED, purpose)
-    for rows in pool.rows.values():
+    out: tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]] = ([], [])
+    stream = _stream(purpose)
+    for rows in images.rows.values():
         mixed = stream.permutation(rows)
         out[0].append(np.sort(mixed[: len(rows) // 2]))
         out[1].append(np.sort(mixed[len(rows) // 2 :]))
-    return pool.take(np.concatenate(out[0])), pool.take(np.concatenate(out[1]))
+    return images.take(np.concatenate(out[0])), images.take(np.concatenate(out[1]))

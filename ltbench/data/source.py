@@ -4,62 +4,14 @@ import contextlib
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
+from ltbench.data.images import ImageSet
 from ltbench.errors import DataCorrupt, DiskFull, StorageError, UsageError
 from ltbench.files import storage_errors
-
-_CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole
-
-
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """Images with labels.
-
-    Attributes
-    ----------
-    images : (N,C,H,W) uint8; an array or a read-only memory map.
-    labels : (N,) int64, in 0..K-1.
-    recorded_sha256 : the content's digest where a manifest already states it.
-    """
-
-    images: NDArray[np.uint8]
-    labels: NDArray[np.int64]
-    recorded_sha256: str | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != np.uint8 or self.labels.dtype != np.int64:
-            raise ValueError("an ImageSet is uint8 images (N,C,H,W) and int64 labels (N,)")
-        if self.labels.shape != self.images.shape[:1]:
-            raise ValueError(f"{len(self.images)} images but {len(self.labels)} labels")
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @cached_property
-    def sha256(self) -> str:
-        """SHA-256 of shape, pixels and labels (little-endian int64)."""
-        return self.recorded_sha256 or content_sha256(self.images, self.labels)
-
-    def take(self, positions: NDArray[np.int64]) -> "ImageSet":
-        """Return the images at `positions`, in that order, in memory."""
-        return ImageSet(np.ascontiguousarray(self.images[positions]), self.labels[positions])
-
-
-def content_sha256(images: NDArray[np.uint8], labels: NDArray[np.integer]) -> str:
-    """Return SHA-256 of shape, pixels and labels (little-endian int64), reading a piece at a time."""
-    digest = hashlib.sha256(repr(tuple(int(n) for n in images.shape)).encode())
-    rows = max(1, _CHUNK // max(1, int(np.prod(images.shape[1:]))))
-    for start in range(0, len(images), rows):
-        digest.update(np.ascontiguousarray(images[start : start + rows]).data)
-    digest.update(labels.astype("<i8").tobytes())
-    return digest.hexdigest()
+from ltbench.spec import DataSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +88,14 @@ class Source:
     def pool_sizes(self, data_root: Path | None = None) -> tuple[int, ...] | None:
         """Return the pool's images by label, or None where only absent files would tell."""
         return self.pool
+
+    def resolve(self, data: DataSpec, data_root: Path) -> DataSpec:
+        """Return the spec with what only the files tell; a source that is what its name says adds nothing."""
+        if data.content is not None:
+            raise UsageError(
+                f"data.content chooses among prepared folders of folder_lt; {data.dataset} has none"
+            )
+        return data
 
     def status(self, data_root: Path) -> Status:
         """Look for the files, without reading them."""

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ltbench import rng
-from ltbench.data import load_cell
+from ltbench.data import load_dataset
 from ltbench.data.resample import area_resample
 from ltbench.errors import LtbenchError
 from ltbench.extractors.cnn import SHIPPED, SmallCNN, load_shipped
@@ -103,7 +103,7 @@ def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dic
     design, recipe = SHIPPED[name], RECIPES[name]
     smallest, largest = design.sizes
     spec = DataSpec.model_validate({"dataset": design.dataset, "imbalance_ratio": 1.0, "image_size": largest})
-    cell = load_cell(spec, data_root)
+    cell = load_dataset(spec, data_root)
     pool, heldout = cell.reference, cell.heldout
     started = time.process_time()
     network = fit(name, torch.as_tensor(pool.images), torch.as_tensor(pool.labels), seed)

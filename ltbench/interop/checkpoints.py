@@ -105,7 +105,7 @@ def guess_dataset(config: UNetConfig) -> str:
     UsageError : none or several have them.
     """
     shape = (config.num_classes, config.image_channels, config.image_size)
-    found = [s.name for s in SOURCES.values() if (s.num_classes, s.channels, s.default_size) == shape]
+    found = [s.name for s in SOURCES.all().values() if (s.num_classes, s.channels, s.default_size) == shape]
     if len(found) != 1:
         raise UsageError(
             f"the checkpoint's network makes {shape[1]} x {shape[2]} x {shape[2]} images of {shape[0]} classes, which "
@@ -120,7 +120,7 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
     Parameters
     ----------
     spec : the run it becomes; its ``train.imported`` is the file's hash.
-    facts : the data cell, or its `StaticFacts`.
+    facts : the data cell, or its `DatasetFacts`.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from safetensors import SafetensorError, safe_open
 
-from ltbench.data import Cell
+from ltbench.data import Dataset
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.files import replacing, write_json
 
@@ -46,7 +46,7 @@ class ExternalSamples:
 
 
 def read_samples(
-    path: Path, cell: Cell, labels: Path | None = None, value_range: str | None = None
+    path: Path, cell: Dataset, labels: Path | None = None, value_range: str | None = None
 ) -> ExternalSamples:
     """Read samples of a data cell's classes.
 
@@ -134,7 +134,7 @@ def _read_labels(path: Path) -> NDArray[Any]:
         ) from error
 
 
-def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Cell) -> NDArray[np.int64]:
+def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Dataset) -> NDArray[np.int64]:
     """Return the labels as int64 after comparing them with the images and the classes."""
     k = cell.num_classes
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
@@ -149,7 +149,7 @@ def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Cell) -> N
     return _all_classes(path, labels.astype(np.int64), cell)
 
 
-def _all_classes(path: Path, labels: NDArray[np.int64], cell: Cell) -> NDArray[np.int64]:
+def _all_classes(path: Path, labels: NDArray[np.int64], cell: Dataset) -> NDArray[np.int64]:
     counts = np.bincount(labels, minlength=cell.num_classes)
     if not counts.all():
         first = int(counts.argmin())
@@ -163,7 +163,7 @@ def _shape(array: NDArray[Any]) -> str:
     return f"{array.dtype} of shape {tuple(array.shape)}"
 
 
-def _to_nchw(path: Path, raw: NDArray[Any], cell: Cell) -> tuple[NDArray[Any], str]:
+def _to_nchw(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArray[Any], str]:
     """Return (N,C,H,W) and the layout's name; the data set says how many channels there are."""
     channels, size, _ = cell.shape
     if raw.ndim == 3 and channels == 1:
@@ -260,7 +260,7 @@ def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, whole:
 # -- folders ----------------------------------------------------------------------------------------
 
 
-def _read_folder(path: Path, cell: Cell) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def _read_folder(path: Path, cell: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if not folders:
         raise DataMissing(f"{path} has no class folders: put the images of each class into one of its own")
@@ -281,7 +281,7 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
-def _label_of(folder: Path, cell: Cell) -> int:
+def _label_of(folder: Path, cell: Dataset) -> int:
     """Return a class folder's label: its name is a label, or a class's name."""
     if folder.name.isdecimal() and int(folder.name) < cell.num_classes:
         return int(folder.name)
@@ -294,7 +294,7 @@ def _label_of(folder: Path, cell: Cell) -> int:
     )
 
 
-def _read_image(file: Path, cell: Cell) -> NDArray[np.uint8]:
+def _read_image(file: Path, cell: Dataset) -> NDArray[np.uint8]:
     channels, size, _ = cell.shape
     try:
         with Image.open(file) as image:
@@ -352,17 +352,17 @@ class Claims:
         }
 
 
-def write_sample_set(samples: ExternalSamples, cell: Cell, claims: Claims, source: Path, out: Path) -> Path:
+def write_sample_set(samples: ExternalSamples, cell: Dataset, claims: Claims, source: Path, out: Path) -> Path:
     """Keep external samples below `out` in the layout of a run; return the sample set's folder.
 
     The folder is named by a hash of images, labels, data cell and claims: the same set lands in the same
     place.
     """
     from ltbench.pipeline import write_sheet
-    from ltbench.data.images import ImagePool
+    from ltbench.data.images import ImageSet
 
     identity = {
-        "images": ImagePool(samples.images, samples.labels).sha256,
+        "images": ImageSet(samples.images, samples.labels).score_sha256,
         "data": cell.spec.model_dump(mode="json"),
         "claims": vars(claims),
     }

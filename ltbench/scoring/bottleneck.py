@@ -18,13 +18,13 @@ import torch
 from torch import Tensor
 
 from ltbench import rng
-from ltbench.data import Cell
+from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import add_noise, alpha_bar
 from ltbench.diffusion.unet import Denoiser
 from ltbench.files import replacing
 from ltbench.metrics.registry import REGISTRY
-from ltbench.data.images import ImagePool, balanced
+from ltbench.data.images import ImageSet, balanced
 from ltbench.environment import Environment
 from ltbench.spec import RunSpec, train_key
 
@@ -38,7 +38,7 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def probe(denoiser: Denoiser, cell: Cell, spec: RunSpec, path: Path, env: Environment) -> None:
+def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Environment) -> None:
     """Measure every bottleneck metric under both protocols; write ``PATH.csv`` and the features ``PATH.npz``.
 
     Parameters
@@ -66,9 +66,9 @@ def probe(denoiser: Denoiser, cell: Cell, spec: RunSpec, path: Path, env: Enviro
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
 
 
-def probe_images(cell: Cell) -> tuple[np.ndarray, np.ndarray]:
+def probe_images(cell: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the held-out images (N,C,H,W) uint8 and labels that every network of this data set is probed on."""
-    pool = balanced(ImagePool(cell.heldout.images, cell.heldout.labels), "probe")
+    pool = balanced(cell.heldout, "probe")
     stream = rng.numpy_generator(PROBE_SEED, "probe/images")
     chosen = np.concatenate([np.sort(stream.permutation(rows)[:PER_CLASS]) for rows in pool.rows.values()])
     return np.asarray(pool.images[chosen]), pool.labels[chosen]

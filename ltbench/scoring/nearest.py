@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbench.data import Cell
+from ltbench.data import Dataset
 from ltbench.extractors.registry import auto_extractors, cached_features, get_extractor
 from ltbench.files import replacing
 from ltbench.metrics.agreement import confusion
@@ -24,7 +24,7 @@ PAIRS = 5  # a class
 
 def write_evidence(
     folder: Path,
-    cell: Cell,
+    cell: Dataset,
     images: np.ndarray,
     labels: np.ndarray,
     cache: Path,

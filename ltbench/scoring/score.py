@@ -23,13 +23,13 @@ import numpy as np
 import pandas as pd
 
 from ltbench import rng
-from ltbench.data import Cell
+from ltbench.data import Dataset
 from ltbench.errors import DataCorrupt
 from ltbench.extractors.registry import Extractor, Features, auto_extractors, cached_features, get_extractor
 from ltbench.files import read_json, write_json
 from ltbench.metrics.registry import REGISTRY, Metric, get_metric
 from ltbench.stats import bootstrap
-from ltbench.data.images import SCORE_SEED, ImagePool, balanced, halves
+from ltbench.data.images import SCORE_SEED, ImageSet, balanced, halves
 from ltbench.runs.scores import COLUMNS, run_columns
 from ltbench.spec import RunSpec, ScoreSpec
 
@@ -47,7 +47,7 @@ class Setting:
     extracted : features by pool, shared by the metrics on one extractor.
     """
 
-    pools: dict[str, ImagePool]
+    pools: dict[str, ImageSet]
     extractor: Extractor | None
     num_classes: int
     cache: Path
@@ -68,7 +68,7 @@ class Setting:
 
 
 def score_samples(
-    cell: Cell, images: np.ndarray, labels: np.ndarray, spec: RunSpec, cache: Path, device: str = "cpu"
+    cell: Dataset, images: np.ndarray, labels: np.ndarray, spec: RunSpec, cache: Path, device: str = "cpu"
 ) -> pd.DataFrame:
     """Score one sample set.
 
@@ -84,13 +84,13 @@ def score_samples(
     A table with `COLUMNS`, one row a number.
     """
     fixed = run_columns(spec)
-    rows = score_pools(cell, ImagePool(images, labels), spec.score, cache, device)
+    rows = score_pools(cell, ImageSet(images, labels), spec.score, cache, device)
     table = pd.DataFrame([{**fixed, **row} for row in rows])
     return table.reindex(columns=list(COLUMNS))
 
 
 def score_pools(
-    cell: Cell, generated: ImagePool, request: ScoreSpec, cache: Path, device: str = "cpu"
+    cell: Dataset, generated: ImageSet, request: ScoreSpec, cache: Path, device: str = "cpu"
 ) -> list[dict[str, Any]]:
     """Return one dict a number, without the columns that name the run."""
     if len(generated.rows) != cell.num_classes:
@@ -99,15 +99,15 @@ def score_pools(
         )
     if generated.images.shape[1:] != cell.shape:
         raise DataCorrupt(f"the samples are {generated.images.shape[1:]}, the data set's images {cell.shape}")
-    reference = balanced(ImagePool(cell.reference.images, cell.reference.labels), "reference")
+    reference = balanced(cell.reference, "reference")
     name = cell.spec.dataset
     if request.reference_half != "none":
         reference = halves(reference, "reference/halves")[request.reference_half == "second"]
         name = f"{name}, {request.reference_half} half"
     pools = {
         "reference": reference,
-        "heldout": balanced(ImagePool(cell.heldout.images, cell.heldout.labels), "heldout"),
-        "training": ImagePool(cell.train.images, cell.train.labels),
+        "heldout": balanced(cell.heldout, "heldout"),
+        "training": cell.train,
         "generated": generated,
     }
     pools["floor_reference"], pools["floor_heldout"] = _floor_pools(
@@ -122,7 +122,7 @@ def score_pools(
     return rows
 
 
-def _floor_pools(cell: Cell, reference: ImagePool, heldout: ImagePool) -> tuple[ImagePool, ImagePool]:
+def _floor_pools(cell: Dataset, reference: ImageSet, heldout: ImageSet) -> tuple[ImageSet, ImageSet]:
     """Return the disjoint real sets of the floor: (reference, held-out).
 
     Where the held-out images are part of the reference (celeba5, imagenet_lt), that set is cut in two halves.
@@ -132,7 +132,7 @@ def _floor_pools(cell: Cell, reference: ImagePool, heldout: ImagePool) -> tuple[
     return halves(reference, "floor/halves")
 
 
-def _requested(request: ScoreSpec, cell: Cell, device: str) -> Iterator[tuple[Metric, Extractor | None]]:
+def _requested(request: ScoreSpec, cell: Dataset, device: str) -> Iterator[tuple[Metric, Extractor | None]]:
     """Pair each metric with the extractors it runs on; a named protocol brings its own."""
     dataset = cell.spec.dataset
     names = [
@@ -175,7 +175,7 @@ def requested_metrics(names: Sequence[str]) -> list[Metric]:
 # -- one metric -------------------------------------------------------------------------------------
 
 
-def _measure(metric: Metric, setting: Setting, cell: Cell, request: ScoreSpec) -> list[dict[str, Any]]:
+def _measure(metric: Metric, setting: Setting, cell: Dataset, request: ScoreSpec) -> list[dict[str, Any]]:
     """Compute one metric overall, per class and per group, with floors and intervals."""
     source = _Source(metric, setting)
     rows = []
@@ -269,7 +269,7 @@ def prepared_reference(source: _Source, pool: str, k: int | None) -> Any:
     and extractor are kept, so memory stays that of one.
     """
     setting, metric = source.setting, source.metric
-    owner = f"{setting.extractor.hash if setting.extractor else ''}/{setting.pools['reference'].sha256}"
+    owner = f"{setting.extractor.hash if setting.extractor else ''}/{setting.pools['reference'].score_sha256}"
     if [owner] != _PREPARED_FOR:
         _PREPARED.clear()
         _PREPARED_FOR[:] = [owner]
@@ -337,7 +337,7 @@ def _floor(source: _Source, k: int | None, count: int, repeats: int) -> dict[str
         {
             "metric": metric.definition,
             "extractor": setting.extractor.hash if setting.extractor else None,
-            "sets": [source.pools[name].sha256 for name in ("floor_reference", "floor_heldout")],
+            "sets": [source.pools[name].score_sha256 for name in ("floor_reference", "floor_heldout")],
             "class": k,
             "count": count,
             "repeats": repeats,
@@ -360,7 +360,7 @@ def _floor(source: _Source, k: int | None, count: int, repeats: int) -> dict[str
 
 
 def _row(
-    metric: Metric, setting: Setting, cell: Cell, k: int | None, name: str, value: float, source: _Source
+    metric: Metric, setting: Setting, cell: Dataset, k: int | None, name: str, value: float, source: _Source
 ) -> dict[str, Any]:
     generated = source.rows("generated", k)
     reference = source.rows("reference", k)
@@ -376,13 +376,13 @@ def _row(
         "n_generated": len(generated),
         "value": value,
         "extractor_hash": setting.extractor.hash if setting.extractor else "",
-        "reference_hash": setting.pools["reference"].sha256[:16],
+        "reference_hash": setting.pools["reference"].score_sha256[:16],
         "manifest": cell.manifest_hash[:16],
     }
 
 
 def _groups(
-    metric: Metric, per_class: dict[tuple[str, int], dict[str, Any]], cell: Cell
+    metric: Metric, per_class: dict[tuple[str, int], dict[str, Any]], cell: Dataset
 ) -> list[dict[str, Any]]:
     """Average the classes' rows over each shot group and over all classes, and pick the worst class."""
     groups = {**cell.groups, "macro": tuple(range(cell.num_classes))}

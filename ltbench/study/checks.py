@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ltbench import rng
-from ltbench.data import Cell, default_data_root, get_source
-from ltbench.data.longtail import class_sizes
+from ltbench.data import Dataset, default_data_root, get_source
+from ltbench.data.facts import DatasetFacts, absent_files, static_facts
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import Denoiser, build_denoiser, count_parameters, flops
@@ -70,43 +69,7 @@ class Plan:
         return max(longest, sum(run.seconds for run in self.runs) / self.workers)
 
 
-@dataclass(frozen=True)
-class StaticFacts:
-    """What a source says of a data cell without its files; as in `Cell`."""
-
-    shape: tuple[int, int, int]
-    prior: np.ndarray
-    flip_allowed: bool
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes K."""
-        return len(self.prior)
-
-
-def static_facts(spec: RunSpec, data_root: Path | None) -> StaticFacts:
-    """Return a data cell's facts from its source alone.
-
-    Where only absent files tell the class counts (imagenet_lt), the classes count as equal, which no cost
-    depends on.
-
-    Raises
-    ------
-    DataMissing : the number of classes itself lies in the files (folder_lt).
-    UsageError : a size the source has not, or a ratio that leaves a class empty.
-    """
-    source, data = get_source(spec.data.dataset), spec.data
-    size = source.size(data.image_size)
-    if not source.num_classes:
-        root = default_data_root() if data_root is None else data_root
-        raise DataMissing(f"{source.name} is not prepared under {root}: {source.advice(root)}")
-    counts = np.ones(source.num_classes, np.int64)
-    if source.pool:
-        counts = class_sizes(source.pool, data.imbalance_ratio, data.profile, head_count=data.head_count)
-    return StaticFacts((source.channels, size, size), counts / counts.sum(), source.flip_allowed)
-
-
-def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> Cell | StaticFacts:
+def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> Dataset | DatasetFacts:
     """Check what a spec alone cannot: the data are there, the ratio leaves no class empty, model and flips fit.
 
     Parameters
@@ -118,14 +81,14 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
     DataMissing, UsageError : one sentence on how to mend it.
     """
     root = default_data_root() if data_root is None else data_root
-    cell: Cell | StaticFacts | None = None
+    cell: Dataset | DatasetFacts | None = None
     if need_files or get_source(spec.data.dataset).status(root).found:
         try:
             cell = cell_of(spec.data.model_dump_json(), data_root)
         except DataMissing:  # prepared at another size only
             if need_files:
                 raise
-    cell = cell or static_facts(spec, data_root)
+    cell = cell or static_facts(spec.data, data_root)
     if spec.train.flip and not cell.flip_allowed:
         raise UsageError(
             f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
@@ -192,7 +155,7 @@ def make_plan(
                 "train.snapshots can no longer mend: use another --out to have it"
             ] = None
         cell = validate(spec, data_root, need_files)
-        if isinstance(cell, StaticFacts):
+        if isinstance(cell, DatasetFacts):
             missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
         network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
         train_stage, sample_stage = stages(spec)[:2]
@@ -223,14 +186,6 @@ def make_plan(
         disk = (24 * parameters if steps else 0) + images * pixels
         costs.append(RunCost(spec, steps, images, operations, disk, seconds))
     return Plan(tuple(costs), parameters, workers, tuple(missing.values()), tuple(passed))
-
-
-def absent_files(dataset: str, data_root: Path | None) -> str:
-    """Return one sentence: which data set's files are missing, where they were looked for, how to get them."""
-    root = default_data_root() if data_root is None else data_root
-    source = get_source(dataset)
-    looked = ", ".join(map(str, source.status(root).looked))
-    return f"the files of {dataset} are missing (looked in {looked}): {source.advice(root)}"
 
 
 def trained_steps(spec: RunSpec, root: Path) -> int:
@@ -272,7 +227,7 @@ class Speed:
     parameters: int
 
 
-def _measure(spec: RunSpec, cell: Cell | StaticFacts, device: torch.device) -> Speed:
+def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) -> Speed:
     """Time small batches of the network, the best of three, with the threads that a worker has."""
     channels, size, _ = cell.shape
     denoiser: Denoiser = build_denoiser(

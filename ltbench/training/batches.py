@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbench import rng
-from ltbench.data import Cell
+from ltbench.data import Dataset
 from ltbench.diffusion.schedule import NUM_TIMESTEPS, add_noise, alpha_bar
 from ltbench.method import Batch, Needs
 from ltbench.spec import TrainSpec
@@ -37,7 +37,7 @@ class BatchSource:
     seed : the train seed.
     """
 
-    def __init__(self, cell: Cell, spec: TrainSpec, needs: Needs, seed: int, device: torch.device) -> None:
+    def __init__(self, cell: Dataset, spec: TrainSpec, needs: Needs, seed: int, device: torch.device) -> None:
         self.images = _tensor(cell.train.images).to(device)
         self.labels = _tensor(cell.train.labels).to(device)
         self.spec, self.needs, self.seed, self.device = spec, needs, seed, device

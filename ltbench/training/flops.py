@@ -16,7 +16,7 @@ from ltbench.spec import RunSpec
 
 
 class Facts(Protocol):
-    """What the count needs of a data cell; `Cell` has it, and so has a plan made without the files."""
+    """What the count needs of a data cell; `Dataset` has it, and so has a plan made without the files."""
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -23,7 +23,7 @@ from ltbench import rng
 from ltbench.runs import train_log as trainlog
 from ltbench.training.batches import BatchSource
 from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights, weights_path
-from ltbench.data import Cell
+from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.unet import build_denoiser
 from ltbench.training.distributed import Group, join, local_device
@@ -36,7 +36,7 @@ from ltbench.spec import RunSpec, train_key
 LOG_EVERY = 50  # steps a row of train.csv averages over
 
 
-def build_model(spec: RunSpec, cell: Cell, method: Composition) -> nn.ModuleDict:
+def build_model(spec: RunSpec, cell: Dataset, method: Composition) -> nn.ModuleDict:
     """Return {"denoiser", "methods"}: the U-Net, equal for all methods at a seed, and what methods attach."""
     channels, size, _ = cell.shape
     network = spec.model
@@ -52,7 +52,7 @@ def build_model(spec: RunSpec, cell: Cell, method: Composition) -> nn.ModuleDict
 
 
 def train(
-    spec: RunSpec, cell: Cell, folder: Path, env: Environment, init: dict[str, Tensor] | None = None
+    spec: RunSpec, cell: Dataset, folder: Path, env: Environment, init: dict[str, Tensor] | None = None
 ) -> None:
     """Train to ``spec.train.steps``, going on from `folder`'s checkpoint where there is one.
 
@@ -71,7 +71,7 @@ class Training:
     """One training's state; `run` is the loop."""
 
     def __init__(
-        self, spec: RunSpec, cell: Cell, folder: Path, env: Environment, init: dict[str, Tensor] | None = None
+        self, spec: RunSpec, cell: Dataset, folder: Path, env: Environment, init: dict[str, Tensor] | None = None
     ) -> None:
         self.spec, self.folder, self.env = spec, folder, env
         self.key = train_key(spec)

@@ -8,7 +8,7 @@ import torch
 
 from ltbench.cli import doctor
 from ltbench.cli.app import main
-from ltbench.data import SOURCES, load_cell
+from ltbench.data import SOURCES, load_dataset
 from ltbench.cli.doctor import CHECK_VALUES, CheckResult, CheckValue, check_golden, examine
 from ltbench.errors import DataMissing
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
@@ -29,7 +29,7 @@ def by_name(findings):
 
 def test_every_data_set_and_extractor_is_found_or_has_advice(tmp_path):
     found = by_name(examine(tmp_path / "data", tmp_path / "runs"))
-    assert {name for topic, name in found if topic == "data"} == set(SOURCES)
+    assert {name for topic, name in found if topic == "data"} == set(SOURCES.all())
     assert {name for topic, name in found if topic == "weights"} == {row.name for row in known_extractors()}
     assert found["data", "digits_lt"].state == found["weights", "digits_cnn"].state == "ok"
     missing = found["data", "celeba5"]
@@ -75,7 +75,7 @@ def test_the_command_prints_it_all_and_succeeds(tmp_path, capsys):
 
 
 def digits_check(**changes):
-    cell = load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
+    cell = load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
     extractor = get_extractor("digits_cnn")
     train, test = (
         extractor(images).features for images in (cell.reference.images[:300], cell.heldout.images)
@@ -101,7 +101,7 @@ def test_a_right_number_agrees_and_a_wrong_one_does_not(tmp_path):
 def test_a_score_of_one_set_takes_the_training_images_only(tmp_path):
     check = CheckValue("inception_score", "inception_score", "digits_cnn", None, 0, 0.0, 1e9)
     value = run(check, tmp_path).value
-    cell = load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
+    cell = load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
     logits = cached_features(get_extractor("digits_cnn"), cell.reference.images, tmp_path).logits
     from ltbench.metrics.inception_score import inception_score
 

@@ -19,8 +19,9 @@ import ltbench.data.dataset as data
 from ltbench.data.sources.cifar import CIFAR10, CIFAR100, Cifar
 from ltbench.data.sources.fashion_mnist import FASHION_MNIST, read_idx
 from ltbench.data.resample import area_resample, pad_square
-from ltbench.data.source import ImageSet, content_sha256
+from ltbench.data.images import ImageSet, content_sha256
 from ltbench.errors import DataCorrupt, DataMissing, StorageError, UsageError
+from ltbench.plugins import Extension
 from ltbench.spec import DataSpec
 
 NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port: like a machine without a network
@@ -31,7 +32,7 @@ def use(monkeypatch):
     """Put tiny sources in the registry's place."""
 
     def put(source):
-        monkeypatch.setitem(data.SOURCES, source.name, source)
+        monkeypatch.setitem(data.SOURCES.extensions(), source.name, Extension(source.name, source, "tests"))
         return source
 
     return put
@@ -62,7 +63,7 @@ def served(tmp_path):
 def test_digits_cell():
     from sklearn.datasets import load_digits
 
-    cell = data.load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
+    cell = data.load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
     assert cell.shape == (1, 8, 8)
     assert cell.counts.tolist() == [120, 86, 61, 44, 31, 22, 16, 11, 8, 6]
     assert np.bincount(cell.train.labels).tolist() == cell.counts.tolist()
@@ -87,12 +88,12 @@ def test_digits_cell():
 
 def test_golden_manifest_of_digits():
     """Split, grey levels and selection never change: results are keyed by them."""
-    cell = data.load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
+    cell = data.load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
     assert cell.reference.sha256[:16] == "6848196bd2c25318"
     assert cell.train.sha256[:16] == "739e3181a12e60b3"
     assert cell.manifest["selection_sha256"] == "0495e800e5deb112"
     assert json.loads(json.dumps(cell.manifest)) == cell.manifest
-    assert cell.manifest_hash == data.load_cell(cell.spec).manifest_hash
+    assert cell.manifest_hash == data.load_dataset(cell.spec).manifest_hash
 
 
 @pytest.mark.parametrize(
@@ -100,13 +101,13 @@ def test_golden_manifest_of_digits():
 )
 def test_another_cell_has_another_manifest(change):
     spec = DataSpec(dataset="digits_lt", imbalance_ratio=0.05)
-    one, other = data.load_cell(spec), data.load_cell(spec.model_copy(update=change))
+    one, other = data.load_dataset(spec), data.load_dataset(spec.model_copy(update=change))
     assert other.manifest_hash != one.manifest_hash
     assert other.reference.sha256 == one.reference.sha256
 
 
 def test_class_order_turns_head_and_tail():
-    cell = data.load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=0.05, class_order="reversed"))
+    cell = data.load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=0.05, class_order="reversed"))
     assert cell.counts[9] == 120
     assert cell.counts[0] == 6
     assert cell.head_to_tail == tuple(range(9, -1, -1))
@@ -117,10 +118,10 @@ def test_refusals_name_what_to_use(tmp_path):
     with pytest.raises(UsageError, match="did you mean 'digits_lt'"):
         data.get_source("digit_lt")
     with pytest.raises(UsageError, match=r"no image size 16: use 8$"):
-        data.load_cell(DataSpec(dataset="digits_lt", image_size=16))
+        data.load_dataset(DataSpec(dataset="digits_lt", image_size=16))
     # An impossible ratio is refused before any file is looked for.
     with pytest.raises(UsageError, match=r"smallest ratio that works here is 0\.0002"):
-        data.load_cell(DataSpec(dataset="cifar10_lt", imbalance_ratio=1e-5), tmp_path)
+        data.load_dataset(DataSpec(dataset="cifar10_lt", imbalance_ratio=1e-5), tmp_path)
 
 
 # --- Fashion-MNIST ------------------------------------------------------------------------------------
@@ -155,14 +156,14 @@ def fashion_spec(**kwargs):
 @pytest.mark.parametrize("layout", ["FashionMNIST/raw", "fashion-mnist", "."])
 def test_fashion_cell_from_each_layout(tmp_path, use, layout):
     use(fashion_files(tmp_path / layout))
-    cell = data.load_cell(fashion_spec(), tmp_path)
+    cell = data.load_dataset(fashion_spec(), tmp_path)
     raw = read_idx(tmp_path / layout / "train-images-idx3-ubyte.gz", 3)
     assert cell.shape == (1, 32, 32)
     assert np.array_equal(cell.reference.images[:, 0, 2:30, 2:30], raw)
     assert cell.reference.images.sum() == raw.sum()  # padded with nothing but black
     assert cell.counts.tolist() == [4, 3, 3, 3, 2, 2, 2, 2, 2, 2]
     assert not cell.flip_allowed
-    half = data.load_cell(fashion_spec(image_size=16), tmp_path)
+    half = data.load_dataset(fashion_spec(image_size=16), tmp_path)
     blocks = cell.train.images.reshape(-1, 1, 16, 2, 16, 2).astype(int).sum((3, 5))
     assert np.array_equal(half.train.images, (blocks + 2) // 4)
     assert half.manifest["selection_sha256"] == cell.manifest["selection_sha256"]
@@ -171,12 +172,12 @@ def test_fashion_cell_from_each_layout(tmp_path, use, layout):
 def test_fashion_is_found_in_the_operating_systems_folder(tmp_path, use):
     source = fashion_files(tmp_path / "usr")
     use(replace(source, system_folders=(tmp_path / "usr",)))
-    (row,) = (row for row in data.describe(0.5, tmp_path / "data") if row.source.name == "fashion_mnist_lt")
+    (row,) = (row for row in data.list_sources(0.5, tmp_path / "data") if row.source.name == "fashion_mnist_lt")
     assert row.found
     assert row.at == tmp_path / "usr"
     assert tmp_path / "data" / "FashionMNIST" / "raw" in row.looked
-    assert data.load_cell(fashion_spec(), tmp_path / "data").train.labels.tolist() == sorted(
-        data.load_cell(fashion_spec(), tmp_path / "data").train.labels.tolist()
+    assert data.load_dataset(fashion_spec(), tmp_path / "data").train.labels.tolist() == sorted(
+        data.load_dataset(fashion_spec(), tmp_path / "data").train.labels.tolist()
     )
 
 
@@ -184,9 +185,9 @@ def test_fashion_is_downloaded_once(tmp_path, use, served):
     folder, url = served
     use(replace(fashion_files(folder), url=url))
     root = tmp_path / "root"
-    cell = data.load_cell(fashion_spec(), root)
+    cell = data.load_dataset(fashion_spec(), root)
     use(replace(fashion_files(folder), url=NOWHERE))
-    assert data.load_cell(fashion_spec(), root).manifest_hash == cell.manifest_hash
+    assert data.load_dataset(fashion_spec(), root).manifest_hash == cell.manifest_hash
     assert sorted(p.name for p in root.rglob("*") if p.is_file()) == sorted(FASHION_MNIST.md5)
 
 
@@ -195,14 +196,14 @@ def test_a_wrong_download_leaves_no_file(tmp_path, use, served):
     use(replace(fashion_files(folder), url=url))
     (folder / "train-images-idx3-ubyte.gz").write_bytes(b"<html>moved</html>")
     with pytest.raises(DataCorrupt, match="did not send the original"):
-        data.load_cell(fashion_spec(), tmp_path / "root")
+        data.load_dataset(fashion_spec(), tmp_path / "root")
     assert not any(p.is_file() for p in (tmp_path / "root").rglob("*"))
 
 
 def test_fashion_missing_without_a_network_says_what_to_get(tmp_path, use):
     use(replace(FASHION_MNIST, system_folders=(), url=NOWHERE))
     with pytest.raises(DataMissing, match="install the Debian package dataset-fashion-mnist") as error:
-        data.load_cell(DataSpec(dataset="fashion_mnist_lt"), tmp_path)
+        data.load_dataset(DataSpec(dataset="fashion_mnist_lt"), tmp_path)
     assert str(tmp_path / "FashionMNIST" / "raw") in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -212,7 +213,7 @@ def test_a_data_root_that_cannot_be_written(tmp_path, use, served):
     use(replace(fashion_files(folder), url=url))
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StorageError, match="--data-root"):
-        data.load_cell(fashion_spec(), tmp_path / "file")
+        data.load_dataset(fashion_spec(), tmp_path / "file")
 
 
 @pytest.mark.parametrize(
@@ -232,14 +233,14 @@ def test_a_broken_idx_file_is_named(tmp_path, use, spoil, message):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(spoil(gzip.decompress(path.read_bytes())))
     with pytest.raises(DataCorrupt, match=message) as error:
-        data.load_cell(fashion_spec(), tmp_path)
+        data.load_dataset(fashion_spec(), tmp_path)
     assert str(path) in str(error.value)
 
 
 def test_the_installed_fashion_mnist_is_the_published_one():
     if not FASHION_MNIST.status(Path("/nonexistent")).found:
         pytest.skip("dataset-fashion-mnist is not installed")
-    cell = data.load_cell(DataSpec(dataset="fashion_mnist_lt", image_size=16), Path("/nonexistent"))
+    cell = data.load_dataset(DataSpec(dataset="fashion_mnist_lt", image_size=16), Path("/nonexistent"))
     assert cell.counts.tolist() == [6000, 3596, 2156, 1292, 774, 464, 278, 166, 100, 60]
     assert cell.manifest["selection_sha256"] == "de561f03a34c6786"
     assert cell.reference.sha256[:16] == "32e589fc2ad79533"
@@ -307,7 +308,7 @@ def remove_folder(folder):
 def test_cifar_from_folder_and_from_archive(tmp_path, use, source):
     tiny = use(cifar_files(tmp_path, source, per_class=5))
     spec = DataSpec(dataset=source.name, imbalance_ratio=0.5)
-    cell = data.load_cell(spec, tmp_path)
+    cell = data.load_dataset(spec, tmp_path)
     assert cell.shape == (3, 32, 32)
     assert cell.flip_allowed
     assert cell.class_names[1] == "class 1"
@@ -317,7 +318,7 @@ def test_cifar_from_folder_and_from_archive(tmp_path, use, source):
     assert np.array_equal(cell.reference.images[0].reshape(-1), first["data"][0])
     assert cell.reference.labels[0] == first.get("labels", first.get("fine_labels"))[0]
     remove_folder(tmp_path / tiny.folder)
-    assert data.load_cell(spec, tmp_path).manifest_hash == cell.manifest_hash
+    assert data.load_dataset(spec, tmp_path).manifest_hash == cell.manifest_hash
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([tiny.folder, tiny.archive])
 
 
@@ -325,14 +326,14 @@ def test_cifar_is_downloaded(tmp_path, use, served):
     folder, url = served
     tiny = cifar_files(folder, CIFAR10)
     use(replace(tiny, overrides={**tiny.overrides, "url": f"{url}/{tiny.archive}"}))
-    cell = data.load_cell(DataSpec(imbalance_ratio=0.5), tmp_path / "new")
+    cell = data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "new")
     assert cell.counts.tolist() == [5, 4, 4, 3, 3, 3, 3, 2, 2, 2]
 
 
 def test_cifar_missing_without_a_network_says_what_to_get(tmp_path, use):
     use(tiny_cifar(CIFAR10, {"url": NOWHERE}))
     with pytest.raises(DataMissing, match="md5 c58f30108f718f92721af3b95e74349a") as error:
-        data.load_cell(DataSpec(), tmp_path)
+        data.load_dataset(DataSpec(), tmp_path)
     assert f"put it into {tmp_path}" in str(error.value)
 
 
@@ -343,7 +344,7 @@ def test_a_broken_cifar_archive_is_named(tmp_path, use, cut):
     archive = tmp_path / tiny.archive
     archive.write_bytes(archive.read_bytes()[:cut])
     with pytest.raises(DataCorrupt, match="truncated or not the original") as error:
-        data.load_cell(DataSpec(imbalance_ratio=0.5), tmp_path)
+        data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path)
     assert str(archive) in str(error.value)
 
 
@@ -352,10 +353,10 @@ def test_a_broken_batch_is_never_unpickled(tmp_path, use):
     path = tmp_path / tiny.folder / "data_batch_3"
     path.write_bytes(b"cbuiltins\nexit\n(S'unpickled'\ntR.")  # would end the test run
     with pytest.raises(DataCorrupt, match="data_batch_3"):
-        data.load_cell(DataSpec(imbalance_ratio=0.5), tmp_path)
+        data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path)
     path.unlink()
     with pytest.raises(DataMissing, match=r"data_batch_3 is missing: download https://www\.cs\.toronto\.edu"):
-        data.load_cell(DataSpec(imbalance_ratio=0.5), tmp_path)
+        data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path)
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path, use):
@@ -366,7 +367,7 @@ def test_an_archive_of_something_else_is_refused(tmp_path, use):
     md5 = hashlib.md5((tmp_path / tiny.archive).read_bytes()).hexdigest()
     use(replace(tiny, overrides={**tiny.overrides, "tgz_md5": md5}))
     with pytest.raises(DataCorrupt, match="cannot be unpacked"):
-        data.load_cell(DataSpec(imbalance_ratio=0.5), tmp_path)
+        data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [tiny.archive]
 
 
@@ -382,7 +383,7 @@ def test_static_facts_match_torchvision():
         assert (cls.base_folder, cls.filename) == (source.folder, source.archive)
         assert cls.tgz_md5 in source.how_to_get
         assert cls.url in source.how_to_get
-    for source in data.SOURCES.values():
+    for source in data.SOURCES.all().values():
         if not source.pool:  # only their lists or folders tell
             assert source.name in ("imagenet_lt", "folder_lt")
             continue
@@ -390,8 +391,8 @@ def test_static_facts_match_torchvision():
         assert len(set(source.class_names)) == source.num_classes
 
 
-def test_describe_lists_counts_without_files(tmp_path):
-    rows = {row.source.name: row for row in data.describe(0.001, tmp_path)}
+def test_sources_are_listed_with_counts_without_files(tmp_path):
+    rows = {row.source.name: row for row in data.list_sources(0.001, tmp_path)}
     assert rows["cifar10_lt"].counts == (5000, 2320, 1077, 500, 232, 107, 50, 23, 10, 5)
     assert not rows["cifar10_lt"].found
     assert str(tmp_path) in rows["cifar10_lt"].advice
@@ -405,7 +406,7 @@ def test_listing_data_sets_imports_no_torch():
     import sys
 
     code = (
-        "import sys, ltbench.data; ltbench.data.describe()\n"
+        "import sys, ltbench.data; ltbench.data.list_sources()\n"
         "print({'torch', 'sklearn', 'torchvision'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

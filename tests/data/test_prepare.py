@@ -23,6 +23,7 @@ from ltbench.data.prepare.convert import convert
 from ltbench.data.sources.imagenet_lt import IMAGENET_LT, TRAIN_LIST, VAL_LIST, git_blob_id
 from ltbench.data.prepare.prepare import prepare, verify
 from ltbench.errors import DataCorrupt, DataMissing, DiskFull, Interrupted, UsageError
+from ltbench.plugins import Extension
 from ltbench.spec import DataSpec
 
 
@@ -54,7 +55,7 @@ def small_chunks(monkeypatch):
 @pytest.fixture
 def use(monkeypatch):
     def put(source):
-        monkeypatch.setitem(data.SOURCES, source.name, source)
+        monkeypatch.setitem(data.SOURCES.extensions(), source.name, Extension(source.name, source, "tests"))
         return source
 
     return put
@@ -124,7 +125,7 @@ def test_folder_of_class_folders(tmp_path):
     made = prepare("folder_lt", source, tmp_path, image_size=16, workers=1)
     assert made.folder == tmp_path / "prepared" / "folder_lt-birds-16"
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=0.5)
-    cell = data.load_cell(spec, tmp_path)
+    cell = data.load_dataset(spec, tmp_path)
     assert cell.shape == (3, 16, 16)
     assert cell.class_names == ("a", "b", "c")
     assert not cell.heldout_in_reference
@@ -132,7 +133,7 @@ def test_folder_of_class_folders(tmp_path):
     assert np.bincount(cell.heldout.labels).tolist() == [2, 2, 2]
     assert np.bincount(cell.reference.labels).tolist() == [8, 8, 8]
     assert cell.counts.tolist() == [8, 5, 4]
-    every = data.load_cell(DataSpec(dataset="folder_lt", profile="asis"), tmp_path)
+    every = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis"), tmp_path)
     assert every.counts.tolist() == [10, 8, 13]
     assert every.head_to_tail == (2, 0, 1)
     assert isinstance(every.train.images, np.memmap)
@@ -151,7 +152,7 @@ def test_folder_with_its_own_held_out_images(tmp_path):
     write_classes(tmp_path / "src" / "val", [2, 2], start=5000)
     write_classes(tmp_path / "src" / "test", [1, 1], start=9000)
     prepare("folder_lt", tmp_path / "src", tmp_path, image_size=8, workers=1)
-    cell = data.load_cell(DataSpec(dataset="folder_lt", profile="asis"), tmp_path)
+    cell = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis"), tmp_path)
     assert cell.counts.tolist() == [6, 3]
     assert np.bincount(cell.reference.labels).tolist() == [3, 3]
     assert cell.reference.sha256 == cell.heldout.sha256
@@ -165,18 +166,18 @@ def test_several_prepared_folders_are_told_apart_by_content(tmp_path):
     assert hashes["x"] != hashes["y"]
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=1.0)
     with pytest.raises(UsageError, match=f"choose with --set data.content=HASH: {hashes['x'][:8]}"):
-        data.resolve(spec, tmp_path)
-    resolved = data.resolve(spec.model_copy(update={"content": hashes["y"][:8]}), tmp_path)
+        data.resolve_data(spec, tmp_path)
+    resolved = data.resolve_data(spec.model_copy(update={"content": hashes["y"][:8]}), tmp_path)
     assert (resolved.content, resolved.image_size) == (hashes["y"], 8)
-    assert data.load_cell(resolved, tmp_path).manifest["source"]["prepared"] == hashes["y"]
+    assert data.load_dataset(resolved, tmp_path).manifest["source"]["prepared"] == hashes["y"]
     with pytest.raises(DataMissing, match="content 0123 is not prepared"):
-        data.resolve(spec.model_copy(update={"content": "0123"}), tmp_path)
+        data.resolve_data(spec.model_copy(update={"content": "0123"}), tmp_path)
     with pytest.raises(
         DataMissing, match=r"folder_lt at 32x32 is not prepared under .*FOLDER --image-size 32`$"
     ):
-        data.load_cell(spec.model_copy(update={"image_size": 32}), tmp_path)
+        data.load_dataset(spec.model_copy(update={"image_size": 32}), tmp_path)
     with pytest.raises(UsageError, match="digits_lt has none"):
-        data.resolve(DataSpec(dataset="digits_lt", content="abc"), tmp_path)
+        data.resolve_data(DataSpec(dataset="digits_lt", content="abc"), tmp_path)
 
 
 def test_the_hash_says_what_the_images_are_not_where_they_were(tmp_path):
@@ -342,11 +343,11 @@ def test_verify_names_what_differs(tmp_path, spoil, named, loads):
         verify("folder_lt", tmp_path)
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=1.0)
     if loads:
-        data.load_cell(spec, tmp_path)  # opening reads no pixel
+        data.load_dataset(spec, tmp_path)  # opening reads no pixel
     else:
         with pytest.raises((DataCorrupt, DataMissing), match=named):
-            data.load_cell(spec, tmp_path)
-    assert len(data.describe(1.0, tmp_path)) == len(data.SOURCES)  # one broken folder hides no other source
+            data.load_dataset(spec, tmp_path)
+    assert len(data.list_sources(1.0, tmp_path)) == len(data.SOURCES.all())  # one broken folder hides no other source
 
 
 @pytest.mark.parametrize(
@@ -360,7 +361,7 @@ def test_verify_names_what_differs(tmp_path, spoil, named, loads):
         (lambda p: verify("cifar10_lt", p), UsageError, "checked whenever"),
         (lambda p: verify("celeba5", p), DataMissing, "ltbench data prepare celeba5"),
         (
-            lambda p: data.load_cell(DataSpec(dataset="celeba5"), p),
+            lambda p: data.load_dataset(DataSpec(dataset="celeba5"), p),
             DataMissing,
             "ltbench data prepare celeba5",
         ),
@@ -420,7 +421,7 @@ def test_celeba_from_folder_zip_and_torchvision_layout(tmp_path, tiny_celeba):
         )
     }
     assert len(hashes) == 1
-    cell = data.load_cell(DataSpec(dataset="celeba5", profile="asis"), tmp_path / "0")
+    cell = data.load_dataset(DataSpec(dataset="celeba5", profile="asis"), tmp_path / "0")
     assert cell.shape == (3, 64, 64)
     assert cell.counts.tolist() == [3, 6, 5, 4, 2]
     assert cell.head_to_tail == (1, 2, 3, 0, 4)
@@ -428,7 +429,7 @@ def test_celeba_from_folder_zip_and_torchvision_layout(tmp_path, tiny_celeba):
     assert np.bincount(cell.heldout.labels).tolist() == [3] * 5
     assert cell.heldout_in_reference
     assert np.array_equal(cell.train.images[0], convert((folder / "000000.jpg").read_bytes(), "", 64, 3))
-    balanced = data.load_cell(DataSpec(dataset="celeba5", imbalance_ratio=1.0), tmp_path / "0")
+    balanced = data.load_dataset(DataSpec(dataset="celeba5", imbalance_ratio=1.0), tmp_path / "0")
     assert balanced.counts.tolist() == [2] * 5
 
 
@@ -497,7 +498,7 @@ def write_imagenet(root, use, counts=(120, 30, 4)):
 def test_imagenet_lt(tmp_path, use):
     write_imagenet(tmp_path / "in", use)
     made = prepare("imagenet_lt", tmp_path / "in", tmp_path, workers=1)
-    cell = data.load_cell(DataSpec(dataset="imagenet_lt", profile="asis"), tmp_path)
+    cell = data.load_dataset(DataSpec(dataset="imagenet_lt", profile="asis"), tmp_path)
     assert cell.shape == (3, 64, 64)
     assert cell.class_names == WNIDS
     assert cell.counts.tolist() == [120, 30, 4]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from ltbench.data import default_data_root, get_source, load_cell
+from ltbench.data import default_data_root, get_source, load_dataset
 from ltbench.data.resample import area_resample
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors import cnn, train
@@ -29,7 +29,7 @@ def noise(count=7, side=8, channels=1, seed=0):
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
+    return load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
 
 
 @pytest.mark.parametrize(("name", "least"), [("digits_cnn", 0.97), ("fashion_mnist_cnn", 0.90)])
@@ -53,7 +53,7 @@ def test_recorded_heldout_accuracy_and_data_are_reproduced(name):
         pytest.skip(f"the files of {dataset} are not on this machine")
     record = json.loads(cnn.shipped_files(name)[1].read_text())
     largest = cnn.SHIPPED[name].sizes[1]
-    cell = load_cell(DataSpec(dataset=dataset, imbalance_ratio=1.0, image_size=largest))
+    cell = load_dataset(DataSpec(dataset=dataset, imbalance_ratio=1.0, image_size=largest))
     assert record["dataset_manifest"] == cell.manifest_hash
     predicted = get_extractor(name)(area_resample(cell.heldout.images, SIDES[name])).logits.argmax(1)
     accuracy = (predicted == cell.heldout.labels).mean()
@@ -275,7 +275,7 @@ def test_training_command_tells_missing_data_in_one_sentence(tmp_path, monkeypat
     def missing(*_):
         raise DataMissing("put the files there")
 
-    monkeypatch.setattr(train, "load_cell", missing)
+    monkeypatch.setattr(train, "load_dataset", missing)
     assert train.main(["fashion_mnist_cnn", "--out", str(tmp_path)]) == 1
     assert capsys.readouterr().err == "error: put the files there\n"
 

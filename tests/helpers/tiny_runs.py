@@ -8,7 +8,7 @@ from functools import cache
 import torch
 from safetensors.torch import load_file
 
-from ltbench.data import load_cell
+from ltbench.data import load_dataset
 from ltbench.method.registry import resolve
 from ltbench.environment import Environment
 from ltbench.spec import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec
@@ -41,7 +41,7 @@ def make_spec(method="ddpm", hyperparameters=None, *, dropout=0.0, seed=0, sampl
 
 @cache
 def digits():
-    return load_cell(DATA)
+    return load_dataset(DATA)
 
 
 def train_in(folder, spec, init=None, **environment):

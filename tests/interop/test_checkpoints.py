@@ -13,7 +13,7 @@ from PIL import Image
 
 from ltbench.cli.app import main
 from ltbench.cli.data import export_network, import_run
-from ltbench.data import load_cell
+from ltbench.data import load_dataset
 from ltbench.data.prepare.prepare import prepare
 from ltbench.interop.official import load_official
 from ltbench.diffusion.samplers import sample
@@ -89,13 +89,13 @@ def test_an_imported_run_is_trained_and_knows_where_it_is_from(cbdm, ten):
     assert read_json(folder / "spec.json")["train_key"] == train_key(spec)
     recorded = read_json(folder / "provenance.json")
     assert recorded["origin"] == "external" and recorded["imported"]["sha256"] == spec.train.imported
-    assert spec.data.content == load_cell(spec.data, ten).manifest["source"]["prepared"]
+    assert spec.data.content == load_dataset(spec.data, ten).manifest["source"]["prepared"]
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("ema", "ema"), ("raw", "net")])
 def test_the_pipelines_network_computes_the_golden_outputs(cbdm, ten, ours, theirs):
     out, _, spec = cbdm
-    model = load_model(stages(spec)[0], out, load_cell(spec.data, ten), "cpu", ours)["denoiser"]
+    model = load_model(stages(spec)[0], out, load_dataset(spec.data, ten), "cpu", ours)["denoiser"]
     io = golden(CBDM)
     with torch.no_grad():
         conditional = model(io["x"], io["t"], io["y"]).eps
@@ -116,7 +116,7 @@ def test_the_study_file_of_an_import_says_all_that_was_set(five, tmp_path):
 def test_corals_head_comes_along(five, tmp_path):
     folder, spec = imported(CORAL, "coral", five, tmp_path)
     assert create("coral", spec.method.hyperparameters).variant == "released"  # whose code wrote the file
-    io, cell = golden(CORAL), load_cell(spec.data, five)
+    io, cell = golden(CORAL), load_dataset(spec.data, five)
     for ours, theirs in (("ema", "ema"), ("raw", "net")):
         model = load_model(stages(spec)[0], folder.parent, cell, "cpu", ours)
         with torch.no_grad():
@@ -242,7 +242,7 @@ def test_fine_tuning_starts_from_the_weights_that_the_key_names(cbdm, ten, tmp_p
         tuned.model_copy(update={"train": tuned.train.model_copy(update={"init_weights": None})})
     )
     run_stage(stages(tuned)[0], tmp_path, Environment(data_root=ten))  # warm-up: step 1 moves nothing
-    raw = load_model(stages(tuned)[0], tmp_path, load_cell(spec.data, ten), "cpu", "raw")["denoiser"]
+    raw = load_model(stages(tuned)[0], tmp_path, load_dataset(spec.data, ten), "cpu", "raw")["denoiser"]
     for ours, theirs in zip(raw.parameters(), load_official(CBDM)[0].parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -13,7 +13,7 @@ from report_folders import make_spec, score_rows, write_scores
 from safetensors.numpy import save_file
 
 from ltbench.cli.app import main
-from ltbench.data import load_cell
+from ltbench.data import load_dataset
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.interop.samples import Claims, read_samples
 from ltbench.files import write_json
@@ -276,7 +276,7 @@ def test_a_name_that_is_no_folder_name_is_refused(name):
 def scored(tmp_path_factory):
     """Held-out digits handed in as if they were somebody's samples, and one run of ours in the same cell."""
     root = tmp_path_factory.mktemp("external")
-    cell = load_cell(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
+    cell = load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
     path = root / "gan.npz"
     np.savez(path, images=cell.heldout.images / 127.5 - 1, labels=cell.heldout.labels)
     out = root / "runs"

@@ -13,7 +13,7 @@ from ltbench.data import ImageSet
 from ltbench.errors import ClaimLost, DataCorrupt, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.data.images import ImagePool, balanced
+from ltbench.data.images import ImageSet, balanced
 from ltbench.runs.scores import COLUMNS, merge_scores, read_scores, run_columns
 from ltbench.scoring.score import requested_metrics, score_pools, score_samples
 from ltbench.spec import ScoreSpec, sample_key, train_key
@@ -140,7 +140,7 @@ def test_groups_are_means_of_their_classes_and_worst_is_the_worst(table):
 def test_a_group_is_the_mean_of_its_classes_and_has_the_size_of_one(cache, noisy):
     pairs = dataclasses.replace(CELL, groups={"head": (0, 1), "tail": (2,)})
     request = ScoreSpec(metrics=("agreement",), floor_draws=1)
-    rows = score_pools(pairs, ImagePool(*noisy), request, cache)
+    rows = score_pools(pairs, ImageSet(*noisy), request, cache)
     found = {(row["metric"], row["scope"], row["class_or_group"]): row for row in rows}
     head = found["agreement", "group", "head"]
     both = [found["agreement", "class", k]["value"] for k in "01"]
@@ -152,7 +152,7 @@ def test_a_group_is_the_mean_of_its_classes_and_has_the_size_of_one(cache, noisy
 
 
 def test_held_out_images_in_the_samples_place_score_their_own_floor(cache):
-    pool = balanced(ImagePool(HELD.images, HELD.labels), "heldout")
+    pool = balanced(HELD, "heldout")
     table = score_samples(CELL, pool.images, pool.labels, make_spec(score=REQUEST), cache)
     for metric in ("frechet", "recall", "agreement"):
         assert value(table, metric) == value(table, f"{metric}.floor")
@@ -203,7 +203,7 @@ def test_floors_are_kept_and_do_not_depend_on_the_samples(cache, tmp_path, noisy
 def test_where_held_out_images_are_the_reference_a_floor_compares_two_halves(cache, noisy):
     shared = dataclasses.replace(CELL, heldout=REFERENCE, heldout_in_reference=True)
     few = cut(ImageSet(*noisy), (25, 25, 25))  # as many as half the reference: drawn whole
-    rows = score_pools(shared, ImagePool(few.images, few.labels), ScoreSpec(**FRECHET), cache)
+    rows = score_pools(shared, ImageSet(few.images, few.labels), ScoreSpec(**FRECHET), cache)
     found = {(row["metric"], row["class_or_group"]): row["value"] for row in rows}
     naive = frechet_distance(*[features(REFERENCE.images, cache)] * 2)
     assert naive < 1e-6 < 0.01 < found["frechet.floor", ""]
@@ -226,7 +226,7 @@ def test_bootstrap_intervals_are_made_on_request_and_widen_for_a_class(cache, no
 
 def test_an_unequal_reference_is_cut_to_its_smallest_class_by_a_fixed_draw():
     labels = np.repeat(np.arange(3), [5, 2, 9])
-    pool = ImagePool(np.arange(16, dtype=np.uint8)[:, None, None, None], labels)
+    pool = ImageSet(np.arange(16, dtype=np.uint8)[:, None, None, None], labels)
     cut = balanced(pool, "reference")
     assert cut.labels.tolist() == [0, 0, 1, 1, 2, 2]
     assert np.array_equal(pool.labels[cut.images.ravel()], cut.labels)

@@ -14,7 +14,8 @@ from ltbench.data.source import Status
 from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import DataMissing, UsageError
 from ltbench.metrics.registry import REGISTRY
-from ltbench.study.checks import StaticFacts, make_plan, static_facts, validate
+from ltbench.data.facts import DatasetFacts, static_facts
+from ltbench.study.checks import make_plan, validate
 from ltbench.study.presets import default_preset, load_all
 from ltbench.method.registry import create
 from ltbench.environment import Environment
@@ -69,7 +70,7 @@ def test_what_nobody_knows_is_marked_as_a_guess(name):
     assert run.data.profile == "asis" and run.data.imbalance_ratio == round(min(counts) / max(counts), 4)
 
 
-@pytest.mark.parametrize("dataset", SOURCES)
+@pytest.mark.parametrize("dataset", SOURCES.all())
 def test_a_data_set_named_alone_has_one_preset(dataset):
     found = [name for name, content in load_all().items() if dataset in content.get("default_for", ())]
     assert len(found) == (dataset != "folder_lt")
@@ -156,7 +157,7 @@ def test_a_plan_needs_no_files_and_a_run_does(dataset, tmp_path, monkeypatch):
         data=DataSpec(dataset=dataset, profile=SOURCES[dataset].default_profile), model={"size": "tiny"}
     )
     facts = validate(spec, tmp_path, need_files=False)
-    assert isinstance(facts, StaticFacts)
+    assert isinstance(facts, DatasetFacts)
     assert facts.shape == ((3, 32, 32) if dataset == "cifar100_lt" else (3, 64, 64))
     assert facts.num_classes == SOURCES[dataset].num_classes and abs(facts.prior.sum() - 1) < 1e-12
     if dataset != "cifar100_lt":  # cifar's loader may download
@@ -228,8 +229,8 @@ def test_a_plan_times_forward_and_backward_with_a_workers_threads(tmp_path, monk
 
 def test_a_plan_refuses_what_no_files_could_mend(tmp_path):
     with pytest.raises(DataMissing, match="folder_lt is not prepared"):
-        static_facts(RunSpec(data=DataSpec(dataset="folder_lt")), tmp_path)
+        static_facts(DataSpec(dataset="folder_lt"), tmp_path)
     with pytest.raises(UsageError, match="without an image"):
-        static_facts(RunSpec(data=DataSpec(imbalance_ratio=1e-5)), tmp_path)
+        static_facts(DataSpec(imbalance_ratio=1e-5), tmp_path)
     with pytest.raises(UsageError, match="image size 40"):
-        static_facts(RunSpec(data=DataSpec(image_size=40)), tmp_path)
+        static_facts(DataSpec(image_size=40), tmp_path)

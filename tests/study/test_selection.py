@@ -11,7 +11,7 @@ from ltbench.cli import study as commands
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.study.checks import make_plan
-from ltbench.data.images import ImagePool, halves
+from ltbench.data.images import ImageSet, halves
 from ltbench.environment import Environment
 from ltbench.runs.scores import COLUMNS, run_columns
 from ltbench.scoring.score import score_pools
@@ -194,16 +194,17 @@ def test_the_tuned_presets_give_every_method_the_same_grid(name):
 
 def test_halves_share_no_image_and_keep_the_classes():
     cell = digits()
-    pool = ImagePool(np.arange(len(cell.reference)), cell.reference.labels)
+    images = np.arange(len(cell.reference) * 4).astype("<u2").view(np.uint8).reshape(-1, 1, 2, 4)  # all differ
+    pool = ImageSet(images, cell.reference.labels)
     first, second = halves(pool, "reference/halves")
-    assert not set(first.images) & set(second.images)
+    assert not {image.tobytes() for image in first.images} & {image.tobytes() for image in second.images}
     assert len(first.images) + len(second.images) == len(pool.images)
     np.testing.assert_array_equal(np.bincount(first.labels), np.bincount(second.labels))
 
 
 def test_scores_name_the_half_they_are_against(tmp_path):
     cell = digits()
-    generated = ImagePool(cell.heldout.images, cell.heldout.labels)
+    generated = cell.heldout
     found = {}
     for half in ("none", "first", "second"):
         request = ScoreSpec(metrics=("frechet",), floor_draws=1, reference_half=half)

@@ -10,7 +10,7 @@ from ltbench.method.composition import loss_terms
 from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
 from ltbench.training.flops import method_passes, training_flops
 from ltbench.method import Batch, Context
-from ltbench.study.checks import static_facts
+from ltbench.data.facts import static_facts
 from ltbench.method.registry import create, known_methods
 from ltbench.study.file import load_study, preset_names
 
@@ -35,7 +35,7 @@ STEPS = {
 
 def network_of(run):
     """Return a run's row of `NETWORKS`; imagenet_lt's and folder_lt's own numbers lie in their files."""
-    facts = static_facts(run, None)
+    facts = static_facts(run.data, None)
     channels, size, _ = facts.shape
     return run.model.size, facts.num_classes, channels, size
 
@@ -76,7 +76,7 @@ def batch_of(size, facts):
 def test_a_step_makes_its_passes_forward_and_backward_and_no_more(name):
     passes, more = STEPS.get(name, (1, 0))
     spec = make_spec(name)
-    facts, composition = static_facts(spec, None), create(spec.method)
+    facts, composition = static_facts(spec.data, None), create(spec.method)
     denoiser = build_denoiser(*network_of(spec), dropout=0.0)
     images = spec.train.steps * spec.train.batch_size
     assert method_passes(spec, facts) == passes

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data.longtail import select
-from ltbench.data.source import ImageSet, Source, Splits, Status
+from ltbench.data.images import ImageSet
+from ltbench.data.source import Source, Splits, Status
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 
 FORMAT = 1

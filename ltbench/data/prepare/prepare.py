@@ -16,7 +16,8 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ltbench.data import get_source
+from ltbench.data.images import content_sha256
+from ltbench.data.registry import get_source
 from ltbench.data.prepare.convert import Chunk, converted
 from ltbench.data.prepare.folder import (
     FORMAT,
@@ -27,7 +28,7 @@ from ltbench.data.prepare.folder import (
     PreparedSource,
     identity_hash,
 )
-from ltbench.data.source import content_sha256, default_data_root, writing
+from ltbench.data.source import default_data_root, writing
 from ltbench.errors import DataCorrupt, DataMissing, Interrupted, UsageError
 from ltbench.files import replacing, write_json, write_text
 

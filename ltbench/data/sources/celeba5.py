@@ -112,3 +112,4 @@ CELEBA5 = Celeba5(
     "`ltbench data prepare celeba5 --source FOLDER_OR_ZIP`",
     default_profile="asis",
 )
+SOURCE = CELEBA5

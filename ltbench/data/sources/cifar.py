@@ -16,7 +16,8 @@ import numpy as np
 
 from ltbench.data.download import download
 from ltbench.data.resample import area_resample
-from ltbench.data.source import ImageSet, Source, Splits, Status, check_md5, writing
+from ltbench.data.images import ImageSet
+from ltbench.data.source import Source, Splits, Status, check_md5, writing
 from ltbench.errors import DataCorrupt, DataMissing
 
 
@@ -139,3 +140,4 @@ CIFAR100 = Cifar(
     folder="cifar-100-python",
     archive="cifar-100-python.tar.gz",
 )
+SOURCE = (CIFAR10, CIFAR100)

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from ltbench.data.longtail import select
-from ltbench.data.source import ImageSet, Source, Splits, Status
+from ltbench.data.images import ImageSet
+from ltbench.data.source import Source, Splits, Status
 
 POOL_PER_CLASS = 120
 
@@ -59,3 +60,4 @@ DIGITS = Digits(
     licence="CC BY 4.0 (UCI, Alpaydin and Kaynak)",
     how_to_get="it comes with scikit-learn: nothing to get",
 )
+SOURCE = DIGITS

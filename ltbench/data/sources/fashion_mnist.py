@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from ltbench.data.download import download
 from ltbench.data.resample import area_resample, pad_square
-from ltbench.data.source import ImageSet, Source, Splits, Status
+from ltbench.data.images import ImageSet
+from ltbench.data.source import Source, Splits, Status
 from ltbench.errors import DataCorrupt
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
@@ -130,3 +131,4 @@ FASHION_MNIST = FashionMnist(
     how_to_get="install the Debian package dataset-fashion-mnist, or put the four idx.gz files of "
     "github.com/zalandoresearch/fashion-mnist into DATA_ROOT/FashionMNIST/raw",
 )
+SOURCE = FASHION_MNIST

@@ -11,6 +11,7 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ltbench.data.longtail import select
 from ltbench.data.prepare.folder import Entry, Listing, PreparedSource
 from ltbench.data.source import Status
 from ltbench.errors import DataMissing, UsageError
+from ltbench.spec import DataSpec
 
 HELD_OUT_NAMES = ("val", "valid", "validation", "test", "heldout")
 HELD_OUT_SHARE = 5  # a fifth
@@ -62,6 +64,15 @@ class FolderLt(PreparedSource):
     def default_image_size(self, image_size: int | None) -> int | None:
         """Return the size asked for; None: whichever is prepared."""
         return None if image_size is None else self.size(image_size)
+
+    def resolve(self, data: DataSpec, data_root: Path) -> DataSpec:
+        """Return the spec with the prepared folder's full hash, its size and, for the profile asis, its ratio."""
+        folder = self.choose(data_root, data.image_size, data.content)
+        update: dict[str, Any] = {"content": folder.hash, "image_size": folder.image_size}
+        if data.profile == "asis":
+            counts = folder.counts("pool")
+            update["imbalance_ratio"] = float(f"{min(counts) / max(counts):.4g}")
+        return data.model_copy(update=update)
 
     def listing(self, path: Path, lists: Path | None) -> Listing:
         """List the images of either layout."""
@@ -125,3 +136,4 @@ FOLDER_LT = FolderLt(
     how_to_get="run `ltbench data prepare folder_lt --source FOLDER`",
     default_profile="asis",
 )
+SOURCE = FOLDER_LT

@@ -116,3 +116,4 @@ IMAGENET_LT = ImagenetLt(
     default_profile="asis",
     grouping="shots",
 )
+SOURCE = IMAGENET_LT
