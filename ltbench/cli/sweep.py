@@ -21,8 +21,10 @@ from ltbench.sweep.status import (
     counts,
     find_run,
     log_of,
+    look,
     plans_of,
     requeue_failed,
+    status_code,
     survey,
     tasks_of,
 )
@@ -66,12 +68,12 @@ def _details(row: Row) -> str:
 def show_status(root: Path, watch: bool, everything: bool) -> int:
     """Print the state of all sweeps in an output folder, once or until all is done; return the exit code."""
     tasks, ledger = tasks_of(root), Ledger(root)
-    rows = watch_tasks(tasks, ledger, everything) if watch else survey(tasks, ledger)
+    rows = watch_tasks(tasks, ledger, everything) if watch else look(tasks, ledger)
     if not watch:
         console.print(draw(rows, everything), soft_wrap=True)
     for line in closing_lines(rows, root, ledger)[1:]:
         console.print(line, markup=False, soft_wrap=True)
-    return 1 if any(row.state == "failed" for row in rows) else 0
+    return status_code(rows)
 
 
 def watch_tasks(

@@ -1,13 +1,14 @@
 """The state of a sweep: only files below ``OUT/.sweep``, so that any number of drivers and hosts share it.
 
     .sweep/plans/DIGEST.json              runs that were asked for
-    .sweep/claims/RESOURCE/N.claim        attempt N: who, which stage; created exclusively, never removed
+    .sweep/claims/RESOURCE/N.claim        attempt N: who, which stage; created exclusively and whole, never removed
     .sweep/claims/RESOURCE/N.beat         its heartbeat, a counter, and progress; rewritten in place
     .sweep/claims/RESOURCE/N.end          its outcome: the beat file, filled in and renamed
     .sweep/claims/RESOURCE/N.log          what the stage printed
 
-The owner of a resource is the creator of its highest attempt. A claim is one exclusive create, which is
-atomic on NFS too; taking a stale claim over is the exclusive create of the next attempt. Names are not freed:
+The owner of a resource is the creator of its highest attempt. A claim is written beside its place and linked
+there, which is exclusive, whole and atomic on NFS too (where there are no links: one exclusive create); taking a
+stale claim over is the claim of the next attempt. Names are not freed:
 were the claim renamed instead, a driver with an old listing could create the old name again and hold it too.
 Before it publishes anything an owner lists the folder and withholds the file if a higher attempt is there.
 
@@ -17,28 +18,31 @@ Heartbeat and outcome need no new disk space: the beat file has its final size f
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import json
 import os
 import platform
 import re
+import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ltbench.errors import ClaimLost
 from ltbench.files import storage_errors
-from ltbench.sweep.failures import KILLED, policy
+from ltbench.sweep.failures import KILLED
+from ltbench.sweep.standing import SILENT, Attempt, Outcome, Standing, standing
 from ltbench.sweep.tasks import Task
 
 BEAT_SECONDS = 5.0
 LEASE_SECONDS = 60.0
+_NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EINVAL}
 _SIZE = 4096  # of a beat file, bytes: one block, so that its outcome fits on a full disk
-_NAME = re.compile(r"(\d+)\.(claim|beat|end|log)")
-
-Outcome = Literal["done", "failed", "interrupted", "requeued", "lost"]
+_NAME = re.compile(r"([0-9]{1,9})\.(claim|beat|end|log)")
+CUT_SHORT_SECONDS = 2.0  # a claim without content for so long was cut short: writing it takes no time
 
 
 # --- who holds a claim ---------------------------------------------------------------------------------
@@ -84,36 +88,15 @@ def is_dead(owner: dict[str, Any]) -> bool:
 # --- attempts ------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Attempt:
-    """One attempt at one resource, as found on disk.
-
-    Attributes
-    ----------
-    number : from 1; the highest is the owner.
-    task : id of the stage that was claimed, "" where the claim was cut short.
-    owner : see `identity`.
-    end : what is written at the end (outcome, kind, message), or None while it runs.
-    beat : the raw heartbeat, or None.
-    """
-
-    number: int
-    task: str
-    owner: dict[str, Any]
-    end: dict[str, Any] | None
-    beat: bytes | None
-
-    @property
-    def progress(self) -> dict[str, Any]:
-        """The last reported progress: step, total, loss, rate, and the counter ``beat``."""
-        return _parse(self.beat) or (self.end or {}).get("progress", {})
-
-
 def _parse(raw: bytes | None) -> dict[str, Any]:
     try:
         value = json.loads(raw or b"{}")
-    except ValueError:  # read while it was being rewritten, or cut short by a crash
+    except (ValueError, RecursionError):  # read while it was being rewritten, or cut short by a crash
         return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _dict(value: object) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
@@ -136,6 +119,43 @@ def _in_place(path: Path, content: dict[str, Any], flags: int = 0) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _age(folder: Path, number: int) -> float | None:
+    """Return how long ago an attempt's heartbeat was written: a hint for people, clocks of hosts differ."""
+    for suffix in ("beat", "claim"):
+        with contextlib.suppress(OSError):
+            return max(0.0, time.time() - (folder / f"{number}.{suffix}").stat().st_mtime)
+    return None
+
+
+def _create_whole(path: Path, content: bytes) -> None:
+    """Create a file with its content, or raise `FileExistsError`; nobody ever sees it without its content.
+
+    Where the file system knows no hard links, it is created empty and filled: a kill in between leaves a claim
+    without an owner, which `Ledger.is_stale` gives up soon.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(temporary, path)
+            return
+        except FileExistsError:
+            if os.stat(temporary).st_nlink == 2:  # an NFS server's answer was lost and asked for again
+                return
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    with os.fdopen(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666), "wb") as file:
+        file.write(content)
 
 
 class Lease:
@@ -242,26 +262,42 @@ class Ledger:
             claim = _parse(_read(folder / f"{number}.claim"))
             end = _parse(_read(folder / f"{number}.end")) if "end" in found[number] else None
             if end is None and number < last:  # taken over without having said how it ended
-                end = {"outcome": "lost", "kind": KILLED, "message": "its worker stopped answering"}
+                end = {"outcome": "lost", "kind": KILLED, "message": SILENT}
             beat = None if "end" in found[number] else _read(folder / f"{number}.beat")
-            yield Attempt(number, claim.get("task", ""), claim.get("owner", {}), end, beat)
+            yield Attempt(
+                number,
+                str(claim.get("task", "")),
+                _dict(claim.get("owner")),
+                end,
+                beat,
+                _parse(beat) or _dict((end or {}).get("progress")),
+                None if end is not None else _age(folder, number),
+            )
+
+    def standing(self, task: Task) -> Standing:
+        """Return where a task stands, from its resource's attempts and what this observer has watched."""
+        attempts = self.attempts(task.resource)
+        running = bool(attempts) and attempts[-1].end is None
+        return standing(task.id, attempts, running and self.is_stale(task.resource, attempts[-1]))
 
     def is_stale(self, resource: str, attempt: Attempt) -> bool:
         """Say whether a running attempt's owner is dead, or silent for longer than the lease.
 
         No clock but this process's own is used, and a gap between two looks counts for at most a quarter of
         the lease: an observer that was itself asleep cannot conclude anything from waking up.
+        A claim without an owner was cut short while it was written; the lease of those is `CUT_SHORT_SECONDS`.
         """
         if attempt.owner and is_dead(attempt.owner):
             return True
+        lease = self.lease if attempt.owner else min(self.lease, CUT_SHORT_SECONDS)
         now, key = time.monotonic(), (resource, attempt.number)
         seen = self._seen.get(key)
         if seen is None or seen.beat != attempt.beat:
             self._seen[key] = _Seen(attempt.beat, 0.0, now)
             return False
-        seen.watched += min(now - seen.at, self.lease / 4)
+        seen.watched += min(now - seen.at, lease / 4)
         seen.at = now
-        return seen.watched >= self.lease
+        return seen.watched >= lease
 
     def claim(self, task: Task) -> Lease | None:
         """Claim a task's resource, or return None because somebody else works on it.
@@ -281,13 +317,12 @@ class Ledger:
         path = folder / f"{number}.claim"
         with storage_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
+            content = json.dumps({"task": task.id, "owner": identity()}).encode()
             try:
-                handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                _create_whole(path, content)
             except FileExistsError:
                 return None
             try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(json.dumps({"task": task.id, "owner": identity()}).encode())
                 _in_place(folder / f"{number}.beat", {"beat": 0}, os.O_CREAT)
             except OSError:
                 path.unlink(missing_ok=True)
@@ -301,57 +336,18 @@ class Ledger:
 
     def requeue(self, task: Task) -> bool:
         """Let a failed task be tried again: an attempt that ends at once and forgives those before it."""
+        return self._mark(task, "requeued")
+
+    def retire(self, task: Task) -> bool:
+        """Write down that a task failed by silence alone: an attempt that ends at once.
+
+        Without it only who watched the holder's silence would know, and nobody who comes later.
+        """
+        return self._mark(task, "retired")
+
+    def _mark(self, task: Task, outcome: Outcome) -> bool:
         lease = self.claim(task)
         if lease is None:
             return False
-        lease.end("requeued")
+        lease.end(outcome)
         return True
-
-
-# --- what the attempts at a task amount to -------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What follows from a task's past attempts.
-
-    Attributes
-    ----------
-    failed : it waits for a person.
-    failures : failures in a row since it was last requeued, done or interrupted softly. A worker that is killed
-        again and again further on in its stage is not a failing stage: those are not held against it.
-    kind, message : class and sentence of the last failure, "" without one.
-    attempt : number of the last attempt at this task, 0 without one.
-    """
-
-    failed: bool = False
-    failures: int = 0
-    kind: str = ""
-    message: str = ""
-    attempt: int = 0
-
-
-def judge(task_id: str, attempts: list[Attempt]) -> Verdict:
-    """Decide from its ended attempts whether a task may be tried again."""
-    mine = [attempt for attempt in attempts if attempt.task == task_id and attempt.end is not None]
-    streak = 0
-    for attempt in reversed(mine):
-        if (attempt.end or {}).get("outcome") not in ("failed", "lost"):
-            break
-        streak += 1
-    number = mine[-1].number if mine else 0
-    if not streak:
-        return Verdict(attempt=number)
-    last = mine[-1].end or {}
-    kind = str(last.get("kind", KILLED))
-    same = since = 0  # failures in a row of this class, of any class
-    furthest = -1.0
-    for attempt in mine[len(mine) - streak :]:
-        its_kind, step = (attempt.end or {}).get("kind", KILLED), attempt.progress.get("step") or 0
-        same = same + 1 if its_kind == kind else 0
-        since += 1
-        if its_kind == KILLED and step > furthest >= 0:  # killed, but further on than last time
-            same, since = min(same, 1), 1
-        furthest = max(furthest, step)
-    failed = same >= policy(kind).attempts or since >= 2 * policy(KILLED).attempts
-    return Verdict(failed, streak, kind, str(last.get("message", "")), number)

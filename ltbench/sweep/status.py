@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ltbench import pipeline
 from ltbench.errors import UsageError, nearest
 from ltbench.files import read_json, write_json
 from ltbench.spec import RunSpec
 from ltbench.sweep.failures import policy
-from ltbench.sweep.ledger import Attempt, Ledger, judge
+from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
+from ltbench.sweep.standing import State
 from ltbench.sweep.tasks import Task, build_tasks, finished
 
-State = Literal["queued", "running", "done", "failed", "stale"]
+_SILENT_FOR = 5 * 60.0  # seconds without a heartbeat, by its file's time, after which a person is told so
 
 
 # --- plans ---------------------------------------------------------------------------------------------
@@ -86,6 +88,7 @@ class Row:
     state : queued, running, done, failed or stale.
     attempt : number of its last attempt at its resource, which names the log; 0 before the first.
     tries : how many attempts there were at the task itself, where one runs.
+    silence : seconds since the heartbeat of the attempt that runs, by the clocks of two machines.
     owner : host, pid and Slurm job of the attempt that runs, else empty.
     progress : step, total, loss, rate and heartbeat of the attempt that runs.
     kind, message : class and sentence of the last failure; for a queued task also what it waits for.
@@ -99,6 +102,12 @@ class Row:
     kind: str = ""
     message: str = ""
     tries: int = 0
+    silence: float | None = None
+
+    @property
+    def abandoned(self) -> bool:
+        """Whether it looks as if its worker were gone without anybody here being able to know it."""
+        return self.state == "running" and (self.silence or 0.0) > _SILENT_FOR
 
 
 def survey(tasks: Sequence[Task], ledger: Ledger) -> list[Row]:
@@ -123,16 +132,26 @@ def survey(tasks: Sequence[Task], ledger: Ledger) -> list[Row]:
 
 
 def _undone(task: Task, ledger: Ledger, claimed: bool) -> Row:
-    attempts = ledger.attempts(task.resource) if claimed else []
-    last: Attempt | None = attempts[-1] if attempts else None
-    if last is not None and last.end is None and last.task in (task.id, ""):
-        stale = ledger.is_stale(task.resource, last)
-        state: State = "stale" if stale else "running"
-        tries = sum(attempt.task in (task.id, "") for attempt in attempts)
-        return Row(task, state, last.number, last.owner, last.progress, tries=tries)
-    verdict = judge(task.id, attempts)
-    state = "failed" if verdict.failed else "queued"
-    return Row(task, state, verdict.attempt, kind=verdict.kind, message=verdict.message)
+    if not claimed:
+        return Row(task, "queued")
+    now = ledger.standing(task)
+    if now.state in ("running", "stale") and now.holder is not None:
+        held = now.holder
+        tries = ledger.tries(task) + (held.task == "")
+        return Row(
+            task, now.state, held.number, held.owner, held.progress, tries=tries, silence=held.silence
+        )
+    return Row(task, now.state, now.attempt, kind=now.kind, message=now.message)
+
+
+def look(tasks: Sequence[Task], ledger: Ledger) -> list[Row]:
+    """Return a survey that has waited, where it must, to see whether a claim without an owner was cut short."""
+    rows = survey(tasks, ledger)
+    until = time.monotonic() + 3 * CUT_SHORT_SECONDS
+    while any(row.state == "running" and not row.owner for row in rows) and time.monotonic() < until:
+        time.sleep(CUT_SHORT_SECONDS / 4)
+        rows = survey(tasks, ledger)
+    return rows
 
 
 def counts(rows: Iterable[Row]) -> dict[State, int]:
@@ -164,6 +183,11 @@ def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None)
         lines.append(f"then, to try them again: ltbench retry --failed --out {root}{behind}")
     elif not number.get("running") and (number.get("queued") or number.get("stale")):
         lines.append("run the same command again to go on")
+    for row in (row for row in rows if row.abandoned):
+        lines.append(
+            f"no heartbeat for {(row.silence or 0) / 60:.0f} min: {row.task.name}; if its machine is down, run the "
+            "same command again: it takes the stage over after a minute of silence"
+        )
     return lines
 
 
@@ -180,6 +204,14 @@ def exit_code(rows: Sequence[Row]) -> int:
     return 0 if all(row.state == "done" for row in rows) else 130
 
 
+def status_code(rows: Sequence[Row]) -> int:
+    """Return 1 where something needs a person: it failed, or its worker is gone and nobody goes on with it."""
+    if any(row.state == "failed" or row.abandoned for row in rows):
+        return 1
+    at_work = any(row.state == "running" for row in rows)
+    return int(not at_work and any(row.state == "stale" for row in rows))
+
+
 def requeue_failed(
     root: Path, tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = False
 ) -> list[Task]:
@@ -189,7 +221,7 @@ def requeue_failed(
     ----------
     only_mendable : leave those whose cause is in spec or code, which trying again cannot mend.
     """
-    rows = [row for row in survey(tasks, ledger) if row.state == "failed"]
+    rows = [row for row in look(tasks, ledger) if row.state == "failed"]
     wanted = [row.task for row in rows if not only_mendable or policy(row.kind).mendable]
     return [task for task in wanted if ledger.requeue(task)]
 

@@ -22,7 +22,8 @@ from typing import Any
 
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.sweep.failures import classify, policy
-from ltbench.sweep.ledger import BEAT_SECONDS, LEASE_SECONDS, Lease, Ledger, Outcome, judge
+from ltbench.sweep.ledger import BEAT_SECONDS, LEASE_SECONDS, Lease, Ledger
+from ltbench.sweep.standing import Outcome
 from ltbench.sweep.tasks import Task, build_tasks, finished, written_folder
 
 RECYCLE = 75  # exit code: this process should not go on (out of memory, a dead CUDA context); start a new one
@@ -150,15 +151,17 @@ class Worker:
         return None
 
     def _may_try(self, task: Task) -> bool:
-        verdict = judge(task.id, self.ledger.attempts(task.resource))
-        if verdict.failed:
+        """Say whether a task is to be claimed now; note it as failed where a person must be asked."""
+        now = self.ledger.standing(task)
+        if now.failed:
+            if now.unrecorded:
+                self.ledger.retire(task)
             self.failed.add(task.id)
             return False
-        if not verdict.failures:
+        if not now.failures:
             return True
-        key = f"{task.id}/{verdict.attempt}"
-        wait = policy(verdict.kind).delay * 2 ** (verdict.failures - 1)
-        return time.monotonic() >= self.not_before.setdefault(key, time.monotonic() + wait)
+        key = f"{task.id}/{now.attempt}"
+        return time.monotonic() >= self.not_before.setdefault(key, time.monotonic() + now.delay)
 
     def _worth_waiting(self) -> bool:
         """Say whether any pending task can still become ready: not those behind a failed one."""

@@ -15,7 +15,8 @@ from ltbench.spec import RunSpec
 from ltbench.sweep import failures, status
 from ltbench.sweep import ledger as state
 from ltbench.study.file import load_study
-from ltbench.sweep.ledger import Ledger, judge
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.standing import standing
 from ltbench.sweep.tasks import build_tasks, finished, task_id
 
 
@@ -143,7 +144,7 @@ def test_a_dead_process_of_this_machine_is_replaced_at_once(tmp_path, task):
     assert status.survey([task], ledger)[0].state == "stale"
     lease = ledger.claim(task)
     assert lease.number == 2
-    verdict = judge(task.id, ledger.attempts(task.resource))
+    verdict = standing(task.id, ledger.attempts(task.resource))
     assert (verdict.failed, verdict.failures, verdict.kind) == (False, 1, "killed")
 
 
@@ -230,7 +231,7 @@ def test_the_end_of_an_attempt_is_written_on_a_full_disk(tmp_path, task, monkeyp
     lease.beat({"step": 1})
     lease.end("failed", kind="disk full", message="m" * 100_000, tail="t" * 100_000)
     assert os.stat(lease.folder / "1.end").st_size == size  # no block more than the claim took
-    assert judge(task.id, Ledger(tmp_path).attempts(task.resource)).kind == "disk full"
+    assert standing(task.id, Ledger(tmp_path).attempts(task.resource)).kind == "disk full"
 
 
 def test_a_claim_that_cannot_be_written_is_no_claim(tmp_path, task, monkeypatch):
@@ -256,7 +257,7 @@ def ended(tmp_path, task, *outcomes):
             else {"kind": outcome, "message": f"a {outcome}"}
         )
         ledger.claim(task).end("failed" if kind else outcome, **kind)
-    return judge(task.id, ledger.attempts(task.resource))
+    return standing(task.id, ledger.attempts(task.resource))
 
 
 @pytest.mark.parametrize(
@@ -290,13 +291,13 @@ def test_kills_of_a_stage_that_comes_further_each_time_are_not_held_against_it(t
         lease = ledger.claim(task)
         lease.beat({"step": step, "total": 100})
         state.end_attempt(lease.folder, lease.number, "failed", kind="killed", message="SIGKILL")
-    assert judge(task.id, ledger.attempts(task.resource)).failed is failed
+    assert standing(task.id, ledger.attempts(task.resource)).failed is failed
 
 
 def test_another_tasks_failures_on_the_same_folder_do_not_count(tmp_path):
     short, long = (task for task in build_tasks(runs("train.steps=10,20")) if task.stage.kind == "train")
     ended(tmp_path, short, "bug")
-    assert not judge(long.id, Ledger(tmp_path).attempts(long.resource)).failed
+    assert not standing(long.id, Ledger(tmp_path).attempts(long.resource)).failed
 
 
 def test_a_resources_second_task_is_at_its_first_try(tmp_path):
