@@ -12,7 +12,7 @@ PACKAGE = Path(ltbench.__file__).parent
 # From the ground up: a room imports from itself and from the floors before its own, never from a neighbour.
 FLOORS = (
     ("errors", "rng", "spec"),
-    ("files", "plugins"),
+    ("files", "plugins", "text"),
     ("method", "metrics"),
     ("data", "diffusion", "environment", "runs", "stats"),
     ("extractors", "training"),
