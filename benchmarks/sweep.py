@@ -15,9 +15,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import ltbench.method.registry  # noqa: F401 -- imports torch, which is not the harness's cost
+from ltbench.runs.layout import weights_name
 from ltbench.files import write_text
 from ltbench.pipeline import is_done
-from ltbench.spec import weights_name
 from ltbench.study.file import load_study
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, counts, save_plan, survey

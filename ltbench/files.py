@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -86,6 +87,12 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (ValueError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path} is not valid JSON ({error}): delete it and run again") from error
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content, read in blocks."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def append_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

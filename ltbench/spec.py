@@ -223,15 +223,3 @@ def _stage_key(kind: str, train: str, step: int, sample: str = "", score: ScoreS
     if score is not None:
         content |= {"sample": sample, "score": _differing(score)}
     return _digest(content)
-
-
-def weights_name(step: int) -> str:
-    """Return where the weights of a step are kept, relative to the training's folder."""
-    return f"weights/step-{step:08d}.safetensors"
-
-
-def folder_name(spec: RunSpec) -> str:
-    """Return the training's folder name; its 8 digits only name it, opening compares the full key."""
-    method = spec.method.name.replace("+", "_")
-    ratio = f"{spec.data.imbalance_ratio:g}"
-    return f"{spec.data.dataset}-r{ratio}-{method}-s{spec.train_seed}-{train_key(spec)[:8]}"

@@ -330,8 +330,10 @@ def evaluate_runs(
     device: str | None,
 ) -> None:
     """Score the sample sets below some folders with other metrics or extractors; nothing is trained or sampled."""
-    from ltbench.pipeline import cell_of, load_samples
-    from ltbench.runs.scores import merge_scores, read_scores
+    from ltbench.pipeline import cell_of
+    from ltbench.runs.layout import CACHE
+    from ltbench.runs.run import sample_sets
+    from ltbench.runs.scores import merge_scores
     from ltbench.scoring.score import requested_metrics, score_samples
     from ltbench.spec import ScoreSpec
 
@@ -339,47 +341,19 @@ def evaluate_runs(
     wanted = requested_metrics(request.metrics)
     sets = [found for folder in folders for found in sample_sets(folder)]
     where = device_of(device)
-    for number, (folder, spec, root, claims) in enumerate(sets, start=1):
-        path = folder / "scores.csv"
+    for number, found in enumerate(sets, start=1):
         names = [m.name for m in wanted]
-        if path.exists() and not recompute and not bootstrap:
-            there = read_scores(path)
+        there = None if recompute or bootstrap else found.scores()
+        if there is not None:
             stored = set(there["definition"][there["extractor"].isin([*request.extractors, ""])])
             names = [m.name for m in wanted if m.definition not in stored or "auto" in request.extractors]
-        cell = cell_of(spec.data.model_dump_json(), data_root)
-        images, labels = load_samples(folder)
-        asked = spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
-        table = score_samples(cell, images, labels, asked, root / ".cache", where).assign(**claims)
-        merge_scores(path, table, lambda: None)
-        console.print(f"[{number}/{len(sets)}] {path}: {len(table)} numbers")
+        cell = cell_of(found.spec.data.model_dump_json(), data_root)
+        images, labels = found.arrays()
+        asked = found.spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
+        table = score_samples(cell, images, labels, asked, found.root / CACHE, where).assign(**found.claims)
+        merge_scores(found.scores_file, table)
+        console.print(f"[{number}/{len(sets)}] {found.scores_file}: {len(table)} numbers")
 
 
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
-def sample_sets(folder: Path) -> list[tuple[Path, Any, Path, dict[str, Any]]]:
-    """Return (sample folder, run spec, output root, claims) of every finished sample set at or below `folder`.
-
-    Claims are the columns that an external set states of itself, in place of a spec's; none for ours.
-    """
-    from ltbench.files import read_json
-    from ltbench.spec import RunSpec
-
-    found = []
-    for images in sorted(folder.rglob("images.npy")):
-        sample_folder = images.parent
-        training = sample_folder.parent.parent
-        recorded = read_json(training / "spec.json")
-        if recorded.get("origin") == "external":
-            spec = RunSpec(data=recorded["data"])
-            found.append((sample_folder, spec, training.parent, recorded["columns"]))
-            continue
-        sample = read_json(sample_folder / "spec.json")
-        recorded = {key: value for key, value in recorded.items() if key in RunSpec.model_fields}
-        recorded["train"] = recorded["train"] | {"steps": sample["step"]}
-        spec = RunSpec.model_validate(recorded | {"sample": sample["sample"]})
-        found.append((sample_folder, spec, training.parent, {}))
-    if not found:
-        raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
-    return found

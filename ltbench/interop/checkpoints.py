@@ -17,13 +17,15 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ltbench.runs.weights import save_weights, weights_path, weights_sha256
+from ltbench.runs.layout import kept_steps, weights_path
+from ltbench.runs.weights import add_initial_weights, save_weights
 from ltbench.data import SOURCES
 from ltbench.interop.official import load_official
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
-from ltbench.files import write_json, write_text
-from ltbench.pipeline import add_initial_weights, open_folder, stages
+from ltbench.files import sha256, write_json, write_text
+from ltbench.runs.provenance import write_provenance
+from ltbench.runs.run import open_folder
 from ltbench.method.registry import create
 from ltbench.spec import RunSpec, train_key
 from ltbench.training.trainer import build_model
@@ -64,7 +66,7 @@ def read_official(path: Path) -> OfficialCheckpoint:
         if extras["mean_proj"]:
             heads[name] = extras["mean_proj"]
     step = extras["step"] or _step_in_name(path)
-    return OfficialCheckpoint(path, weights_sha256(path), denoiser.config, step, weights, heads)
+    return OfficialCheckpoint(path, sha256(path), denoiser.config, step, weights, heads)
 
 
 def _step_in_name(path: Path) -> int | None:
@@ -142,11 +144,10 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
     }
     for state in parts.values():
         model.load_state_dict(state)
-    stage, key, step = stages(spec)[0], train_key(spec), spec.train.steps
-    open_folder(stage, out, lambda: None)
-    folder = out / stage.folder
-    write_json(
-        folder / "provenance.json",
+    key, step = train_key(spec), spec.train.steps
+    folder = open_folder(spec, out)
+    write_provenance(
+        folder,
         {
             "origin": "external",
             "imported": {"from": str(checkpoint.path.resolve()), "sha256": checkpoint.sha256},
@@ -176,10 +177,10 @@ def add_initial(path: Path, out: Path) -> str:
             f"{path} does not exist: give a run's folder, a weights file or an official checkpoint"
         )
     if path.is_dir():
-        kept = sorted(path.glob("weights/step-*.safetensors"))
+        kept = kept_steps(path)
         if not kept:
             raise UsageError(f"{path} has no weights yet: finish its training first")
-        return add_initial_weights(out, kept[-1])
+        return add_initial_weights(out, weights_path(path, kept[-1]))
     if path.suffix == ".safetensors":
         return add_initial_weights(out, path)
     official = read_official(path)

@@ -8,7 +8,10 @@ from pathlib import Path
 import pandas as pd
 from torch import Tensor
 
-from ltbench.runs.weights import load_weights, weights_path
+from ltbench.runs.layout import kept_steps, weights_path
+from ltbench.runs.provenance import read_provenance
+from ltbench.runs.run import read_run, read_trained
+from ltbench.runs.weights import load_weights
 from ltbench.data import get_source
 from ltbench.interop.diffusers_folder import export_diffusers
 from ltbench.diffusion.unet import Denoiser, build_denoiser
@@ -42,8 +45,8 @@ def export_run(folder: Path, target: Path, step: int | None = None, weights: str
         raise UsageError(f"--weights takes ema or raw, not {weights!r}")
     if target.exists() and not target.is_dir():
         raise UsageError(f"{target} is a file: give a folder with --to")
-    spec = _spec_of(folder)
-    kept = sorted(int(path.stem.removeprefix("step-")) for path in folder.glob("weights/step-*.safetensors"))
+    spec = read_trained(folder, "export")
+    kept = kept_steps(folder)
     if not kept:
         raise UsageError(f"{folder} has no weights yet: finish its training first")
     chosen = kept[-1] if step is None else step
@@ -53,21 +56,6 @@ def export_run(folder: Path, target: Path, step: int | None = None, weights: str
     denoiser = _denoiser(spec, state)
     export_diffusers(denoiser, target, model_card(spec, folder, denoiser, chosen, weights))
     return chosen
-
-
-def _spec_of(folder: Path) -> RunSpec:
-    path = folder / "spec.json"
-    if not path.is_file():
-        raise UsageError(f"{folder} is no training's folder: give one that `ltbench run` made")
-    recorded = read_json(path)
-    if recorded.get("origin") == "external":
-        raise UsageError(f"{folder} holds images made elsewhere: there is no network to export")
-    try:
-        return RunSpec.model_validate({k: v for k, v in recorded.items() if k in RunSpec.model_fields})
-    except ValueError as error:
-        raise CheckpointError(
-            f"{path} is no run of this version of ltbench: export it with the one that wrote it"
-        ) from error
 
 
 def _denoiser(spec: RunSpec, state: Mapping[str, Tensor]) -> Denoiser:
@@ -151,18 +139,16 @@ def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weigh
 
 
 def _manifest(folder: Path) -> str:
-    path = folder / "provenance.json"
-    recorded = read_json(path).get("stages", []) if path.is_file() else []
+    recorded = read_provenance(folder).get("stages", [])
     found = [stage["manifest"] for stage in recorded if stage.get("manifest")]
     return f", manifest {found[-1][:16]}" if found else ""
 
 
 def _score_lines(folder: Path, step: int) -> list[str]:
     """Return a Markdown table of the stored overall and group scores of a step, floors beside them."""
-    tables = [read_scores(path) for path in sorted(folder.glob("samples/*/scores.csv"))]
-    rows = pd.concat(tables) if tables else pd.DataFrame()
+    rows = read_run(folder).scores()
     if len(rows):
-        rows = rows[(pd.to_numeric(rows["step"]) == step) & rows["scope"].isin(("overall", "group"))]
+        rows = rows[(rows["step"] == step) & rows["scope"].isin(("overall", "group"))]
     if not len(rows):
         return ["None are stored."]
     place = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
@@ -180,7 +166,7 @@ def _score_lines(folder: Path, step: int) -> list[str]:
         floor = floor_of.get((*key, row["metric"]))
         out.append(
             f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['value']:.4g} | "
-            f"{'' if floor is None else f'{floor:.4g}'} | {row['n_generated']} | {row['n_reference']} | "
-            f"{row['sampler']} | {row['nfe']} | {row['guidance']:g} | {row['sample_seed']} |"
+            f"{'' if floor is None else f'{floor:.4g}'} | {row['n_generated']:.0f} | {row['n_reference']:.0f} | "
+            f"{row['sampler']} | {row['nfe']:.0f} | {row['guidance']:g} | {row['sample_seed']:.0f} |"
         )
     return [*out, "", "Floor: held-out real images in the samples' place, at the same number of images."]

@@ -358,8 +358,10 @@ def write_sample_set(samples: ExternalSamples, cell: Dataset, claims: Claims, so
     The folder is named by a hash of images, labels, data cell and claims: the same set lands in the same
     place.
     """
-    from ltbench.pipeline import write_sheet
     from ltbench.data.images import ImageSet
+    from ltbench.runs.provenance import write_provenance
+    from ltbench.runs.run import open_external
+    from ltbench.runs.samples import write_samples
 
     identity = {
         "images": ImageSet(samples.images, samples.labels).score_sha256,
@@ -368,23 +370,9 @@ def write_sample_set(samples: ExternalSamples, cell: Dataset, claims: Claims, so
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     name = f"{cell.spec.dataset}-r{cell.spec.imbalance_ratio:g}-{claims.name}-external-{key[:8]}"
-    folder = out / name / "samples" / key[:8]
-    write_json(
-        out / name / "spec.json",
-        {
-            "origin": "external",
-            "train_key": key,
-            "data": cell.spec.model_dump(mode="json"),
-            "columns": claims.columns(key),
-        },
+    folder = open_external(out / name, key, cell.spec, claims.columns(key))
+    write_provenance(
+        folder, {"stages": [], "source": str(source.resolve()), "recognised": samples.recognised}
     )
-    write_json(folder / "spec.json", {"sample_key": key, "train_key": key})
-    write_json(
-        folder / "provenance.json",
-        {"stages": [], "source": str(source.resolve()), "recognised": samples.recognised},
-    )
-    write_sheet(folder / "sheet.png", samples.images, samples.labels, lambda: None)
-    for file, array in (("labels.npy", samples.labels), ("images.npy", samples.images)):
-        with replacing(folder / file) as temporary, open(temporary, "wb") as handle:
-            np.save(handle, array)
+    write_samples(folder, samples.images, samples.labels)
     return folder

@@ -8,6 +8,7 @@ kept apart, since it measures another thing.
 import functools
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from dataclasses import dataclass
 from typing import cast
 
@@ -61,6 +62,10 @@ class Cell:
     def imbalance_ratio(self) -> float:
         """Tail count / head count."""
         return float(self.points["imbalance_ratio"].iloc[0])
+
+    def folders(self, series: str) -> list[Path]:
+        """Return the sample sets' folders of a series."""
+        return [Path(folder) for folder in self.points.loc[self.points["series"] == series, "folder"].unique()]
 
     def classes(self) -> pd.DataFrame:
         """Return ``class_or_group`` and ``n_train``, head to tail (ties in label order)."""

@@ -16,9 +16,10 @@ from PIL import Image
 import ltbench
 from ltbench.report.aggregate import Cell, main_series
 from ltbench.report.content import Content, Section
-from ltbench.report.figures.sheets import load_samples, main_folder, spread
+from ltbench.report.figures.sheets import main_folder, spread
 from ltbench.report.figures.style import method_styles
 from ltbench.report.load import Run
+from ltbench.runs.samples import first_of_each_class
 from ltbench.report.markdown import LIMITS
 from ltbench.report.naming import class_title
 from ltbench.report.tables import Table
@@ -100,7 +101,7 @@ def _samples(cell: Cell) -> list[dict[str, Any]]:
     strips: list[tuple[str, dict[str, np.ndarray]]] = []
     for _, one in main_series(cell).iterrows():
         folder = main_folder(cell, one["series"])
-        found = load_samples(folder, _STRIP, names) if folder is not None else None
+        found = first_of_each_class(folder, _STRIP, names) if folder is not None else None
         if found:
             strips.append((one["label"], found))
     return [

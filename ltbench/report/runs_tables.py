@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from ltbench.report.aggregate import Cell, main_protocols, main_series
-from ltbench.report.load import Run, read_provenance
+from ltbench.report.load import Run
 from ltbench.report.naming import (
     MISSING,
     integer,
@@ -17,6 +17,7 @@ from ltbench.report.naming import (
     number,
 )
 from ltbench.report.tables import Entry, Table, at_place, seeds_text, slug
+from ltbench.runs.provenance import processors, sampling_cost, training_cost
 
 PROBE_TITLES = {
     "knn_accuracy": "k-NN class accuracy",
@@ -111,57 +112,12 @@ def _correlation(a: pd.Series, b: pd.Series, spare: int = 0) -> str:
     return f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def compute_seconds(stage: dict[str, object]) -> float:
-    """Return what a stage cost: CPU time on a CPU, which other work there hardly moves; else wall-clock time."""
-    name = "cpu_seconds" if str(stage.get("device", "")).startswith("cpu") else "wall_seconds"
-    value = stage.get(name, stage.get("wall_seconds", float("nan")))
-    return float(value) if isinstance(value, int | float) else float("nan")
-
-
-def recorded(provenance: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """Return the sittings of one kind that made what is there: none of a training that was begun again since."""
-    stages = [s for s in provenance.get("stages", []) if s.get("stage") == kind]
-    begun = [i for i, stage in enumerate(stages) if stage.get("anew")]
-    return stages[begun[-1] :] if begun else stages
-
-
-def processors(runs: Iterable[Run]) -> list[str]:
-    """Return the processors that the stages of some runs are recorded on."""
-    found = set()
-    for run in runs:
-        last = run.provenance.get("machine", {}).get("processor", "?")
-        found |= {stage.get("processor", last) for stage in run.provenance.get("stages", [])} or {last}
-    return sorted(found)
-
-
-def training_cost(run: Run, step: float) -> tuple[float, float]:
-    """Return seconds and FLOPs of a training up to a step, nan where they are not recorded."""
-    stages = recorded(run.provenance, "train")
-    trained = max((s.get("steps", 0) for s in stages), default=0)
-    if not trained:
-        return float("nan"), float("nan")
-    share = min(1.0, step / trained)
-    flops = [s["flops"] / s["steps"] for s in stages if s.get("flops") and s.get("steps")]
-    return sum(map(compute_seconds, stages)) * share, flops[-1] * step if flops else float("nan")
-
-
-def sampling_cost(cell: Cell, series: str) -> list[float]:
-    """Return seconds for 1,000 images of each sample set of a series."""
-    out = []
-    for place in cell.points.loc[cell.points["series"] == series, "folder"].unique():
-        stages = recorded(read_provenance(Path(place)), "sample")
-        images = sum(s.get("images", 0) for s in stages[-1:])
-        if images:
-            out.append(1000 * sum(map(compute_seconds, stages)) / images)
-    return out
-
-
 def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     """Build the table of what training and sampling took; None where it is not recorded."""
     blocks = main_protocols(cell)
     rows = []
     for _, one in blocks[0].iterrows():
-        spent = [training_cost(runs[name], one["step"]) for name in one["runs"]]
+        spent = [training_cost(runs[name].provenance, one["step"]) for name in one["runs"]]
         seconds, flops = (np.array(v) for v in zip(*spent, strict=True))
         row = [
             Entry(one["label"]),
@@ -172,7 +128,7 @@ def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
         for block in blocks:
             twin = block[(block["method"] == one["method"]) & (block["variant"] == one["variant"])]
             row.append(
-                Entry(_middle(sampling_cost(cell, twin["series"].iloc[0]), 2) if len(twin) else MISSING)
+                Entry(_middle(sampling_cost(cell.folders(twin["series"].iloc[0])), 2) if len(twin) else MISSING)
             )
         rows.append(row)
     if all(entry.text == MISSING for row in rows for entry in row[2:]):
@@ -180,7 +136,7 @@ def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     step = integer(blocks[0]["step"].max())
     columns = ["Method", "Seeds", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
     columns += [f"s per 1,000 images, ω={b['guidance'].iloc[0]:g}" for b in blocks]
-    machines = processors(runs[name] for one in blocks[0]["runs"] for name in one)
+    machines = processors(runs[name].provenance for one in blocks[0]["runs"] for name in one)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
         "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included. "

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import platform
 import resource
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import ltbench
 from ltbench.errors import Interrupted
 from ltbench.files import read_json, write_json
+from ltbench.runs.layout import PROVENANCE
 
 _LIBRARIES = (
     "torch",
@@ -96,9 +98,8 @@ class StageClock:
         """Add this stage's entry to ``provenance.json``; a stage done in several sittings has several."""
         import torch
 
-        path = folder / "provenance.json"
-        content = read_json(path) if path.exists() else {"stages": []}
-        content["stages"].append(
+        content = read_provenance(folder)
+        content.setdefault("stages", []).append(
             {
                 "stage": stage,
                 "wall_seconds": round(time.monotonic() - self.wall, 3),
@@ -113,4 +114,77 @@ class StageClock:
             }
         )
         content["machine"] = machine()
-        write_json(path, content)
+        write_provenance(folder, content)
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
+    """Write a training's or sample set's ``provenance.json``."""
+    write_json(folder / PROVENANCE, content)
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Return a training's or sample set's ``provenance.json``, empty where there is none."""
+    path = folder / PROVENANCE
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, dict) else {}
+
+
+def all_stages(folder: Path) -> list[dict[str, Any]]:
+    """Return every recorded sitting of a training and of all its sample sets."""
+    return [
+        stage for path in sorted(folder.rglob(PROVENANCE)) for stage in read_provenance(path.parent)["stages"]
+    ]
+
+
+def recorded(provenance: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
+    """Return the sittings of one kind that made what is there: none of a training that was begun again since."""
+    stages = [s for s in provenance.get("stages", []) if s.get("stage") == kind]
+    begun = [i for i, stage in enumerate(stages) if stage.get("anew")]
+    return stages[begun[-1] :] if begun else stages
+
+
+def compute_seconds(stage: Mapping[str, Any]) -> float:
+    """Return what a stage cost: CPU time on a CPU, which other work there hardly moves; else wall-clock time."""
+    name = "cpu_seconds" if str(stage.get("device", "")).startswith("cpu") else "wall_seconds"
+    value = stage.get(name, stage.get("wall_seconds", math.nan))
+    return float(value) if isinstance(value, int | float) else math.nan
+
+
+def training_cost(provenance: Mapping[str, Any], step: float) -> tuple[float, float]:
+    """Return seconds and FLOPs of a training up to a step, nan where they are not recorded."""
+    stages = recorded(provenance, "train")
+    trained = max((s.get("steps", 0) for s in stages), default=0)
+    if not trained:
+        return math.nan, math.nan
+    share = min(1.0, step / trained)
+    flops = [s["flops"] / s["steps"] for s in stages if s.get("flops") and s.get("steps")]
+    return sum(map(compute_seconds, stages)) * share, flops[-1] * step if flops else math.nan
+
+
+def sampling_cost(folders: Iterable[Path]) -> list[float]:
+    """Return seconds for 1,000 images of each sample set whose sampling is on record."""
+    out = []
+    for folder in folders:
+        stages = recorded(read_provenance(folder), "sample")
+        images = sum(s.get("images", 0) for s in stages[-1:])
+        if images:
+            out.append(1000 * sum(map(compute_seconds, stages)) / images)
+    return out
+
+
+def processors(provenances: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the processors that the stages of some trainings are recorded on."""
+    found = set()
+    for provenance in provenances:
+        last = provenance.get("machine", {}).get("processor", "?")
+        found |= {stage.get("processor", last) for stage in provenance.get("stages", [])} or {last}
+    return sorted(found)
+
+
+def sampled_weights(folder: Path) -> str | None:
+    """Return the hash of the weights that a sample set came from, or None where it is not recorded."""
+    stages = read_provenance(folder).get("stages", [])
+    return next((s["weights"] for s in reversed(stages) if s.get("weights")), None)

@@ -1,34 +1,220 @@
-"""``scores.csv``: one row a number. This file owns the schema; later versions only add columns at the end."""
+"""``scores.csv``, one row a number: from measured rows to the file and back to a table, by one schema.
+
+`SCHEMA` is the file's definition: later versions only add columns at its end, and a file that lacks a column
+of a later version is read with that column blank. Everything that reads or writes scores does it here.
+"""
 
 from __future__ import annotations
 
-import math
-import os
-from collections.abc import Callable
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from ltbench.errors import DataCorrupt
-from ltbench.files import replacing
+from ltbench.errors import CheckpointError
+from ltbench.files import replacing, write_json
+from ltbench.runs.layout import SCORED, SCORES
 from ltbench.spec import RunSpec, sample_key, train_key
 
-COLUMNS = (
-    "dataset", "imbalance_ratio", "class_order", "split_seed", "method", "variant", "train_seed", "step",
-    "sampler", "nfe", "guidance", "sample_seed", "scope", "class_or_group", "n_train", "metric", "definition",
-    "extractor", "reference", "n_reference", "n_generated", "value", "origin", "train_key", "sample_key",
-    "extractor_hash", "reference_hash", "manifest",
-)  # fmt: skip
-"""The columns of ``scores.csv``, in order; later versions only add at the end."""
 
-_IDENTITY = [
-    "scope", "class_or_group", "metric", "definition", "extractor_hash", "reference_hash", "sample_key"
-]  # fmt: skip
-_TEXT = {
+@dataclass(frozen=True)
+class Column:
+    """One column of ``scores.csv``.
+
+    Attributes
+    ----------
+    name : as in the file's header.
+    kind : text, integer or number; blank is unknown, read as "" or nan. Integers are floats in a table.
+    meaning : for the reader of a table.
+    identity : whether it tells two numbers apart: rows that agree in all of these are one number.
+    since : the schema's version that added it; files of an earlier one lack it.
+    """
+
     name: str
-    for name in ("class_or_group", "variant", "extractor", "extractor_hash", "reference_hash", "manifest")
-}
+    kind: Literal["text", "integer", "number"]
+    meaning: str
+    identity: bool = False
+    since: int = 1
+
+
+SCHEMA = (
+    Column("dataset", "text", "data set that the method was trained on"),
+    Column("imbalance_ratio", "number", "images of the rarest class / of the most frequent one"),
+    Column("class_order", "text", "which class is the head: identity, reversed, permuted:SEED"),
+    Column("split_seed", "integer", "seed of the training subset's selection; 0 is the published split"),
+    Column("method", "text", "method, or composition joined by +", identity=True),
+    Column("variant", "text", "variant of the method's hyper-parameters"),
+    Column("train_seed", "integer", "seed of initial weights, data order, noise and times"),
+    Column("step", "integer", "optimiser steps trained", identity=True),
+    Column("sampler", "text", "sampler of the images"),
+    Column("nfe", "integer", "network evaluations an image"),
+    Column("guidance", "number", "guidance scale omega"),
+    Column("sample_seed", "integer", "seed of the sampling noise"),
+    Column("scope", "text", "overall, class or group", identity=True),
+    Column("class_or_group", "text", "label, or group's name; blank overall", identity=True),
+    Column("n_train", "integer", "training images in the scope"),
+    Column("metric", "text", "name of the number; .floor, .ci_low ... stand beside theirs", identity=True),
+    Column("definition", "text", "metric and version of its definition", identity=True),
+    Column("extractor", "text", "feature extractor; blank for metrics of pixels"),
+    Column("reference", "text", "real images that were compared with"),
+    Column("n_reference", "integer", "reference images in the scope"),
+    Column("n_generated", "integer", "generated images in the scope"),
+    Column("value", "number", "the number"),
+    Column("origin", "text", "ours, external (images or weights made elsewhere) or published", identity=True),
+    Column("train_key", "text", "full key of the training", identity=True),
+    Column("sample_key", "text", "full key of the sample set", identity=True),
+    Column("extractor_hash", "text", "SHA-256 of the extractor's weights", since=2),
+    Column("reference_hash", "text", "first 16 digits of the reference's SHA-256", since=2),
+    Column("manifest", "text", "first 16 digits of the data cell's manifest hash", since=2),
+)
+
+COLUMNS = tuple(column.name for column in SCHEMA)
+"""Names of the columns of ``scores.csv``, in order."""
+
+_REQUIRED = tuple(column.name for column in SCHEMA if column.since == 1)
+_HASHED = {"extractor": "extractor_hash", "reference": "reference_hash"}  # a name, and what pins it
+
+
+# -- reading --------------------------------------------------------------------------------------------
+
+
+def read_scores(path: Path) -> pd.DataFrame:
+    """Read a ``scores.csv``, refusing a file that was cut off or changed by hand into something else.
+
+    Returns
+    -------
+    DataFrame with `COLUMNS`, then any that a later version added; numbers as float64, blank ones nan.
+
+    Raises
+    ------
+    CheckpointError
+        The file is truncated, lacks a column of the first version, or holds text where a number belongs.
+    """
+    advice = f"delete it and run `ltbench evaluate {path.parent}`"
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        rows = list(csv.reader(io.StringIO(text), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CheckpointError(f"{path} is not a CSV file ({error}): {advice}") from error
+    header = rows[0] if rows else []
+    missing = [name for name in _REQUIRED if name not in header]
+    if missing:
+        raise CheckpointError(f"{path} lacks the column {missing[0]!r}: {advice}")
+    if len(set(header)) < len(header):
+        raise CheckpointError(f"{path} has a column twice: {advice}")
+    bad = next((i for i, row in enumerate(rows, 1) if len(row) != len(header)), None)
+    if bad is not None or not text.endswith("\n"):
+        raise CheckpointError(f"{path} is cut off at line {bad or len(rows)}: {advice}")
+    try:
+        return as_stored(pd.DataFrame(rows[1:], columns=header))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}: {advice}") from error
+
+
+def as_stored(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as reading its file would: the schema's columns first, numbers as float64, blank ones nan.
+
+    Raises
+    ------
+    ValueError
+        Text stands where a number belongs.
+    """
+    table = _completed(table)
+    for column in SCHEMA:
+        if column.kind != "text":
+            try:
+                numbers = [np.nan if v is None or v == "" else float(v) for v in table[column.name]]
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"column {column.name!r} is not a number ({error})") from error
+            table[column.name] = np.array(numbers, dtype=float)
+    return table
+
+
+def _completed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with the schema's columns first, in order; those it lacks are blank."""
+    missing = {name: "" for name in COLUMNS if name not in table}
+    extra = [name for name in table if name not in COLUMNS]
+    return table.assign(**missing)[[*COLUMNS, *extra]]
+
+
+# -- writing --------------------------------------------------------------------------------------------
+
+
+def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | None = None) -> None:
+    """Add rows to a ``scores.csv``; a number that is there already is replaced, nothing else is lost.
+
+    A file to which nothing new is added keeps every byte.
+    """
+    old = read_scores(path) if path.exists() else None
+    if old is not None:
+        if table.empty:
+            return
+        table = as_stored(table)
+        old = old[~superseded(old, table)]
+        table = table if old.empty else pd.concat([old, table], ignore_index=True)
+    write_scores(path, table, guard)
+
+
+def write_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | None = None) -> None:
+    """Write a table of `COLUMNS` as ``scores.csv``: integers without a point, numbers to their last bit."""
+    kinds: dict[str, str] = {column.name: column.kind for column in SCHEMA}
+    table = _completed(table)
+    columns = [[_as_text(v, kinds.get(str(name), "text")) for v in table[name]] for name in table]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(table.columns)
+    writer.writerows(zip(*columns, strict=True))
+    content = text.getvalue()
+    if path.exists() and path.read_text(encoding="utf-8") == content:
+        return
+    with replacing(path, guard) as temporary:
+        temporary.write_text(content, encoding="utf-8")
+
+
+def _as_text(value: Any, kind: str) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None or value != value:  # nan
+        return ""
+    if kind == "text":
+        return str(value)
+    number = float(value)
+    return str(int(number)) if kind == "integer" and number.is_integer() else repr(number)
+
+
+# -- what makes two rows one number -----------------------------------------------------------------------
+
+
+def identity(table: pd.DataFrame) -> pd.Series:
+    """Return one key a row: rows with equal keys are one number, wherever they are found.
+
+    An extractor and a reference are their hash; where a file of the first version has none, their name.
+    """
+    parts = [table[column.name].map(str) for column in SCHEMA if column.identity]
+    parts += [table[pin].where(table[pin] != "", table[name]) for name, pin in _HASHED.items()]
+    return _joined(parts)
+
+
+def superseded(old: pd.DataFrame, new: pd.DataFrame) -> pd.Series:
+    """Tell which of the old rows the new ones replace; a row without hashes goes by the names instead."""
+    same = identity(old).isin(set(identity(new)))
+    unpinned = [(old[name] != "") & (old[pin] == "") for name, pin in _HASHED.items()]
+    named = [column.name for column in SCHEMA if column.identity] + list(_HASHED)
+    by_name = _joined([old[n].map(str) for n in named]).isin(set(_joined([new[n].map(str) for n in named])))
+    return same | ((unpinned[0] | unpinned[1]) & by_name)
+
+
+def _joined(parts: list[pd.Series]) -> pd.Series:
+    return pd.Series(["|".join(row) for row in zip(*parts, strict=True)], parts[0].index, dtype=object)
+
+
+# -- what belongs to a run ----------------------------------------------------------------------------------
 
 
 def run_columns(spec: RunSpec) -> dict[str, Any]:
@@ -54,38 +240,27 @@ def run_columns(spec: RunSpec) -> dict[str, Any]:
     }
 
 
-def _number(text: str) -> float:
-    return float(text) if text else math.nan
+def find_scores(root: Path) -> Iterator[Path]:
+    """Yield every ``scores.csv`` at or below a folder, in the order of their paths."""
+    yield from sorted(root.rglob(SCORES))
 
 
-def read_scores(path: Path) -> pd.DataFrame:
-    """Read a ``scores.csv``.
+def scored_requests(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the requests (key -> `ScoreSpec` as stored) whose numbers a sample set's ``scores.csv`` has.
 
-    Raises
-    ------
-    DataCorrupt : the file is truncated or lacks a column.
+    None where that file was deleted, or where the list itself is damaged: scoring again costs minutes.
     """
+    if not (folder / SCORES).exists():
+        return {}
     try:
-        with open(path, "rb") as handle:
-            handle.seek(-1, os.SEEK_END)
-            if handle.read() != b"\n":
-                raise ValueError("the last line is cut short")
-        # pandas' own reading of decimals was a bit off before 3.0: numbers would drift with every merge.
-        table = pd.read_csv(path, dtype=_TEXT, keep_default_na=False, converters={"value": _number})
-    except (OSError, ValueError, pd.errors.ParserError) as error:
-        raise DataCorrupt(f"{path} cannot be read: delete it and score that run again") from error
-    missing = [name for name in COLUMNS if name not in table.columns]
-    if missing:
-        raise DataCorrupt(
-            f"{path} lacks the columns {', '.join(missing)}: delete it and score that run again"
-        )
-    return table
+        requests = json.loads((folder / SCORED).read_text(encoding="utf-8"))["requests"]
+        return {str(key): dict(value) for key, value in requests.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
-def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None]) -> None:
-    """Add rows to a ``scores.csv``; a number that is there already is replaced, nothing else is lost."""
-    if path.exists():
-        table = pd.concat([read_scores(path), table], ignore_index=True)
-        table = table.drop_duplicates(_IDENTITY, keep="last", ignore_index=True)
-    with replacing(path, guard) as temporary:
-        table.to_csv(temporary, index=False)
+def record_requests(
+    folder: Path, requests: Mapping[str, dict[str, Any]], guard: Callable[[], None] | None = None
+) -> None:
+    """Note that a sample set's ``scores.csv`` has all numbers of some requests, which ends their score stages."""
+    write_json(folder / SCORED, {"requests": dict(requests)}, guard)

@@ -1,6 +1,6 @@
-"""``train.csv``: the mean of every named loss term over the last steps, one row every `LOG_EVERY` steps.
+"""``train.csv``: from the mean loss terms of the last steps to a row of the log, and back to a table.
 
-Rows are appended. Before a training goes on from a checkpoint, those that it will write again are cut off,
+One row every `LOG_EVERY` steps, a column a named loss term. Rows are appended. Before a training goes on from a checkpoint, those that it will write again are cut off,
 so that a log, like the weights, does not tell whether its training was ever interrupted.
 """
 
@@ -11,6 +11,8 @@ import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from ltbench.files import append_rows, write_text
 
@@ -40,6 +42,23 @@ def cut(path: Path, step: int, every: int, last: int) -> None:
         _write(path, columns, kept)
     else:
         path.unlink(missing_ok=True)
+
+
+def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame | None:
+    """Read a log that may still be growing: a torn last line is left out, a missing file is None."""
+    if not path.is_file():
+        return None
+    text = path.read_text(encoding="utf-8")
+    rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+    if len(rows) < 2 or any(c not in rows[0] for c in required):
+        return None
+    rows = [row for row in rows if len(row) == len(rows[0])]
+    table = pd.DataFrame(rows[1:], columns=rows[0])
+    for column in table:
+        numbers = pd.to_numeric(table[column], errors="coerce")
+        if not numbers.isna().all() or (table[column] == "").all():
+            table[column] = numbers
+    return table
 
 
 def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.errors import CheckpointError, DiskFull
-from ltbench.files import replacing
-from ltbench.spec import weights_name
-
-
-def weights_path(folder: Path, step: int) -> Path:
-    """Return where the weights of a milestone are kept."""
-    return folder / weights_name(step)
+from ltbench.files import replacing, sha256
+from ltbench.runs.layout import INITIAL
 
 
 def _full_disk(error: BaseException) -> bool:
@@ -141,10 +137,38 @@ def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def weights_sha256(path: Path) -> str:
-    """Return the SHA-256 of a weights file's content, read in blocks."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as handle:
-        while block := handle.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+# -- weights to start from ----------------------------------------------------------------------------------
+
+
+def initial_weights_path(root: Path, digest: str) -> Path:
+    """Return where weights to start from are kept below the output folder."""
+    return root / INITIAL / f"{digest}.safetensors"
+
+
+def add_initial_weights(root: Path, source: Path) -> str:
+    """Copy a weights file below `root`, named by its SHA-256, and return that hash for the spec."""
+    load_weights(source, "ema")
+    digest = sha256(source)
+    target = initial_weights_path(root, digest)
+    if not target.exists():
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return digest
+
+
+def load_initial_weights(root: Path, digest: str | None) -> dict[str, Tensor] | None:
+    """Read the weights that ``train.init_weights`` names by hash, from where `add_initial_weights` put them.
+
+    Raises
+    ------
+    CheckpointError : they are missing, or not what the hash says.
+    """
+    if digest is None:
+        return None
+    path = initial_weights_path(root, digest)
+    weights = load_weights(path, "ema")
+    if sha256(path) != digest:
+        raise CheckpointError(
+            f"the initial weights {path} were changed since the run was planned: delete them"
+        )
+    return weights

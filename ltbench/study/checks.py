@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+from ltbench.runs.layout import folder_name
+from ltbench.runs.run import passed_snapshots, trained_steps
 from ltbench import rng
 from ltbench.data import Dataset, default_data_root, get_source
 from ltbench.data.facts import DatasetFacts, absent_files, static_facts
@@ -25,7 +27,7 @@ from ltbench.training.flops import method_passes
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.method.registry import create
 from ltbench.environment import Environment
-from ltbench.spec import RunSpec, folder_name, weights_name
+from ltbench.spec import RunSpec
 from ltbench.sweep.tasks import build_tasks, finished, task_id
 
 
@@ -188,26 +190,6 @@ def make_plan(
     return Plan(tuple(costs), parameters, workers, tuple(missing.values()), tuple(passed))
 
 
-def trained_steps(spec: RunSpec, root: Path) -> int:
-    """Return how far the training in `root` has come, from its log."""
-    log = root / folder_name(spec) / "train.csv"
-    if not log.with_name("checkpoint.pt").exists():
-        return 0
-    try:
-        last = log.read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1]
-        return min(int(last.split(",", 1)[0]), spec.train.steps)
-    except (OSError, ValueError):
-        return 0
-
-
-def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
-    """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
-    folder, settings = root / folder_name(spec), spec.train
-    if not settings.snapshots:
-        return []
-    done = (folder / weights_name(settings.steps)).exists()
-    reached = settings.steps if done else trained_steps(spec, root)
-    return [s for s in settings.snapshots if s <= reached and not (folder / weights_name(s)).exists()]
 
 
 @dataclass(frozen=True)

@@ -24,11 +24,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ltbench.runs.layout import SCORES, sample_folder
 from ltbench.errors import CheckpointError, UsageError, nearest
 from ltbench.files import replacing
 from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.scores import read_scores
-from ltbench.spec import RunSpec, SampleSpec, folder_name, sample_key
+from ltbench.spec import RunSpec, SampleSpec, sample_key
 
 COLUMNS = ("dataset", "imbalance_ratio", "method", "key", "value", "train_seed", "metric", "score", "chosen")
 
@@ -178,7 +179,7 @@ def choose(runs: Sequence[RunSpec], selection: Selection, root: Path) -> list[Ch
 
 
 def _score(run: RunSpec, selection: Selection, root: Path) -> float:
-    path = root / folder_name(run) / "samples" / sample_key(run)[:8] / "scores.csv"
+    path = root / sample_folder(run) / SCORES
     if not path.is_file():
         raise CheckpointError(f"{path} is missing: run the same command again")
     rows = read_scores(path)

@@ -8,7 +8,7 @@ over all classes must agree within a relative tolerance; how far weights and ima
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,13 @@ from typing import Any
 import numpy as np
 
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
-from ltbench.files import read_json, write_json
-from ltbench.spec import RunSpec, ScoreSpec, folder_name, sample_key
+from ltbench.files import write_json
+from ltbench.runs.layout import IMAGES, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
+from ltbench.runs.provenance import all_stages, read_provenance
+from ltbench.runs.run import read_run, read_spec, read_trained
+from ltbench.runs.scores import identity, read_scores
+from ltbench.runs.weights import initial_weights_path
+from ltbench.spec import RunSpec, sample_key
 from ltbench.sweep.local import WORKER, run_local
 from ltbench.sweep.progress import Screen
 from ltbench.sweep.status import closing_lines, exit_code
@@ -90,24 +95,14 @@ def recorded_runs(folder: Path) -> list[RunSpec]:
     ------
     UsageError, CheckpointError : it is no run's folder, or its spec is not what its name says.
     """
-    path = folder / "spec.json"
-    if not path.exists():
-        raise UsageError(f"{folder} is no run: give a training's folder, which holds spec.json")
-    training = {key: value for key, value in read_json(path).items() if key in RunSpec.model_fields}
+    read_trained(folder, "make again")
     runs = []
-    for scored in sorted(folder.glob("samples/*/scored.json")):
-        sample = read_json(scored.with_name("spec.json"))
-        train = {**training["train"], "steps": sample["step"]}
-        for request in read_json(scored)["requests"].values():
-            score = ScoreSpec.model_validate(request).model_dump()
-            run = RunSpec.model_validate(
-                {**training, "train": train, "sample": sample["sample"], "score": score}
+    for samples in read_run(folder).samples():
+        if read_spec(samples.folder).get("sample_key") != sample_key(samples.spec):
+            raise CheckpointError(
+                f"{samples.folder} does not hold what its spec says: it cannot be made again"
             )
-            if sample_key(run) != sample["sample_key"]:
-                raise CheckpointError(
-                    f"{scored.parent} does not hold what its spec says: it cannot be made again"
-                )
-            runs.append(run)
+        runs += [samples.spec.model_copy(update={"score": request}) for request in samples.requests()]
     if not runs:
         raise UsageError(
             f"{folder} has no finished scores to compare with: let `ltbench run` finish it first"
@@ -115,14 +110,9 @@ def recorded_runs(folder: Path) -> list[RunSpec]:
     return runs
 
 
-def _recorded_stages(folder: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(folder.rglob("provenance.json")):
-        yield from read_json(path)["stages"]
-
-
 def recorded_settings(folder: Path, settings: Settings) -> Settings:
     """Return `settings` with the threads and the sampling batch that the run was made with."""
-    stages = list(_recorded_stages(folder))
+    stages = all_stages(folder)
     threads = {stage["threads"] for stage in stages if stage["stage"] in ("train", "sample")}
     batches = {stage["sample_batch"] for stage in stages if stage.get("sample_batch")}
     return replace(
@@ -134,8 +124,7 @@ def recorded_settings(folder: Path, settings: Settings) -> Settings:
 
 def machine_class(folder: Path) -> dict[str, Any]:
     """Return what decides whether two runs can agree to the last bit, from a run's provenance."""
-    record = read_json(folder / "provenance.json")
-    machine, stages = record["machine"], list(_recorded_stages(folder))
+    machine, stages = read_provenance(folder)["machine"], all_stages(folder)
     devices = sorted({str(stage["device"]).split(":")[0] for stage in stages})
     out = {"device": ", ".join(devices), "threads": max(stage["threads"] for stage in stages)}
     if "cuda" in devices:
@@ -184,26 +173,27 @@ def _compare_log(what: str, old: Path, new: Path) -> Comparison:
 
 
 def _compare_scores(what: str, old: Path, new: Path) -> Comparison:
-    """Compare the numbers that both tables have; those over all classes are held to the tolerance."""
-    import pandas as pd
+    """Compare the numbers that both tables have; those over all classes are held to the tolerance.
 
-    first, second = (pd.read_csv(path, keep_default_na=False, dtype=str) for path in (old, new))
-    columns = [name for name in first.columns if name not in ("value", "origin")]
-    both = first.merge(second, on=columns, suffixes=("_old", "_new"))
-    values = both[["value_old", "value_new"]].apply(pd.to_numeric, errors="coerce")
-    same = (both["value_old"] == both["value_new"]).to_numpy()
-    judged = values[(both["scope"] == "overall").to_numpy()]
+    Without a number in common nothing was reproduced, however many agree.
+    """
+    first, second = (table.assign(key=identity(table)) for table in (read_scores(old), read_scores(new)))
+    both = first.merge(second[["key", "value"]], on="key", suffixes=("_old", "_new"))
+    if both.empty:
+        return Comparison(what, len(first), 0, float("inf"), judged=True)
+    before, after = both["value_old"], both["value_new"]
+    same = (before == after) | (before.isna() & after.isna())
+    judged = (both["scope"] == "overall") & before.notna()
     # Scores near zero (a distance of almost nothing, a rate of one image in 1,000) are compared as they are.
-    scale = judged["value_old"].abs().clip(lower=0.01)
-    apart = ((judged["value_new"] - judged["value_old"]).abs() / scale).max()
-    return Comparison(what, len(both), int(same.sum()), float(apart) if len(judged) else 0.0, judged=True)
+    apart = ((after - before).abs() / before.abs().clip(lower=0.01)).fillna(float("inf"))[judged].max()
+    return Comparison(what, len(both), int(same.sum()), float(apart) if judged.any() else 0.0, judged=True)
 
 
 _COMPARED = {
-    "train.csv": _compare_log,
-    "weights/*.safetensors": _compare_weights,
-    "samples/*/images.npy": _compare_images,
-    "samples/*/scores.csv": _compare_scores,
+    TRAIN_LOG: _compare_log,
+    f"{WEIGHTS}/*.safetensors": _compare_weights,
+    f"{SAMPLES}/*/{IMAGES}": _compare_images,
+    f"{SAMPLES}/*/{SCORES}": _compare_scores,
 }
 
 
@@ -247,9 +237,9 @@ def reproduce(
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty: name a fresh folder with --out")
     if (digest := runs[0].train.init_weights) is not None:
-        source = folder.parent / ".init" / f"{digest}.safetensors"
-        (out / ".init").mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, out / ".init" / source.name)
+        target = initial_weights_path(out, digest)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(initial_weights_path(folder.parent, digest), target)
     settings = recorded_settings(folder, settings)
     rows = run_local(runs, out, settings, "1", f"again: {folder.name}", screen, command)
     if exit_code(rows):

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from ltbench.runs.layout import CHECKPOINT, TRAIN_LOG, weights_path
 from ltbench import rng
 
 from ltbench.runs import train_log as trainlog
 from ltbench.training.batches import BatchSource
-from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights, weights_path
+from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
 from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.unet import build_denoiser
@@ -215,7 +216,7 @@ class Training:
         rate = (self.step - first) * self.spec.train.batch_size / max(time.monotonic() - started, 1e-9)
         if self.group.main:
             self.env.guard()
-            trainlog.append(self.folder / "train.csv", row)
+            trainlog.append(self.folder / TRAIN_LOG, row)
             self.env.progress(
                 {
                     "stage": "train",
@@ -254,11 +255,11 @@ class Training:
                 "totals": totals,
                 "counted": self.counted,
             }
-            save_checkpoint(self.folder / "checkpoint.pt", state, self.env.guard)
+            save_checkpoint(self.folder / CHECKPOINT, state, self.env.guard)
         self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
-        state = load_checkpoint(self.folder / "checkpoint.pt", self.key)
+        state = load_checkpoint(self.folder / CHECKPOINT, self.key)
         if state is not None:
             try:
                 self.model.load_state_dict(state["model"])
@@ -282,7 +283,7 @@ class Training:
                 "use another --out, or name that step in train.snapshots from the start"
             )
         if self.group.main:
-            trainlog.cut(self.folder / "train.csv", self.step, LOG_EVERY, self.spec.train.steps)
+            trainlog.cut(self.folder / TRAIN_LOG, self.step, LOG_EVERY, self.spec.train.steps)
 
 
 def cut(batch: Batch, rows: slice) -> Batch:

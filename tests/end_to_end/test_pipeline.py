@@ -17,7 +17,9 @@ from ltbench import pipeline
 from ltbench.scoring import bottleneck as probes
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, Interrupted
 from ltbench.files import read_json
-from ltbench.pipeline import add_initial_weights, is_done, load_samples, run_stage, stages
+from ltbench.pipeline import is_done, run_stage, stages
+from ltbench.runs.samples import load_samples
+from ltbench.runs.weights import add_initial_weights, initial_weights_path
 from ltbench.environment import Environment
 from ltbench.runs.scores import read_scores
 from ltbench.spec import sample_key, train_key
@@ -193,7 +195,7 @@ def test_a_probe_measures_both_protocols_on_the_same_held_out_images(root, monke
     assert np.bincount(kept["labels"]).tolist() == [8] * 10
     assert {kept[name].shape for name in ("noised_100", "noised_500", "clean_0")} == {(80, 32)}
     # Under the null label the class can only come from the image; the clean protocol is told it.
-    model = pipeline.load_model(stage, root, digits(), "cpu")["denoiser"]
+    model = pipeline.load_model(stage.spec, root, digits(), "cpu")["denoiser"]
     images, labels = probes.probe_images(digits())
     for protocol, changes in (("noised", False), ("clean", True)):
         ours, other = (
@@ -342,9 +344,9 @@ def test_initial_weights_that_do_not_fit_or_are_not_there_are_refused(root, fini
         CheckpointError, match=r"initial weights do not fit this model: choose the model\.size"
     ):
         run_stage(stages(larger)[0], root, Environment())
-    kept = pipeline.initial_weights_path(root, digest)
+    kept = initial_weights_path(root, digest)
     other = make_spec(init_weights="0" * 64)
-    shutil.copy(kept, pipeline.initial_weights_path(root, "0" * 64))
+    shutil.copy(kept, initial_weights_path(root, "0" * 64))
     with pytest.raises(CheckpointError, match="were changed since the run was planned"):
         run_stage(stages(other)[0], root, Environment())
     kept.unlink()

@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_runs import in_processes, make_spec, tensors, train_in
 
+from ltbench.runs.layout import folder_name
 from ltbench import pipeline
 
 from ltbench.cli import study as commands
@@ -20,7 +21,7 @@ from ltbench.files import read_json
 from ltbench.memory import explained, is_out_of_memory
 from ltbench.pipeline import run_stage, stages
 from ltbench.environment import Environment, speed_up
-from ltbench.spec import ModelSpec, folder_name, train_key
+from ltbench.spec import ModelSpec, train_key
 from ltbench.sweep import torchrun as together
 from ltbench.sweep.failures import classify
 from ltbench.sweep.ledger import Ledger

@@ -5,18 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ltbench.runs.layout import folder_name
 from ltbench.files import write_json
 from ltbench.runs.scores import COLUMNS
-from ltbench.spec import (
-    DataSpec,
-    MethodSpec,
-    RunSpec,
-    SampleSpec,
-    TrainSpec,
-    folder_name,
-    sample_key,
-    train_key,
-)
+from ltbench.spec import DataSpec, MethodSpec, RunSpec, SampleSpec, TrainSpec, sample_key, train_key
 
 COUNTS = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
 EFFECT = {"ddpm": 0.0, "cbdm": -0.15, "t2h": -0.1, "coral": -0.3, "coral+t2h": -0.35, "plug-in": -0.05}

@@ -95,7 +95,7 @@ def test_an_imported_run_is_trained_and_knows_where_it_is_from(cbdm, ten):
 @pytest.mark.parametrize(("ours", "theirs"), [("ema", "ema"), ("raw", "net")])
 def test_the_pipelines_network_computes_the_golden_outputs(cbdm, ten, ours, theirs):
     out, _, spec = cbdm
-    model = load_model(stages(spec)[0], out, load_dataset(spec.data, ten), "cpu", ours)["denoiser"]
+    model = load_model(spec, out, load_dataset(spec.data, ten), "cpu", ours)["denoiser"]
     io = golden(CBDM)
     with torch.no_grad():
         conditional = model(io["x"], io["t"], io["y"]).eps
@@ -118,7 +118,7 @@ def test_corals_head_comes_along(five, tmp_path):
     assert create("coral", spec.method.hyperparameters).variant == "released"  # whose code wrote the file
     io, cell = golden(CORAL), load_dataset(spec.data, five)
     for ours, theirs in (("ema", "ema"), ("raw", "net")):
-        model = load_model(stages(spec)[0], folder.parent, cell, "cpu", ours)
+        model = load_model(spec, folder.parent, cell, "cpu", ours)
         with torch.no_grad():
             prediction = model["denoiser"](io["x"], io["t"], io["y"])
             projection = model["methods"]["coral"](prediction.bottleneck.mean((2, 3)))
@@ -242,7 +242,7 @@ def test_fine_tuning_starts_from_the_weights_that_the_key_names(cbdm, ten, tmp_p
         tuned.model_copy(update={"train": tuned.train.model_copy(update={"init_weights": None})})
     )
     run_stage(stages(tuned)[0], tmp_path, Environment(data_root=ten))  # warm-up: step 1 moves nothing
-    raw = load_model(stages(tuned)[0], tmp_path, load_dataset(spec.data, ten), "cpu", "raw")["denoiser"]
+    raw = load_model(tuned, tmp_path, load_dataset(spec.data, ten), "cpu", "raw")["denoiser"]
     for ours, theirs in zip(raw.parameters(), load_official(CBDM)[0].parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)
 

@@ -12,6 +12,7 @@ from PIL import Image
 from report_folders import make_spec, score_rows, write_scores
 from safetensors.numpy import save_file
 
+from ltbench.runs.layout import folder_name
 from ltbench.cli.app import main
 from ltbench.data import load_dataset
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
@@ -21,7 +22,7 @@ from ltbench.report.aggregate import cells
 from ltbench.report.load import load_results
 from ltbench.report.tables import overall_table
 from ltbench.report.write import write_report
-from ltbench.spec import DataSpec, folder_name, sample_key, train_key
+from ltbench.spec import DataSpec, sample_key, train_key
 
 NAMES = ("air plane", "Bird", "cat")
 CELL = SimpleNamespace(

@@ -8,11 +8,11 @@ import pytest
 from report_folders import COUNTS, make_spec, score_rows, write_run, write_scores, write_study
 from rich.console import Console
 
-from ltbench.errors import CheckpointError, StorageError, UsageError
+from ltbench.errors import CheckpointError, DataCorrupt, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.aggregate import cells, main_series
 from ltbench.report.class_tables import per_class_tables
-from ltbench.report.figures.sheets import load_samples
+from ltbench.runs.samples import first_of_each_class
 from ltbench.report.naming import method_title
 from ltbench.report.tables import overall_table
 
@@ -234,11 +234,11 @@ def test_broken_spec_and_samples_are_refused(tmp_path):
     samples = write_run(tmp_path, make_spec())
     images = samples / "images.npy"
     images.write_bytes(images.read_bytes()[:200])
-    with pytest.raises(CheckpointError, match="samples cannot be read"):
-        load_samples(samples, 3, ["0"])
+    with pytest.raises(DataCorrupt, match="incomplete or truncated"):
+        first_of_each_class(samples, 3, ["0"])
     np.save(images, np.zeros((300, 8, 8)))
-    with pytest.raises(CheckpointError, match=r"expected uint8 \(N,C,H,W\)"):
-        load_samples(samples, 3, ["0"])
+    with pytest.raises(DataCorrupt, match=r"not uint8 \(N,C,H,W\)"):
+        first_of_each_class(samples, 3, ["0"])
     spec = samples.parent.parent / "spec.json"
     spec.write_text(spec.read_text()[:50])
     with pytest.raises(CheckpointError, match="not valid JSON"):

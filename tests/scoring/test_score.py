@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tiny_runs import digits, make_spec
 
 from ltbench.data import ImageSet
-from ltbench.errors import ClaimLost, DataCorrupt, UsageError
+from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.data.images import ImageSet, balanced
@@ -328,6 +328,6 @@ def test_truncated_scores_are_named_and_kept(tmp_path, table, damage):
     merge_scores(path, table, lambda: None)
     path.write_text(damage(path.read_text()))
     before = path.read_bytes()
-    with pytest.raises(DataCorrupt, match=r"scores\.csv (cannot be read|lacks the columns .*): delete it"):
+    with pytest.raises(CheckpointError, match=r"scores\.csv.* delete it and run `ltbench evaluate"):
         merge_scores(path, table, lambda: None)
     assert path.read_bytes() == before

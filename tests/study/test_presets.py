@@ -6,6 +6,7 @@ import pytest
 import torch
 from rich.console import Console
 
+from ltbench.runs.layout import folder_name, weights_name
 from ltbench.cli import study as commands
 from ltbench.cli.study import print_plan
 from ltbench.data import SOURCES, get_source
@@ -19,7 +20,7 @@ from ltbench.study.checks import make_plan, validate
 from ltbench.study.presets import default_preset, load_all
 from ltbench.method.registry import create
 from ltbench.environment import Environment
-from ltbench.spec import DataSpec, RunSpec, folder_name, train_key, weights_name
+from ltbench.spec import DataSpec, RunSpec, train_key
 from ltbench.study.file import load_study, preset_folder, preset_names
 
 GUESSED = ("celeba5", "imagenet_lt")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from tiny_runs import digits, make_spec
 
+from ltbench.runs.layout import folder_name
 from ltbench.cli import study as commands
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import run_stage, stages
@@ -15,7 +16,7 @@ from ltbench.data.images import ImageSet, halves
 from ltbench.environment import Environment
 from ltbench.runs.scores import COLUMNS, run_columns
 from ltbench.scoring.score import score_pools
-from ltbench.spec import ScoreSpec, folder_name, sample_key, train_key
+from ltbench.spec import ScoreSpec, sample_key, train_key
 from ltbench.sweep import local
 from ltbench.study.file import load_study, preset_names
 from ltbench.study.selection import Selection, choose, planned, reported, trials, write_curves

@@ -4,13 +4,16 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from safetensors.numpy import save_file
 from sweep_tools import runs_of
 
+from ltbench.runs.layout import folder_name
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import stages
-from ltbench.spec import folder_name, sample_key, train_key
+from ltbench.runs.scores import run_columns, write_scores
+from ltbench.spec import sample_key, train_key
 from ltbench.sweep.reproduce import compare, recorded_runs, recorded_settings, reproduce
 from ltbench.sweep.worker import Settings
 
@@ -48,10 +51,11 @@ def record(root, seed=0):
         write(sample / "provenance.json", {"machine": machine, "stages": [done]})
         np.save(sample / "images.npy", rng.integers(0, 256, (4, 1, 8, 8), np.uint8))
         write(sample / "scored.json", {"requests": {"key": run.score.model_dump(mode="json")}})
-        write(
-            sample / "scores.csv",
-            "scope,class_or_group,metric,value,origin\noverall,,frechet,12.5,ours\nclass,0,frechet,50.0,ours\n",
-        )
+        rows = [
+            {**run_columns(run), "scope": scope, "class_or_group": place, "metric": "frechet", "value": value}
+            for scope, place, value in (("overall", "", 12.5), ("class", "0", 50.0))
+        ]
+        write_scores(sample / "scores.csv", pd.DataFrame(rows))
     return folder
 
 
@@ -138,8 +142,17 @@ def test_nothing_to_compare_is_not_reproduced(pair):
     assert not compare(old, new).reproduced
 
 
+def test_tables_without_a_number_in_common_reproduce_nothing(pair):
+    old, new = pair
+    for path in new.glob("samples/*/scores.csv"):
+        change(path, ",frechet,", ",recall,")
+    scores = [item for item in compare(old, new).comparisons if item.what.endswith("scores.csv")]
+    assert {(item.count, item.identical) for item in scores} == {(2, 0)}
+    assert not compare(old, new).reproduced
+
+
 def test_what_cannot_be_made_again_is_one_sentence(tmp_path):
-    with pytest.raises(UsageError, match="is no run"):
+    with pytest.raises(UsageError, match="is no training's folder"):
         recorded_runs(tmp_path)
     folder = record(tmp_path)
     change(next(folder.glob("samples/*/spec.json")), '"per_class": 5000', '"per_class": 5001')

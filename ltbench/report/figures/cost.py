@@ -22,7 +22,7 @@ from ltbench.report.figures.style import (
 )
 from ltbench.report.load import Run
 from ltbench.report.naming import method_title, metric_title
-from ltbench.report.runs_tables import processors, sampling_cost, training_cost
+from ltbench.runs.provenance import processors, sampling_cost, training_cost
 from ltbench.report.tables import slug
 
 _TRAINING = "training, minutes"
@@ -63,7 +63,7 @@ def cost_quality(
         axes.set_xlabel(column)
     grid[0].set_ylabel(metric_title(measure["metric"], measure["extractor"]))
     shared_legend(figure, list(grid))
-    machines = ", ".join(processors(runs[name] for name in cell.points["run"].unique()))
+    machines = ", ".join(processors(runs[name].provenance for name in cell.points["run"].unique()))
     what = (
         "Training: all steps at one sampling protocol; sampling: all samplers at one step and the guidances of the tables. "
         if len(panels) > 1
@@ -112,8 +112,8 @@ def _panel(
 
 def _cost(series: pd.Series, cell: Cell, runs: dict[str, Run]) -> dict[str, float]:
     """Return a series' median training minutes and FLOPs up to its step, and seconds for 1,000 images."""
-    spent = np.array([training_cost(runs[name], series["step"]) for name in series["runs"]])
-    seconds = sampling_cost(cell, series["series"])
+    spent = np.array([training_cost(runs[name].provenance, series["step"]) for name in series["runs"]])
+    seconds = sampling_cost(cell.folders(series["series"]))
     return {
         _TRAINING: _median(spent[:, 0]) / 60,
         _FLOPS: _median(spent[:, 1]),

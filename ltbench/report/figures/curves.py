@@ -28,7 +28,7 @@ from ltbench.report.figures.style import (
 )
 from ltbench.report.load import Run
 from ltbench.report.naming import describe_series, forward_passes, is_hyperparameter, metric_title
-from ltbench.report.runs_tables import training_cost
+from ltbench.runs.provenance import training_cost
 from ltbench.report.statistics_tables import headline
 from ltbench.report.tables import slug
 
@@ -232,5 +232,5 @@ def _lines(lines: pd.DataFrame, factor: str) -> pd.DataFrame:
 
 def _flops(series: pd.Series, runs: dict[str, Run]) -> float:
     """Return the FLOPs of training up to the series' step, as recorded, or nan."""
-    counted = (training_cost(runs[name], series["step"])[1] for name in series["runs"])
+    counted = (training_cost(runs[name].provenance, series["step"])[1] for name in series["runs"])
     return next((flops for flops in counted if np.isfinite(flops)), float("nan"))

@@ -8,41 +8,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ltbench.errors import CheckpointError
 from ltbench.report.aggregate import Cell, main_series
 from ltbench.report.figures.per_class import how_made
 from ltbench.report.figures.style import COLUMN, PAGE, SMALL_PRINT, FigureFile, save, wrapped
 from ltbench.report.naming import class_title, integer, method_title
 from ltbench.report.tables import slug
+from ltbench.runs.samples import first_of_each_class
 
 _LABELS = 0.95  # inches left of the images
 _LOWEST_ROW = 0.26  # inches: room for a class's name and count
 _MOST_IMAGES = 12  # a class and method
 _MOST_ROWS = 12  # classes in the printed sheet: head, tail and evenly between
-
-
-def load_samples(folder: Path, per_class: int, classes: list[str]) -> dict[str, np.ndarray] | None:
-    """Return the first `per_class` stored images of each class, uint8 (n,C,H,W), or None where none are kept.
-
-    The files are memory-mapped: only the images shown are read.
-    """
-    paths = folder / "images.npy", folder / "labels.npy"
-    if not all(path.is_file() for path in paths):
-        return None
-    try:
-        images = np.load(paths[0], mmap_mode="r", allow_pickle=False)
-        labels = np.load(paths[1], allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise CheckpointError(
-            f"{folder}: samples cannot be read ({error}): delete the folder and run again"
-        ) from error
-    if images.ndim != 4 or images.dtype != np.uint8 or len(images) != len(labels):
-        raise CheckpointError(
-            f"{folder}: images.npy is {images.dtype} {images.shape}, labels.npy {labels.shape}; "
-            "expected uint8 (N,C,H,W) with N labels: delete the folder and run again"
-        )
-    wanted = {c: np.flatnonzero(labels == int(c))[:per_class] for c in classes if c.isdecimal()}
-    return {c: np.asarray(images[index]) for c, index in wanted.items()}
 
 
 def main_folder(cell: Cell, series: str) -> Path | None:
@@ -64,7 +40,7 @@ def sample_sheet(cell: Cell, folder: Path) -> list[FigureFile]:
     found = []
     for _, one in series.iterrows():
         place = main_folder(cell, one["series"])
-        samples = load_samples(place, _MOST_IMAGES, names) if place is not None else None
+        samples = first_of_each_class(place, _MOST_IMAGES, names) if place is not None else None
         if samples:
             found.append((one, samples))
     if not found:

@@ -1,0 +1,77 @@
+"""Names in a run's folder: from a spec, a step or a key to the folders and files below the output root.
+
+    DATASET-rRATIO-METHOD-sSEED-KEY8/            one training
+        spec.json  provenance.json  train.csv  checkpoint.pt  weights/step-NNNNNNNN.safetensors
+        samples/KEY8/                            one sample set
+            spec.json  images.npy  labels.npy  sheet.png  scores.csv  nearest.npz  confusion.csv
+            scored.json  provenance.json
+        probes/step-NNNNNNNN.csv  .npz           the bottleneck's entanglement, and the features behind it
+    .init/SHA256.safetensors                     weights that trainings start from
+    .cache/                                      features and floors, which any run may use
+
+A folder's eight digits only name it: opening compares the full key that `spec.json` holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ltbench.spec import RunSpec, sample_key, train_key
+
+SPEC = "spec.json"
+PROVENANCE = "provenance.json"
+TRAIN_LOG = "train.csv"
+CHECKPOINT = "checkpoint.pt"
+WEIGHTS = "weights"
+SAMPLES = "samples"
+IMAGES = "images.npy"
+LABELS = "labels.npy"
+SHEET = "sheet.png"
+SCORES = "scores.csv"
+SCORED = "scored.json"
+PARTIAL = "partial"
+PROBES = "probes"
+INITIAL = ".init"
+CACHE = ".cache"
+
+
+def folder_name(spec: RunSpec) -> str:
+    """Return the training's folder name; its 8 digits only name it, opening compares the full key."""
+    method = spec.method.name.replace("+", "_")
+    ratio = f"{spec.data.imbalance_ratio:g}"
+    return f"{spec.data.dataset}-r{ratio}-{method}-s{spec.train_seed}-{train_key(spec)[:8]}"
+
+
+def sample_folder(spec: RunSpec) -> Path:
+    """Return the sample set's folder, relative to the output root."""
+    return Path(folder_name(spec)) / samples_name(sample_key(spec))
+
+
+def samples_name(key: str) -> str:
+    """Return where the sample set of a key lies, relative to the training's folder."""
+    return f"{SAMPLES}/{key[:8]}"
+
+
+def training_folder(sample_set: Path) -> Path:
+    """Return the training's folder of a sample set; a folder of scores elsewhere stands for itself."""
+    return sample_set.parent.parent if sample_set.parent.name == SAMPLES else sample_set
+
+
+def weights_name(step: int) -> str:
+    """Return where the weights of a step are kept, relative to the training's folder."""
+    return f"{WEIGHTS}/step-{step:08d}.safetensors"
+
+
+def weights_path(folder: Path, step: int) -> Path:
+    """Return where the weights of a milestone are kept."""
+    return folder / weights_name(step)
+
+
+def kept_steps(folder: Path) -> tuple[int, ...]:
+    """Return the steps whose weights a training's folder keeps, ascending."""
+    return tuple(sorted(int(p.stem.removeprefix("step-")) for p in folder.glob(f"{WEIGHTS}/step-*.safetensors")))
+
+
+def probe_path(folder: Path, step: int) -> Path:
+    """Return where a step's probes are kept: a table, whose ``.npz`` beside it holds the features."""
+    return folder / PROBES / f"step-{step:08d}.csv"

@@ -1,0 +1,112 @@
+"""Stored results: from folders of runs to one tidy table of scores and the runs behind it.
+
+Every ``scores.csv`` below a root is read, however deep; how the scores were made does not matter here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from ltbench.errors import UsageError
+from ltbench.runs.layout import training_folder
+from ltbench.runs.provenance import sampled_weights
+from ltbench.runs.run import Run, read_run, spec_of_samples
+from ltbench.runs.scores import find_scores, identity, read_scores
+from ltbench.runs.series import with_series
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that a report is made of.
+
+    Attributes
+    ----------
+    scores : the rows of every ``scores.csv`` (see `load_scores`).
+    runs : run name -> `Run`.
+    notes : sentences about what was found on loading, for the report's reader.
+    """
+
+    scores: pd.DataFrame
+    runs: dict[str, Run]
+    notes: tuple[str, ...] = ()
+
+
+def load_scores(root: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Return every stored score below one root or several.
+
+    Returns
+    -------
+    DataFrame with the columns of ``scores.csv`` and ``run`` (name of the training folder), ``folder`` (where
+    the sample set lies), ``cell`` (data cell in words), ``settings`` (all other settings, JSON), ``series``
+    (8 hex digits; equal where nothing but train seed and sampling seed differs).
+
+    Raises
+    ------
+    UsageError
+        A root is no folder or holds no scores.
+    CheckpointError
+        A ``scores.csv`` or ``spec.json`` is truncated or not what it should be.
+    """
+    return load_results(root).scores
+
+
+def load_results(root: str | Path | Sequence[str | Path]) -> Results:
+    """Return the scores below the roots together with the runs they came from; errors as `load_scores`."""
+    roots = [Path(root)] if isinstance(root, str | Path) else [Path(r) for r in root]
+    runs: dict[str, Run] = {}
+    tables = []
+    for base in roots:
+        if not base.is_dir():
+            raise UsageError(f"no results folder at {base}: give the folder that `ltbench run --out` wrote")
+        for path in find_scores(base):
+            folder = path.parent
+            training = training_folder(folder)
+            name = _unique_name(training, base, runs)
+            if name not in runs:
+                runs[name] = read_run(training, name)
+            table = read_scores(path)
+            if len(table):
+                tables.append(_of_sample_set(table, runs[name], folder))
+    if not tables:
+        where = " and ".join(str(r) for r in roots)
+        raise UsageError(
+            f"no scores in {where}: run `ltbench run --out {roots[0]}` first, or give another folder"
+        )
+    scores = pd.concat(tables, ignore_index=True)
+    unique = scores[~identity(scores).duplicated()].reset_index(drop=True)
+    notes: tuple[str, ...] = ()
+    if len(unique) < len(scores):
+        notes = (f"{len(scores) - len(unique)} numbers were found in more than one place and count once.",)
+    notes += tuple(_trained_again(unique))
+    return Results(unique, {name: runs[name] for name in unique["run"].unique()}, notes)
+
+
+def _of_sample_set(table: pd.DataFrame, run: Run, folder: Path) -> pd.DataFrame:
+    spec = run.spec
+    if spec is not None and folder != run.folder:
+        spec = spec_of_samples(folder, spec)
+    return with_series(table.assign(run=run.name, folder=str(folder)), spec, run.data)
+
+
+def _trained_again(scores: pd.DataFrame) -> Iterator[str]:
+    """Say which sample sets of one training and step came from different weights: lost, and trained again."""
+    sets = scores[["run", "step", "folder"]].drop_duplicates()
+    for (run, step), folders in sets.groupby(["run", "step"])["folder"]:
+        hashes = {sampled_weights(Path(folder)) for folder in folders} - {None}
+        if len(hashes) > 1:
+            yield (
+                f"The sample sets of {run} at step {step:g} come from {len(hashes)} trainings of one spec, which agree to "
+                "rounding at best: delete all but one set and run again to have them from one."
+            )
+
+
+def _unique_name(training: Path, base: Path, runs: dict[str, Run]) -> str:
+    """Name a run by its path below the root; two roots that hold the same path are told apart by root."""
+    relative = training.relative_to(base)
+    name = training.name if relative == Path(".") else str(relative)
+    taken = runs.get(name)
+    return name if taken is None or taken.folder == training else str(training)

@@ -1,0 +1,312 @@
+"""A run: from a training's folder to what is in it (spec, weights' steps, samples, scores, logs), and opening one.
+
+    run = read_run(Path("runs/digits_lt-r0.05-coral-s0-d96f7096"))
+    run.spec, run.steps, run.samples(), run.scores(), run.train_log(), run.probes(), run.provenance
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from ltbench.errors import CheckpointError, UsageError
+from ltbench.files import read_json, write_json
+from ltbench.runs.layout import (
+    CHECKPOINT,
+    IMAGES,
+    PROBES,
+    SAMPLES,
+    SCORES,
+    SPEC,
+    TRAIN_LOG,
+    folder_name,
+    kept_steps,
+    sample_folder,
+    training_folder,
+    weights_path,
+)
+from ltbench.runs.provenance import read_provenance
+from ltbench.runs.samples import has_samples, load_samples
+from ltbench.runs.scores import find_scores, read_scores, scored_requests
+from ltbench.runs.train_log import read_table
+from ltbench.spec import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
+
+_TRAINING = {"data", "model", "method", "train", "train_seed"}  # fields of a RunSpec that are the training's
+
+
+@dataclass(frozen=True)
+class SampleSet:
+    """One finished sample set of a run.
+
+    Attributes
+    ----------
+    folder : where it lies.
+    spec : the run up to here: the training at the step that was sampled, and the sampling.
+    claims : columns that images made elsewhere state of themselves, in place of a spec's; none for ours.
+    """
+
+    folder: Path
+    spec: RunSpec
+    claims: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Path:
+        """The output folder that the training's folder lies in."""
+        return training_folder(self.folder).parent
+
+    @property
+    def scores_file(self) -> Path:
+        """Where its scores are kept; the file need not exist."""
+        return self.folder / SCORES
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return images (N,C,H,W) uint8, memory-mapped, and labels (N,); errors as `load_samples`."""
+        return load_samples(self.folder)
+
+    def scores(self) -> pd.DataFrame | None:
+        """Return its scores, or None where it has none yet; errors as `read_scores`."""
+        return read_scores(self.scores_file) if self.scores_file.exists() else None
+
+    def requests(self) -> list[ScoreSpec]:
+        """Return the requests whose numbers its scores hold."""
+        return [ScoreSpec.model_validate(request) for request in scored_requests(self.folder).values()]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training's folder, or a folder of scores made elsewhere.
+
+    Attributes
+    ----------
+    name : path below the root it was found in.
+    folder : where it is.
+    spec : what was trained, or None for scores that came from elsewhere.
+    provenance : the recorded provenance, empty where there is none.
+    data : the data cell that scores from elsewhere were made against, where it is recorded.
+    """
+
+    name: str
+    folder: Path
+    spec: RunSpec | None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    data: DataSpec | None = None
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """Steps whose weights are kept, ascending."""
+        return kept_steps(self.folder)
+
+    def samples(self) -> list[SampleSet]:
+        """Return the finished sample sets, in the order of their paths; of some only the scores are kept."""
+        folders = [path.parent for path in sorted(self.folder.glob(f"{SAMPLES}/*/{SPEC}"))]
+        return [_sample_set(f) for f in folders if has_samples(f) or (f / SCORES).is_file()]
+
+    def scores(self) -> pd.DataFrame:
+        """Return the scores of all sample sets in one table; empty where nothing is scored yet."""
+        tables = [read_scores(path) for path in find_scores(self.folder)]
+        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+    def train_log(self) -> pd.DataFrame | None:
+        """Return ``train.csv`` (one row a logged step), or None where it is absent or empty."""
+        return read_table(self.folder / TRAIN_LOG, required=("step",))
+
+    def probes(self) -> pd.DataFrame | None:
+        """Return the bottleneck's figures, a row a (step, protocol, t, metric), or None where none are kept."""
+        required = ("step", "protocol", "t", "metric", "value")
+        tables = [read_table(path, required) for path in sorted((self.folder / PROBES).glob("*.csv"))]
+        kept = [table for table in tables if table is not None]
+        return pd.concat(kept, ignore_index=True) if kept else None
+
+    def probe_features(self, step: float) -> dict[str, np.ndarray]:
+        """Return ``labels`` (n,) and pooled features (n,d) named ``PROTOCOL_T`` at a step; {} where none."""
+        if np.isnan(step):  # of an external set that states none
+            return {}
+        path = self.folder / PROBES / f"step-{int(step):08d}.npz"
+        if not path.is_file():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}): delete it and run again") from error
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+def read_run(folder: Path, name: str | None = None) -> Run:
+    """Return what is in a training's folder; one without a spec holds scores from elsewhere.
+
+    Raises
+    ------
+    CheckpointError
+        The spec or the provenance is truncated or of another version.
+    """
+    content = read_spec(folder)
+    spec = spec_of(folder, content) if "data" in content else None
+    name, provenance = name or folder.name, read_provenance(folder)
+    if spec is not None and content.get("origin") == "external":
+        return Run(name, folder, None, provenance, spec.data)
+    return Run(name, folder, spec, provenance)
+
+
+def read_trained(folder: Path, purpose: str) -> RunSpec:
+    """Return the spec of a training that this harness made or imported, for a `purpose` such as ``export``.
+
+    Raises
+    ------
+    UsageError
+        It is no training's folder, or holds images made elsewhere.
+    CheckpointError
+        The spec is truncated or of another version.
+    """
+    if not (folder / SPEC).is_file():
+        raise UsageError(f"{folder} is no training's folder: give one that `ltbench run` made")
+    content = read_spec(folder)
+    if content.get("origin") == "external":
+        raise UsageError(f"{folder} holds images made elsewhere: there is no network to {purpose}")
+    return spec_of(folder, content)
+
+
+def read_spec(folder: Path) -> dict[str, Any]:
+    """Return what a folder's ``spec.json`` holds, {} where there is none."""
+    path = folder / SPEC
+    if not path.is_file():
+        return {}
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no spec: delete that folder and run again")
+    return content
+
+
+def spec_of(folder: Path, content: Mapping[str, Any]) -> RunSpec:
+    """Return the `RunSpec` that the content of a folder's ``spec.json`` states."""
+    try:
+        return RunSpec.model_validate({k: v for k, v in content.items() if k in RunSpec.model_fields})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise CheckpointError(
+            f"{folder / SPEC} is no run of this version of ltbench ({name}: {first['msg']}): "
+            "read it with the version that wrote it"
+        ) from error
+
+
+def spec_of_samples(folder: Path, training: RunSpec) -> RunSpec:
+    """Return the run's spec with the step and the sampling that a sample set's folder records."""
+    content = read_spec(folder)
+    recorded = training.model_dump(mode="json")
+    if "step" in content:
+        recorded["train"] = recorded["train"] | {"steps": content["step"]}
+    if "sample" in content:
+        recorded["sample"] = content["sample"]
+    return spec_of(folder, recorded)
+
+
+def _sample_set(folder: Path) -> SampleSet:
+    training = training_folder(folder)
+    content = read_spec(training)
+    if not content:
+        raise CheckpointError(f"{training / SPEC} is missing: what {folder} was sampled from is not recorded")
+    if content.get("origin") == "external":
+        if not isinstance(content.get("columns"), dict):
+            raise CheckpointError(f"{training / SPEC} does not say whose images these are: score them again")
+        return SampleSet(folder, spec_of(training, {"data": content.get("data")}), content["columns"])
+    return SampleSet(folder, spec_of_samples(folder, spec_of(training, content)))
+
+
+def sample_sets(folder: Path) -> list[SampleSet]:
+    """Return every sample set at or below a folder whose images are kept.
+
+    Raises
+    ------
+    UsageError
+        There is none.
+    """
+    found = [_sample_set(images.parent) for images in sorted(folder.rglob(IMAGES))]
+    if not found:
+        raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
+    return found
+
+
+# -- opening ----------------------------------------------------------------------------------------------
+
+
+def open_folder(spec: RunSpec, root: Path, guard: Callable[[], None] | None = None) -> Path:
+    """Create a training's folder below `root`, or check by its full key that it is this training's; return it.
+
+    Raises
+    ------
+    CheckpointError
+        The folder belongs to another spec.
+    """
+    folder, key = root / folder_name(spec), train_key(spec)
+    if (folder / SPEC).exists():
+        recorded = read_spec(folder).get("train_key")
+        if recorded != key:
+            raise CheckpointError(
+                f"{folder} belongs to another spec (key {str(recorded)[:16]}, wanted {key[:16]}): use another --out"
+            )
+        return folder
+    content = {"train_key": key, **spec.model_dump(mode="json", include=_TRAINING)}
+    write_json(folder / SPEC, content, guard)
+    return folder
+
+
+def open_samples(spec: RunSpec, root: Path, guard: Callable[[], None] | None = None) -> Path:
+    """Create a sample set's folder below `root`, or check by its full key that it is this one's; return it.
+
+    Raises
+    ------
+    CheckpointError
+        The folder belongs to another spec.
+    """
+    folder, key = root / sample_folder(spec), sample_key(spec)
+    recorded = read_spec(folder)
+    if recorded and recorded.get("sample_key") != key:
+        raise CheckpointError(f"{folder} belongs to another spec: use another --out")
+    content = {"sample_key": key, "train_key": train_key(spec), "step": spec.train.steps}
+    content |= {"sample": spec.sample.model_dump(mode="json"), "nfe": spec.sample.nfe}
+    write_json(folder / SPEC, content, guard)
+    return folder
+
+
+def open_external(folder: Path, key: str, data: DataSpec, columns: Mapping[str, Any]) -> Path:
+    """Write the specs of images made elsewhere, which are their own training; return the sample set's folder."""
+    samples = folder / SAMPLES / key[:8]
+    content = {"origin": "external", "train_key": key, "data": data.model_dump(mode="json")}
+    write_json(folder / SPEC, content | {"columns": dict(columns)})
+    write_json(samples / SPEC, {"sample_key": key, "train_key": key})
+    return samples
+
+
+# -- how far a training has come ----------------------------------------------------------------------------
+
+
+def trained_steps(spec: RunSpec, root: Path) -> int:
+    """Return how far the training in `root` has come, from its log."""
+    log = root / folder_name(spec) / TRAIN_LOG
+    if not log.with_name(CHECKPOINT).exists():
+        return 0
+    try:
+        last = log.read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1]
+        return min(int(last.split(",", 1)[0]), spec.train.steps)
+    except (OSError, ValueError):
+        return 0
+
+
+def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
+    """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
+    folder, settings = root / folder_name(spec), spec.train
+    if not settings.snapshots:
+        return []
+    done = weights_path(folder, settings.steps).exists()
+    reached = settings.steps if done else trained_steps(spec, root)
+    return [s for s in settings.snapshots if s <= reached and not weights_path(folder, s).exists()]

@@ -1,0 +1,139 @@
+"""The images of a sample set: from arrays uint8 (N,C,H,W) and labels (N,) to files, and back, checked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ltbench.errors import DataCorrupt
+from ltbench.files import replacing
+from ltbench.runs.layout import IMAGES, LABELS, PARTIAL, SHEET
+
+_SHEET_COLUMNS = 10
+
+
+def has_samples(folder: Path) -> bool:
+    """Tell whether a sample set's images and labels are kept."""
+    return (folder / IMAGES).is_file() and (folder / LABELS).is_file()
+
+
+def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return a sample set's images (N,C,H,W) uint8, memory-mapped, and labels (N,).
+
+    Raises
+    ------
+    DataCorrupt
+        A file is missing, truncated or no such array, or the two do not belong together.
+    """
+    try:
+        images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
+        labels = np.load(folder / LABELS, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataCorrupt(
+            f"the sample set {folder} is incomplete or truncated: delete that folder and run again"
+        ) from error
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise DataCorrupt(
+            f"the sample set {folder} holds {images.dtype} {images.shape} for images, not uint8 (N,C,H,W): "
+            "delete that folder and run again"
+        )
+    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
+        raise DataCorrupt(
+            f"the sample set {folder} has {len(images)} images but {labels.dtype} {labels.shape} for labels: "
+            "delete that folder and run again"
+        )
+    return images, labels
+
+
+def first_of_each_class(folder: Path, per_class: int, classes: Sequence[str]) -> dict[str, np.ndarray] | None:
+    """Return the first `per_class` stored images of each class, uint8 (n,C,H,W), or None where none are kept.
+
+    The files are memory-mapped: only the images shown are read.
+    """
+    if not has_samples(folder):
+        return None
+    images, labels = load_samples(folder)
+    rows = {c: np.flatnonzero(labels == int(c))[:per_class] for c in classes if c.isdecimal()}
+    return {c: np.asarray(images[index]) for c, index in rows.items()}
+
+
+def write_samples(
+    folder: Path, images: np.ndarray, labels: np.ndarray, guard: Callable[[], None] | None = None
+) -> None:
+    """Write a whole sample set and its sheet; the images last, because they mean that it is there."""
+    _write_array(folder / LABELS, labels, guard)
+    write_sheet(folder / SHEET, images, labels, guard)
+    _write_array(folder / IMAGES, images, guard)
+
+
+def _write_array(path: Path, array: np.ndarray, guard: Callable[[], None] | None) -> None:
+    with replacing(path, guard) as temporary, open(temporary, "wb") as handle:
+        np.save(handle, array)
+
+
+# -- a set that is made chunk by chunk ----------------------------------------------------------------------
+
+
+def chunk_path(folder: Path, batch_size: int, number: int) -> Path:
+    """Return where a finished chunk waits for the others: chunks of another batch size are other chunks."""
+    return folder / PARTIAL / f"{batch_size}-{number:06d}.npy"
+
+
+def has_chunks(folder: Path) -> bool:
+    """Tell whether the set was begun and not finished."""
+    return (folder / PARTIAL).exists()
+
+
+def write_chunk(path: Path, images: np.ndarray, guard: Callable[[], None] | None = None) -> None:
+    """Write one chunk (n,C,H,W) uint8."""
+    _write_array(path, images, guard)
+
+
+def join_chunks(
+    folder: Path, batch_size: int, count: int, labels: np.ndarray, guard: Callable[[], None] | None = None
+) -> None:
+    """Publish the chunks as one array and the sheet; images last because they mean that the set is there.
+
+    Raises
+    ------
+    DataCorrupt
+        A chunk is truncated.
+    """
+    parts = []
+    for number in range(count):
+        path = chunk_path(folder, batch_size, number)
+        try:
+            parts.append(np.load(path, mmap_mode="r"))
+        except (ValueError, EOFError, OSError) as error:
+            raise DataCorrupt(f"{path} is truncated: delete it and run again") from error
+    _write_array(folder / LABELS, labels, guard)
+    with replacing(folder / IMAGES, guard) as temporary:
+        with open(temporary, "wb") as handle:  # not through a memory map: on a full disk that is a bus error
+            header = {"descr": "|u1", "fortran_order": False, "shape": (len(labels), *parts[0].shape[1:])}
+            np.lib.format.write_array_header_1_0(handle, header)
+            for part in parts:
+                handle.write(part.tobytes())
+        write_sheet(folder / SHEET, np.load(temporary, mmap_mode="r"), labels, guard)
+    shutil.rmtree(folder / PARTIAL, ignore_errors=True)
+
+
+def write_sheet(
+    path: Path, images: np.ndarray, labels: np.ndarray, guard: Callable[[], None] | None = None
+) -> None:
+    """Write a contact sheet: a row a class, its first ten images, enlarged to about 32 pixels a side."""
+    from PIL import Image
+
+    rows = []
+    for k in np.unique(labels):
+        chosen = np.asarray(images[np.flatnonzero(labels == k)[:_SHEET_COLUMNS]])
+        blank = np.zeros((_SHEET_COLUMNS - len(chosen), *chosen.shape[1:]), np.uint8)
+        rows.append(np.concatenate([*chosen, *blank], axis=-1))
+    sheet = np.concatenate(rows, axis=-2).transpose(1, 2, 0)
+    zoom = max(1, 32 // images.shape[-1])
+    sheet = sheet.repeat(zoom, 0).repeat(zoom, 1)
+    picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
+    with replacing(path, guard) as temporary:
+        picture.save(temporary, format="PNG")

@@ -1,0 +1,91 @@
+"""What a row of scores is a repetition of: from a spec to its data cell in words, its settings and its series."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ltbench.spec import DataSpec, RunSpec
+
+# Stated by columns of their own, or no setting of the method: left out of the `settings` column.
+_NOT_A_SETTING = {
+    "method.name",
+    "train.steps",
+    "train.snapshots",
+    "train.imported",
+    "sample.sampler",
+    "sample.steps",
+    "sample.guidance",
+    "sample.seed",
+}
+_PROTOCOL = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]
+
+
+def with_series(table: pd.DataFrame, spec: RunSpec | None, data: DataSpec | None = None) -> pd.DataFrame:
+    """Return one sample set's scores with ``cell``, ``settings`` and ``series``.
+
+    Parameters
+    ----------
+    table : rows of one ``scores.csv``.
+    spec : the run with its sampling; None for scores from elsewhere.
+    data : the data cell of scores from elsewhere, where it is recorded; None: as their columns state it.
+    """
+    cell = cell_label(spec.data if spec is not None else data or _data_of(table.iloc[0]))
+    settings = json.dumps(settings_of(spec), sort_keys=True) if spec is not None else "{}"
+    keys = [f"{'|'.join(map(str, row))}|{cell}|{settings}" for row in zip(*(table[c] for c in _PROTOCOL), strict=True)]
+    digests = {key: hashlib.sha256(key.encode()).hexdigest()[:8] for key in set(keys)}
+    return table.assign(cell=cell, settings=settings, series=[digests[key] for key in keys])
+
+
+def _data_of(row: pd.Series) -> DataSpec:
+    ratio = row["imbalance_ratio"]
+    return DataSpec.model_validate(
+        {
+            "dataset": row["dataset"],
+            "imbalance_ratio": 1.0 if np.isnan(ratio) else ratio,
+            "class_order": row["class_order"] or "identity",
+            "split_seed": 0 if np.isnan(row["split_seed"]) else int(row["split_seed"]),
+        }
+    )
+
+
+def cell_label(data: DataSpec) -> str:
+    """Return a data cell in words: data set, ratio, and whatever is not the published split."""
+    parts = [f"{data.dataset}, ratio {data.imbalance_ratio:g}"]
+    for name, text in (
+        ("profile", "{} profile"),
+        ("class_order", "class order {}"),
+        ("split_seed", "split seed {}"),
+        ("head_count", "head count {}"),
+        ("image_size", "{} px"),
+    ):
+        value = getattr(data, name)
+        if value != DataSpec.model_fields[name].default:
+            parts.append(text.format(value))
+    if data.content:
+        parts.append(f"content {data.content[:8]}")
+    return ", ".join(parts)
+
+
+def label_without(label: str, parts: str | tuple[str, ...]) -> str:
+    """Return a data cell's label without the parts that begin so."""
+    return ", ".join(part for part in label.split(", ") if not part.startswith(parts))
+
+
+def settings_of(spec: RunSpec) -> dict[str, Any]:
+    """Flatten model, method, training and sampling settings, without what has a column of its own."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, inner in value.items():
+                walk(f"{prefix}.{key}" if prefix else key, inner)
+        elif prefix not in _NOT_A_SETTING:
+            flat[prefix.removeprefix("method.hyperparameters.")] = value
+
+    walk("", spec.model_dump(mode="json", include={"model", "method", "train", "sample"}))
+    return flat

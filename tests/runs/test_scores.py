@@ -1,0 +1,92 @@
+"""``scores.csv``: one schema, one reader; what is refused, what stays readable, what a merge keeps."""
+
+import pandas as pd
+import pytest
+from report_folders import make_spec, score_rows
+
+from ltbench.errors import CheckpointError
+from ltbench.runs.results import load_scores
+from ltbench.runs.scores import COLUMNS, SCHEMA, as_stored, identity, merge_scores, read_scores, write_scores
+
+
+@pytest.fixture
+def table():
+    rows = [row | {"extractor_hash": "e" * 16, "reference_hash": "r" * 16} for row in score_rows(make_spec())]
+    return as_stored(pd.DataFrame(rows))
+
+
+def change(path, old, new, count=-1):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, count))
+
+
+def test_what_is_written_is_read_and_integers_stay_integers(tmp_path, table):
+    path = tmp_path / "scores.csv"
+    write_scores(path, table)
+    pd.testing.assert_frame_equal(read_scores(path), table)
+    first = dict(zip(COLUMNS, path.read_text().splitlines()[1].split(","), strict=True))
+    assert (first["step"], first["train_seed"], first["nfe"], first["guidance"]) == ("2000", "0", "20", "0.0")
+
+
+def test_a_merge_that_adds_nothing_keeps_every_byte(tmp_path, table):
+    path = tmp_path / "scores.csv"
+    write_scores(path, table)
+    before, modified = path.read_bytes(), path.stat().st_mtime_ns
+    merge_scores(path, table[:0])
+    merge_scores(path, read_scores(path))
+    assert path.read_bytes() == before and path.stat().st_mtime_ns == modified
+
+
+# A row cut short in the middle keeps its newline, so only the count of its fields tells.
+DAMAGE = {
+    "row cut short": (lambda text: text[: text.rindex(",frechet") + 8] + "\n", "cut off at line"),
+    "no newline at the end": (lambda text: text.rstrip("\n"), "cut off at line"),
+    "text for a number": (lambda text: text.replace(",20,0.0,", ",abc,0.0,"), "column 'nfe' is not a number"),
+    "column gone": (lambda text: text.replace(",value,", ",val,", 1), "lacks the column 'value'"),
+    "column twice": (lambda text: text.replace(",variant,", ",method,", 1), "lacks the column 'variant'"),
+    "empty": (lambda text: "", "lacks the column"),
+    "binary": (lambda text: "\x00\x01" * 50, "lacks the column|not a CSV file"),
+}
+
+
+@pytest.mark.parametrize(("damage", "says"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_file_is_refused_by_every_reader_alike_and_kept(tmp_path, table, damage, says):
+    path = tmp_path / "run" / "scores.csv"
+    write_scores(path, table)
+    path.write_text(damage(path.read_text()))
+    before = path.read_bytes()
+    for use in (read_scores, lambda p: merge_scores(p, table), lambda p: load_scores(p.parent.parent)):
+        with pytest.raises(CheckpointError, match=says) as caught:
+            use(path)
+        assert f"delete it and run `ltbench evaluate {path.parent}`" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_the_first_version_is_read_and_added_to(tmp_path, table):
+    path = tmp_path / "scores.csv"
+    newer = [column.name for column in SCHEMA if column.since > 1]
+    table.drop(columns=newer).to_csv(path, index=False)
+    assert (read_scores(path)[newer] == "").all(axis=None)
+    better = table[table["metric"] == "recall"].assign(value=0.25)
+    merge_scores(path, better)
+    merged = read_scores(path)
+    assert len(merged) == len(table)  # the hashes now stated do not make other numbers of them
+    assert (merged.loc[merged["metric"] == "recall", "value"] == 0.25).all()
+    assert (merged.loc[merged["metric"] == "frechet", "extractor_hash"] == "").all()
+
+
+def test_a_later_versions_columns_survive_a_merge(tmp_path, table):
+    path = tmp_path / "scores.csv"
+    write_scores(path, table.assign(grade="a"))
+    merge_scores(path, table[:1].assign(value=1.5))
+    merged = read_scores(path)
+    assert list(merged.columns) == [*COLUMNS, "grade"]
+    assert sorted(merged["grade"]) == [""] + ["a"] * (len(table) - 1)
+
+
+def test_numbers_differ_by_what_was_measured_and_not_by_how_often(table):
+    assert not identity(table).duplicated().any()
+    assert (identity(table) == identity(table.assign(value=0.0, n_generated=1.0, manifest="m"))).all()
+    for column in ("metric", "scope", "sample_key", "definition", "extractor_hash", "reference_hash"):
+        assert (identity(table) != identity(table.assign(**{column: "other"}))).all()
