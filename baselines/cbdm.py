@@ -12,8 +12,10 @@ Paper and released code differ (`variant`):
 
 - released: y' ~ the long-tailed prior, weight t/T. It draws uniformly only when fine-tuning a trained
   model: set ``labels="balanced"`` for that. One y' an image.
-- published: weight t, not t/T, and an average over a label set; its equation becomes the released one at
-  tau = 1/T. ``draws`` is how many y' an image the average takes. The square-root set was never released.
+- published (eq. 4): weight tau t with tau = 0.001 and an average over a label set drawn from the training
+  distribution. At T = 1000 that is the released weight, so the two differ only where ``draws``, how many y'
+  an image the average takes, is more than 1. ``labels`` = sqrt and balanced are the paper's ablation of the
+  set, not its default; the square-root set was never released.
 """
 
 from dataclasses import dataclass, field
@@ -75,7 +77,7 @@ class CBDM(Method):
     Hyperparameters = Hyperparameters
     VARIANTS: ClassVar = {
         "released": {},
-        "published": {"time_weight": "t", "labels": "balanced"},
+        "published": {"time_weight": "t", "tau": 0.001, "labels": "train"},
     }
 
     def regularizers(self, batch: Batch, prediction: Prediction, ctx: Context) -> dict[str, Tensor]:

@@ -153,21 +153,10 @@ def _sample_done(stage: Stage, root: Path) -> bool:
 
 
 def load_model(spec: RunSpec, root: Path, cell: Dataset, device: str, which: str = "ema") -> nn.ModuleDict:
-    """Rebuild the trained network (denoiser and the methods' parts) of a run at its last step."""
-    from ltbench.method.registry import create
-    from ltbench.runs.weights import load_weights
-    from ltbench.training.trainer import build_model
+    """Return the trained network of a run below `root`, as `ltbench.training.model.load_model`."""
+    from ltbench.training import model
 
-    path = weights_path(root / folder_name(spec), spec.train.steps)
-    weights = load_weights(path, which, train_key(spec))
-    model = build_model(spec, cell, create(spec.method.name, spec.method.hyperparameters))
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise CheckpointError(
-            f"the weights {path} do not fit the model: delete that file and run again"
-        ) from error
-    return model.to(device).eval()
+    return model.load_model(spec, root / folder_name(spec), cell, device, which)
 
 
 def _sample(stage: Stage, root: Path, env: Environment) -> None:

@@ -28,7 +28,7 @@ from ltbench.runs.provenance import write_provenance
 from ltbench.runs.run import open_folder
 from ltbench.method.registry import create
 from ltbench.spec import RunSpec, train_key
-from ltbench.training.trainer import build_model
+from ltbench.training.model import build_model, load_state, method_tensors, state_of
 
 Head = Mapping[str, Tensor]
 
@@ -137,13 +137,13 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
             f"{spec.data.dataset} has {ours[1]} x {ours[2]} x {ours[2]} of {ours[0]} classes: give its own --dataset, "
             "or set data.image_size"
         )
-    model = build_model(spec, facts, create(spec.method.name, spec.method.hyperparameters))
+    model = build_model(spec, facts)
     parts = {
         name: checkpoint.weights[name] | _attached(model, checkpoint.heads.get(name), checkpoint, spec)
         for name in ("ema", "raw")
     }
     for state in parts.values():
-        model.load_state_dict(state)
+        load_state(model, state)
     key, step = train_key(spec), spec.train.steps
     folder = open_folder(spec, out)
     write_provenance(
@@ -194,7 +194,8 @@ def _attached(
     model: nn.ModuleDict, head: Head | None, checkpoint: OfficialCheckpoint, spec: RunSpec
 ) -> dict[str, Tensor]:
     """Return the state of what the method attaches, from the file's projection head."""
-    wanted = {name: value for name, value in model.state_dict().items() if name.startswith("methods.")}
+    state, owned = state_of(model), method_tensors(model)
+    wanted = {name: value for name, value in state.items() if name in owned}
     if not wanted and head is None:
         return {}
     method = spec.method.name
@@ -203,7 +204,8 @@ def _attached(
             f"{checkpoint.path} holds nothing of what {method} trains beside the U-Net: give the --method it was "
             "trained with"
         )
-    if sorted(name.rpartition(".")[2] for name in wanted) != ["bias", "weight"]:
+    inside = any(not name.startswith("methods.") for name in wanted)
+    if inside or sorted(name.rpartition(".")[2] for name in wanted) != ["bias", "weight"]:
         raise UsageError(
             f"{checkpoint.path} holds a projection head, which {method} has no place for: only CORAL's code "
             "writes one, so give --method coral"

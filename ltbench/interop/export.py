@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from torch import Tensor
 
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import read_provenance
@@ -14,12 +13,13 @@ from ltbench.runs.run import read_run, read_trained
 from ltbench.runs.weights import load_weights
 from ltbench.data import get_source
 from ltbench.interop.diffusers_folder import export_diffusers
-from ltbench.diffusion.unet import Denoiser, build_denoiser
+from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_json
 from ltbench.method.registry import create
 from ltbench.runs.scores import read_scores
 from ltbench.spec import RunSpec, train_key
+from ltbench.training.model import load_model, merged_denoiser
 
 
 def export_run(folder: Path, target: Path, step: int | None = None, weights: str = "ema") -> int:
@@ -52,27 +52,31 @@ def export_run(folder: Path, target: Path, step: int | None = None, weights: str
     chosen = kept[-1] if step is None else step
     if chosen not in kept:
         raise UsageError(f"{folder} keeps no weights of step {chosen}: there are {', '.join(map(str, kept))}")
-    state = load_weights(weights_path(folder, chosen), weights, train_key(spec))
-    denoiser = _denoiser(spec, state)
+    at_step = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": chosen})})
+    model = load_model(at_step, folder, _facts(at_step, folder, weights), which=weights)
+    denoiser = merged_denoiser(spec, model)
     export_diffusers(denoiser, target, model_card(spec, folder, denoiser, chosen, weights))
     return chosen
 
 
-def _denoiser(spec: RunSpec, state: Mapping[str, Tensor]) -> Denoiser:
-    """Rebuild the network from spec and weights, which tell classes and channels: no data files are needed."""
-    prefix = "denoiser."
-    network = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
-    try:
-        classes = network["unet.class_embedding.weight"].shape[0]
-        channels = network["unet.conv_in.weight"].shape[1]
-        size = get_source(spec.data.dataset).size(spec.data.image_size)
-        denoiser = build_denoiser(
-            spec.model.size, classes, channels, size, spec.model.dropout, architecture=spec.model.overrides
-        )
-        denoiser.load_state_dict(network)
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError("the weights do not fit the run's spec: delete them and run again") from error
-    return denoiser.eval()
+@dataclass(frozen=True)
+class _Facts:
+    """What the network needs of its data, read off its weights: no data files are needed."""
+
+    shape: tuple[int, int, int]
+    num_classes: int
+
+
+def _facts(spec: RunSpec, folder: Path, which: str) -> _Facts:
+    state = load_weights(weights_path(folder, spec.train.steps), which, train_key(spec))
+    source = get_source(spec.data.dataset)
+    classes, channels, size = source.num_classes, source.channels, source.size(spec.data.image_size)
+    # A method may have renamed them by putting a part around; a folder's source does not state them.
+    if (table := state.get("denoiser.unet.class_embedding.weight")) is not None:
+        classes = len(table)
+    if (first := state.get("denoiser.unet.conv_in.weight")) is not None:
+        channels = first.shape[1]
+    return _Facts((channels, size, size), classes)
 
 
 def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weights: str) -> str:

@@ -149,16 +149,25 @@ class Method:
         """Return extra trainable parts (CORAL's head), or None; may add parameters inside the U-Net.
 
         Called once, before the optimiser is made, after the U-Net's weights are set. Parts are
-        initialised from the global generator, which the trainer has seeded for this method.
+        initialised from the global generator, which the trainer has seeded for this method. A parameter
+        that sits inside the U-Net and is returned as well is one parameter: trained, averaged and saved once.
         """
         return None
+
+    def merge(self, unet: nn.Module, modules: nn.Module | None) -> None:
+        """Fold what `attach` added inside the U-Net into its plain weights, in place, for an export.
+
+        Afterwards `unet` has the parameters that it had before `attach` and predicts the same. The default
+        is right for a method that attaches nothing inside.
+        """
+
 
     def target(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the denoising target (B,C,H,W); called with the global batch."""
         return batch.noise
 
     def weights(self, batch: Batch) -> Tensor | None:
-        """Return per-sample loss weights (B,), or None for 1."""
+        """Return per-sample loss weights (B,), or None for 1; in a composition all parts' weights multiply."""
         return None
 
     def regularizers(self, batch: Batch, prediction: Prediction, ctx: Context) -> dict[str, Tensor]:

@@ -2,8 +2,8 @@
 
     loss = mean(weights * per_sample_mse(prediction.eps, target)) + sum(regularizers)
 
-Regularisers and attached parts add up; target, weights and draw have one provider each. Which of them a
-method provides is read from what its class overrides, so a plug-in declares nothing twice.
+Regularisers and attached parts add up, weights multiply; target and draw have one provider each. Which of
+them a method provides is read from what its class overrides, so a plug-in declares nothing twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ def provides(method: Method) -> dict[str, bool]:
     """Return what only one method of a composition can provide, and whether this one does."""
     return {
         "target": overrides(method, "target"),
-        "weights": overrides(method, "weights"),
         "draw": method.needs.draw != "natural",
     }
 
@@ -62,8 +61,7 @@ class Composition:
             reference="balanced" if any(needs.reference == "balanced" for needs in wanted) else "none",
             batch_coupled=any(needs.batch_coupled for needs in wanted),
         )
-        self._target = self._provider("target")
-        self._weights = self._provider("weights")
+        self._target = next((part for part in self.parts if provides(part[1])["target"]), self.parts[0])
 
     def _refuse_illegal(self) -> None:
         twice = [name for name, number in Counter(name for name, _ in self.parts).items() if number > 1]
@@ -77,7 +75,6 @@ class Composition:
                 raise UsageError(f"{name} adds nothing to {self.name!r}: write {rest!r}")
         for slot, what in (
             ("target", "replace the denoising target"),
-            ("weights", "weigh the loss"),
             ("draw", "choose how images are drawn"),
         ):
             rivals = [name for name, method in self.parts if provides(method)[slot]]
@@ -85,9 +82,6 @@ class Composition:
                 raise UsageError(
                     f"{' and '.join(rivals)} cannot be combined: each would {what}; leave one out"
                 )
-
-    def _provider(self, slot: str) -> tuple[str, Method]:
-        return next((part for part in self.parts if provides(part[1])[slot]), self.parts[0])
 
     @property
     def variant(self) -> str:
@@ -103,8 +97,16 @@ class Composition:
         return method.target(batch, streams(name, "target"))
 
     def weights(self, batch: Batch) -> Tensor | None:
-        """Return per-sample loss weights (B,), or None for 1."""
-        return self._weights[1].weights(batch)
+        """Return the product (B,) of all parts' per-sample loss weights, or None for 1.
+
+        Each provider's weights have the mean it gives them; their product is not scaled again.
+        """
+        product: Tensor | None = None
+        for _, method in self.parts:
+            weights = method.weights(batch)
+            if weights is not None:
+                product = weights if product is None else product * weights
+        return product
 
     def regularizers(self, batch: Batch, prediction: Prediction, make_ctx: Contexts) -> dict[str, Tensor]:
         """Return all parts' terms, named ``method.term``; each part has a context and stream of its own."""

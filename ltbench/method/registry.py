@@ -13,13 +13,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
-
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from typing import Any
 
 from ltbench.method.composition import Composition, loss_terms
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method, Needs
+from ltbench.method.hyperparameters import checked, differing, hints, type_in_words
 from ltbench.plugins import ExtensionPoint
 from ltbench.spec import MethodSpec
 
@@ -97,76 +96,7 @@ def create_method(name: str, **hyperparameters: Any) -> Method:
         Unknown name, hyper-parameter or variant; a value of the wrong type or out of range.
     """
     method = METHODS[name]
-    given = {key: _typed(method, key, value) for key, value in hyperparameters.items()}
-    variant = given.pop("variant", None)
-    if variant is not None and variant not in method.VARIANTS:
-        raise UsageError(f"unknown variant {variant!r} of {name}{nearest(str(variant), method.VARIANTS)}")
-    settings = {**method.VARIANTS.get(variant or "", {}), **given}
-    try:
-        values = method.Hyperparameters(**settings)
-    except ValueError as error:
-        raise UsageError(f"{name}: {error}") from error
-    if method.VARIANTS:
-        values = dataclasses.replace(values, variant=_variant_of(method, values))
-    return method(values)
-
-
-@functools.cache
-def _hints(hyperparameters: type) -> dict[str, Any]:
-    return get_type_hints(hyperparameters, include_extras=True)
-
-
-@functools.cache
-def _adapter(hint: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False))
-
-
-def _typed(method: type[Method], key: str, value: Any) -> Any:
-    """Return `value` as the type of the hyper-parameter `key`, or say what it must be."""
-    names = [f.name for f in dataclasses.fields(method.Hyperparameters)]
-    if key not in names:
-        hint = nearest(key, names) if names else ": it has none"
-        raise UsageError(f"unknown hyper-parameter {key!r} of {method.name}{hint}")
-    hint = _hints(method.Hyperparameters)[key]
-    expected = f"{method.name}.{key} must be {_type_name(hint)}, not {value!r}"
-    if isinstance(value, bool) and bool not in (hint, *get_args(hint)):  # pydantic would read true as 1.0
-        raise UsageError(expected)
-    try:
-        return _adapter(hint).validate_python(value)
-    except ValidationError as error:
-        first = error.errors()[0]
-        if first["type"].startswith(("greater_than", "less_than")):
-            expected = f"{method.name}.{key} {first['msg'].removeprefix('Input ')}, not {value!r}"
-        raise UsageError(expected) from error
-
-
-def _type_name(hint: Any) -> str:
-    if get_origin(hint) is Literal:
-        return "one of " + ", ".join(map(str, get_args(hint)))
-    if args := get_args(hint):
-        return " or ".join("none" if a is type(None) else _type_name(a) for a in args if not _is_metadata(a))
-    return {float: "a number", int: "an integer", bool: "true or false", str: "text"}.get(hint, str(hint))
-
-
-def _is_metadata(argument: Any) -> bool:
-    """Return True for what ``Annotated`` carries beside its type."""
-    return not isinstance(argument, type) and get_origin(argument) is None
-
-
-def _variant_of(method: type[Method], values: Any) -> str:
-    """Return the variant that agrees with `values` in every field that any variant sets."""
-    deciding = {key for settings in method.VARIANTS.values() for key in settings}
-    defaults = method.Hyperparameters()
-    for name, settings in method.VARIANTS.items():
-        if all(getattr(values, key) == settings.get(key, getattr(defaults, key)) for key in deciding):
-            return name
-    return "custom"
-
-
-def _differing(method: Method) -> dict[str, Any]:
-    """Return the hyper-parameters that differ from the class's; the variant's name follows from them."""
-    current, default = dataclasses.asdict(method.hp), dataclasses.asdict(method.Hyperparameters())
-    return {key: value for key, value in current.items() if key != "variant" and value != default[key]}
+    return method(checked(method, hyperparameters))
 
 
 # -- compositions ---------------------------------------------------------------------------------------
@@ -206,8 +136,8 @@ def parse_method(name: str) -> str:
 def resolve(name: str, hyperparameters: Hyperparameters | None = None) -> MethodSpec:
     """Return the spec that keys hash: canonical name, and only what differs from the classes' defaults."""
     composition = create(name, hyperparameters)
-    differing = {part: _differing(method) for part, method in composition.parts}
-    return MethodSpec(name=composition.name, hyperparameters={k: v for k, v in differing.items() if v})
+    changed = {part: differing(method) for part, method in composition.parts}
+    return MethodSpec(name=composition.name, hyperparameters={k: v for k, v in changed.items() if v})
 
 
 def legal_pairs() -> list[str]:
@@ -257,7 +187,7 @@ def _describe(name: str, method: type[Method]) -> MethodInfo:
     rows = tuple(
         HyperparameterInfo(
             f.name,
-            _type_name(_hints(method.Hyperparameters)[f.name]),
+            type_in_words(hints(method.Hyperparameters)[f.name]),
             getattr(instance.hp, f.name),
             str(f.metadata.get("help", "")),
         )

@@ -21,8 +21,9 @@ from ltbench.data import Dataset, default_data_root, get_source
 from ltbench.data.facts import DatasetFacts, absent_files, static_facts
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
-from ltbench.diffusion.unet import Denoiser, build_denoiser, count_parameters, flops
+from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.errors import DataMissing, UsageError
+from ltbench.training.model import plain_denoiser
 from ltbench.training.flops import method_passes
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.method.registry import create
@@ -211,15 +212,7 @@ class Speed:
 
 def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) -> Speed:
     """Time small batches of the network, the best of three, with the threads that a worker has."""
-    channels, size, _ = cell.shape
-    denoiser: Denoiser = build_denoiser(
-        spec.model.size,
-        cell.num_classes,
-        channels,
-        size,
-        spec.model.dropout,
-        architecture=spec.model.overrides,
-    )
+    denoiser = plain_denoiser(spec, cell)
     per_image, parameters = flops(denoiser), count_parameters(denoiser)
     denoiser.to(device).train()
     count = (

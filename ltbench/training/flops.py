@@ -9,22 +9,16 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
-from ltbench.diffusion.unet import Denoiser, build_denoiser, flops
+from ltbench.diffusion.unet import flops
 from ltbench.method import Batch, Context, Prediction
 from ltbench.method.registry import create
 from ltbench.spec import RunSpec
+from ltbench.training.model import Facts as ModelFacts
+from ltbench.training.model import build_model, plain_denoiser
 
 
-class Facts(Protocol):
+class Facts(ModelFacts, Protocol):
     """What the count needs of a data cell; `Dataset` has it, and so has a plan made without the files."""
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of an image."""
-
-    @property
-    def num_classes(self) -> int:
-        """Number of classes K."""
 
     @property
     def prior(self) -> Any:
@@ -36,32 +30,22 @@ def training_flops(spec: RunSpec, cell: Facts) -> float:
 
     A batch whose labels were all dropped counts like the others, though CBDM saves its second pass there.
     """
-    denoiser = _network(spec, cell)
     images = spec.train.steps * spec.train.batch_size
-    per_image = flops(denoiser)  # before a method attaches to it
-    return 3.0 * images * _passes(spec, cell, denoiser) * per_image
+    return 3.0 * images * method_passes(spec, cell) * flops(plain_denoiser(spec, cell))
 
 
 def method_passes(spec: RunSpec, cell: Facts) -> int:
     """Count the network passes of one training step by running the method's hooks on a stand-in network."""
-    return _passes(spec, cell, _network(spec, cell))
-
-
-def _network(spec: RunSpec, cell: Facts) -> Denoiser:
-    channels, size, _ = cell.shape
-    return build_denoiser(
-        spec.model.size, cell.num_classes, channels, size, architecture=spec.model.overrides
-    )
-
-
-def _passes(spec: RunSpec, cell: Facts, denoiser: Denoiser) -> int:
-    composition = create(spec.method.name, spec.method.hyperparameters)
+    composition = create(spec.method)
+    model = build_model(spec, cell, composition)
+    attached = dict(model["methods"].named_children())
+    width = int(model["denoiser"].bottleneck_channels)  # type: ignore[arg-type]
     calls = 1
 
     def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
         nonlocal calls
         calls += 1
-        return Prediction(x_t, torch.zeros(len(x_t), denoiser.bottleneck_channels, 2, 2))
+        return Prediction(x_t, torch.zeros(len(x_t), width, 2, 2))
 
     stream = rng.generator(0, "plan")
     x = torch.randn(4, *cell.shape, generator=stream)
@@ -81,8 +65,7 @@ def _passes(spec: RunSpec, cell: Facts, denoiser: Denoiser) -> int:
         draw_prior=prior,
         reference=(x, y) if composition.needs.reference != "none" else None,
     )
-    attached = {name: part.attach(denoiser) for name, part in composition.parts}
-    prediction = Prediction(x, torch.zeros(4, denoiser.bottleneck_channels, 2, 2))
+    prediction = Prediction(x, torch.zeros(4, width, 2, 2))
     for name, part in composition.parts:
-        part.regularizers(batch, prediction, Context(stand_in, attached[name], stream, 4))
+        part.regularizers(batch, prediction, Context(stand_in, attached.get(name), stream, 4))
     return calls

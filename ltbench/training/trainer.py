@@ -26,8 +26,8 @@ from ltbench.training.batches import BatchSource
 from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
 from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
-from ltbench.diffusion.unet import build_denoiser
 from ltbench.training.distributed import Group, join, local_device
+from ltbench.training.model import build_model, load_initial, load_state, state_of
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.method.registry import Composition, create, loss_terms
@@ -35,21 +35,6 @@ from ltbench.environment import Environment, speed_up
 from ltbench.spec import RunSpec, train_key
 
 LOG_EVERY = 50  # steps a row of train.csv averages over
-
-
-def build_model(spec: RunSpec, cell: Dataset, method: Composition) -> nn.ModuleDict:
-    """Return {"denoiser", "methods"}: the U-Net, equal for all methods at a seed, and what methods attach."""
-    channels, size, _ = cell.shape
-    network = spec.model
-    denoiser = build_denoiser(
-        network.size, cell.num_classes, channels, size, network.dropout, spec.train_seed, network.overrides
-    )
-    attached = nn.ModuleDict()
-    for name, part in method.parts:
-        rng.reseed_global(spec.train_seed, f"attach/{name}")
-        if (module := part.attach(denoiser)) is not None:
-            attached[name] = module
-    return nn.ModuleDict({"denoiser": denoiser, "methods": attached})
 
 
 def train(
@@ -84,7 +69,7 @@ class Training:
 
         self.model = build_model(spec, cell, self.method)
         if init is not None:
-            _load_initial(self.model, init)
+            load_initial(self.model, init)
         self.model.to(self.device)
         self.denoiser: Callable[..., Prediction] = speed_up(self.model["denoiser"], env)
         self.parameters = [p for p in self.model.parameters() if p.requires_grad]
@@ -232,16 +217,11 @@ class Training:
         self.totals = {name: torch.zeros_like(total) for name, total in self.totals.items()}
         self.counted = 0
 
-    def _state(self, values: list[Tensor]) -> dict[str, Tensor]:
-        """Return the model's state with `values` in place of the trained parameters."""
-        names = [name for name, p in self.model.named_parameters() if p.requires_grad]
-        return self.model.state_dict() | dict(zip(names, values, strict=True))
-
     def _save_milestone(self) -> None:
         if self.group.main:
             path = weights_path(self.folder, self.step)
-            raw = [p.detach() for p in self.parameters]
-            save_weights(path, self._state(self.ema), self._state(raw), self.key, self.step, self.env.guard)
+            averaged = state_of(self.model, self.parameters, self.ema)
+            save_weights(path, averaged, state_of(self.model), self.key, self.step, self.env.guard)
 
     def _save(self) -> None:
         totals = {name: self.group.mean(total) for name, total in self.totals.items()}
@@ -249,7 +229,7 @@ class Training:
             state = {
                 "key": self.key,
                 "step": self.step,
-                "model": self.model.state_dict(),
+                "model": state_of(self.model),
                 "ema": self.ema,
                 "optimizer": self.optimizer.state_dict(),
                 "totals": totals,
@@ -262,7 +242,7 @@ class Training:
         state = load_checkpoint(self.folder / CHECKPOINT, self.key)
         if state is not None:
             try:
-                self.model.load_state_dict(state["model"])
+                load_state(self.model, state["model"])
                 self.optimizer.load_state_dict(state["optimizer"])
                 self.ema = [value.to(self.device) for value in state["ema"]]
                 self.totals = {name: total.to(self.device) for name, total in state["totals"].items()}
@@ -310,16 +290,3 @@ def _rows(spec: RunSpec, method: Composition, group: Group) -> tuple[slice, list
         )
     first, micro = group.rank * local, min(micro, local)
     return slice(first, first + local), [slice(i, i + micro) for i in range(first, first + local, micro)]
-
-
-def _load_initial(model: nn.ModuleDict, weights: dict[str, Tensor]) -> None:
-    """Start from a trained network; parts of a method that is not (or newly) used are left out."""
-    fresh = model.state_dict()
-    given = {n: value for n, value in weights.items() if n in fresh or not n.startswith("methods.")}
-    kept = {n: value for n, value in fresh.items() if n not in given and n.startswith("methods.")}
-    try:
-        model.load_state_dict(kept | given)
-    except RuntimeError as error:
-        raise CheckpointError(
-            "the initial weights do not fit this model: choose the model.size and data set they were trained with"
-        ) from error

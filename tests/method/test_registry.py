@@ -46,7 +46,7 @@ def test_a_composition_has_one_name_whatever_the_order():
 
 def test_legal_pairs_are_all_but_rivals_for_one_place():
     names = IN_TREE - {"ddpm"}
-    rivals = [{"class_balanced", "sqrt_sampling"}, {"effective_number", "inverse_frequency"}]
+    rivals = [{"class_balanced", "sqrt_sampling"}]
     expected = {f"{a}+{b}" for a in names for b in names if a < b and {a, b} not in rivals}
     mine = {pair for pair in registry.legal_pairs() if set(pair.split("+")) <= IN_TREE}
     assert mine == expected
@@ -142,11 +142,6 @@ BAD = [
         {},
         "class_balanced and sqrt_sampling cannot be combined: "
         "each would choose how images are drawn; leave one out",
-    ),
-    (
-        "inverse_frequency+effective_number",
-        {},
-        "effective_number and inverse_frequency cannot be combined: each would weigh the loss; leave one out",
     ),
     ("coral", {"t2h": {}}, "'coral' takes no hyper-parameters of t2h"),
     ("coral", {"coral": {"tau_s": 1}}, "unknown hyper-parameter 'tau_s' of coral; did you mean 'tau_sc'?"),

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from ltbench.method import registry
 from ltbench.baselines import cbdm, effective_number, t2h
 from ltbench.method.composition import Composition, loss_terms
-from ltbench.method import Batch, Context, Needs, Prediction
+from ltbench.method import Batch, Context, Method, Needs, Prediction
 from ltbench.methods import coral
 
 COUNTS = torch.tensor([500, 120, 30, 7, 2])
@@ -167,6 +167,12 @@ def test_t2h_leaves_low_noise_alone_and_its_time_gate_bounds_the_rest():
     assert torch.equal(gated, changed & inside) and gated.any() and not torch.equal(gated, changed)
 
 
+def test_the_time_gate_keeps_its_first_step_and_leaves_its_last_out():
+    method = registry.create_method("t2h", gate="full", from_time=400, until_time=600)
+    batch = dataclasses.replace(make_batch(4), t=torch.tensor([399, 400, 599, 600]))
+    assert method.accepted(batch, batch.y).tolist() == [False, True, True, False]
+
+
 def test_published_t2h_draws_from_the_reference_and_turns_the_gate_for_dropped_labels():
     dropped = torch.arange(200) % 2 == 0
     batch = make_batch(200, t=999, dropped=dropped)
@@ -210,11 +216,13 @@ def test_cbdm_regularises_each_image_with_its_own_weight_and_none_with_a_dropped
     torch.testing.assert_close(terms["cbdm.consistency"], naive)
 
 
-def test_cbdm_published_weight_is_t_times_the_released_one_and_draws_average():
+def test_cbdm_published_is_as_strong_as_the_released_one_and_draws_average():
     batch = make_batch()
-    released, _ = run("cbdm", batch, {"cbdm": {"labels": "balanced"}})
+    released, _ = run("cbdm", batch)
     published, _ = run("cbdm", batch, {"cbdm": {"variant": "published"}})
-    torch.testing.assert_close(published["cbdm.consistency"], 1000 * released["cbdm.consistency"])
+    torch.testing.assert_close(published["cbdm.consistency"], released["cbdm.consistency"])
+    by_time, _ = run("cbdm", batch, {"cbdm": {"time_weight": "t"}})
+    torch.testing.assert_close(by_time["cbdm.consistency"], 1000 * released["cbdm.consistency"])
     three, stub = run("cbdm", batch, {"cbdm": {"draws": 3}})
     assert len(stub.seen) == 4 and not torch.equal(stub.seen[1], stub.seen[2])
     scale = stub.scale.detach()
@@ -395,6 +403,27 @@ def test_loss_is_the_weighted_mean_of_each_images_error():
     eps = stub.scale[batch.y].view(-1, 1, 1, 1) * batch.x_t
     naive = sum(weights[i] * (eps[i] - batch.noise[i]).square().mean() for i in range(24)) / 24
     torch.testing.assert_close(terms["denoising"], naive)
+
+
+class Doubles(Method):
+    name = "doubles"
+
+    def weights(self, batch):
+        return torch.full((len(batch.y),), 2.0)
+
+
+def test_the_weights_of_several_providers_multiply():
+    batch = make_batch()
+    names = ("inverse_frequency", "effective_number")
+    first, second = (registry.create_method(name).weights(batch) for name in names)
+    together = registry.create("+".join(names)).weights(batch)
+    torch.testing.assert_close(together, first * second)
+    parts = [*(registry.create_method(name) for name in names), Doubles()]
+    torch.testing.assert_close(Composition(parts).weights(batch), 2 * first * second)
+    assert registry.create("coral+t2h").weights(batch) is None
+    terms, stub = run("+".join(names), batch)
+    error = (stub.scale[batch.y].view(-1, 1, 1, 1) * batch.x_t - batch.noise).square().flatten(1).mean(1)
+    torch.testing.assert_close(terms["denoising"], (first * second * error).mean())
 
 
 def test_a_composition_adds_terms_and_shifts_nobodys_draws():

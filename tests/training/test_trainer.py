@@ -27,7 +27,8 @@ from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageErr
 from ltbench.method import Method, Needs
 from ltbench.method.registry import create
 from ltbench.environment import Environment
-from ltbench.training.trainer import Training, build_model
+from ltbench.training.model import build_model, state_of
+from ltbench.training.trainer import Training
 
 NAMES = [*registry.known_methods(), *registry.legal_pairs()]
 
@@ -187,6 +188,23 @@ def test_bf16_computes_near_fp32_and_keeps_weights_in_single_precision(tmp_path,
     one, other = log(exact)[0], log(rounded)[0]
     assert one["loss"] != other["loss"] and one["loss"] == pytest.approx(other["loss"], rel=0.02)
     assert {value.dtype for value in tensors(rounded, 2).values()} == {torch.float32}
+
+
+def test_dropout_is_another_at_every_step_and_equal_when_a_step_is_made_again(tmp_path):
+    """The learning rate is 0 and the batch the same, so only the mask can move the loss."""
+    run = Training(make_spec(dropout=0.5, warmup_steps=10**9), digits(), tmp_path, Environment())
+    started = state_of(run.model) | {}
+    first = run.batches(0)
+
+    def loss(step):
+        run.step, run.totals = step, {}
+        run._one_step()
+        return run.totals["loss"].item()
+
+    run.batches = lambda step: first
+    run.model.load_state_dict({n: torch.randn_like(v) * 0.1 for n, v in started.items()})
+    losses = [loss(step) for step in (0, 1, 2, 0)]
+    assert losses[0] == pytest.approx(losses[3], rel=1e-6) and len(set(losses[:3])) == 3
 
 
 # -- stopping and going on --------------------------------------------------------------------------

@@ -1,0 +1,99 @@
+"""Hyper-parameters of one method: given values, typed and checked, to its frozen dataclass, and back to what differs."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from ltbench.errors import UsageError, nearest
+from ltbench.method import Method
+
+
+def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
+    """Return the method's `Hyperparameters` with a variant's values applied, then those given.
+
+    Its field ``variant``, where there is one, names the variant that the result is, ``custom`` where none.
+
+    Raises
+    ------
+    UsageError
+        Unknown hyper-parameter or variant; a value of the wrong type or out of range.
+    """
+    given = {key: _typed(method, key, value) for key, value in hyperparameters.items()}
+    variant = given.pop("variant", None)
+    if variant is not None and variant not in method.VARIANTS:
+        raise UsageError(
+            f"unknown variant {variant!r} of {method.name}{nearest(str(variant), method.VARIANTS)}"
+        )
+    settings = {**method.VARIANTS.get(variant or "", {}), **given}
+    try:
+        values = method.Hyperparameters(**settings)
+    except ValueError as error:
+        raise UsageError(f"{method.name}: {error}") from error
+    if method.VARIANTS:
+        values = dataclasses.replace(values, variant=variant_of(method, values))
+    return values
+
+
+@functools.cache
+def hints(hyperparameters: type) -> dict[str, Any]:
+    """Return field name -> type of a Hyperparameters class, also where its annotations are text."""
+    return get_type_hints(hyperparameters, include_extras=True)
+
+
+@functools.cache
+def _adapter(hint: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False))
+
+
+def _typed(method: type[Method], key: str, value: Any) -> Any:
+    """Return `value` as the type of the hyper-parameter `key`, or say what it must be."""
+    names = [f.name for f in dataclasses.fields(method.Hyperparameters)]
+    if key not in names:
+        hint = nearest(key, names) if names else ": it has none"
+        raise UsageError(f"unknown hyper-parameter {key!r} of {method.name}{hint}")
+    hint = hints(method.Hyperparameters)[key]
+    expected = f"{method.name}.{key} must be {type_in_words(hint)}, not {value!r}"
+    if isinstance(value, bool) and bool not in (hint, *get_args(hint)):  # pydantic would read true as 1.0
+        raise UsageError(expected)
+    try:
+        return _adapter(hint).validate_python(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        if first["type"].startswith(("greater_than", "less_than")):
+            expected = f"{method.name}.{key} {first['msg'].removeprefix('Input ')}, not {value!r}"
+        raise UsageError(expected) from error
+
+
+def type_in_words(hint: Any) -> str:
+    """Return what a value of the type must be: ``a number``, ``one of a, b``."""
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(str, get_args(hint)))
+    if args := get_args(hint):
+        return " or ".join("none" if a is type(None) else type_in_words(a) for a in args if not _is_metadata(a))
+    return {float: "a number", int: "an integer", bool: "true or false", str: "text"}.get(hint, str(hint))
+
+
+def _is_metadata(argument: Any) -> bool:
+    """Return True for what ``Annotated`` carries beside its type."""
+    return not isinstance(argument, type) and get_origin(argument) is None
+
+
+def variant_of(method: type[Method], values: Any) -> str:
+    """Return the variant that agrees with `values` in every field that any variant sets."""
+    deciding = {key for settings in method.VARIANTS.values() for key in settings}
+    defaults = method.Hyperparameters()
+    for name, settings in method.VARIANTS.items():
+        if all(getattr(values, key) == settings.get(key, getattr(defaults, key)) for key in deciding):
+            return name
+    return "custom"
+
+
+def differing(method: Method) -> dict[str, Any]:
+    """Return the hyper-parameters that differ from the class's; the variant's name follows from them."""
+    current, default = dataclasses.asdict(method.hp), dataclasses.asdict(method.Hyperparameters())
+    return {key: value for key, value in current.items() if key != "variant" and value != default[key]}

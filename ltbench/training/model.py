@@ -1,0 +1,159 @@
+"""The network of a run: a spec to U-Net and attached parts, stored weights to a trained one, either to plain weights.
+
+This is the only place that builds a run's network. A parameter that a method adds inside the U-Net and also
+returns from `attach` is one parameter: a state holds each tensor once, under the first of its names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from ltbench import rng
+from ltbench.diffusion.unet import Denoiser, build_denoiser
+from ltbench.errors import CheckpointError, UsageError
+from ltbench.method.composition import Composition
+from ltbench.method.registry import create
+from ltbench.runs.layout import weights_path
+from ltbench.runs.weights import load_weights
+from ltbench.spec import RunSpec, train_key
+
+
+class Facts(Protocol):
+    """What a network needs of its data; a `Dataset` has it, and so has a plan made without the files."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes K."""
+
+
+def build_model(spec: RunSpec, facts: Facts, method: Composition | None = None) -> nn.ModuleDict:
+    """Return {"denoiser", "methods"}: the U-Net, equal for all methods at a seed, and what methods attach."""
+    method = create(spec.method) if method is None else method
+    model = nn.ModuleDict({"denoiser": plain_denoiser(spec, facts), "methods": nn.ModuleDict()})
+    for name, part in method.parts:
+        rng.reseed_global(spec.train_seed, f"attach/{name}")
+        if (module := part.attach(model["denoiser"])) is not None:
+            model["methods"][name] = module  # type: ignore[operator]
+    return model
+
+
+def plain_denoiser(spec: RunSpec, facts: Facts) -> Denoiser:
+    """Return the freshly initialised U-Net, to which no method has attached anything."""
+    channels, size, _ = facts.shape
+    network = spec.model
+    return build_denoiser(
+        network.size, facts.num_classes, channels, size, network.dropout, spec.train_seed, network.overrides
+    )
+
+
+def load_model(
+    spec: RunSpec, folder: Path, facts: Facts, device: str | torch.device = "cpu", which: str = "ema"
+) -> nn.ModuleDict:
+    """Return the trained network of a run at its last step, in eval mode.
+
+    Parameters
+    ----------
+    folder : the training's folder.
+    which : ``ema``, averaged weights, or ``raw``, the last.
+
+    Raises
+    ------
+    CheckpointError : the weights are missing, broken, another training's, or do not fit the spec.
+    """
+    path = weights_path(folder, spec.train.steps)
+    model = build_model(spec, facts)
+    try:
+        load_state(model, load_weights(path, which, train_key(spec)))
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the weights {path} do not fit the model: delete that file and run again"
+        ) from error
+    return model.to(device).eval()
+
+
+def merged_denoiser(spec: RunSpec, model: nn.ModuleDict) -> Denoiser:
+    """Return the model's U-Net with all that methods put inside folded into its plain weights; `model` is used up.
+
+    Raises
+    ------
+    UsageError : a method leaves parts inside that it does not fold.
+    """
+    denoiser: Denoiser = model["denoiser"]  # type: ignore[assignment]
+    attached = dict(model["methods"].named_children())
+    for name, part in create(spec.method).parts:
+        part.merge(denoiser, attached.get(name))
+    plain = Denoiser(denoiser.config).state_dict()
+    if plain.keys() != denoiser.state_dict().keys():
+        left = sorted(plain.keys() ^ denoiser.state_dict().keys())
+        raise UsageError(
+            f"{spec.method.name} adds parts inside the U-Net that its merge does not fold ({left[0]}): "
+            "give the method a merge that leaves the plain network"
+        )
+    return denoiser
+
+
+# -- states -----------------------------------------------------------------------------------------
+
+
+def _tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return name -> parameter or buffer, the objects themselves, each once under its first name."""
+    first: dict[int, str] = {}
+    found = model.state_dict(keep_vars=True)
+    return {name: value for name, value in found.items() if first.setdefault(id(value), name) == name}
+
+
+def state_of(model: nn.Module, parameters: Iterable[Tensor] = (), values: Iterable[Tensor] = ()) -> dict[str, Tensor]:
+    """Return the model's state, each tensor once; `values` stand in place of their `parameters`."""
+    instead = {id(p): value for p, value in zip(parameters, values, strict=True)}
+    return {name: instead.get(id(tensor), tensor).detach() for name, tensor in _tensors(model).items()}
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Set the model's tensors from a state; names that stand for a tensor already given are not needed.
+
+    Raises
+    ------
+    RuntimeError : a tensor is missing, unknown or of another shape.
+    """
+    aliases = model.state_dict().keys() - _tensors(model).keys()
+    given = {name: value for name, value in state.items() if name not in aliases}
+    missing = _tensors(model).keys() - given.keys()
+    if missing:
+        raise RuntimeError(f"the state lacks {sorted(missing)[0]}")
+    unknown = model.load_state_dict(given, strict=False).unexpected_keys
+    if unknown:
+        raise RuntimeError(f"the model has no {unknown[0]}")
+
+
+def method_tensors(model: nn.ModuleDict) -> set[str]:
+    """Return the names, as `state_of` has them, of what methods attach: beside the U-Net, or inside and returned."""
+    owned = {id(tensor) for tensor in model["methods"].state_dict(keep_vars=True).values()}
+    return {name for name, tensor in _tensors(model).items() if id(tensor) in owned}
+
+
+def load_initial(model: nn.ModuleDict, weights: Mapping[str, Tensor]) -> None:
+    """Start from a trained network; parts of a method that is not (or newly) used are left out.
+
+    Raises
+    ------
+    CheckpointError : the weights are another network's; so are those that another method put parts inside of.
+    """
+    fresh, theirs = state_of(model), method_tensors(model)
+    given = {name: value for name, value in weights.items() if name in fresh or not name.startswith("methods.")}
+    kept = {name: fresh[name] for name in theirs - given.keys()}
+    try:
+        load_state(model, kept | given)
+    except RuntimeError as error:
+        raise CheckpointError(
+            f"the initial weights do not fit this model ({error}): choose the model.size and data set they were "
+            "trained with, and the method where it adds parts inside the network"
+        ) from error
