@@ -151,3 +151,13 @@ def test_half_of_the_images_are_mirrored_and_only_on_request():
         assert ((turned == straight.flip(-1)).flatten(1).all(1) ^ same).all()
         mirrored.append(~same)
     assert torch.cat(mirrored).float().mean() == pytest.approx(0.5, abs=0.08)
+
+
+def test_the_reference_batch_flips_by_a_stream_of_its_own():
+    """With the main batch's stream, image i and reference image i would always be turned together."""
+    batch = source(needs=Needs(reference="balanced"), flip=True, batch_size=64)(3)
+    own = batch.x0[:, 0, 0, -1] > -1  # the bright half lies right where the image was turned
+    other = batch.reference[0][:, 0, 0, -1] > -1
+    assert own.any() and other.any() and not own.all() and not other.all()
+    together = (own == other).float().mean()
+    assert 0.25 < together < 0.75
