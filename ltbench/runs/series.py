@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ltbench.errors import UsageError
 from ltbench.spec import DataSpec, RunSpec
 
 # Stated by columns of their own, or no setting of the method: left out of the `settings` column.
@@ -36,6 +37,8 @@ def with_series(table: pd.DataFrame, spec: RunSpec | None, data: DataSpec | None
     """
     cell = cell_label(spec.data if spec is not None else data or _data_of(table.iloc[0]))
     settings = json.dumps(settings_of(spec), sort_keys=True) if spec is not None else "{}"
+    if spec is not None and spec.method.hyperparameters:
+        table = table.assign(variant=_variant(spec, table["variant"]))
     keys = [f"{'|'.join(map(str, row))}|{cell}|{settings}" for row in zip(*(table[c] for c in _PROTOCOL), strict=True)]
     digests = {key: hashlib.sha256(key.encode()).hexdigest()[:8] for key in set(keys)}
     return table.assign(cell=cell, settings=settings, series=[digests[key] for key in keys])
@@ -74,6 +77,16 @@ def cell_label(data: DataSpec) -> str:
 def label_without(label: str, parts: str | tuple[str, ...]) -> str:
     """Return a data cell's label without the parts that begin so."""
     return ", ".join(part for part in label.split(", ") if not part.startswith(parts))
+
+
+def _variant(spec: RunSpec, stored: pd.Series) -> Any:
+    """Return the variant that a run's hyper-parameters are today: a name stored earlier may mean others now."""
+    from ltbench.method.registry import create  # imports torch: only where hyper-parameters were set
+
+    try:
+        return create(spec.method).variant
+    except UsageError:  # of a method that is not installed here
+        return stored
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:

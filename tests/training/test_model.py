@@ -16,7 +16,7 @@ from ltbench.errors import CheckpointError, Interrupted, UsageError
 from ltbench.interop.export import export_run
 from ltbench.method import Method, registry
 from ltbench.plugins import Extension
-from ltbench.pipeline import open_folder, stages
+from ltbench.runs.run import open_folder
 from ltbench.training import trainer as training
 from ltbench.training.model import build_model, load_model, load_state, method_tensors, state_of
 from ltbench.training.trainer import Training
@@ -99,9 +99,7 @@ def averaged_by_hand(spec, folder):
 def trained(tmp_path, name="adapter", **changes):
     """A finished training in its own folder below `tmp_path`, as `ltbench run` leaves it."""
     spec = make_spec(name, **{"steps": 6, "ema_decay": 0.75} | changes)
-    stage = stages(spec)[0]
-    open_folder(stage, tmp_path, lambda: None)
-    return spec, train_in(tmp_path / stage.folder, spec)
+    return spec, train_in(open_folder(spec, tmp_path), spec)
 
 
 def test_a_part_inside_the_network_is_one_parameter(tmp_path):
