@@ -17,6 +17,7 @@ import numpy as np
 from ltbench.errors import CheckpointError
 from ltbench.memory import explained
 from ltbench.runs.layout import CACHE, CHECKPOINT, folder_name, probe_path, sample_folder, weights_path
+from ltbench.runs.places import places
 from ltbench.runs.run import open_folder, open_samples
 from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunks, load_samples, write_chunk
 from ltbench.runs.scores import SCORES, merge_scores, record_requests, scored_requests
@@ -65,8 +66,8 @@ def stages(spec: RunSpec) -> tuple[Stage, ...]:
 
 
 def is_done(stage: Stage, root: Path) -> bool:
-    """Tell whether the stage's artifact exists below `root`."""
-    return _DONE[stage.kind](stage, root)
+    """Tell whether the stage's artifact exists below `root`, or in a bundle that `root` is or holds."""
+    return any(_DONE[stage.kind](stage, place) for place in places(root))
 
 
 def run_stage(stage: Stage, root: Path, env: Environment) -> None:

@@ -9,8 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ltbench.cli.console import Streams, fail
-from ltbench.errors import Interrupted, UsageError
+from ltbench.errors import Interrupted, LtbenchError, UsageError
 
 
 class _Commands(TyperGroup):
@@ -305,7 +304,7 @@ def retry(
         raise UsageError("say which stages to try again: ltbench retry --failed")
     rows = retry_failed(out, start, workers)
     for line in closing_lines(rows, out):
-        console.print(line, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=True)
     sys.exit(exit_code(rows) if start else 0)
 
 
@@ -358,7 +357,7 @@ def report(
         bool, typer.Option("--paper", help="Also fill the papers' tables and show what is missing.")
     ] = False,
     study: Annotated[
-        Path | None, typer.Option("--study", help="Study file that declared a contrast beforehand.")
+        Path | None, typer.Option("--study", help="Study file whose [contrast] was declared beforehand.")
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Given two folders: which numbers moved beyond their spread.")
@@ -466,14 +465,16 @@ def verify(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence and a non-zero exit."""
-    streams = Streams()
-    streams.guard()
     try:
         app(arguments)
-    except Exception as error:
-        sys.exit(fail(error))
-    finally:
-        streams.close()
+    except LtbenchError as error:
+        _fail(error)
+
+
+def _fail(error: LtbenchError) -> None:
+    prefix = "" if error.exit_code == 130 else "error: "
+    typer.echo(f"{prefix}{error}", err=True)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

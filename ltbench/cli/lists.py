@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ltbench.errors import UsageError
 from ltbench.study.presets import load_all
-from ltbench.cli.console import make_console, styled
+from ltbench.cli.console import make_console
 
 console = make_console()
 
@@ -27,8 +27,8 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
         )
     for row in list_sources(ratio, data_root):
         source = row.source
-        console.print(styled((source.name, "bold"), f"  {source.title} ({source.licence})"), soft_wrap=True)
-        console.print(f"  from {row.origin}", soft_wrap=True)
+        console.print(f"[bold]{source.name}[/bold]  {source.title} ({source.licence})", soft_wrap=True)
+        console.print(f"  from {row.origin}", soft_wrap=True, markup=False)
         sizes = f"{source.channels} x {source.default_size} x {source.default_size}"
         if row.counts:
             shown = " ".join(map(str, row.counts[:10])) + (" ..." if len(row.counts) > 10 else "")
@@ -51,16 +51,17 @@ def list_methods() -> None:
     from ltbench.method.registry import describe, legal_pairs
 
     for info in describe():
-        console.print(styled((info.name, "bold"), f"  {info.paper}"), soft_wrap=True)
+        console.print(f"[bold]{info.name}[/bold]  {info.paper}", soft_wrap=True)
         for parameter in info.hyperparameters:
             console.print(
                 f"  {info.name}.{parameter.name} = {parameter.default}  ({parameter.type}) {parameter.help}",
                 soft_wrap=True,
-                    )
+                markup=False,
+            )
         for name, settings in info.variants.items():
             mark = " (default)" if name == info.default_variant else ""
             console.print(
-                f"  variant {name}{mark}: {settings or 'the defaults'}", soft_wrap=True
+                f"  variant {name}{mark}: {settings or 'the defaults'}", soft_wrap=True, markup=False
             )
     console.print(f"legal pairs: {', '.join(legal_pairs())}", soft_wrap=True)
 
@@ -87,6 +88,6 @@ def list_metrics() -> None:
 def list_presets() -> None:
     """Print presets."""
     for name, content in load_all().items():
-        console.print(styled((name, "bold"), f"  {content.get('title', '')}"), soft_wrap=True)
+        console.print(f"[bold]{name}[/bold]  {content.get('title', '')}", soft_wrap=True)
         if content.get("description"):
             console.print(f"  {content['description']}", soft_wrap=True)

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.errors import UsageError
-from ltbench.text import command
 from ltbench.spec import RunSpec
 from ltbench.sweep.progress import describe
 from ltbench.sweep.ledger import Ledger
@@ -73,7 +72,7 @@ def show_status(root: Path, watch: bool, everything: bool) -> int:
     if not watch:
         console.print(draw(rows, everything), soft_wrap=True)
     for line in closing_lines(rows, root, ledger)[1:]:
-        console.print(line, soft_wrap=True)
+        console.print(line, markup=False, soft_wrap=True)
     return status_code(rows)
 
 
@@ -138,7 +137,7 @@ def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
 def show_logs(run: str, root: Path, lines: int | None) -> None:
     """Print what the stages of a run printed, attempt by attempt."""
     tasks = find_run(run, root, tasks_of(root))
-    console.print(log_of(tasks, Ledger(root), lines), highlight=False, soft_wrap=True)
+    console.print(log_of(tasks, Ledger(root), lines), markup=False, highlight=False, soft_wrap=True)
 
 
 def submit_and_follow(
@@ -151,8 +150,7 @@ def submit_and_follow(
     if jobs:
         array = jobs[0].split("_")[0]
         console.print(f"submitted job array {array} with {len(jobs)} tasks (to cancel: scancel {array})")
-        line = command("ltbench", "status", "--watch", "--out", root)
-        console.print(f"this screen may be closed; to see it again: {line}", soft_wrap=True)
+        console.print(f"this screen may be closed; to see it again: ltbench status --watch --out {root}")
     ledger = Ledger(root, settings.lease)
     return watch_tasks(build_tasks(runs), ledger, active=lambda: slurm.active(jobs))
 
@@ -176,8 +174,8 @@ def show_reproduction(folder: Path, out: Path | None, settings: Settings, tolera
     for name in result.absent:
         console.print(f"not kept in the recorded run: {name}")
     if result.changed:
-        console.print("another class of machine: " + "; ".join(result.changed))
+        console.print("another class of machine: " + "; ".join(result.changed), markup=False)
     held = "to the last bit" if not result.changed else f"within {tolerance:g}"
     verdict = f"reproduced {held}" if result.reproduced else f"NOT reproduced {held}"
-    console.print(f"{verdict}: {folder} again in {target}")
+    console.print(f"{verdict}: {folder} again in {target}", markup=False)
     return result.reproduced

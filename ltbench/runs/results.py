@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 from ltbench.errors import UsageError
+from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import training_folder
+from ltbench.runs.places import places
 from ltbench.runs.provenance import sampled_weights
 from ltbench.runs.run import Run, read_run, spec_of_samples
 from ltbench.runs.scores import find_scores, identity, read_scores
@@ -59,9 +61,7 @@ def load_results(root: str | Path | Sequence[str | Path]) -> Results:
     roots = [Path(root)] if isinstance(root, str | Path) else [Path(r) for r in root]
     runs: dict[str, Run] = {}
     tables = []
-    for base in roots:
-        if not base.is_dir():
-            raise UsageError(f"no results folder at {base}: give the folder that `ltbench run --out` wrote")
+    for base in _places(roots):
         for path in find_scores(base):
             folder = path.parent
             training = training_folder(folder)
@@ -83,6 +83,14 @@ def load_results(root: str | Path | Sequence[str | Path]) -> Results:
         notes = (f"{len(scores) - len(unique)} numbers were found in more than one place and count once.",)
     notes += tuple(_trained_again(unique))
     return Results(unique, {name: runs[name] for name in unique["run"].unique()}, notes)
+
+
+def _places(roots: Sequence[Path]) -> Iterator[Path]:
+    """Yield the folders of runs that the roots stand for; a bundle may lie in its place."""
+    for root in roots:
+        if not root.is_dir() and not is_bundle(root):
+            raise UsageError(f"no results folder at {root}: give the folder that `ltbench run --out` wrote, or a bundle")
+        yield from places(root)
 
 
 def _of_sample_set(table: pd.DataFrame, run: Run, folder: Path) -> pd.DataFrame:

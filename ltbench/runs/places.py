@@ -1,0 +1,78 @@
+"""Places: from a path that a user gives to the folders of runs it stands for, bundles unpacked on the way.
+
+A folder of runs may have bundles beside its run folders, be a bundle itself, or be a bundle's zip file: whoever
+reads runs asks here where they are, and so takes a bundle where it takes a folder. The unpacked copies are a
+cache, one a content, which may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from ltbench.errors import UsageError
+from ltbench.runs.bundle import INDEX, is_bundle, materialise, pack, read_bundle, unpack
+
+
+def cache_folder() -> Path:
+    """Return where copies are kept: ``$LTBENCH_CACHE``, or ``ltbench`` in the user's cache folder."""
+    if own := os.environ.get("LTBENCH_CACHE"):
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ltbench"
+
+
+def places(root: Path) -> tuple[Path, ...]:
+    """Return the folders of runs that `root` stands for: itself, and a copy of each bundle that it is or holds.
+
+    Raises
+    ------
+    DataCorrupt
+        A bundle was changed or cut.
+    """
+    if root.is_file():
+        return (_copy(root),)
+    return (root, *(_copy(bundle) for bundle in bundles_in(root)))
+
+
+def bundles_in(root: Path) -> tuple[Path, ...]:
+    """Return the bundles that a path is or directly holds, in order of their names."""
+    if not root.is_dir():
+        return (root,) if is_bundle(root) else ()
+    return tuple(path for path in (root, *sorted(root.iterdir())) if is_bundle(path))
+
+
+def _copy(bundle: Path) -> Path:
+    index = bundle / INDEX if bundle.is_dir() else bundle
+    return _copy_of(bundle.resolve(), cache_folder() / "bundles", index.stat().st_mtime_ns, index.stat().st_size)
+
+
+@functools.lru_cache(maxsize=64)  # a sweep asks for each of its stages
+def _copy_of(bundle: Path, cache: Path, changed: int, size: int) -> Path:
+    return materialise(read_bundle(bundle), cache)
+
+
+@contextlib.contextmanager
+def opened(root: Path) -> Iterator[Path]:
+    """Yield a folder of runs that may be written to; where `root` is a bundle, it is packed again at the end.
+
+    Raises
+    ------
+    UsageError
+        `root` is neither a folder nor a bundle.
+    """
+    if not is_bundle(root):
+        if not root.is_dir():
+            raise UsageError(f"no folder or bundle at {root}: give what `ltbench run --out` or `ltbench pack` wrote")
+        yield root
+        return
+    bundle = read_bundle(root)
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as temporary:
+        folder = Path(temporary) / "runs"
+        unpack(bundle, folder)
+        yield folder
+        if pack([folder], Path(temporary) / "packed", keep_arrays=None, keep_weights=None).digest != bundle.digest:
+            pack([folder], root, keep_arrays=None, keep_weights=None)
