@@ -9,6 +9,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from ltbench.cli import complete, options
+from ltbench.cli.options import DataRoot, Device, Metrics, Out, Preset, Sets, Workers, with_study_flags
 from ltbench.errors import Interrupted, LtbenchError, UsageError
 
 
@@ -33,18 +35,6 @@ app = typer.Typer(
 data_app = typer.Typer(help="Prepare and verify data sets that come as image folders.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 
-Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.")]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Where data sets are; default $LTBENCH_DATA or ./data.")
-]
-Sets = Annotated[
-    list[str] | None, typer.Option("--set", help="KEY=VALUE[,VALUE...], any field: train.steps=2000.")
-]
-Device = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, cuda:1; default: a GPU where there is one.")
-]
-
-
 def _version(asked: bool) -> None:
     if asked:
         from ltbench.cli.version import version_text
@@ -65,100 +55,127 @@ def _root(
 # -- running ----------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(epilog="For example: ltbench run -m ddpm,coral -d fashion_mnist_lt -r 0.01 --seeds 0..2")
+@with_study_flags
 def run(
-    methods: Annotated[
-        str | None, typer.Option("--methods", "-m", help="Comma-separated; compositions as coral+t2h.")
-    ] = None,
-    dataset: Annotated[str | None, typer.Option("--dataset", "-d", help="Comma-separated data sets.")] = None,
-    imbalance_ratio: Annotated[
-        str | None, typer.Option("--imbalance-ratio", "-r", help="Comma-separated, in (0, 1].")
-    ] = None,
-    seeds: Annotated[str | None, typer.Option("--seeds", "-s", help="Train seeds: 0,1,2 or 0..4.")] = None,
-    class_order: Annotated[
-        str | None, typer.Option("--class-order", help="identity, reversed, permuted:SEED.")
-    ] = None,
-    split_seed: Annotated[
-        str | None, typer.Option("--split-seed", help="Seeds of the subset's selection.")
-    ] = None,
-    sample_seed: Annotated[str | None, typer.Option("--sample-seed", help="Sampling seeds.")] = None,
-    guidance: Annotated[str | None, typer.Option("--guidance", help="Guidance scales omega.")] = None,
-    sampler: Annotated[
-        str | None, typer.Option("--sampler", help="ancestral, ddim, dpmsolver++, sde-dpmsolver++.")
-    ] = None,
-    preset: Annotated[
-        str | None, typer.Option("--preset", "-p", help="A preset's name or a TOML file.")
-    ] = None,
+    flags: dict[str, str | None],
+    preset: Preset = None,
     sets: Sets = None,
-    out: Out = Path("runs"),
-    data_root: DataRoot = None,
-    device: Device = None,
-    workers: Annotated[
-        str, typer.Option("--workers", help="auto (one a GPU, or one a core), or a number.")
-    ] = "auto",
-    slurm: Annotated[
-        str | None, typer.Option("--slurm", help="Submit to Slurm: partition=gpu,time=8h,gpus_per_node=1,...")
-    ] = None,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Start plans of over 24 hours without asking.")
-    ] = False,
     init_from: Annotated[
         Path | None,
         typer.Option(
-            "--init-from", help="Fine-tune: a run's folder, a weights file or an official checkpoint."
+            "--init-from",
+            help="Fine-tune: a run's folder, a weights file or an official checkpoint.",
+            rich_help_panel=options.WHAT,
         ),
     ] = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+    workers: Workers = "auto",
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            "--slurm",
+            help="Submit to Slurm: partition=gpu,time=8h,gpus_per_node=1; `--slurm help` lists the keys.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="With --slurm: print the batch script and submit nothing. Without: print the plan.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            "-y",
+            help="Start plans of over 24 hours without asking.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = False,
     sample_batch: Annotated[
-        int, typer.Option("--sample-batch", min=1, help="Images sampled at a time; changes rounding only.")
+        int,
+        typer.Option(
+            "--sample-batch", min=1, help="Images sampled at a time.", rich_help_panel=options.SPEED
+        ),
     ] = 250,
     compile_network: Annotated[
-        bool, typer.Option("--compile", help="torch.compile the U-Net; changes rounding only.")
+        bool, typer.Option("--compile", help="torch.compile the U-Net.", rich_help_panel=options.SPEED)
     ] = False,
     channels_last: Annotated[
-        bool, typer.Option("--channels-last", help="Faster on tensor cores; changes rounding only.")
+        bool,
+        typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
     ] = False,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
-    from ltbench.cli.study import run_study
+    from ltbench.cli.sweep import show_slurm_keys, slurm_options
 
-    flags = {
-        "methods": methods,
-        "dataset": dataset,
-        "imbalance_ratio": imbalance_ratio,
-        "seeds": seeds,
-        "class_order": class_order,
-        "split_seed": split_seed,
-        "sample_seed": sample_seed,
-        "guidance": guidance,
-        "sampler": sampler,
-    }
+    wanted = None if slurm in (None, "help") else slurm_options(slurm)  # a typo is told before anything is measured
+    if slurm == "help":
+        show_slurm_keys()
+        return
+    from ltbench.cli.study import run_study, show_plan, show_slurm_script
+
+    if dry_run and wanted is not None:
+        show_slurm_script(preset, sets or [], flags, out, data_root, wanted)
+        return
+    if dry_run:
+        show_plan(preset, sets or [], flags, out, data_root, device, workers)
+        return
     speed = {"sample_batch": sample_batch, "compile": compile_network, "channels_last": channels_last}
     run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, init_from, **speed)
 
 
-@app.command()
+@app.command(epilog="For example: ltbench plan -m ddpm,coral -d cifar10_lt --on h100")
+@with_study_flags
 def plan(
-    preset: Annotated[str, typer.Argument(help="A preset's name or a TOML file.")],
+    flags: dict[str, str | None],
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PRESET]", help="As --preset: a name or a TOML file.", autocompletion=complete.preset
+        ),
+    ] = None,
+    preset: Preset = None,
     sets: Sets = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            help="Hours on a card too: h100, a100, rtx4090, t4, ... or its sustained TFLOP/s; `--on list`.",
+            autocompletion=complete.cards,
+            rich_help_panel=options.WHERE,
+        ),
+    ] = None,
     out: Out = Path("runs"),
     data_root: DataRoot = None,
     device: Device = None,
-    workers: Annotated[str, typer.Option("--workers", help="auto, or a number.")] = "auto",
+    workers: Workers = "auto",
 ) -> None:
-    """Print a study's grid, FLOPs, images, disk and estimated time; run nothing."""
+    """Print a study's grid, FLOPs, images, disk and estimated time; run nothing. Takes the flags of `run`."""
+    if on == "list":
+        from ltbench.cli.cards import show_cards
+
+        show_cards()
+        return
     from ltbench.cli.study import show_plan
 
-    show_plan(preset, sets or [], {}, out, data_root, device, workers)
+    if study and preset:
+        raise UsageError(f"a preset is given twice, {study} and --preset {preset}: leave one out")
+    show_plan(study or preset, sets or [], flags, out, data_root, device, workers, on)
 
 
 @app.command()
 def evaluate(
     runs: Annotated[
-        list[Path], typer.Argument(help="Training folders, sample folders, or a folder of runs.")
+        list[Path], typer.Argument(help="Training folders, sample folders, or a folder of runs.", autocompletion=complete.run_folders)
     ],
-    metrics: Annotated[
-        str, typer.Option("--metrics", help="Comma-separated, `all`, or `default`; see `ltbench metrics`.")
-    ] = "default",
+    metrics: Metrics = "default",
     extractors: Annotated[
         str, typer.Option("--extractors", help="Comma-separated; auto: the data set's own.")
     ] = "auto",
@@ -180,7 +197,7 @@ def score(
     samples: Annotated[
         Path, typer.Argument(help=".npy, .npz or .safetensors of images, or a folder of class folders.")
     ],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="What they are compared with.")],
+    dataset: Annotated[str, typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset)],
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Labels, where SAMPLES has none: .npy, or one a line.")
     ] = None,
@@ -203,7 +220,7 @@ def score(
     step: Annotated[int | None, typer.Option("--step", help="Training step.")] = None,
     train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
     sample_seed: Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")] = 0,
-    metrics: Annotated[str, typer.Option("--metrics", help="As for `ltbench evaluate`.")] = "default",
+    metrics: Metrics = "default",
     extractors: Annotated[str, typer.Option("--extractors", help="As for `ltbench evaluate`.")] = "auto",
     bootstrap: Annotated[
         int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates over images.")
@@ -235,10 +252,10 @@ def score(
 def import_(
     path: Annotated[Path, typer.Argument(help="A ckpt_STEP.pt of the authors' code.")],
     method: Annotated[
-        str, typer.Option("--method", "-m", help="Which it was trained by; the file does not say.")
+        str, typer.Option("--method", "-m", help="Which it was trained by; the file does not say.", autocompletion=complete.method)
     ],
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Default: the one with its classes and size.")
+        str | None, typer.Option("--dataset", "-d", help="Default: the one with its classes and size.", autocompletion=complete.dataset)
     ] = None,
     imbalance_ratio: Annotated[
         float | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
@@ -259,7 +276,7 @@ def import_(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="A training's folder.")],
+    run: Annotated[Path, typer.Argument(help="A training's folder.", autocompletion=complete.run_folders)],
     to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
     step: Annotated[int | None, typer.Option("--step", help="Default: the last that is kept.")] = None,
     weights: Annotated[str, typer.Option("--weights", help="ema (averaged) or raw (the last).")] = "ema",
@@ -310,7 +327,7 @@ def retry(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's folder, or the last eight digits of its name.")],
+    run: Annotated[str, typer.Argument(help="A run's folder, or the last eight digits of its name.", autocompletion=complete.run_folders)],
     out: Out = Path("runs"),
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=1, help="Last lines of each attempt.")
@@ -324,7 +341,7 @@ def logs(
 
 @app.command()
 def reproduce(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.")],
+    run: Annotated[Path, typer.Argument(help="The folder of a finished run.", autocompletion=complete.run_folders)],
     out: Annotated[Path | None, typer.Option("--out", help="A fresh folder; default reproduced/RUN.")] = None,
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="Relative, for overall scores on another class of machine.")
@@ -346,12 +363,12 @@ def reproduce(
 
 @app.command()
 def report(
-    roots: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; default runs/.")] = None,
+    roots: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; default runs/.", autocompletion=complete.run_folders)] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the report goes; default ROOT/report.")
     ] = None,
     baseline: Annotated[
-        str, typer.Option("--baseline", help="Method the others are compared with.")
+        str, typer.Option("--baseline", help="Method the others are compared with.", autocompletion=complete.method)
     ] = "ddpm",
     paper: Annotated[
         bool, typer.Option("--paper", help="Also fill the papers' tables and show what is missing.")
@@ -405,11 +422,40 @@ def metrics() -> None:
 
 
 @app.command()
-def presets() -> None:
-    """List presets."""
-    from ltbench.cli.lists import list_presets
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(help="One of them.", autocompletion=complete.preset)
+    ] = None,
+    show: Annotated[bool, typer.Option("--show", help="Print its file (so does NAME alone).")] = False,
+    copy: Annotated[Path | None, typer.Option("--copy", help="Copy its file here, to change it.")] = None,
+) -> None:
+    """List presets; print one's file, or copy it to change it."""
+    from ltbench.cli.lists import copy_preset, list_presets, show_preset
 
-    list_presets()
+    if name is None and (show or copy):
+        raise UsageError("say which preset: ltbench presets NAME --show; `ltbench presets` lists them")
+    if name is None:
+        list_presets()
+    elif copy is None:
+        show_preset(name)
+    else:
+        copy_preset(name, copy)
+
+
+@app.command()
+def settings(
+    key: Annotated[
+        str | None,
+        typer.Argument(
+            help="A setting, a section or the end of a name: train.steps, sample, precision.",
+            autocompletion=complete.setting_key,
+        ),
+    ] = None,
+) -> None:
+    """List what --set and study files can set: default, legal values, meaning."""
+    from ltbench.cli.settings import show_settings
+
+    show_settings(key)
 
 
 @app.command()

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from ltbench.errors import UsageError
 from ltbench.study.presets import load_all
 from ltbench.cli.console import make_console
+from ltbench.cli.light import lightly
+
+if TYPE_CHECKING:
+    from ltbench.method.registry import MethodInfo
 
 console = make_console()
 
@@ -48,9 +54,14 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
 
 def list_methods() -> None:
     """Print methods, papers, hyper-parameters and variants."""
-    from ltbench.method.registry import describe, legal_pairs
 
-    for info in describe():
+    def read() -> tuple[list[MethodInfo], list[str], dict[str, str]]:
+        from ltbench.method.registry import METHODS, describe, legal_pairs
+
+        return describe(), list(legal_pairs()), METHODS.broken()
+
+    methods, pairs, _ = lightly(read, whole=lambda found: not found[2])
+    for info in methods:
         console.print(f"[bold]{info.name}[/bold]  {info.paper}", soft_wrap=True)
         for parameter in info.hyperparameters:
             console.print(
@@ -60,29 +71,62 @@ def list_methods() -> None:
             )
         for name, settings in info.variants.items():
             mark = " (default)" if name == info.default_variant else ""
-            console.print(
-                f"  variant {name}{mark}: {settings or 'the defaults'}", soft_wrap=True, markup=False
-            )
-    console.print(f"legal pairs: {', '.join(legal_pairs())}", soft_wrap=True)
+            differs = ", ".join(f"{key}={value}" for key, value in settings.items())
+            console.print(f"  variant {name}{mark}: {differs or 'the defaults'}", soft_wrap=True, markup=False)
+        if len(info.variants) > 1:
+            other = next(name for name in info.variants if name != info.default_variant)
+            console.print(f"  to choose one: --set {info.name}.variant={other}", soft_wrap=True, markup=False)
+    console.print(f"legal pairs: {', '.join(pairs)}", soft_wrap=True)
 
 
 def list_metrics() -> None:
     """Print metrics, definitions and sources."""
-    from ltbench.metrics.registry import METRICS, REGISTRY
+
+    def read() -> tuple[list[tuple[str, ...]], dict[str, str]]:
+        from ltbench.metrics.registry import METRICS, REGISTRY
+
+        rows: list[tuple[str, ...]] = [
+            (
+                *(metric.name, metric.definition, metric.needs, "yes" if metric.default else ""),
+                ", ".join(output.name for output in metric.outputs),
+                *(metric.description, metric.source, METRICS.origin(metric.name)),
+            )
+            for metric in REGISTRY.values()
+        ]
+        return rows, METRICS.broken()
 
     table = Table(
         *("metric", "definition", "needs", "default", "numbers", "what", "source", "from"),
         box=None,
         header_style="bold",
     )
-    for metric in REGISTRY.values():
-        numbers = ", ".join(output.name for output in metric.outputs)
-        default = "yes" if metric.default else ""
-        table.add_row(
-            *(metric.name, metric.definition, metric.needs, default, numbers, metric.description),
-            *(metric.source, METRICS.origin(metric.name)),
-        )
+    for row in lightly(read, whole=lambda found: not found[1])[0]:
+        table.add_row(*row)
     console.print(table)
+
+
+def show_preset(name: str) -> None:
+    """Print a preset's file as it is."""
+    from ltbench.study.file import find_preset
+
+    console.print(find_preset(name).read_text(encoding="utf-8"), markup=False, end="", soft_wrap=True)
+
+
+def copy_preset(name: str, target: Path) -> None:
+    """Copy a preset's file to where it can be changed; an existing file stays."""
+    from ltbench.study.file import find_preset
+
+    text = find_preset(name).read_text(encoding="utf-8")
+    if target.is_dir():
+        target = target / f"{name.rpartition('/')[2]}.toml"
+    if target.exists():
+        raise UsageError(f"{target} is there already: give another name, or remove it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+    console.print(f"{target}: change it, then ltbench run -p {quote(str(target))}", markup=False, soft_wrap=True)
 
 
 def list_presets() -> None:

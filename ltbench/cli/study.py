@@ -16,12 +16,13 @@ from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
 from ltbench.study.presets import default_preset
 from ltbench.spec import RunSpec
-from ltbench.cli.console import make_console
+from ltbench.cli.console import make_console, waiting
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
     from ltbench.study.checks import Plan, RunCost
     from ltbench.study.file import Study
     from ltbench.study.selection import Choice
+    from ltbench.sweep.slurm import SlurmOptions
 
 console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
@@ -202,21 +203,45 @@ def _confirm(planned: Plan) -> None:
 
 
 def show_plan(
-    preset: str,
+    preset: str | None,
     sets: Sequence[str],
     flags: Mapping[str, Any],
     out: Path,
     data_root: Path | None,
     device: str | None,
     workers: str,
+    on: str | None = None,
 ) -> None:
-    """Print what a study would cost."""
-    from ltbench.study.checks import make_plan
+    """Print what a study would cost here and, with `on`, on a named card."""
+    from ltbench.cli.cards import print_hours
+    from ltbench.study.cards import get_card
 
-    study, where = _study(preset, sets, flags, data_root), device_of(device)
-    count = worker_count(workers, where)
-    planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
+    card = None if on is None else get_card(on)
+    with waiting("reading the study"):
+        from ltbench.study.checks import make_plan
+
+        study, where = _study(preset, sets, flags, data_root), device_of(device)
+        count = worker_count(workers, where)
+    with waiting(f"timing the network on this machine ({where})"):
+        planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
     print_plan(study, planned, every_run=True)
+    if card is not None:
+        print_hours(card, planned)
+
+
+def show_slurm_script(
+    preset: str | None,
+    sets: Sequence[str],
+    flags: Mapping[str, Any],
+    out: Path,
+    data_root: Path | None,
+    options: SlurmOptions,
+) -> None:
+    """Print the batch script of a study; nothing is measured, written or submitted."""
+    from ltbench.sweep.slurm import batch_script
+
+    study = _study(preset, sets, flags, data_root)
+    print(batch_script(study.runs, out, options))
 
 
 def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:

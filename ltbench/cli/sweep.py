@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.table import Table
@@ -31,6 +32,9 @@ from ltbench.sweep.status import (
 from ltbench.sweep.tasks import Task, build_tasks
 from ltbench.sweep.worker import Settings
 from ltbench.cli.console import make_console
+
+if TYPE_CHECKING:
+    from ltbench.sweep.slurm import SlurmOptions
 
 WATCH_SECONDS = 2.0
 console = make_console()
@@ -138,6 +142,27 @@ def show_logs(run: str, root: Path, lines: int | None) -> None:
     """Print what the stages of a run printed, attempt by attempt."""
     tasks = find_run(run, root, tasks_of(root))
     console.print(log_of(tasks, Ledger(root), lines), markup=False, highlight=False, soft_wrap=True)
+
+
+def slurm_options(text: str) -> SlurmOptions:
+    """Return what ``--slurm`` asks for, so that a typo is told before anything else is done."""
+    from ltbench.sweep.slurm import parse_slurm
+
+    return parse_slurm(text)
+
+
+def show_slurm_keys() -> None:
+    """Print the keys of ``--slurm`` with their meaning."""
+    from ltbench.sweep.slurm import KEYS
+
+    table = Table("key", "what it is", box=None, header_style="bold")
+    for key, meaning in KEYS.items():
+        table.add_row(key, meaning)
+    console.print(table)
+    console.print(
+        "for example: ltbench run -p STUDY --slurm partition=gpu,time=8h,gpus_per_node=1 (--dry-run shows the script)",
+        markup=False,
+    )
 
 
 def submit_and_follow(

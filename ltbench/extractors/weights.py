@@ -44,8 +44,14 @@ def file_hash(path: Path) -> str:
 def places() -> tuple[Path, ...]:
     """Return the folders looked in: $LTBENCH_WEIGHTS, torch hub's cache, clean-fid's temporary folder."""
     chosen = os.environ.get(FOLDER_VARIABLE)
-    usual = (Path(torch.hub.get_dir()) / "checkpoints", Path(tempfile.gettempdir()))
+    usual = (_hub() / "checkpoints", Path(tempfile.gettempdir()))
     return (Path(chosen).expanduser(), *usual) if chosen else usual
+
+
+def _hub() -> Path:
+    """Return torch hub's folder by torch's own rule, without importing it for a listing."""
+    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser() / "hub"
 
 
 def look(file: WeightsFile) -> Path | None:

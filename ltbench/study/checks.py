@@ -24,6 +24,7 @@ from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.errors import DataMissing, UsageError
 from ltbench.training.model import plain_denoiser
+from ltbench.extractors.registry import auto_extractors, known_extractors
 from ltbench.training.flops import method_passes
 from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.method.registry import create
@@ -40,6 +41,7 @@ class RunCost:
     ----------
     steps, images : left to train and to generate.
     flops : of both, multiply-adds counted as two.
+    sample_flops : of the images alone.
     disk : bytes of weights, checkpoint and images.
     seconds : estimated, on one worker.
     """
@@ -50,6 +52,7 @@ class RunCost:
     flops: float
     disk: int
     seconds: float
+    sample_flops: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -184,11 +187,28 @@ def make_plan(
             calls[method] = method_passes(spec, cell)
         trained, sampled = steps * spec.train.batch_size * calls[method], images * spec.sample.nfe
         seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
-        operations = (3 * trained + sampled) * measured.flops
+        operations, sampling = (3 * trained + sampled) * measured.flops, sampled * measured.flops
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
-        costs.append(RunCost(spec, steps, images, operations, disk, seconds))
-    return Plan(tuple(costs), parameters, workers, tuple(missing.values()), tuple(passed))
+        costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling))
+    lacking = (*missing.values(), *absent_weights(runs))
+    return Plan(tuple(costs), parameters, workers, lacking, tuple(passed))
+
+
+def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
+    """Return one sentence for each extractor whose weights a study's scores need and that are not here."""
+    wanted: dict[str, None] = {}
+    for spec in runs:
+        for name in spec.score.extractors:
+            wanted |= dict.fromkeys(auto_extractors(spec.data.dataset) if name == "auto" else (name,))
+    rows = {row.name: row for row in known_extractors()}
+    return tuple(
+        f"the weights of {name} are missing (looked in {', '.join(map(str, rows[name].looked))}), which scoring needs "
+        f"and training and sampling do not: {rows[name].advice}; without a network, --set score.extractors="
+        f"torchscript:FILE takes a network of yours"
+        for name in wanted
+        if name in rows and not rows[name].found
+    )
 
 
 

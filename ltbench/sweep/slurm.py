@@ -29,23 +29,29 @@ from ltbench.sweep.tasks import build_tasks
 from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
 
 _MAX_TASKS = 64
-_OWN = ("time", "tasks", "parallel", "warn")
-_KNOWN = (
-    *_OWN,
-    "partition",
-    "account",
-    "qos",
-    "constraint",
-    "exclude",
-    "nodelist",
-    "gres",
-    "mem",
-    "mem_per_cpu",
-    "mem_per_gpu",
-    "cpus_per_task",
-    "gpus_per_node",
-    "exclusive",
-)
+_OWN = {
+    "time": "limit of a task: 90m, 8h, 2d or D-HH:MM:SS; default 1h. A task that runs out of it is requeued",
+    "tasks": "size of the job array; default: one a training that is left, at most 64",
+    "parallel": "tasks at once; default: all",
+    "warn": "seconds before the limit at which a task saves and is requeued; default 120",
+}
+_SBATCH = {
+    "partition": "as sbatch --partition",
+    "account": "as sbatch --account",
+    "qos": "as sbatch --qos",
+    "constraint": "as sbatch --constraint",
+    "exclude": "nodes to leave out: exclude=n1,n2",
+    "nodelist": "nodes to use: nodelist=n1,n2",
+    "gres": "generic resources: gres=gpu:a100:1",
+    "mem": "memory of a node: mem=32G",
+    "mem_per_cpu": "memory of a core",
+    "mem_per_gpu": "memory of a GPU's task",
+    "cpus_per_task": "cores of a task",
+    "gpus_per_node": "GPUs of a task; a worker uses one",
+    "exclusive": "exclusive=user: share no node",
+}
+KEYS = {**_OWN, **_SBATCH}  # what ``--slurm`` may say, and what it means
+_LISTS = ("exclude", "nodelist", "gres")  # whose values may hold commas
 
 
 class SlurmError(LtbenchError):
@@ -75,15 +81,24 @@ class SlurmOptions:
 
 
 def parse_slurm(text: str) -> SlurmOptions:
-    """Read ``partition=gpu,time=8h,gpus_per_node=1,tasks=4``."""
+    """Read ``partition=gpu,time=8h,gpus_per_node=1,exclude=n1,n2``.
+
+    Raises
+    ------
+    UsageError : a key that is not in `KEYS`, or a value that cannot be read.
+    """
     given: dict[str, str] = {}
+    key = ""
     for entry in filter(None, (part.strip() for part in text.split(","))):
-        key, equals, value = entry.partition("=")
+        before, (key, equals, value) = key, entry.partition("=")
         key = key.strip().lstrip("-").replace("-", "_")
+        if not equals and before in _LISTS:  # one more of a list
+            key, given[before] = before, f"{given[before]},{entry}"
+            continue
         if not equals or not value.strip():
             raise UsageError(f"--slurm {entry}: write it as KEY=VALUE, as in partition=gpu,time=8h")
-        if key not in _KNOWN:
-            raise UsageError(f"--slurm: unknown key {key!r}{nearest(key, _KNOWN)}")
+        if key not in KEYS:
+            raise UsageError(f"--slurm: unknown key {key!r}{nearest(key, KEYS)}; `--slurm help` lists them")
         given[key] = value.strip()
     return SlurmOptions(
         minutes=_minutes(given.get("time", "1h")),
@@ -135,8 +150,7 @@ def submit(
     """
     if shutil.which("sbatch") is None:
         raise SlurmError("--slurm needs the command sbatch: run on a machine that can submit Slurm jobs")
-    import submitit
-
+    submitit = _submitit()
     root = root.resolve()
     tasks = build_tasks(runs)
     ledger = Ledger(root, settings.lease)
@@ -145,18 +159,9 @@ def submit(
     left = {row.task.stage.folder for row in survey(tasks, ledger) if row.state not in ("done", "failed")}
     if not left:
         return []
-    count = min(options.tasks or min(len(left), _MAX_TASKS), _MAX_TASKS * 16)
+    count = _array_size(options, len(left))
     executor = submitit.SlurmExecutor(folder=root / ".sweep" / "slurm")
-    executor.update_parameters(
-        job_name="ltbench",
-        time=options.minutes,
-        signal_delay_s=options.warn,
-        array_parallelism=options.parallel or count,
-        additional_parameters={
-            "requeue": True,
-            **{k.replace("_", "-"): v for k, v in options.sbatch.items()},
-        },
-    )
+    executor.update_parameters(**_parameters(options, count))
     try:
         with executor.batch():
             task = SlurmTask(root, plan, settings, options.warn, make_pipeline)
@@ -165,6 +170,51 @@ def submit(
         said = str(getattr(error, "stderr", None) or error).strip().splitlines()
         raise SlurmError(f"Slurm refused the job: {said[-1] if said else 'without saying why'}") from error
     return [job.job_id for job in jobs]
+
+
+def _submitit() -> Any:
+    """Return the library that speaks to Slurm, or say how to get it."""
+    try:
+        import submitit
+    except ImportError as error:
+        raise SlurmError("--slurm needs submitit: pip install 'ltbench[slurm]'") from error
+    return submitit
+
+
+def _array_size(options: SlurmOptions, left: int) -> int:
+    return min(options.tasks or min(left, _MAX_TASKS), _MAX_TASKS * 16)
+
+
+def _parameters(options: SlurmOptions, count: int) -> dict[str, Any]:
+    """Return what submitit is told of a job array."""
+    more = {key.replace("_", "-"): value for key, value in options.sbatch.items()}
+    return {
+        "job_name": "ltbench",
+        "time": options.minutes,
+        "signal_delay_s": options.warn,
+        "array_parallelism": options.parallel or count,
+        "additional_parameters": {"requeue": True, **more},
+    }
+
+
+def batch_script(runs: Sequence[RunSpec], root: Path, options: SlurmOptions) -> str:
+    """Return the script that `submit` would hand to sbatch; needs no Slurm and writes nothing.
+
+    It counts every stage as left, as in an empty output folder.
+    """
+    submitit = _submitit()
+
+    class OnPaper(submitit.SlurmExecutor):  # type: ignore[name-defined, misc]
+        @classmethod
+        def affinity(cls) -> int:
+            return 1  # no Slurm is needed to write a script
+
+    count = _array_size(options, len({task.stage.folder for task in build_tasks(runs)}))
+    executor = OnPaper(folder=root.resolve() / ".sweep" / "slurm")
+    executor.update_parameters(**_parameters(options, count))
+    if count > 1:
+        executor.parameters["map_count"] = count
+    return str(executor._make_submission_file_text(executor._submitit_command_str, "dry-run"))
 
 
 def active(jobs: Iterable[str]) -> bool:

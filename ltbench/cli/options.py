@@ -1,0 +1,120 @@
+"""Flags that several commands share, each declared once, and the flags that say what a study is.
+
+`with_study_flags` gives a command every flag of `STUDY` and hands them over in one mapping, so that `plan` takes
+what `run` takes by construction.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ltbench.cli import complete
+
+WHAT, SAMPLING, WHERE, SPEED = "What to run", "How to sample", "Where to run", "Speed (changes rounding only)"
+
+Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.", rich_help_panel=WHERE)]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root", help="Where data sets are; default $LTBENCH_DATA or ./data.", rich_help_panel=WHERE
+    ),
+]
+Sets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="KEY=VALUE[,VALUE...], any setting: train.steps=2000. `ltbench settings` lists them.",
+        autocompletion=complete.setting,
+        rich_help_panel=WHAT,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one.", rich_help_panel=WHERE
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        "-p",
+        help="A preset's name (`ltbench presets`) or a TOML file.",
+        autocompletion=complete.preset,
+        rich_help_panel=WHAT,
+    ),
+]
+Workers = Annotated[
+    str,
+    typer.Option("--workers", help="auto (one a GPU, or one a core), or a number.", rich_help_panel=WHERE),
+]
+Metrics = Annotated[
+    str,
+    typer.Option(
+        "--metrics",
+        help="Comma-separated, `all`, or `default`; see `ltbench metrics`.",
+        autocompletion=complete.metrics,
+    ),
+]
+
+
+def _text(*names: str, panel: str, help: str, values: complete.Completion | None = None) -> Any:
+    option = typer.Option(*names, help=help, autocompletion=values, rich_help_panel=panel)
+    return Annotated[str | None, option]
+
+
+STUDY: dict[str, Any] = {
+    "methods": _text(
+        "--methods",
+        "-m",
+        panel=WHAT,
+        help="Comma-separated; compositions as coral+t2h. Default: the preset's.",
+        values=complete.methods,
+    ),
+    "dataset": _text(
+        "--dataset",
+        "-d",
+        panel=WHAT,
+        help="Comma-separated data sets; alone, it chooses the preset.",
+        values=complete.datasets,
+    ),
+    "imbalance_ratio": _text(
+        "--imbalance-ratio", "-r", panel=WHAT, help="Comma-separated, in (0, 1]: rarest / commonest class."
+    ),
+    "seeds": _text("--seeds", "-s", panel=WHAT, help="Train seeds: 0,1,2 or 0..4."),
+    "class_order": _text("--class-order", panel=WHAT, help="identity, reversed, permuted:SEED."),
+    "split_seed": _text("--split-seed", panel=WHAT, help="Seeds of the subset's selection."),
+    "guidance": _text("--guidance", panel=SAMPLING, help="Guidance scales omega: 0,0.5,1."),
+    "sampler": _text(
+        "--sampler",
+        panel=SAMPLING,
+        help="ancestral, ddim, dpmsolver++, sde-dpmsolver++.",
+        values=complete.choices("sample.sampler"),
+    ),
+    "sample_seed": _text("--sample-seed", panel=SAMPLING, help="Sampling seeds."),
+}
+
+
+def with_study_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Return the command with every flag of `STUDY` in place of its parameter ``flags``."""
+    own = inspect.signature(command, eval_str=True).parameters.values()
+    flags = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
+        for name, hint in STUDY.items()
+    ]
+    others = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.name != "flags"]
+
+    @functools.wraps(command)
+    def with_flags(**given: Any) -> None:
+        command(flags={name: given.pop(name) for name in STUDY}, **given)
+
+    with_flags.__signature__ = inspect.Signature([*flags, *others])  # type: ignore[attr-defined]
+    with_flags.__annotations__ = {p.name: p.annotation for p in (*flags, *others)}
+    del with_flags.__wrapped__  # type: ignore[attr-defined]
+    return with_flags

@@ -1,0 +1,139 @@
+"""`plan`, `settings`, `presets` and the Slurm dry run as a person meets them."""
+
+import tomllib
+
+import pytest
+
+from ltbench.cli.app import app, main
+from ltbench.cli.options import STUDY
+from ltbench.spec import RunSpec
+from ltbench.study.presets import load_all
+
+
+@pytest.fixture
+def ltbench(capfd, tmp_path, monkeypatch):
+    """Call the command in an empty folder; return exit code and everything printed."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(*arguments):
+        code = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = end.code or 0
+        out = capfd.readouterr()
+        assert "Traceback" not in out.out + out.err
+        return code, " ".join((out.out + out.err).split())
+
+    return call
+
+
+SHORT = ("--set", "train.steps=10", "--set", "train.warmup_steps=0", "--set", "sample.per_class=2")
+
+
+def test_plan_takes_every_flag_of_run_that_says_what_is_run():
+    import typer
+
+    commands = typer.main.get_command(app).commands
+    flags = {name: {o for p in commands[name].params for o in p.opts} for name in ("run", "plan")}
+    assert flags["run"] - flags["plan"] <= {
+        *("--slurm", "--dry-run", "--yes", "-y", "--init-from", "--sample-batch", "--compile", "--channels-last"),
+        *(option for option in flags["run"] if option in ("--grad-checkpoint",)),
+    }
+    assert {p.name for p in commands["plan"].params} >= set(STUDY)
+
+
+def test_plan_reads_runs_flags(ltbench):
+    code, out = ltbench("plan", "-m", "ddpm,coral", "--seeds", "0..1", "--guidance", "0,1", *SHORT)
+    assert code == 0 and "8 runs, 40 training steps, 160 images" in out
+
+
+def test_plan_on_a_card_gives_hours_beside_this_machines(ltbench):
+    code, out = ltbench("plan", "-m", "ddpm", *SHORT, "--on", "h100")
+    assert code == 0 and "on NVIDIA H100 SXM5: about 0 s with one card; here about" in out
+    assert "peak stated in" in out.lower() and "assumed" in out
+
+
+def test_plan_says_a_wrong_card_before_it_measures(ltbench, monkeypatch):
+    monkeypatch.setattr("ltbench.study.checks.make_plan", None)
+    code, out = ltbench("plan", "--on", "h1000")
+    assert code == 2 and "did you mean 'h100'" in out
+
+
+def test_plan_names_weights_that_are_missing(ltbench, monkeypatch, tmp_path):
+    monkeypatch.setenv("LTBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    code, out = ltbench("plan", "-m", "ddpm", *SHORT, "--set", "score.extractors=inception")
+    assert code == 0 and "the weights of inception are missing" in out and "curl -L" in out
+
+
+def test_a_slurm_typo_is_told_before_anything_is_measured(ltbench, monkeypatch):
+    monkeypatch.setattr("ltbench.study.checks.make_plan", None)
+    code, out = ltbench("run", "--slurm", "parition=gpu")
+    assert code == 2 and "did you mean 'partition'" in out and "--slurm help" in out
+
+
+def test_slurm_help_lists_the_keys(ltbench):
+    from ltbench.sweep.slurm import KEYS
+
+    code, out = ltbench("run", "--slurm", "help")
+    assert code == 0 and all(key in out for key in KEYS)
+
+
+def test_a_slurm_dry_run_prints_the_script_and_leaves_nothing(ltbench, tmp_path):
+    pytest.importorskip("submitit")
+    code, out = ltbench(
+        *("run", "-m", "ddpm,coral", "--slurm", "partition=gpu,exclude=n1,n2,time=8h", "--dry-run"), *SHORT
+    )
+    assert code == 0
+    for line in ("#!/bin/bash", "--partition=gpu", "--exclude=n1,n2", "--time=480", "--array=0-1%2", "--requeue"):
+        assert line in out, line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_here_is_the_plan(ltbench, tmp_path):
+    code, out = ltbench("run", "-m", "ddpm", "--dry-run", *SHORT)
+    assert code == 0 and "1 runs, 10 training steps" in out and list(tmp_path.iterdir()) == []
+
+
+def test_settings_lists_every_field_with_default_and_bounds(ltbench):
+    code, out = ltbench("settings")
+    assert code == 0
+    for section in ("data", "model", "train", "sample", "score"):
+        for name in type(getattr(RunSpec(), section)).model_fields:
+            hidden = f"{section}.{name}" in ("data.content", "train.init_weights", "train.imported")
+            assert (f"{section}.{name} " in out) != hidden
+    assert "train.steps 150000 int >= 1 optimiser steps" in out
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"),
+    [
+        ("train.steps", "train.steps 150000"),
+        ("steps", "sample.steps 1000"),
+        ("guidance", "sample.guidance 0"),
+        ("precision", "train.precision fp32 fp32 | tf32 | bf16"),
+        ("sample", "sample.per_class 5000"),
+    ],
+)
+def test_settings_finds_a_key_by_its_end_its_section_or_its_short_name(ltbench, key, shown):
+    code, out = ltbench("settings", key)
+    assert code == 0 and shown in out and "--set" in out
+
+
+def test_settings_of_an_unknown_key_names_the_nearest(ltbench):
+    code, out = ltbench("settings", "train.stepps")
+    assert code == 2 and "did you mean 'train.steps'" in out
+
+
+def test_a_preset_can_be_shown_and_copied(ltbench, tmp_path):
+    code, out = ltbench("presets", "demo", "--show")
+    assert code == 0 and 'title = "Demo' in out and "[train]" in out
+    code, out = ltbench("presets", "paper/cifar10_lt-r0.01", "--copy", "mine.toml")
+    assert code == 0 and "ltbench run -p mine.toml" in out
+    assert tomllib.loads((tmp_path / "mine.toml").read_text()) == load_all()["paper/cifar10_lt-r0.01"]
+    code, out = ltbench("presets", "demo", "--copy", "mine.toml")
+    assert code == 2 and "is there already" in out
+    code, out = ltbench("presets", "dmeo", "--show")
+    assert code == 2 and "did you mean 'demo'" in out
