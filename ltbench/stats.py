@@ -1,5 +1,15 @@
-"""How sure a number is: how far it moves with the images that happened to be sampled.
+"""How sure a number is: from values a training seed to intervals and tests, from images to evaluation noise.
 
+What few seeds can say
+----------------------
+Two methods trained with one seed share initial weights, data order and noise, so they are compared seed by
+seed. Where several comparisons are marked at once, the level holds for all of them together (Holm, "A Simple
+Sequentially Rejective Multiple Test Procedure", Scandinavian Journal of Statistics 6, 1979): with six equal
+methods and three seeds an uncorrected rule calls one of them worse in a third of all table columns. Runs that
+share a seed are no independent draws: correlations over runs are tested by permuting whole seeds.
+
+What another draw of images would change
+----------------------------------------
 An ``evaluate(rows)`` scores a subset of the sample set against a fixed reference, so this serves any metric.
 The intervals cover evaluation noise only, the luck of which images were drawn from one trained model; the
 spread over training seeds is another, larger matter.
@@ -14,15 +24,25 @@ Probability 21, 1993 (halves and the classical scheme are two of one family); Sh
 Bootstrap", 1995.
 """
 
-from collections.abc import Callable, Mapping
+import itertools
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
+from scipy.special import stdtr, stdtrit
+from scipy.stats import binom, permutation_test, rankdata
 
 from ltbench.errors import UsageError
 from ltbench.metrics.features import Array, as_labels, by_class
 from ltbench.rng import numpy_generator
+
+Better = Literal["lower", "higher"]
+EXACT_UP_TO = 16
+"""Most pairs for which all sign patterns are counted."""
+_MOST_PERMUTATIONS = 720  # of whole seeds: all orders of up to six
 
 Evaluate = Callable[[np.ndarray], Mapping[str, Any]]
 
@@ -99,3 +119,279 @@ def bootstrap(
         low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)
         out[name] = Interval(value + low, value + high, spread.std(axis=0, ddof=1), level, replicates)
     return out
+
+
+# -- paired differences over training seeds ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Paired:
+    """The paired difference a - b over common training seeds.
+
+    Attributes
+    ----------
+    seeds : the common seeds.
+    mean, sd : of the differences (sd is nan for one seed).
+    low, high : t interval of the mean difference (nan for one seed).
+    agree : how many differences have the sign of the mean.
+    p : two-sided p of the paired t test, uncorrected (nan for one seed).
+    """
+
+    seeds: tuple[int, ...]
+    mean: float
+    sd: float
+    low: float
+    high: float
+    agree: int
+    p: float
+
+    @property
+    def n(self) -> int:
+        """Number of pairs."""
+        return len(self.seeds)
+
+
+def t_half_width(sd: float, n: int, confidence: float = 0.95) -> float:
+    """Return half the width of the t interval of a mean of n values: t_{n-1} sd / sqrt(n)."""
+    return float(stdtrit(n - 1, 0.5 + confidence / 2) * sd / np.sqrt(n))
+
+
+def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | None:
+    """Compare two series of values by training seed; None without a common seed.
+
+    Parameters
+    ----------
+    a, b : values indexed by training seed; nan where a seed has none.
+    confidence : of the interval mean +- t_{n-1} sd / sqrt(n) of the n differences.
+    """
+    difference = (a - b).dropna()
+    n = len(difference)
+    if n == 0:
+        return None
+    values = difference.to_numpy(float)
+    mean = float(values.mean())
+    agree = int((np.sign(values) == np.sign(mean)).sum())
+    seeds = tuple(int(s) for s in difference.index)
+    if n == 1:
+        return Paired(seeds, mean, math.nan, math.nan, math.nan, agree, math.nan)
+    sd = float(values.std(ddof=1))
+    half = t_half_width(sd, n, confidence)
+    return Paired(seeds, mean, sd, mean - half, mean + half, agree, _t_test_p(mean, sd, n))
+
+
+def _t_test_p(mean: float, sd: float, n: int) -> float:
+    if sd == 0:
+        return 1.0 if mean == 0 else 0.0
+    return float(2 * stdtr(n - 1, -abs(mean) / (sd / np.sqrt(n))))
+
+
+def agreement_chance(agree: int, n: int) -> float:
+    """Return how often at least so many of n signs agree (k of n share one sign) when each is a coin's toss."""
+    most = max(agree, n - agree)
+    return float(min(1.0, 2 * binom.sf(most - 1, n, 0.5)))
+
+
+def sign_flip_p(differences: np.ndarray) -> float:
+    """Return the exact two-sided p of the sign-flip test of mean 0 (Fisher's randomisation test of pairs).
+
+    Under the null each difference is as likely with either sign: p is the share of the 2^n sign patterns
+    whose |mean| is at least the observed one.
+    """
+    d = np.asarray(differences, dtype=float)
+    if not 1 <= len(d) <= EXACT_UP_TO:
+        raise ValueError(f"exact for 1 to {EXACT_UP_TO} pairs, got {len(d)}")
+    if len(d) == 1:
+        return 1.0
+    test = permutation_test((d,), np.mean, permutation_type="samples", n_resamples=2**len(d))
+    return float(test.pvalue)
+
+
+def welch_half_width(sd_a: float, n_a: float, sd_b: float, n_b: float, confidence: float = 0.95) -> float:
+    """Return half the width of Welch's interval of a difference of two means (Welch, Biometrika 34, 1947)."""
+    va, vb = sd_a**2 / n_a, sd_b**2 / n_b
+    if va + vb == 0:
+        return 0.0
+    degrees = (va + vb) ** 2 / (va**2 / (n_a - 1) + vb**2 / (n_b - 1))
+    return float(stdtrit(degrees, 0.5 + confidence / 2) * np.sqrt(va + vb))
+
+
+# -- many comparisons ---------------------------------------------------------------------------------------
+
+
+def holm(p_values: pd.Series | np.ndarray | Sequence[float], level: float = 0.05) -> np.ndarray:
+    """Tell which hypotheses Holm's step-down procedure rejects, so that any false one among them is rare.
+
+    Parameters
+    ----------
+    p_values : (m,) uncorrected; nan is no test, is never rejected and does not count among the m.
+    level : bound on the chance of one or more false rejections, whatever the tests' dependence.
+
+    Returns
+    -------
+    (m,) bool.
+    """
+    p = np.asarray(p_values, dtype=float)
+    tests = np.flatnonzero(np.isfinite(p))
+    rejected = np.zeros(len(p), bool)
+    for rank, i in enumerate(tests[np.argsort(p[tests], kind="stable")]):
+        if p[i] > level / (len(tests) - rank):
+            break
+        rejected[i] = True
+    return rejected
+
+
+def best_and_ties(values: pd.DataFrame, better: Better | None, level: float = 0.05) -> set[str]:
+    """Return the columns that cannot be told apart from the best: the best mean, and all not shown to differ.
+
+    A column is left out only where its paired t test against the best is rejected by Holm's procedure over all
+    pairs of columns. All pairs, because the data choose the best: so an equal column is left out of the whole
+    set with probability at most `level`.
+
+    Parameters
+    ----------
+    values : training seed x series; a series with fewer than two seeds takes no part.
+    better : which direction is better; None: neither, and nothing is returned.
+    """
+    table = values.to_numpy(float)
+    names = [str(name) for name in values.columns]
+    keep = np.flatnonzero(np.isfinite(table).sum(axis=0) >= 2)
+    if better is None or len(keep) < 2:
+        return set()
+    table = table[:, keep]
+    means = np.nanmean(table, axis=0)
+    best = int(means.argmin() if better == "lower" else means.argmax())
+    rows, columns = np.triu_indices(len(keep), 1)
+    rejected = holm(_paired_p(table[:, rows] - table[:, columns]), level)
+    worse = {int(c if r == best else r) for r, c, no in zip(rows, columns, rejected, strict=True)
+             if no and best in (r, c)}  # fmt: skip
+    return {names[keep[i]] for i in range(len(keep)) if i not in worse}
+
+
+def _paired_p(differences: np.ndarray) -> np.ndarray:
+    """Return the two-sided p of each column's t test of mean 0: (n, m) with nan for no pair -> (m,)."""
+    n = np.isfinite(differences).sum(axis=0)
+    total = np.nansum(differences, axis=0)
+    with np.errstate(all="ignore"):
+        mean = total / n
+        sd = np.sqrt(np.nansum((differences - mean) ** 2, axis=0) / (n - 1))
+        p = 2 * stdtr(n - 1.0, -np.abs(mean) / (sd / np.sqrt(n)))
+    p = np.where((sd == 0) & (mean == 0), 1.0, p)
+    return np.where(n >= 2, p, np.nan)
+
+
+# -- the best of several settings ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best of several settings, on training seeds that all of them have.
+
+    Attributes
+    ----------
+    chosen : the setting of best mean over all common seeds.
+    mean, sd : its value: from seeds that did not choose it where `held_out`, else from those that did.
+    seeds : the common seeds.
+    held_out : whether choice and value are on different seeds. If not, the value flatters.
+    """
+
+    chosen: Any
+    mean: float
+    sd: float
+    seeds: tuple[int, ...]
+    held_out: bool
+
+    @property
+    def n(self) -> int:
+        """Number of common seeds."""
+        return len(self.seeds)
+
+
+def best_setting(values: pd.DataFrame, better: Better, fewest: int = 4) -> Best | None:
+    """Choose the best of several settings without letting the choice flatter its value.
+
+    With `fewest` common seeds or more each half of them chooses a setting, and the other half says what it is
+    worth; mean and standard deviation are over all seeds so valued. With fewer, the value is the chosen
+    setting's own, and flatters.
+
+    Parameters
+    ----------
+    values : training seed x setting.
+
+    Returns
+    -------
+    None where no seed has all settings.
+    """
+    common = values.dropna()
+    if common.empty or not len(common.columns):
+        return None
+    sign = 1.0 if better == "lower" else -1.0
+    chosen = (sign * common.mean()).idxmin()
+    seeds = tuple(int(s) for s in common.index)
+    if held_out := len(common) >= fewest and common.shape[1] > 1:
+        halves = common.iloc[::2], common.iloc[1::2]
+        worth = [other[(sign * half.mean()).idxmin()] for half, other in (halves, halves[::-1])]
+        valued = pd.concat(worth).to_numpy(float)
+    else:
+        valued = common[chosen].to_numpy(float)
+    sd = float(valued.std(ddof=1)) if len(valued) > 1 else math.nan
+    return Best(chosen, float(valued.mean()), sd, seeds, held_out)
+
+
+# -- correlation over runs that share seeds -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation over runs.
+
+    Attributes
+    ----------
+    rho : the correlation; nan where one side is constant.
+    p : two-sided, from permuting whole seeds.
+    smallest_p : the smallest that so few seeds could give.
+    n_runs, n_seeds : what it is over.
+    """
+
+    rho: float
+    p: float
+    smallest_p: float
+    n_runs: int
+    n_seeds: int
+
+
+def seed_correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> Correlation:
+    """Correlate two quantities over runs, with the training seed as the unit that is drawn.
+
+    Runs of one seed share initial weights, order, noise and times. Under the null the seeds' blocks of y are
+    exchangeable against those of x, so p is the share of the n! ways to pair them whose |rho| is at least the
+    observed one; no interval is given, since one that took runs as independent would be far too narrow.
+
+    Parameters
+    ----------
+    x, y : training seed x series, nan where a run lacks either.
+    within : take each series' mean out of both first: differences between seeds of one method alone.
+    """
+    both = x.notna() & y.reindex_like(x).notna()
+    x, y = x.where(both).dropna(how="all"), y.reindex_like(x).where(both).dropna(how="all")
+    if within:
+        x, y = x - x.mean(), y - y.mean()
+    first, second = x.to_numpy(float), y.to_numpy(float)
+    n = len(first)
+    if math.factorial(n) <= _MOST_PERMUTATIONS:
+        orders = [np.array(order, int) for order in itertools.permutations(range(n))]
+    else:
+        rng = numpy_generator(0, "seed permutations", n)
+        orders = [np.arange(n), *(rng.permutation(n) for _ in range(_MOST_PERMUTATIONS - 1))]
+    rho = np.array([_spearman(first, second[order]) for order in orders])
+    if not len(rho) or np.isnan(rho[0]):
+        return Correlation(math.nan, math.nan, math.nan, int(both.to_numpy().sum()), n)
+    p = float(np.mean(np.abs(rho[np.isfinite(rho)]) >= abs(rho[0]) * (1 - 1e-12)))
+    return Correlation(float(rho[0]), p, 1 / len(orders), int(both.to_numpy().sum()), n)
+
+
+def _spearman(x: np.ndarray, y: np.ndarray) -> float:
+    known = np.isfinite(x) & np.isfinite(y)
+    a, b = x[known], y[known]
+    if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
+        return math.nan
+    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1])

@@ -1,12 +1,29 @@
-"""Bootstrap intervals: what they promise about noise, checked against fresh draws."""
+"""What seeds and images support: paired tests against scipy and by hand, error rates, bootstrap against fresh draws."""
+
+import itertools
 
 import numpy as np
+import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
 
 from ltbench.errors import UsageError
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.stats import bootstrap
 from ltbench.metrics.manifold import precision_recall
+from ltbench.stats import (
+    agreement_chance,
+    best_and_ties,
+    best_setting,
+    bootstrap,
+    holm,
+    paired,
+    seed_correlation,
+    sign_flip_p,
+    t_half_width,
+    welch_half_width,
+)
 
 
 def normal(seed, n, d=4):
@@ -79,3 +96,179 @@ def test_bootstrap_is_seeded_and_takes_vectors():
 def test_errors(call, says):
     with pytest.raises(UsageError, match=says):
         call(lambda rows: {"v": 0.0})
+
+
+# -- paired differences -------------------------------------------------------------------------------------
+
+
+def seeds(*values):
+    return pd.Series(values, index=range(len(values)), dtype=float)
+
+
+def test_paired_interval_and_p_are_scipys():
+    a, b = seeds(2.0, 2.5, 3.5, 2.2), seeds(1.0, 2.0, 2.0, 2.4)
+    pair, expected = paired(a, b), stats.ttest_rel(a, b)
+    interval = expected.confidence_interval(0.95)
+    assert (pair.low, pair.high, pair.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
+    assert pair.mean == pytest.approx(0.7) and pair.n == 4 and pair.agree == 3
+
+
+def test_interval_ends_of_three_numbers_by_hand():
+    """Differences 1, 2, 3: mean 2, sd 1, t(2 df, .975) = 4.302653: ends 2 -+ 4.302653 / sqrt 3."""
+    pair = paired(seeds(1, 2, 3), seeds(0, 0, 0))
+    assert (pair.low, pair.high) == pytest.approx((2 - 2.484138, 2 + 2.484138), abs=1e-6)
+    assert t_half_width(1.0, 3) == pytest.approx(2.484138, abs=1e-6)
+
+
+@pytest.mark.parametrize(("values", "agree"), [((3, 2, -1), 2), ((5, 1, 1, -2), 3), ((1, 1, 1), 3), ((2, 0, 1), 2)])
+def test_signed_statistics_are_mirrored(values, agree):
+    """Negative is the good direction of every distance: -x must read as x does, with the ends turned round."""
+    zero = seeds(*[0.0] * len(values))
+    plus, minus = paired(seeds(*values), zero), paired(seeds(*[-v for v in values]), zero)
+    assert plus.agree == minus.agree == agree
+    assert (minus.mean, minus.low, minus.high) == pytest.approx((-plus.mean, -plus.high, -plus.low))
+    assert (minus.sd, minus.p) == pytest.approx((plus.sd, plus.p))
+    assert sign_flip_p(np.array(values)) == sign_flip_p(-np.array(values))
+
+
+def test_only_common_seeds_are_paired():
+    a = pd.Series({0: 1.0, 1: 5.0, 7: 100.0})
+    b = pd.Series({1: 3.0, 0: 0.0, 9: -100.0})
+    pair = paired(a, b)
+    assert pair.seeds == (0, 1) and pair.mean == 1.5
+    assert paired(a[[7]], b[[9]]) is None
+
+
+def test_one_seed_has_no_interval():
+    pair = paired(seeds(2.0), seeds(1.0))
+    assert pair.n == 1 and np.isnan([pair.low, pair.high, pair.p]).all()
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.floats(-10, 10), min_size=2, max_size=8), st.floats(-5, 5))
+def test_pairing_cancels_what_seeds_share(noise, shift):
+    shared = pd.Series(noise)
+    pair = paired(shared + shift, shared)
+    assert pair.mean == pytest.approx(shift, abs=1e-9) and pair.sd == pytest.approx(0, abs=1e-9)
+
+
+def test_sign_flip_p_counts_all_patterns():
+    d = np.array([0.3, 0.1, -0.05, 0.4, 0.2, 0.35])
+    sums = [abs(np.dot(signs, d)) for signs in itertools.product((1, -1), repeat=6)]
+    assert sign_flip_p(d) == pytest.approx(np.mean(np.array(sums) >= d.sum() - 1e-12))
+    assert sign_flip_p(np.ones(6)) == 2 / 2**6
+
+
+def test_chance_that_signs_agree():
+    assert agreement_chance(3, 3) == agreement_chance(0, 3) == 0.25
+    assert agreement_chance(5, 5) == 0.0625 and agreement_chance(4, 5) == pytest.approx(12 / 32)
+    assert agreement_chance(2, 3) == 1.0
+
+
+def test_welch_half_width_is_scipys():
+    a, b = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.5, 3.5, 2.2])
+    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
+    half = welch_half_width(a.std(ddof=1), 3, b.std(ddof=1), 4)
+    assert half == pytest.approx((interval.high - interval.low) / 2)
+
+
+# -- many comparisons ---------------------------------------------------------------------------------------
+
+
+def test_holm_steps_down_and_stops_at_the_first_that_holds():
+    assert holm([0.01, 0.04, 0.03]).tolist() == [True, False, False]  # .03 > .05 / 2, and .04 is not looked at
+    assert holm([0.01, 0.02, 0.03]).tolist() == [True, True, True]
+    assert holm([np.nan, 0.04]).tolist() == [False, True]
+    assert holm([]).tolist() == []
+
+
+def test_the_best_and_what_cannot_be_told_from_it():
+    base = np.array([1.0, 1.4, 0.8, 1.2])
+    wide = pd.DataFrame(
+        {
+            "best": base,
+            "tied": base + np.array([0.3, -0.2, 0.2, -0.1]),
+            "worse": base + np.array([1.0, 1.01, 0.99, 1.0]),
+            "single": [0.1, np.nan, np.nan, np.nan],
+        }
+    )
+    assert best_and_ties(wide, "lower") == {"best", "tied"}
+    assert best_and_ties(-wide, "higher") == {"best", "tied"}
+    assert best_and_ties(wide, None) == set()
+    assert best_and_ties(wide[["best", "single"]], "lower") == set()
+    assert best_and_ties(wide.head(1), "lower") == set()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("unequal", [False, True])
+@pytest.mark.parametrize(("methods", "n"), [(4, 3), (6, 3), (8, 3), (6, 5)])
+def test_equal_methods_are_left_plain_in_one_column_of_twenty(methods, n, unequal):
+    rng = np.random.default_rng(methods * n + unequal)
+    spread = np.linspace(1, 3, methods) if unequal else np.ones(methods)
+    draws = 4000
+    plain = 0
+    for _ in range(draws):
+        shared = rng.normal(size=(n, 1))
+        wide = pd.DataFrame(shared + spread * rng.normal(size=(n, methods)))
+        plain += len(best_and_ties(wide, "lower")) < methods
+    assert plain / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+
+
+# -- the best of several settings ---------------------------------------------------------------------------
+
+
+def test_best_setting_is_chosen_on_seeds_that_do_not_value_it():
+    wide = pd.DataFrame({"a": [1.0, 5.0, 1.0, 5.0], "b": [4.0, 2.0, 4.0, 2.0], "c": [9.0] * 4})
+    best = best_setting(wide, "lower")  # seeds 0, 2 choose a, seeds 1, 3 choose b: each is bad where it is valued
+    assert best.held_out and best.seeds == (0, 1, 2, 3)
+    assert best.mean == pytest.approx((5 + 5 + 4 + 4) / 4)
+    mirrored = best_setting(-wide, "higher")
+    assert mirrored.mean == pytest.approx(-best.mean) and mirrored.chosen == best.chosen
+
+
+def test_best_setting_takes_common_seeds_alone_and_says_what_flatters():
+    wide = pd.DataFrame({"lucky": [1.0, np.nan, np.nan, np.nan], "fair": [2.0, 2.0, 3.0, 2.0]})
+    best = best_setting(wide, "lower")
+    assert (best.chosen, best.mean, best.n, best.held_out) == ("lucky", 1.0, 1, False)
+    assert best_setting(wide.iloc[1:], "lower") is None
+
+
+@pytest.mark.slow
+def test_held_out_choice_does_not_flatter_equal_settings():
+    rng = np.random.default_rng(0)
+    held, naive = [], []
+    for _ in range(1500):
+        wide = pd.DataFrame(rng.normal(size=(4, 8)))
+        held.append(best_setting(wide, "lower").mean)
+        naive.append(best_setting(wide, "lower", fewest=99).mean)
+    assert abs(np.mean(held)) < 4 * np.std(held) / np.sqrt(1500)
+    assert np.mean(naive) < -0.5
+
+
+# -- correlation over runs that share seeds -----------------------------------------------------------------
+
+
+def test_correlation_by_hand_and_mirrored():
+    x = pd.DataFrame({"m": [1.0, 2.0, 3.0], "k": [4.0, 5.0, 6.0]})
+    y = pd.DataFrame({"m": [1.0, 2.0, 3.0], "k": [4.0, 5.0, 6.0]})
+    straight, turned = seed_correlation(x, y, within=False), seed_correlation(x, -y, within=False)
+    assert straight.rho == pytest.approx(1) and turned.rho == pytest.approx(-1)
+    assert straight.p == pytest.approx(turned.p) == pytest.approx(1 / 6) == straight.smallest_p
+    assert (straight.n_runs, straight.n_seeds) == (6, 3)
+    # differences between methods alone: nothing is left within them, whatever the seeds
+    apart = pd.DataFrame({"m": [1.0, 1.0, 1.0], "k": [2.0, 2.0, 2.0]})
+    assert np.isnan(seed_correlation(apart, apart, within=True).rho)
+    assert seed_correlation(apart, apart, within=False).rho == pytest.approx(1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [0.0, 1.0, 2.0])
+def test_correlation_over_seeds_holds_its_level_whatever_runs_share(shared):
+    rng = np.random.default_rng(int(10 * shared))
+    draws, hits = 600, 0
+    for _ in range(draws):
+        x, y = (
+            pd.DataFrame(shared * rng.normal(size=(5, 1)) + rng.normal(size=(5, 4))) for _ in range(2)
+        )
+        hits += seed_correlation(x, y, within=True).p <= 0.05
+    assert hits / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)

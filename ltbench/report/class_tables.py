@@ -14,7 +14,6 @@ from ltbench.report.naming import (
     metric_style,
     number,
 )
-from ltbench.report.statistics import t_half_width
 from ltbench.report.tables import (
     FLOOR,
     Entry,
@@ -30,6 +29,7 @@ from ltbench.report.tables import (
     slug,
     table_notes,
 )
+from ltbench.stats import t_half_width
 
 _WIDEST = 8  # series side by side in a per-class table
 # Measures of the tail table, by what they say.

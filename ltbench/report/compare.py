@@ -11,13 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ltbench.errors import UsageError
 from ltbench.report.aggregate import PLACE, cells
 from ltbench.report.load import load_results
 from ltbench.report.naming import AUXILIARY, MISSING, group_title, integer, metric_style, metric_title, number
 from ltbench.report.tables import Entry, Table
+from ltbench.stats import welch_half_width
 
 STATUSES = (
     "moved",
@@ -149,15 +149,6 @@ def _judge(row: pd.Series) -> dict[str, object]:
     if difference == 0 and row["sd_a"] == row["sd_b"]:
         return {**out, "status": "equal"}
     return {**out, "status": "moved" if abs(difference) > half else "within spread"}
-
-
-def welch_half_width(sd_a: float, n_a: float, sd_b: float, n_b: float, confidence: float = 0.95) -> float:
-    """Return half the width of Welch's interval of a difference of two means (Welch, Biometrika 1947)."""
-    va, vb = sd_a**2 / n_a, sd_b**2 / n_b
-    if va + vb == 0:
-        return 0.0
-    degrees = (va + vb) ** 2 / (va**2 / (n_a - 1) + vb**2 / (n_b - 1))
-    return float(stats.t.ppf(0.5 + confidence / 2, degrees) * np.sqrt(va + vb))
 
 
 def _entries(row: pd.Series) -> list[Entry]:

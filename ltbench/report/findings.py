@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 
+from ltbench.diffusion.registry import kind
 from ltbench.report.aggregate import Cell, main_protocols
 from ltbench.report.naming import (
     MISSING,
@@ -18,8 +19,9 @@ from ltbench.report.naming import (
     number,
 )
 from ltbench.report.statistics import by_seed
-from ltbench.report.statistics_tables import declared_rows, difference_entry
+from ltbench.report.statistics_tables import chances, declared_rows, difference_entry
 from ltbench.report.tables import Entry, Table, at_place, seeds_text
+from ltbench.stats import best_setting, holm
 
 _PLACES = ("", "tail")
 
@@ -36,6 +38,9 @@ def cell_findings(cell: Cell, contrasts: pd.DataFrame, baseline: str) -> list[st
             rows = rows[rows["series"].isin(block["series"])]
             rows = rows[(rows["metric"] == "frechet") & (rows["extractor"] == measure["extractor"])]
         head = f"{cell.label}, {_protocol(block)}"
+        rows = rows[rows["class_or_group"].isin(_PLACES)] if len(rows) else rows
+        if len(rows):
+            rows = rows.assign(differs=holm(rows["p_t"]))
         if rows.empty:
             alone = ", ".join(method_title(m) for m in block["method"].unique())
             out.append(f"{head}: {alone}; nothing to compare with {method_title(baseline)} seed by seed.")
@@ -68,7 +73,7 @@ def declared_findings(sections: list[tuple[Cell, pd.DataFrame]]) -> list[str]:
 def _protocol(block: pd.DataFrame) -> str:
     guidance = block["guidance"].dropna().unique()
     told = f"guidance {guidance[0]:g}" if len(guidance) == 1 else "guidance as in the labels"
-    return f"{told}, training seeds {_seeds(block)}"
+    return f"{told} ({sampler_kind(block)} sampler), training seeds {_seeds(block)}"
 
 
 def _seeds(block: pd.DataFrame) -> str:
@@ -89,7 +94,7 @@ def _place(rows: pd.DataFrame, names: dict[str, str], place: str) -> str:
     for _, row in rows.iterrows():
         if row["n"] < 2:
             verdict = "one seed, no interval"
-        elif row["low"] <= 0 <= row["high"]:
+        elif not row["differs"]:
             verdict = "no difference shown"
         else:
             verdict = "lower" if row["mean"] < 0 else "higher"
@@ -104,24 +109,37 @@ def _best_guidance(cell: Cell, measure: pd.Series) -> list[str]:
     blocks = main_protocols(cell, every=True)
     if len(blocks) < 2:
         return []
-    found = cell.summary_of("overall", measure).set_index("series")
+    wide = by_seed(cell.points_of("overall", measure))
     decimals = metric_style("frechet").decimals
     series = pd.concat(blocks)
-    series = series[series["series"].isin(found.index)]
-    series = series.assign(value=found["mean"].reindex(series["series"]).array)
-    best = series.loc[series.groupby(["method", "variant"])["value"].idxmin()].sort_values("value")
-    pairs = set(_method_and_variant(best))
-    told = ", ".join(
-        f"{_column((s['method'], s['variant']), pairs)} "
-        f"{mean_sd(s['value'], found.loc[s['series'], 'sd'], decimals)} at {s['guidance']:g}"
-        for _, s in best.iterrows()
-    )
+    series = series[series["series"].isin(wide.columns)].drop_duplicates("series")
+    pairs = set(_method_and_variant(series))
+    told, flatters = [], False
+    for (method, variant), rows in series.groupby(["method", "variant"], sort=False):
+        best = best_setting(wide[rows["series"]].rename(columns=dict(zip(rows["series"], rows["guidance"], strict=True))), "lower")
+        if best is None or len(rows) < 2:
+            continue
+        flatters |= not best.held_out
+        value = mean_sd(best.mean, best.sd, decimals)
+        told.append((best.mean, f"{_column((str(method), str(variant)), pairs)} {value} (n={best.n}) at {best.chosen:g}"))
+    if not told:
+        return []
     floor = cell.points_of("overall", measure, "floor")["value"].mean()
     beside = f"; floor {number(floor, decimals)}" if np.isfinite(floor) else ""
+    how = (
+        "chosen on the scores that it is reported by, so flattering to all"
+        if flatters
+        else "each half of the seeds chooses, the other half gives the value"
+    )
     return [
-        f"{cell.label}, each method at its best guidance of those run ({told}{beside}): chosen on the scores "
-        "that it is reported by, so flattering to all."
+        f"{cell.label}, each method at its best guidance of those run on seeds that all have, {sampler_kind(series)} sampler "
+        f"({', '.join(text for _, text in sorted(told))}{beside}): {how}."
     ]
+
+
+def sampler_kind(series: pd.DataFrame) -> str:
+    """Name the kind of sampler that a scale of guidance is for: it means another thing under the other kind."""
+    return " or ".join(sorted({kind(sampler) for sampler in series["sampler"]}))
 
 
 def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Table | None:
@@ -143,6 +161,22 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
     several = {pair for pair, labels in where.items() if len(labels) > 1}
     compared = several or set(where)
     methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
+    shown = pd.concat(
+        [
+            contrasts[
+                contrasts["series"].isin(block["series"])
+                & (contrasts["metric"] == "frechet")
+                & (contrasts["extractor"] == measure["extractor"])
+                & (contrasts["class_or_group"] == place)
+            ]
+            for _, block, place, contrasts, measure in lines
+        ]
+        or [pd.DataFrame(columns=["p_t", "n"])],
+        ignore_index=True,
+    )
+    shown = shown.assign(differs=holm(shown["p_t"].to_numpy(float)))
+    keys = ["cell", "series", "class_or_group"]
+    differ = set(shown.loc[shown["differs"], keys].itertuples(index=False, name=None)) if len(shown) else set()
     for cell, block, place, contrasts, measure in lines:
         scope = "group" if place else "overall"
         base = block[block["method"] == baseline]["series"].head(1)
@@ -167,7 +201,9 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
                 Entry(group_title(place) or "overall"),
                 Entry(mean_sd(values.mean(), values.std(ddof=1), decimals)),
                 *[
-                    difference_entry(here.loc[at[m]]) if at.get(m) in here.index else Entry(MISSING)
+                    difference_entry(here.loc[at[m]], (cell.label, at[m], place) in differ)
+                    if at.get(m) in here.index
+                    else Entry(MISSING)
                     for m in methods
                 ],
             ]
@@ -176,8 +212,9 @@ def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Ta
         return None
     notes = [
         f"First {method_title(baseline)}'s Frechet distance, mean ± standard deviation over training seeds; then the "
-        "others minus it on common seeds: mean [95 % t interval] k/n seeds with the mean's sign; negative is "
-        "better; bold: the interval leaves out 0. One training seed: no interval."
+        f"others minus it on common seeds: mean [95 % t interval] k/n seeds with the mean's sign{chances(shown)}; negative "
+        f"is better; bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. One training "
+        "seed: no interval."
         + " Methods run in one data cell alone are in that cell's tables."
         * (len(compared) < len(where))
     ]

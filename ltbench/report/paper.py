@@ -27,8 +27,9 @@ from ltbench.report.naming import (
     metric_title,
     number,
 )
-from ltbench.report.statistics import best_and_ties, by_seed
+from ltbench.report.statistics import by_seed
 from ltbench.report.tables import Entry, Table, seeds_text
+from ltbench.stats import best_and_ties
 
 _COLUMNS = ["source", "table", "dataset", "imbalance_ratio", "method", "metric", "value", "confidence"]
 # The papers' names -> ours: metric and extractor, the papers' own protocol first.

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from ltbench.report.aggregate import Cell, main_protocols, main_series
 from ltbench.report.load import Run
@@ -17,6 +16,7 @@ from ltbench.report.naming import (
     number,
 )
 from ltbench.report.tables import Entry, Table, at_place, seeds_text, slug
+from ltbench.stats import seed_correlation
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
 
 PROBE_TITLES = {
@@ -27,7 +27,6 @@ PROBE_TITLES = {
     "head_tail_confusion": "tail images voted head",
 }
 LEVEL = 100  # noise level of single-level statements, where it is stored
-_FEWEST = 6  # runs for a correlation's interval
 _MINUTE = 60.0
 
 
@@ -59,7 +58,7 @@ def entanglement_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
         for place in ("macro", "tail"):
             points = at_place(cell.points_of("group", measures.iloc[0], sizes=False), place)
             points = points[points["main"] & points["series"].isin(block["series"])]
-            joined = points.set_index("run")[["value", "method"]].join(at, how="inner")
+            joined = points.set_index("run")[["value", "series", "train_seed"]].join(at, how="inner")
             if len(joined) >= 3:
                 columns += [f"{place}, ω={block['guidance'].iloc[0]:g}, n={len(joined)}", "within methods"]
                 cells.append(joined)
@@ -70,19 +69,16 @@ def entanglement_table(cell: Cell, runs: dict[str, Run]) -> Table | None:
     for name in names:
         row = [Entry(PROBE_TITLES.get(name, name))]
         for joined in cells:
-            row.append(Entry(_correlation(joined[name], joined["value"])))
-            centred = joined[[name, "value"]] - joined.groupby("method")[[name, "value"]].transform("mean")
-            repeated = bool((joined["method"].value_counts() > 1).any())
-            spare = joined["method"].nunique() - 1
-            row.append(Entry(_correlation(centred[name], centred["value"], spare) if repeated else MISSING))
+            row += [Entry(_correlation(joined, name, within)) for within in (False, True)]
         rows.append(row)
     title = metric_title("frechet", measures.iloc[0]["extractor"], arrow=False)
     notes = [
         f"Spearman's rank correlation over trainings (n) of an entanglement figure (noised to t = {level:g}, null "
-        f"label, held-out real images) with {title}, macro mean and tail, and its 95 % interval (Bonett and "
-        f"Wright) from {_FEWEST} runs on. Within methods: each method's mean taken out of both, so that it says whether "
-        "the less entangled training of a method is the better one. A correlation over a few methods says "
-        "nothing about cause."
+        f"label, held-out real images) with {title}, macro mean and tail. Within methods: each series' mean taken out "
+        "of both, so that it says whether the less entangled training of a method is the better one. Trainings of one "
+        "seed share weights, order and noise, so the seed is what is drawn: p permutes whole seeds, printed where "
+        f"they are enough for p below .05; no interval. One of {len(rows) * len(columns[1:])} correlations here, none "
+        "corrected; and one over a few methods says nothing about cause."
     ]
     name = f"entanglement-{slug(cell.label)}"
     return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
@@ -99,17 +95,13 @@ def stored_probes(series: pd.DataFrame, runs: dict[str, Run]) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
-def _correlation(a: pd.Series, b: pd.Series, spare: int = 0) -> str:
-    """Print Spearman's correlation and its interval; `spare`: degrees of freedom that centring took."""
-    if a.nunique() < 2 or b.nunique() < 2:
+def _correlation(joined: pd.DataFrame, name: str, within: bool) -> str:
+    """Print Spearman's correlation over runs, with its p over whole seeds where they can say anything."""
+    x, y = (joined.pivot_table(index="train_seed", columns="series", values=v) for v in (name, "value"))
+    found = seed_correlation(x, y, within)
+    if not np.isfinite(found.rho):
         return MISSING
-    rho = float(stats.spearmanr(a, b).statistic)
-    n = len(a) - spare
-    if n < _FEWEST:
-        return f"{rho:+.2f}"
-    half = 1.96 * np.sqrt((1 + rho**2 / 2) / (n - 3))
-    low, high = np.tanh(np.arctanh(np.clip(rho, -0.9999, 0.9999)) + np.array([-half, half]))
-    return f"{rho:+.2f} [{low:+.2f}, {high:+.2f}]"
+    return f"{found.rho:+.2f}" + (f" (p = {found.p:.2g})" if found.smallest_p < 0.05 else "")
 
 
 def cost_table(cell: Cell, runs: dict[str, Run]) -> Table | None:

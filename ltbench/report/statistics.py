@@ -5,10 +5,7 @@ taken seed by seed. No p-value is given below six seeds: the exact sign-flip tes
 2 / 2^n, which first falls under .05 at n = 6; and only for one contrast that the study file declared.
 """
 
-import functools
-import itertools
 import tomllib
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -17,44 +14,15 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 from scipy import stats
 
+from ltbench.diffusion.registry import kind
 from ltbench.errors import UsageError
 from ltbench.report.aggregate import MEASURE, Cell
 from ltbench.report.load import cell_label, label_without
 from ltbench.report.naming import metric_style
+from ltbench.stats import EXACT_UP_TO, paired, sign_flip_p
 
 MIN_SEEDS_FOR_P = 6
-_EXACT_UP_TO = 16
 _FILES = "content "  # part of a label: the hash of files, which a study file does not state
-
-
-@dataclass(frozen=True)
-class Paired:
-    """The paired difference a - b over common seeds.
-
-    Attributes
-    ----------
-    seeds : the common training seeds.
-    mean, sd : of the differences (sd is nan for one seed).
-    low, high : 95 % t interval of the mean difference (nan for one seed).
-    agree : how many seeds' differences have the sign of the mean.
-    """
-
-    seeds: tuple[int, ...]
-    mean: float
-    sd: float
-    low: float
-    high: float
-    agree: int
-
-    @property
-    def n(self) -> int:
-        """Number of pairs."""
-        return len(self.seeds)
-
-    @property
-    def includes_zero(self) -> bool:
-        """Whether the interval holds 0; False where one seed gives none."""
-        return self.low <= 0 <= self.high
 
 
 class Contrast(BaseModel):
@@ -132,46 +100,6 @@ def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.pivot_table(index="train_seed", columns="series", values="value", aggfunc="mean")
 
 
-def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | None:
-    """Compare two columns of `by_seed`; None without a common seed.
-
-    The interval is mean +- t_{n-1} sd / sqrt(n) of the n differences.
-    """
-    difference = (a - b).dropna()
-    n = len(difference)
-    if n == 0:
-        return None
-    mean = float(difference.mean())
-    sd = float(difference.std(ddof=1)) if n > 1 else float("nan")
-    half = t_half_width(sd, n, confidence) if n > 1 else float("nan")
-    agree = int((np.sign(difference) == np.sign(mean)).sum())
-    return Paired(tuple(int(s) for s in difference.index), mean, sd, mean - half, mean + half, agree)
-
-
-def t_half_width(sd: float, n: int, confidence: float = 0.95) -> float:
-    """Return half the width of the t interval of a mean of n values."""
-    return float(_t_quantile(0.5 + confidence / 2, n - 1) * sd / np.sqrt(n))
-
-
-@functools.cache
-def _t_quantile(probability: float, degrees: int) -> float:
-    return float(stats.t.ppf(probability, degrees))
-
-
-def sign_flip_p(differences: np.ndarray) -> float:
-    """Return the exact two-sided p of the sign-flip test of mean 0 (Fisher's randomisation test of pairs).
-
-    Under the null each difference is as likely with either sign: p is the share of the 2^n sign patterns
-    whose |mean| is at least the observed one.
-    """
-    d = np.asarray(differences, dtype=float)
-    if not 1 <= len(d) <= _EXACT_UP_TO:
-        raise ValueError(f"exact for 1 to {_EXACT_UP_TO} pairs, got {len(d)}")
-    signs = np.array(list(itertools.product((1.0, -1.0), repeat=len(d))))
-    sums = np.abs(signs @ d)
-    return float(np.mean(sums >= abs(d.sum()) * (1 - 1e-12)))
-
-
 def p_statement(differences: np.ndarray, declared: bool) -> str:
     """Say the p-value, or why there is none."""
     n = len(differences)
@@ -179,36 +107,20 @@ def p_statement(differences: np.ndarray, declared: bool) -> str:
         return f"n too small: smallest attainable p = {2.0 / 2**n:.3g}" if n else "no common seed"
     if not declared:
         return "not declared beforehand"
-    if n > _EXACT_UP_TO:
+    if n > EXACT_UP_TO:
         return f"t test: p = {stats.ttest_1samp(differences, 0.0).pvalue:.2g}"
     return f"sign-flip test: p = {sign_flip_p(differences):.2g}"
-
-
-def best_and_ties(wide: pd.DataFrame, better: str | None) -> set[str]:
-    """Return the series to print bold: the best mean and all whose paired interval with it includes 0.
-
-    Series with a single seed are never bold, and nothing is where there is nothing to compare with.
-    """
-    eligible = wide.loc[:, wide.notna().sum() >= 2]
-    if better is None or eligible.shape[1] < 2:
-        return set()
-    means = eligible.mean()
-    best = means.idxmin() if better == "lower" else means.idxmax()
-    bold = {str(best)}
-    for other in eligible.columns[eligible.columns != best]:
-        pair = paired(eligible[other], eligible[best])
-        if pair is not None and pair.includes_zero:
-            bold.add(str(other))
-    return bold
 
 
 def matching_baseline(cell: Cell, series: pd.Series, baseline: str) -> pd.Series | None:
     """Return the baseline's series to compare a series with: the same step, the protocol most alike.
 
     Sampler, NFE and guidance that differ are allowed (papers tune guidance a method) and are shown by the
-    label; another step never is.
+    label; another step never is, nor a deterministic sampler against a stochastic one, under which a scale of
+    guidance means another thing.
     """
     rows = cell.series[(cell.series["method"] == baseline) & (cell.series["step"] == series["step"])]
+    rows = rows[rows["sampler"].map(kind) == kind(series["sampler"])]
     rows = rows[rows["series"] != series["series"]]
     if rows.empty or series["method"] == baseline:
         return None
@@ -222,7 +134,8 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
     Returns
     -------
     One row a (series, scope, class_or_group, measure) with ``baseline`` and ``baseline_label`` (the series
-    compared with), ``n``, ``seeds``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p`` (a sentence).
+    compared with), ``n``, ``seeds``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p_t`` (two-sided,
+    uncorrected), ``p`` (a sentence).
     """
     out = []
     pairs = [(series, matching_baseline(cell, series, baseline)) for _, series in cell.series.iterrows()]
@@ -262,6 +175,7 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
                             "low": pair.low,
                             "high": pair.high,
                             "agree": pair.agree,
+                            "p_t": pair.p,
                             "declared": is_declared,
                             "p": p_statement(differences, is_declared),
                         }

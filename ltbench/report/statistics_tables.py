@@ -7,6 +7,7 @@ from ltbench.report.aggregate import Cell, main_protocols, main_series
 from ltbench.report.naming import MISSING, group_title, guidance_text, metric_style, metric_title, number
 from ltbench.report.statistics import by_seed
 from ltbench.report.tables import Entry, Table, at_place, measure_titles, slug
+from ltbench.stats import agreement_chance, holm
 
 
 def contrast_table(cell: Cell, contrasts: pd.DataFrame) -> Table | None:
@@ -19,6 +20,14 @@ def contrast_table(cell: Cell, contrasts: pd.DataFrame) -> Table | None:
     rows: list[list[Entry]] = []
     rules = []
     measures = headline(cell)
+    protocols = pd.concat(main_protocols(cell))["series"]
+    shown = contrasts[
+        contrasts["metric"].isin(measures["metric"])
+        & contrasts["extractor"].isin(measures["extractor"])
+        & contrasts["series"].isin(protocols)
+        & (contrasts["class_or_group"] != "macro")
+    ]
+    differ = set(shown.index[holm(shown["p_t"])])
     places = ["", *[g for g in cell.groups() if g != "macro"]]
     for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
         what = (contrasts["metric"] == measure["metric"]) & (contrasts["extractor"] == measure["extractor"])
@@ -28,17 +37,16 @@ def contrast_table(cell: Cell, contrasts: pd.DataFrame) -> Table | None:
             rules.append(len(rows))
             for key, one in found.groupby("series", sort=False):
                 base = names.get(one["baseline"].iloc[0], one["baseline_label"].iloc[0])
-                at = {c["class_or_group"]: difference_entry(c) for _, c in one.iterrows()}
+                at = {c["class_or_group"]: difference_entry(c, i in differ) for i, c in one.iterrows()}
                 guidance = guidance_text(block["guidance"].iloc[0])
                 texts = [title, guidance, f"{names[str(key)]} - {base}", str(int(one["n"].max()))]
                 rows.append([Entry(t) for t in texts] + [at.get(p, Entry(MISSING)) for p in places])
     if not rows:
         return None
     notes = [
-        "Differences seed by seed: mean [95 % t interval], k of n seeds with the mean's sign; bold: the interval "
-        "leaves out 0. The interval is mean ± t(n-1) sd/√n, which takes the differences as normal; with "
-        f"{len(rows) * len(places)} of them side by side about one in twenty leaves out 0 by chance. "
-        f"{_declared(declared_rows(cell, contrasts))} Every measure, place and setting: contrasts.csv."
+        f"Differences seed by seed: mean [95 % t interval], k of n seeds with the mean's sign{chances(shown)}. The "
+        "interval is mean ± t(n-1) sd/√n, which takes the differences as normal, and holds for one difference; "
+        f"bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. {_declared(declared_rows(cell, contrasts))} Every measure, place and setting: contrasts.csv."
     ]
     columns = ["Metric", "Guidance ω", "Contrast", "n", *[group_title(p) or "overall" for p in places]]
     title = f"Paired differences on common seeds, {cell.label}"
@@ -53,14 +61,20 @@ def headline(cell: Cell) -> pd.DataFrame:
     return measures[kind.notna() & ~kind.duplicated()]
 
 
-def difference_entry(row: pd.Series) -> Entry:
-    """Print one paired difference: mean [interval] k/n, bold where the interval leaves out 0."""
+def difference_entry(row: pd.Series, bold: bool = False) -> Entry:
+    """Print one paired difference: mean [interval] k/n; `bold`: shown to differ from 0 among all its neighbours."""
     decimals = metric_style(row["metric"]).decimals
     text = f"{row['mean']:+.{decimals}f}"
     if row["n"] < 2:
         return Entry(text)
     text += f" [{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}] {row['agree']}/{row['n']}"
-    return Entry(text, not row["low"] <= 0 <= row["high"])
+    return Entry(text, bold)
+
+
+def chances(rows: pd.DataFrame) -> str:
+    """Say how often as many signs agree by chance, for each number of seeds that is there."""
+    told = [f"{n}/{n} in {100 * agreement_chance(n, n):.2g} %" for n in sorted(set(rows["n"].astype(int))) if n > 1]
+    return f" (by chance {', '.join(told)} of cases)" if told else ""
 
 
 def declared_rows(cell: Cell, contrasts: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,8 @@ from ltbench.report.naming import (
     metric_title,
     number,
 )
-from ltbench.report.statistics import best_and_ties, by_seed
+from ltbench.report.statistics import by_seed
+from ltbench.stats import Better, best_and_ties
 
 FLOOR = "real vs real (floor)"
 _MOST_ROWS = 12  # series in the overall table; a cell with more shows the main protocols
@@ -186,8 +187,8 @@ def shown_blocks(cell: Cell, series: pd.DataFrame) -> list[pd.DataFrame]:
     return [series[keys == key] for key in size["key"]]
 
 
-def bold_in_blocks(points: pd.DataFrame, blocks: list[pd.DataFrame], better: str | None) -> set[str]:
-    """Return what is printed bold among the series of each block (see `statistics.best_and_ties`)."""
+def bold_in_blocks(points: pd.DataFrame, blocks: list[pd.DataFrame], better: Better | None) -> set[str]:
+    """Return what is printed bold among the series of each block (see `stats.best_and_ties`)."""
     wide = by_seed(points)
     return {
         key
@@ -309,7 +310,8 @@ def table_notes(cell: Cell, measures: pd.DataFrame, scope: str) -> list[str]:
     if several:
         notes.append(
             "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one "
-            "protocol: the best mean and all whose paired 95 % interval with it includes 0."
+            "protocol: the best mean and all that cannot be told from it (paired t tests, Holm's correction over all "
+            "pairs of rows at 5 %), so that an equal row stays plain in one column of twenty."
         )
     else:
         notes.append("One training seed: no spread, and no row is marked as best.")

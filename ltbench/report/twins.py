@@ -17,8 +17,8 @@ from ltbench.report.naming import (
     metric_style,
     metric_title,
 )
-from ltbench.report.statistics import t_half_width
 from ltbench.report.tables import Entry, Table, at_place, score_entry, seeds_text, slug
+from ltbench.stats import t_half_width
 
 _ORDER = ("class order", "split seed")  # parts of a cell's label that move images between classes, no more
 _BALANCE = (*_ORDER, "ratio", "head count")

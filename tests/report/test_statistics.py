@@ -3,67 +3,19 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from report_folders import make_spec, score_rows, write_run, write_study
-from scipy import stats
 
 from ltbench.errors import UsageError
 from ltbench.report import load_scores
 from ltbench.report.aggregate import cells
-from ltbench.report.compare import compare, welch_half_width
+from ltbench.report.compare import compare
 from ltbench.report.statistics import (
     Contrast,
-    best_and_ties,
     by_seed,
     contrasts,
     p_statement,
-    paired,
-    sign_flip_p,
 )
 from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
-
-
-def seeds(*values):
-    return pd.Series(values, index=range(len(values)), dtype=float)
-
-
-def test_paired_interval_is_scipys_t_interval():
-    a, b = seeds(2.0, 2.5, 3.5, 2.2), seeds(1.0, 2.0, 2.0, 2.4)
-    pair = paired(a, b)
-    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
-    assert (pair.low, pair.high) == pytest.approx((expected.low, expected.high))
-    assert pair.mean == pytest.approx(0.7) and pair.n == 4 and pair.agree == 3
-
-
-def test_only_common_seeds_are_paired():
-    a = pd.Series({0: 1.0, 1: 5.0, 7: 100.0})
-    b = pd.Series({1: 3.0, 0: 0.0, 9: -100.0})
-    pair = paired(a, b)
-    assert pair.seeds == (0, 1) and pair.mean == 1.5
-    assert paired(a[[7]], b[[9]]) is None
-
-
-def test_one_seed_has_no_interval():
-    pair = paired(seeds(2.0), seeds(1.0))
-    assert pair.n == 1 and np.isnan(pair.low) and not pair.includes_zero
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.floats(-10, 10), min_size=2, max_size=8), st.floats(-5, 5))
-def test_pairing_cancels_what_seeds_share(noise, shift):
-    shared = pd.Series(noise)
-    pair = paired(shared + shift, shared)
-    assert pair.mean == pytest.approx(shift, abs=1e-9) and pair.sd == pytest.approx(0, abs=1e-9)
-    swapped = paired(shared, shared + shift)
-    assert swapped.mean == pytest.approx(-shift, abs=1e-9)
-
-
-def test_sign_flip_p_is_scipys_exact_permutation_p():
-    d = np.array([0.3, 0.1, -0.05, 0.4, 0.2, 0.35])
-    result = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
-    assert sign_flip_p(d) == pytest.approx(result.pvalue)
-    assert sign_flip_p(np.ones(6)) == 2 / 2**6
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
@@ -76,23 +28,6 @@ def test_p_value_only_for_the_declared_contrast():
     d = np.arange(1.0, 7.0)
     assert p_statement(d, declared=False) == "not declared beforehand"
     assert p_statement(d, declared=True) == "sign-flip test: p = 0.031"
-
-
-def test_bold_marks_the_best_and_what_its_interval_cannot_tell_apart():
-    base = np.array([1.0, 1.4, 0.8, 1.2])
-    wide = pd.DataFrame(
-        {
-            "best": base,
-            "tied": base + np.array([0.3, -0.2, 0.2, -0.1]),
-            "worse": base + np.array([1.0, 1.1, 0.9, 1.0]),
-            "single": [0.1, np.nan, np.nan, np.nan],
-        }
-    )
-    assert best_and_ties(wide, "lower") == {"best", "tied"}
-    assert best_and_ties(wide, "higher") == {"worse"}
-    assert best_and_ties(wide, None) == set()
-    assert best_and_ties(wide[["best", "single"]], "lower") == set()
-    assert best_and_ties(wide.head(1), "lower") == set()
 
 
 @pytest.fixture(scope="module")
@@ -199,13 +134,6 @@ def test_study_without_a_contrast(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text("[grid]\nmethods = ['ddpm']\n")
     assert Contrast.from_study(path) is None
-
-
-def test_welch_half_width_is_scipys():
-    a, b = np.array([1.0, 2.0, 4.0]), np.array([2.0, 2.5, 3.5, 2.2])
-    interval = stats.ttest_ind(a, b, equal_var=False).confidence_interval(0.95)
-    half = welch_half_width(a.std(ddof=1), 3, b.std(ddof=1), 4)
-    assert half == pytest.approx((interval.high - interval.low) / 2)
 
 
 def shifted(rows, shift, places=("9",)):
