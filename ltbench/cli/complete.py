@@ -105,9 +105,11 @@ def card_names() -> list[str]:
 
 def run_folders(incomplete: str) -> list[str]:
     """Return folders of runs that begin as typed: below ``runs/``, or beside what is typed."""
+    from ltbench.runs.layout import SPEC
+
     typed = Path(incomplete)
     base = typed if incomplete.endswith("/") else typed.parent
-    found = [*base.glob("*/spec.json"), *(Path("runs").glob("*/spec.json") if not incomplete else ())]
+    found = [*base.glob(f"*/{SPEC}"), *(Path("runs").glob(f"*/{SPEC}") if not incomplete else ())]
     texts = (str(path.parent) for path in found)
     return sorted({text for text in texts if text.startswith(incomplete.removeprefix("./"))})
 
