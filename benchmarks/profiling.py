@@ -23,9 +23,9 @@ def profile_step(size: str, options) -> str:
     import torch
     from torch.profiler import ProfilerActivity, profile
 
-    from ltbench.environment import settle
+    from ltbench.environment import set_threads
 
-    settle(options.threads)
+    set_threads(options.threads)
     shape, batch, steps, dropout = STEPS[size]
     batch = batch or options.batch or (128 if options.device == "cuda" else 16)
     cell = synthetic_cell("cifar10_lt", shape)
@@ -72,10 +72,10 @@ def demo() -> str:
     """Run the demo in this process, one thread, and return the wall seconds of its stages and of its report."""
     from ltbench.pipeline import run_stage, stages
     from ltbench.report import write_report
-    from ltbench.environment import Environment, settle
+    from ltbench.environment import Environment, set_threads
     from ltbench.study.file import load_study
 
-    settle(1)
+    set_threads(1)
     lines, total = [], 0.0
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)

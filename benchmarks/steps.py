@@ -90,10 +90,10 @@ def step(method: str, batch: int, device: str, **settings):
     import torch
 
     from ltbench.training import trainer as _imported  # noqa: F401
-    from ltbench.environment import settle
+    from ltbench.environment import set_threads
 
     def build():
-        settle(torch.get_num_threads())
+        set_threads(torch.get_num_threads())
         cell = synthetic_cell("cifar10_lt", (3, SIZE, SIZE))
         given = {"size": "ddpm32", "batch_size": batch, "label_dropout": 0.0, **settings}
         return stepper(training_of(method, cell, device, **given))

@@ -12,7 +12,6 @@ import shutil
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import ltbench.method.registry  # noqa: F401 -- imports torch, which is not the harness's cost
 from ltbench.runs.layout import weights_name
@@ -22,7 +21,8 @@ from ltbench.study.file import load_study
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, counts, save_plan, survey
 from ltbench.sweep.tasks import build_tasks
-from ltbench.sweep.worker import Pipeline, Settings, Worker
+from ltbench.environment import Environment, Settings
+from ltbench.sweep.worker import Stages, Worker
 
 
 def grid(runs):
@@ -89,7 +89,7 @@ def overhead(runs, root):
         list(tasks.values()),
         root,
         Settings(),
-        Pipeline(is_done, run_stage, SimpleNamespace),
+        Stages(is_done, run_stage, Environment.of),
         lambda event: None,
     )
     _, spent = timed(worker.run)

@@ -1,17 +1,27 @@
-"""Where and how a stage runs: nothing here is in a key, and nothing here may change a result."""
+"""Where and how a stage runs, from settings and hooks to a prepared process: nothing here changes a result.
+
+`Settings` can be written to a plan and sent to another machine; an `Environment` is the same with the hooks of
+the process that runs the stage. What a machine lacks (memory, a compiler) is answered here too.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import nn
+from ltbench.errors import LtbenchError, OutOfMemory, UsageError
+from ltbench.spec import RunSpec
 
+if TYPE_CHECKING:  # torch takes seconds, and a driver that only plans needs none of it
+    from torch import nn
+
+BEAT_SECONDS = 5.0
+LEASE_SECONDS = 60.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -27,40 +37,73 @@ def _pass() -> None:
     return None
 
 
-@dataclass
-class Environment:
-    """What a stage is given besides its spec.
+@dataclass(frozen=True)
+class Settings:
+    """How stages run and workers work: plain values, none of which is in a key or changes a result.
 
     Attributes
     ----------
     data_root : where data sets are looked for; None: ``$LTBENCH_DATA`` or ``./data``.
     device : torch device name.
-    threads : CPU threads of this process.
-    progress : called with {"stage", "step", "total", and where known "loss", "rate"}.
-    stop : True once a soft stop is asked for; the stage saves and raises `Interrupted`.
-    guard : called before every file is published; raises `ClaimLost` to withhold it.
+    threads : CPU threads of a process.
     checkpoint_seconds : least time between two checkpoints of a training.
-    compile, channels_last : speed options for the U-Net.
-    sample_batch : images a sampling batch.
+    sample_batch : images a sampling batch; another size changes rounding only.
+    compile, channels_last : speed options for the U-Net; they change rounding only.
+    beat : seconds between two heartbeats of a worker.
+    lease : a claim silent for so long may be taken over.
     """
 
     data_root: Path | None = None
     device: str = "cpu"
     threads: int = 1
+    checkpoint_seconds: float = 60.0
+    sample_batch: int = 250
+    compile: bool = False
+    channels_last: bool = False
+    beat: float = BEAT_SECONDS
+    lease: float = LEASE_SECONDS
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the values as JSON has them: what a plan keeps and a worker's command line carries."""
+        return {**asdict(self), "data_root": None if self.data_root is None else str(self.data_root)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Settings:
+        """Return settings from `as_json`; what an older or newer version wrote besides is left out."""
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        if known.get("data_root") is not None:
+            known["data_root"] = Path(known["data_root"])
+        return cls(**known)
+
+
+@dataclass(frozen=True)
+class Environment(Settings):
+    """What a stage is given besides its spec: `Settings`, and the hooks of the process that runs it.
+
+    Attributes
+    ----------
+    progress : called with {"stage", "step", "total", and where known "loss", "rate"}.
+    stop : True once a soft stop is asked for; the stage saves and raises `Interrupted`.
+    guard : called before every file is published; raises `ClaimLost` to withhold it.
+    """
+
     progress: Callable[[dict[str, Any]], None] = _quiet
     stop: Callable[[], bool] = _never
     guard: Callable[[], None] = _pass
-    checkpoint_seconds: float = 60.0
-    compile: bool = False
-    channels_last: bool = False
-    sample_batch: int = 250
+
+    @classmethod
+    def of(cls, settings: Settings, **hooks: Any) -> Environment:
+        """Return the environment of a process that runs with `settings` and has these hooks."""
+        return cls(**{name: getattr(settings, name) for name in Settings.__dataclass_fields__}, **hooks)
 
 
-def speed_up(denoiser: nn.Module, env: Environment) -> Any:
+def speed_up(denoiser: nn.Module, env: Settings) -> Any:
     """Return the U-Net laid out and compiled as `env` asks; its parameters stay the same objects.
 
     A compiled network draws dropout as an eager one does, so that only rounding differs.
     """
+    import torch
+
     if env.channels_last:
         denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if not env.compile:
@@ -71,12 +114,14 @@ def speed_up(denoiser: nn.Module, env: Environment) -> Any:
     return torch.compile(denoiser)
 
 
-def settle(threads: int) -> None:
+def set_threads(threads: int) -> None:
     """Set this process's CPU threads, and let it keep the memory that a step frees for the next one.
 
     glibc hands large blocks back to the system, which clears each page again when a step asks for it: up to
     7 % of a training step on a CPU. Other C libraries are left as they are.
     """
+    import torch
+
     torch.set_num_threads(threads)
     with contextlib.suppress(OSError, AttributeError):
         libc = ctypes.CDLL("libc.so.6")
@@ -86,4 +131,74 @@ def settle(threads: int) -> None:
 
 def default_device() -> str:
     """Return ``cuda`` where there is one, else ``cpu``."""
+    import torch
+
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+# -- what a machine lacks -------------------------------------------------------------------------------
+
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cudaerrormemoryallocation",
+)
+_COMPILER = ("torch._inductor", "torch._dynamo")  # where the exceptions of torch.compile live
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that a device or the machine has no memory left."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _WORDS)
+
+
+@contextlib.contextmanager
+def explain_failures(kind: str, spec: RunSpec, env: Settings) -> Iterator[None]:
+    """Turn a stage's memory and compiler errors into one sentence that names the setting to change.
+
+    Parameters
+    ----------
+    kind : train, sample, score or probe.
+    env : what the stage runs with.
+    """
+    try:
+        yield
+    except LtbenchError:
+        raise
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            if env.compile and type(error).__module__.startswith(_COMPILER):
+                raise UsageError(
+                    f"torch.compile cannot work here ({str(error).strip().partition(chr(10))[0]}): install a C++ "
+                    "compiler (on a GPU, Triton), or leave --compile out, which changes nothing but speed"
+                ) from error
+            raise
+        raise OutOfMemory(
+            f"{env.device} ran out of memory in the {kind} stage: {advice(kind, spec, env)}"
+        ) from error
+
+
+def advice(kind: str, spec: RunSpec, env: Settings) -> str:
+    """Return what to lower so that a stage fits."""
+    if kind == "train":
+        return _train_advice(spec)
+    if kind in ("sample", "probe") and env.sample_batch > 1:
+        return f"add --sample-batch {env.sample_batch // 2} (now {env.sample_batch}), which changes no key"
+    return "use fewer --workers, or another --device"
+
+
+def _train_advice(spec: RunSpec) -> str:
+    from ltbench.method.registry import create
+
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    local = spec.train.batch_size // processes
+    micro = min(spec.train.micro_batch or local, local)
+    if create(spec.method.name, spec.method.hyperparameters).needs.batch_coupled:
+        return (
+            f"lower train.batch_size (now {spec.train.batch_size}; {spec.method.name} compares the images of a batch, "
+            "so train.micro_batch cannot cut it), or share it among more processes with torchrun"
+        )
+    if micro == 1:
+        return "use a smaller model.size"
+    smaller = max(n for n in range(1, micro // 2 + 1) if local % n == 0)
+    return f"set train.micro_batch={smaller} (now {micro}) or lower train.batch_size; either makes it another run"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import numpy as np
 
 from ltbench.errors import CheckpointError
-from ltbench.memory import explained
+from ltbench.environment import explain_failures
 from ltbench.runs.layout import CACHE, CHECKPOINT, folder_name, probe_path, sample_folder, weights_path
 from ltbench.runs.places import places
 from ltbench.runs.run import open_folder, open_samples
@@ -88,21 +88,14 @@ def run_stage(stage: Stage, root: Path, env: Environment) -> None:
     if is_done(stage, root):
         return
     open_folder(stage.spec, root, env.guard)
-    with explained(stage.kind, stage.spec, env):
+    with explain_failures(stage.kind, stage.spec, env):
         _RUN[stage.kind](stage, root, env)
 
 
-@functools.lru_cache(maxsize=2)
-def cell_of(data_json: str, data_root: Path | None) -> Dataset:
-    """Load a data cell once a process; `data_json` is `DataSpec.model_dump_json()`."""
-    from ltbench.data import load_dataset
-    from ltbench.spec import DataSpec
+def _dataset(stage: Stage, env: Environment) -> Dataset:
+    from ltbench.data.dataset import cached_dataset
 
-    return load_dataset(DataSpec.model_validate_json(data_json), data_root)
-
-
-def _cell(stage: Stage, env: Environment) -> Dataset:
-    return cell_of(stage.spec.data.model_dump_json(), env.data_root)
+    return cached_dataset(stage.spec.data, env.data_root)
 
 
 # -- train ------------------------------------------------------------------------------------------
@@ -121,11 +114,11 @@ def _train(stage: Stage, root: Path, env: Environment) -> None:
             f"{root / stage.folder} lacks the imported weights of step {stage.spec.train.steps}: run `ltbench import` "
             "again, which is how this training came about"
         )
-    clock, folder, cell = StageClock(), root / stage.folder, _cell(stage, env)
+    clock, folder, dataset = StageClock(), root / stage.folder, _dataset(stage, env)
     with clock.recording(folder, "train", env.device) as entry:
-        entry |= {"steps": stage.spec.train.steps, "manifest": cell.manifest_hash, **_rounding(env)}
+        entry |= {"steps": stage.spec.train.steps, "manifest": dataset.manifest_hash, **_rounding(env)}
         entry |= {
-            "flops": training_flops(stage.spec, cell),
+            "flops": training_flops(stage.spec, dataset),
             "processes": int(os.environ.get("WORLD_SIZE", "1")),
             "anew": not (folder / CHECKPOINT).exists(),
         }
@@ -138,7 +131,7 @@ def train_along(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.training.trainer import train
 
     initial = load_initial_weights(root, stage.spec.train.init_weights)
-    train(stage.spec, _cell(stage, env), root / stage.folder, env, init=initial)
+    train(stage.spec, _dataset(stage, env), root / stage.folder, env, init=initial)
 
 
 def _rounding(env: Environment) -> dict[str, bool]:
@@ -153,11 +146,11 @@ def _sample_done(stage: Stage, root: Path) -> bool:
     return has_samples(root / stage.sample_folder)
 
 
-def load_model(spec: RunSpec, root: Path, cell: Dataset, device: str, which: str = "ema") -> nn.ModuleDict:
+def load_model(spec: RunSpec, root: Path, dataset: Dataset, device: str, which: str = "ema") -> nn.ModuleDict:
     """Return the trained network of a run below `root`, as `ltbench.training.model.load_model`."""
     from ltbench.training import model
 
-    return model.load_model(spec, root / folder_name(spec), cell, device, which)
+    return model.load_model(spec, root / folder_name(spec), dataset, device, which)
 
 
 def _sample(stage: Stage, root: Path, env: Environment) -> None:
@@ -169,12 +162,12 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.runs.provenance import StageClock
     from ltbench.runs.weights import tensors_sha256
 
-    clock, spec, cell = StageClock(), stage.spec.sample, _cell(stage, env)
+    clock, spec, dataset = StageClock(), stage.spec.sample, _dataset(stage, env)
     folder = open_samples(stage.spec, root, env.guard)
-    model = load_model(stage.spec, root, cell, env.device, spec.weights)
+    model = load_model(stage.spec, root, dataset, env.device, spec.weights)
     digest = tensors_sha256(model.state_dict())
     denoiser = speed_up(model["denoiser"], env)
-    labels = np.repeat(np.arange(cell.num_classes), spec.per_class)
+    labels = np.repeat(np.arange(dataset.num_classes), spec.per_class)
     size = env.sample_batch
     chunks = [np.arange(i, min(i + size, len(labels))) for i in range(0, len(labels), size)]
     with clock.recording(folder, "sample", env.device) as entry:
@@ -209,13 +202,13 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.scoring.nearest import write_evidence
     from ltbench.scoring.score import score_samples
 
-    clock, cell, folder = StageClock(), _cell(stage, env), root / stage.sample_folder
+    clock, dataset, folder = StageClock(), _dataset(stage, env), root / stage.sample_folder
     images, labels = load_samples(folder)
     requests = scored_requests(folder)  # before there is a table again: of a deleted one nothing is done
     request, cache = stage.spec.score, root / CACHE
-    table = score_samples(cell, images, labels, stage.spec, cache=cache, device=env.device)
+    table = score_samples(dataset, images, labels, stage.spec, cache=cache, device=env.device)
     merge_scores(folder / SCORES, table, env.guard)
-    write_evidence(folder, cell, images, labels, cache, env.device, env.guard, request.extractors)
+    write_evidence(folder, dataset, images, labels, cache, env.device, env.guard, request.extractors)
     record_requests(folder, {**requests, stage.key: request.model_dump(mode="json")}, env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))
 
@@ -229,7 +222,7 @@ def _probe(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.runs.provenance import StageClock
     from ltbench.scoring.bottleneck import probe
 
-    clock, cell, folder = StageClock(), _cell(stage, env), root / stage.folder
+    clock, dataset, folder = StageClock(), _dataset(stage, env), root / stage.folder
     settings = stage.spec.train
     for step in sorted({*settings.snapshots, settings.steps}):
         path = probe_path(folder, step)
@@ -239,8 +232,8 @@ def _probe(stage: Stage, root: Path, env: Environment) -> None:
             continue
         train = settings.model_copy(update={"steps": step})
         at_step = stage.spec.model_copy(update={"train": train})
-        model = load_model(at_step, root, cell, env.device)
-        probe(cast("Denoiser", model["denoiser"]), cell, at_step, path.with_suffix(""), env)
+        model = load_model(at_step, root, dataset, env.device)
+        probe(cast("Denoiser", model["denoiser"]), dataset, at_step, path.with_suffix(""), env)
     clock.record(path.parent, "probe", env.device)
 
 

@@ -352,9 +352,9 @@ def reproduce(
     """Make a run again from its recorded spec and compare weights, images and scores."""
     from ltbench.cli.study import device_of
     from ltbench.cli.sweep import show_reproduction
-    from ltbench.sweep.worker import Settings
+    from ltbench.environment import Settings
 
-    settings = Settings(None if data_root is None else str(data_root), device_of(device))
+    settings = Settings(data_root, device_of(device))
     sys.exit(0 if show_reproduction(run, out, settings, tolerance) else 1)
 
 

@@ -112,11 +112,11 @@ def score_external(
     """Read samples made elsewhere, keep them beside our runs and score them."""
     from ltbench.interop.samples import Claims, read_samples, write_sample_set
     from ltbench.files import ensure_writable
-    from ltbench.pipeline import cell_of
+    from ltbench.data.dataset import cached_dataset
 
     stated = Claims(**claims)
     ensure_writable(out)
-    cell = cell_of(data.model_dump_json(), data_root)
+    cell = cached_dataset(data, data_root)
     found = read_samples(samples, cell, labels, value_range)
     console.print(
         f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True, markup=False

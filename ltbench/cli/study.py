@@ -19,7 +19,7 @@ from ltbench.spec import RunSpec
 from ltbench.cli.console import make_console, waiting
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
-    from ltbench.study.checks import Plan, RunCost
+    from ltbench.sweep.cost import Plan, RunCost
     from ltbench.study.file import Study
     from ltbench.study.selection import Choice
     from ltbench.sweep.slurm import SlurmOptions
@@ -99,17 +99,17 @@ def run_study(
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
     from ltbench.interop.checkpoints import add_initial
-    from ltbench.study.checks import make_plan
+    from ltbench.sweep.cost import make_plan
     from ltbench.study import selection as select
     from ltbench.sweep import torchrun as together
     from ltbench.cli.sweep import submit_and_follow
     from ltbench.sweep.local import run_local
     from ltbench.sweep.status import Row, closing_lines, exit_code
-    from ltbench.sweep.worker import Settings
+    from ltbench.environment import Settings
 
     study = _study(preset, sets, flags, data_root)
     where = device_of(device)
-    settings = Settings(data_root=None if data_root is None else str(data_root), device=where, **speed)
+    settings = Settings(data_root=data_root, device=where, **speed)
     if init_from is not None:
         ensure_writable(out)
         study = dataclasses.replace(study, runs=_starting_from(add_initial(init_from, out), study.runs))
@@ -130,7 +130,7 @@ def run_study(
 
     def do(wanted: Sequence[RunSpec]) -> list[Row]:
         if slurm is None:
-            rows = run_local(wanted, out, settings, workers, study.title)
+            rows = run_local(wanted, out, settings, workers, study.title, console)
         else:
             rows = submit_and_follow(wanted, out, settings, slurm, study.title)
         for line in closing_lines(rows, out):
@@ -218,7 +218,7 @@ def show_plan(
 
     card = None if on is None else get_card(on)
     with waiting("reading the study"):
-        from ltbench.study.checks import make_plan
+        from ltbench.sweep.cost import make_plan
 
         study, where = _study(preset, sets, flags, data_root), device_of(device)
         count = worker_count(workers, where)
@@ -355,7 +355,7 @@ def evaluate_runs(
     device: str | None,
 ) -> None:
     """Score the sample sets below some folders with other metrics or extractors; nothing is trained or sampled."""
-    from ltbench.pipeline import cell_of
+    from ltbench.data.dataset import cached_dataset
     from ltbench.runs.layout import CACHE
     from ltbench.runs.run import sample_sets
     from ltbench.runs.scores import merge_scores
@@ -372,7 +372,7 @@ def evaluate_runs(
         if there is not None:
             stored = set(there["definition"][there["extractor"].isin([*request.extractors, ""])])
             names = [m.name for m in wanted if m.definition not in stored or "auto" in request.extractors]
-        cell = cell_of(found.spec.data.model_dump_json(), data_root)
+        cell = cached_dataset(found.spec.data, data_root)
         images, labels = found.arrays()
         asked = found.spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
         table = score_samples(cell, images, labels, asked, found.root / CACHE, where).assign(**found.claims)

@@ -30,7 +30,7 @@ from ltbench.sweep.status import (
     tasks_of,
 )
 from ltbench.sweep.tasks import Task, build_tasks
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 from ltbench.cli.console import make_console
 
 if TYPE_CHECKING:
@@ -134,8 +134,8 @@ def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
     wanted = {task.id for task in again}
     runs = [run for plan in plans for run in plan.runs if wanted & {task.id for task in build_tasks([run])}]
     kept = plans[-1].settings
-    settings = Settings(**{f.name: kept[f.name] for f in fields(Settings) if f.name in kept})
-    return run_local(runs, root, settings, workers or str(kept.get("workers", "auto")), "retry")
+    settings = Settings.from_json(kept)
+    return run_local(runs, root, settings, workers or str(kept.get("workers", "auto")), "retry", console)
 
 
 def show_logs(run: str, root: Path, lines: int | None) -> None:
@@ -187,7 +187,7 @@ def show_reproduction(folder: Path, out: Path | None, settings: Settings, tolera
     if tolerance <= 0:
         raise UsageError(f"--tolerance {tolerance:g} must be above 0")
     target = out or Path("reproduced") / folder.name
-    result = reproduce(folder, target, settings, tolerance)
+    result = reproduce(folder, target, settings, tolerance, console)
     table = Table("artifact", "identical", "difference", "judged by", box=None, header_style="bold")
     for item in result.comparisons:
         rule = (

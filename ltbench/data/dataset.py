@@ -5,6 +5,7 @@
 `Source` says where images come from, `longtail` which of them a model may see, `Dataset` is the result.
 """
 
+import functools
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -173,6 +174,12 @@ def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
         manifest=manifest,
         heldout_in_reference=splits.heldout_in_reference,
     )
+
+
+@functools.lru_cache(maxsize=2)
+def cached_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
+    """Load a dataset once a process, for the stages that follow one another; errors as `load_dataset`."""
+    return load_dataset(data, data_root)
 
 
 @dataclass(frozen=True)

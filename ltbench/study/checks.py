@@ -1,78 +1,15 @@
-"""What a study will cost, said before anything runs: runs, steps, images, FLOPs, disk and time.
-
-Time is measured, not guessed from a table: a forward and a backward pass of the network on this machine, with
-the threads that a worker has, times the passes the method makes.
-"""
+"""Checks of a run before anything is trained: from a spec and its data to one sentence, or to warnings."""
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
-from ltbench.runs.layout import folder_name
-from ltbench.runs.run import passed_snapshots, trained_steps
-from ltbench import rng
 from ltbench.data import Dataset, default_data_root, get_source
-from ltbench.data.facts import DatasetFacts, absent_files, static_facts
-from ltbench.diffusion.precision import precision
-from ltbench.diffusion.schedule import NUM_TIMESTEPS
-from ltbench.diffusion.unet import count_parameters, flops
+from ltbench.data.dataset import cached_dataset
+from ltbench.data.facts import DatasetFacts, static_facts
 from ltbench.errors import DataMissing, UsageError
-from ltbench.training.model import plain_denoiser
-from ltbench.extractors.registry import auto_extractors, known_extractors
-from ltbench.training.flops import method_passes
-from ltbench.pipeline import cell_of, is_done, stages
 from ltbench.method.registry import create
-from ltbench.environment import Environment
 from ltbench.spec import RunSpec
-from ltbench.sweep.tasks import build_tasks, finished, task_id
-
-
-@dataclass(frozen=True)
-class RunCost:
-    """One run's cost; what is already on disk counts nothing.
-
-    Attributes
-    ----------
-    steps, images : left to train and to generate.
-    flops : of both, multiply-adds counted as two.
-    sample_flops : of the images alone.
-    disk : bytes of weights, checkpoint and images.
-    seconds : estimated, on one worker.
-    """
-
-    spec: RunSpec
-    steps: int
-    images: int
-    flops: float
-    disk: int
-    seconds: float
-    sample_flops: float = 0.0
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A study's cost over all its runs; `missing` says what to get before it can run.
-
-    `passed` says which snapshots come too late: their training has gone past them.
-    """
-
-    runs: tuple[RunCost, ...]
-    parameters: int
-    workers: int
-    missing: tuple[str, ...] = ()
-    passed: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        """Estimated wall seconds: work spread over the workers, at least the longest run."""
-        longest = max((run.seconds for run in self.runs), default=0.0)
-        return max(longest, sum(run.seconds for run in self.runs) / self.workers)
 
 
 def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> Dataset | DatasetFacts:
@@ -90,7 +27,7 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
     cell: Dataset | DatasetFacts | None = None
     if need_files or get_source(spec.data.dataset).status(root).found:
         try:
-            cell = cell_of(spec.data.model_dump_json(), data_root)
+            cell = cached_dataset(spec.data, data_root)
         except DataMissing:  # prepared at another size only
             if need_files:
                 raise
@@ -128,142 +65,3 @@ def warnings(spec: RunSpec) -> list[str]:
     if settings.warmup_steps > 0.05 * settings.steps:
         out.append(f"train.warmup_steps {settings.warmup_steps} is over 5 % of the {settings.steps} steps")
     return out
-
-
-def make_plan(
-    runs: Sequence[RunSpec],
-    root: Path,
-    data_root: Path | None,
-    device: str,
-    workers: int,
-    need_files: bool = True,
-) -> Plan:
-    """Validate every run and estimate its cost.
-
-    Parameters
-    ----------
-    runs : the expanded grid.
-    root : output folder; finished stages there cost nothing.
-    workers : processes that will share the work.
-    need_files : False: plan without data files too; what is missing is named in the plan.
-    """
-    speed: dict[tuple[str, str], Speed] = {}
-    calls: dict[tuple[str, ...], int] = {}
-    done = finished(build_tasks(runs), root, is_done)
-    reached: dict[Path, int] = {}  # steps of each training that are made or counted already
-    missing: dict[str, str] = {}
-    passed: dict[str, None] = {}
-    costs, parameters = [], 0
-    for spec in runs:
-        if late := passed_snapshots(spec, root):
-            passed[
-                f"{folder_name(spec)} is trained past step {', '.join(map(str, late))} without keeping it, which "
-                "train.snapshots can no longer mend: use another --out to have it"
-            ] = None
-        cell = validate(spec, data_root, need_files)
-        if isinstance(cell, DatasetFacts):
-            missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
-        network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
-        train_stage, sample_stage = stages(spec)[:2]
-        steps = 0
-        if task_id(train_stage) not in done:
-            done.add(task_id(train_stage))
-            before = reached.setdefault(train_stage.folder, trained_steps(spec, root))
-            steps = max(0, spec.train.steps - before)  # a longer run goes on from a shorter one
-            reached[train_stage.folder] = before + steps
-        images = 0
-        if task_id(sample_stage) not in done:
-            done.add(task_id(sample_stage))
-            images = cell.num_classes * spec.sample.per_class
-        if not (steps or images):
-            costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0))
-            continue
-        if network not in speed:
-            speed[network] = _measure(spec, cell, torch.device(device))
-        measured = speed[network]
-        parameters = measured.parameters
-        method = (*network, spec.method.model_dump_json())
-        if method not in calls:
-            calls[method] = method_passes(spec, cell)
-        trained, sampled = steps * spec.train.batch_size * calls[method], images * spec.sample.nfe
-        seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
-        operations, sampling = (3 * trained + sampled) * measured.flops, sampled * measured.flops
-        pixels = math.prod(cell.shape)
-        disk = (24 * parameters if steps else 0) + images * pixels
-        costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling))
-    lacking = (*missing.values(), *absent_weights(runs))
-    return Plan(tuple(costs), parameters, workers, lacking, tuple(passed))
-
-
-def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
-    """Return one sentence for each extractor whose weights a study's scores need and that are not here."""
-    wanted: dict[str, None] = {}
-    for spec in runs:
-        for name in spec.score.extractors:
-            wanted |= dict.fromkeys(auto_extractors(spec.data.dataset) if name == "auto" else (name,))
-    rows = {row.name: row for row in known_extractors()}
-    return tuple(
-        f"the weights of {name} are missing (looked in {', '.join(map(str, rows[name].looked))}), which scoring needs "
-        f"and training and sampling do not: {rows[name].advice}; without a network, --set score.extractors="
-        f"torchscript:FILE takes a network of yours"
-        for name in wanted
-        if name in rows and not rows[name].found
-    )
-
-
-
-
-@dataclass(frozen=True)
-class Speed:
-    """What one image costs on this machine, on one worker.
-
-    Attributes
-    ----------
-    flops : of a forward pass, multiply-adds counted as two.
-    forward, backward : seconds; the backward pass with what it needs kept by the forward one.
-    parameters : of the network.
-    """
-
-    flops: float
-    forward: float
-    backward: float
-    parameters: int
-
-
-def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) -> Speed:
-    """Time small batches of the network, the best of three, with the threads that a worker has."""
-    denoiser = plain_denoiser(spec, cell)
-    per_image, parameters = flops(denoiser), count_parameters(denoiser)
-    denoiser.to(device).train()
-    count = (
-        max(1, min(spec.train.batch_size, int(2e10 // per_image)))
-        if device.type == "cpu"
-        else spec.train.batch_size
-    )
-    x = torch.randn(count, *cell.shape, generator=rng.generator(0, "plan")).to(device)
-    t = torch.full((count,), NUM_TIMESTEPS // 2, device=device)
-    label = torch.zeros_like(t)
-
-    def timed(grad: bool) -> float:
-        _wait_for(device)
-        start = time.perf_counter()
-        with torch.set_grad_enabled(grad), precision(spec.train.precision, device):
-            loss = denoiser(x, t, label).eps.float().square().mean()
-        if grad:
-            loss.backward()
-        _wait_for(device)
-        return time.perf_counter() - start
-
-    before = torch.get_num_threads()
-    if device.type == "cpu":
-        torch.set_num_threads(Environment().threads)
-    try:
-        forward, both = (min(timed(grad) for _ in range(3)) for grad in (False, True))
-    finally:
-        torch.set_num_threads(before)
-    return Speed(per_image, forward / count, max(0.0, both - forward) / count, parameters)
-
-
-def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, StorageError
-from ltbench.memory import is_out_of_memory
+from ltbench.environment import is_out_of_memory
 
 KILLED = "killed"
 TIME_OUT = "time-out"

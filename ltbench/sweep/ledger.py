@@ -31,14 +31,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ltbench.environment import LEASE_SECONDS
 from ltbench.errors import ClaimLost
 from ltbench.files import storage_errors
 from ltbench.sweep.failures import KILLED
 from ltbench.sweep.standing import SILENT, Attempt, Outcome, Standing, standing
 from ltbench.sweep.tasks import Task
 
-BEAT_SECONDS = 5.0
-LEASE_SECONDS = 60.0
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EINVAL}
 _SIZE = 4096  # of a beat file, bytes: one block, so that its outcome fits on a full disk
 _NAME = re.compile(r"([0-9]{1,9})\.(claim|beat|end|log)")

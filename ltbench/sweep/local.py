@@ -29,7 +29,10 @@ from ltbench.sweep.progress import Screen, make_screen
 from ltbench.sweep.ledger import Ledger, end_attempt
 from ltbench.sweep.status import Row, SavedPlan, counts, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import Task, build_tasks
-from ltbench.sweep.worker import RECYCLE, Settings
+from rich.console import Console
+
+from ltbench.environment import Settings
+from ltbench.sweep.worker import RECYCLE
 
 WORKER = (sys.executable, "-m", "ltbench.sweep.worker")
 _MEMORY_A_WORKER = 1 << 30  # bytes: torch and its libraries, a small network and its data
@@ -260,7 +263,7 @@ def run_local(
     settings: Settings,
     workers: str = "auto",
     title: str = "",
-    screen: Screen | None = None,
+    console: Console | None = None,
     command: Sequence[str] = WORKER,
 ) -> list[Row]:
     """Do all stages of some runs with local workers and return the state of every stage.
@@ -274,19 +277,19 @@ def run_local(
     root : output folder.
     settings : how workers run; ``settings.device`` ``cuda`` shares out all visible GPUs.
     workers : ``auto`` or a number.
-    screen : where progress is shown; default: live on a terminal, plain lines elsewhere.
+    console : where progress is shown, live on a terminal and in plain lines elsewhere; None: nowhere.
     command : the worker's command line.
     """
     tasks = build_tasks(runs)
     ledger = Ledger(root, settings.lease)
-    plan = save_plan(root, SavedPlan(tuple(runs), title, {**vars(settings), "workers": workers}))
+    plan = save_plan(root, SavedPlan(tuple(runs), title, {**settings.as_json(), "workers": workers}))
     requeue_failed(root, tasks, ledger, only_mendable=True)
     rows = survey(tasks, ledger)
     left = [row.task for row in rows if row.state not in ("done", "failed")]
     if left:
         width = max(counts_by_kind(left).values())
         where = slots(workers, settings.device, settings.threads, width)
-        shown = screen or make_screen(len(tasks), counts(rows).get("done", 0))
+        shown = make_screen(len(tasks), counts(rows).get("done", 0), console)
         LocalDriver(tasks, root, plan, settings, where, shown, command).run()
     return survey(tasks, Ledger(root, settings.lease))
 

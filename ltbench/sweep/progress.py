@@ -12,8 +12,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ltbench.cli.console import make_console
-
 _PLAIN_SECONDS = 30.0  # between two progress lines of one worker
 
 
@@ -32,16 +30,35 @@ class Screen(Protocol):
         """Refresh what changes with time."""
 
 
-def make_screen(total: int, done: int, console: Console | None = None) -> Screen:
-    """Return a live screen on a terminal, plain lines elsewhere.
+def make_screen(total: int, done: int, console: Console | None) -> Screen:
+    """Return a live screen on a terminal or in a notebook, plain lines elsewhere, nothing without a console.
 
     Parameters
     ----------
     total, done : stages of the sweep, and those done before it began.
     """
-    console = console or make_console()
-    screen = LiveScreen if console.is_terminal else PlainScreen
+    if console is None:
+        return NoScreen()
+    screen = LiveScreen if console.is_terminal or console.is_jupyter else PlainScreen
     return screen(console, Tally(total, done))
+
+
+class NoScreen:
+    """Shows nothing: for callers that print nothing."""
+
+    def __enter__(self) -> NoScreen:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def event(self, worker: int, event: dict[str, Any]) -> None:
+        """Leave an event unshown."""
+
+    def line(self, text: str) -> None:
+        """Leave a line unshown."""
+
+    def tick(self) -> None:
+        """Refresh nothing."""
 
 
 @dataclass

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import write_json
@@ -24,9 +25,8 @@ from ltbench.runs.scores import identity, read_scores
 from ltbench.runs.weights import initial_weights_path
 from ltbench.spec import RunSpec, sample_key
 from ltbench.sweep.local import WORKER, run_local
-from ltbench.sweep.progress import Screen
 from ltbench.sweep.status import closing_lines, exit_code
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 TOLERANCE = 0.05
 _COMPUTE = ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn")
@@ -217,7 +217,7 @@ def reproduce(
     out: Path,
     settings: Settings,
     tolerance: float = TOLERANCE,
-    screen: Screen | None = None,
+    console: Console | None = None,
     command: Sequence[str] = WORKER,
 ) -> Reproduction:
     """Make a run again from its recorded spec and compare.
@@ -241,7 +241,7 @@ def reproduce(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(initial_weights_path(folder.parent, digest), target)
     settings = recorded_settings(folder, settings)
-    rows = run_local(runs, out, settings, "1", f"again: {folder.name}", screen, command)
+    rows = run_local(runs, out, settings, "1", f"again: {folder.name}", console, command)
     if exit_code(rows):
         raise NotReproduced("; ".join(closing_lines(rows, out)))
     result = compare(folder, out / folder_name(runs[0]), tolerance)

@@ -26,7 +26,8 @@ from ltbench.sweep.failures import TIME_OUT
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, load_plan, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import build_tasks
-from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
+from ltbench.environment import Settings
+from ltbench.sweep.worker import Stages, Worker, real_pipeline
 
 _MAX_TASKS = 64
 _OWN = {
@@ -140,7 +141,7 @@ def submit(
     settings: Settings,
     options: SlurmOptions,
     title: str = "",
-    make_pipeline: Callable[[Settings], Pipeline] = real_pipeline,
+    make_pipeline: Callable[[Settings], Stages] = real_pipeline,
 ) -> list[str]:
     """Submit a job array that does all stages of some runs; return the ids of its tasks, none if all is done.
 
@@ -238,7 +239,7 @@ class SlurmTask:
     plan: Path
     settings: Settings
     warn: int
-    make_pipeline: Callable[[Settings], Pipeline]
+    make_pipeline: Callable[[Settings], Stages]
 
     def __call__(self) -> str:
         """Work until nothing is left (``finished``) or a signal stops it; then say which."""

@@ -34,7 +34,7 @@ class SavedPlan:
     ----------
     runs : the expanded grid.
     title : the study's title.
-    settings : how the workers were to run, see `ltbench.sweep.worker.Settings`.
+    settings : how the workers were to run, see `ltbench.environment.Settings`.
     """
 
     runs: tuple[RunSpec, ...]

@@ -23,11 +23,10 @@ import torch.distributed as dist
 from ltbench import pipeline
 from ltbench.training.distributed import Group, join, local_device
 from ltbench.errors import Interrupted
-from ltbench.memory import explained
-from ltbench.environment import Environment, settle
+from ltbench.environment import Environment, Settings, explain_failures, set_threads
 from ltbench.spec import RunSpec
 from ltbench.sweep.tasks import Task, build_tasks, finished
-from ltbench.sweep.worker import Pipeline, Settings, Worker, real_pipeline
+from ltbench.sweep.worker import Stages, Worker, real_pipeline
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 _REPORT_SECONDS = 10.0
@@ -104,7 +103,7 @@ def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Setti
             stopping.set()
             raise
 
-    shared = Pipeline(alone.is_done, run_stage, alone.environment)
+    shared = Stages(alone.is_done, run_stage, alone.environment)
     left = [task for task in trainings if task.id not in done]
     print(f"{len(left)} trainings, each by {group.world} processes", file=sys.stderr)
     Worker(left, root, settings, shared, _reporter(), stopping).run()
@@ -140,19 +139,12 @@ def _reporter() -> Callable[[dict[str, Any]], None]:
 def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
     for signum in (signal.SIGINT, signal.SIGTERM):  # process 0 hears it and stops all at the same step
         signal.signal(signum, signal.SIG_IGN)
-    settle(settings.threads)
-    env = Environment(
-        data_root=Path(settings.data_root) if settings.data_root else None,
-        device=settings.device,
-        threads=settings.threads,
-        checkpoint_seconds=settings.checkpoint_seconds,
-        compile=settings.compile,
-        channels_last=settings.channels_last,
-    )
+    set_threads(settings.threads)
+    env = Environment.of(settings)
     while (number := _announce(None)) is not None:
         task = trainings[number]
         try:
-            with explained("train", task.stage.spec, env):
+            with explain_failures("train", task.stage.spec, env):
                 pipeline.train_along(task.stage, root, replace(env))
         except Interrupted:
             continue

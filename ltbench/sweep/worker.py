@@ -16,13 +16,14 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ltbench.environment import Settings
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.sweep.failures import classify, policy
-from ltbench.sweep.ledger import BEAT_SECONDS, LEASE_SECONDS, Lease, Ledger
+from ltbench.sweep.ledger import Lease, Ledger
 from ltbench.sweep.standing import Outcome
 from ltbench.sweep.tasks import Task, build_tasks, finished, written_folder
 
@@ -31,30 +32,7 @@ IDLE_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a sweep's workers run; nothing here changes a result.
-
-    Attributes
-    ----------
-    data_root, device, threads, checkpoint_seconds, sample_batch, compile, channels_last : see
-        `ltbench.runtime.Environment`.
-    beat : seconds between two heartbeats.
-    lease : a claim silent for so long may be taken over.
-    """
-
-    data_root: str | None = None
-    device: str = "cpu"
-    threads: int = 1
-    checkpoint_seconds: float = 60.0
-    sample_batch: int = 250
-    compile: bool = False
-    channels_last: bool = False
-    beat: float = BEAT_SECONDS
-    lease: float = LEASE_SECONDS
-
-
-@dataclass(frozen=True)
-class Pipeline:
+class Stages:
     """What a worker needs of the stages: which are done, how to do one, and the environment to do it in."""
 
     is_done: Callable[..., bool]
@@ -62,13 +40,13 @@ class Pipeline:
     environment: Callable[..., Any]
 
 
-def real_pipeline(settings: Settings) -> Pipeline:
+def real_pipeline(settings: Settings) -> Stages:
     """Return the stages of `ltbench.pipeline`; imports torch and sets its threads."""
     from ltbench import pipeline
-    from ltbench.environment import Environment, settle
+    from ltbench.environment import Environment, set_threads
 
-    settle(settings.threads)
-    return Pipeline(pipeline.is_done, pipeline.run_stage, Environment)
+    set_threads(settings.threads)
+    return Stages(pipeline.is_done, pipeline.run_stage, Environment.of)
 
 
 @dataclass
@@ -86,7 +64,7 @@ class Worker:
     tasks: Sequence[Task]
     root: Path
     settings: Settings
-    pipeline: Pipeline
+    pipeline: Stages
     report: Callable[[dict[str, Any]], None]
     stopping: threading.Event = field(default_factory=threading.Event)
     poisoned: bool = False
@@ -215,19 +193,7 @@ class Worker:
         def stop() -> bool:
             return self.stopping.is_set() or pulse.lost
 
-        settings = self.settings
-        return self.pipeline.environment(
-            data_root=Path(settings.data_root) if settings.data_root else None,
-            device=settings.device,
-            threads=settings.threads,
-            progress=progress,
-            stop=stop,
-            guard=lease.check,
-            checkpoint_seconds=settings.checkpoint_seconds,
-            sample_batch=settings.sample_batch,
-            compile=settings.compile,
-            channels_last=settings.channels_last,
-        )
+        return self.pipeline.environment(self.settings, progress=progress, stop=stop, guard=lease.check)
 
 
 class _Pulse(threading.Thread):
@@ -318,14 +284,14 @@ def _reporter() -> Callable[[dict[str, Any]], None]:
 
 def arguments(root: Path, plan: Path, settings: Settings) -> list[str]:
     """Return the command-line arguments of `main`."""
-    return [str(root), str(plan), json.dumps(asdict(settings))]
+    return [str(root), str(plan), json.dumps(settings.as_json())]
 
 
-def main(argv: Sequence[str], make_pipeline: Callable[[Settings], Pipeline] = real_pipeline) -> int:
+def main(argv: Sequence[str], make_pipeline: Callable[[Settings], Stages] = real_pipeline) -> int:
     """Run one worker of a local driver: ROOT PLAN SETTINGS-AS-JSON."""
     from ltbench.sweep.status import load_plan
 
-    root, plan, settings = Path(argv[0]), Path(argv[1]), Settings(**json.loads(argv[2]))
+    root, plan, settings = Path(argv[0]), Path(argv[1]), Settings.from_json(json.loads(argv[2]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver hears Ctrl-C and says what to do
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())

@@ -15,7 +15,7 @@ from ltbench.sweep import status
 from ltbench.study.file import load_study
 from ltbench.sweep.reproduce import reproduce
 from ltbench.sweep.ledger import Ledger
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -36,7 +36,7 @@ import sys
 from pathlib import Path
 from ltbench.sweep.local import run_local
 from ltbench.sweep.status import closing_lines, exit_code, load_plan
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 if __name__ == "__main__":
     root = Path(sys.argv[1])

@@ -18,7 +18,7 @@ from ltbench import pipeline
 from ltbench.cli import study as commands
 from ltbench.errors import Interrupted, OutOfMemory, UsageError
 from ltbench.files import read_json
-from ltbench.memory import explained, is_out_of_memory
+from ltbench.environment import explain_failures, is_out_of_memory
 from ltbench.pipeline import run_stage, stages
 from ltbench.environment import Environment, speed_up
 from ltbench.spec import ModelSpec, train_key
@@ -26,7 +26,7 @@ from ltbench.sweep import torchrun as together
 from ltbench.sweep.failures import classify
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 RUNS = [make_spec("coral", steps=3), make_spec("ddpm", steps=2)]
 
@@ -261,7 +261,7 @@ def test_a_machine_without_a_compiler_gets_one_sentence(tmp_path, monkeypatch):
     ],
 )
 def test_out_of_memory_says_what_to_lower(kind, spec, says):
-    with pytest.raises(OutOfMemory, match=says) as caught, explained(kind, spec, Environment(device="cuda")):
+    with pytest.raises(OutOfMemory, match=says) as caught, explain_failures(kind, spec, Environment(device="cuda")):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert "\n" not in str(caught.value) and classify(caught.value).poisoned
 
@@ -270,13 +270,13 @@ def test_processes_share_the_batch_that_the_advice_cuts(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "4")
     with (
         pytest.raises(OutOfMemory, match=r"micro_batch=16 \(now 32\)"),
-        explained("train", make_spec("ddpm", batch_size=128), Environment()),
+        explain_failures("train", make_spec("ddpm", batch_size=128), Environment()),
     ):
         raise MemoryError
 
 
 def test_other_errors_pass_as_they_are():
-    with pytest.raises(RuntimeError, match="shape"), explained("train", make_spec(), Environment()):
+    with pytest.raises(RuntimeError, match="shape"), explain_failures("train", make_spec(), Environment()):
         raise RuntimeError("shape mismatch")
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
     assert not is_out_of_memory(KeyError("memory"))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ltbench.sweep.local import run_local
 from ltbench.sweep.status import closing_lines, exit_code, load_plan
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 STUB = (sys.executable, str(Path(__file__).with_name("sweep_stub.py")))
 

@@ -10,10 +10,10 @@ import resource
 import signal
 import sys
 import time
-from types import SimpleNamespace
 
 import numpy as np
 
+from ltbench.environment import Environment
 from ltbench.errors import DataMissing, Interrupted, NonFiniteLoss
 from ltbench.files import read_json, replacing, storage_errors, write_json, write_text
 from ltbench.pipeline import is_done
@@ -141,7 +141,7 @@ def probe(stage, root, env):
 
 
 def pipeline(settings):
-    return worker.Pipeline(is_done, run_stage, SimpleNamespace)
+    return worker.Stages(is_done, run_stage, Environment.of)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import DataMissing, UsageError
 from ltbench.metrics.registry import REGISTRY
 from ltbench.data.facts import DatasetFacts, static_facts
-from ltbench.study.checks import make_plan, validate
+from ltbench.study.checks import validate
+from ltbench.sweep.cost import make_plan
 from ltbench.study.presets import default_preset, load_all
 from ltbench.method.registry import create
 from ltbench.environment import Environment

@@ -11,7 +11,7 @@ from ltbench.runs.layout import folder_name
 from ltbench.cli import study as commands
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import run_stage, stages
-from ltbench.study.checks import make_plan
+from ltbench.sweep.cost import make_plan
 from ltbench.data.images import ImageSet, halves
 from ltbench.environment import Environment
 from ltbench.runs.scores import COLUMNS, run_columns

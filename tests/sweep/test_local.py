@@ -21,7 +21,7 @@ from ltbench.sweep.local import run_local, slots
 from ltbench.sweep.progress import PlainScreen, Tally, make_screen
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from ltbench.pipeline import stages
 from ltbench.runs.scores import run_columns, write_scores
 from ltbench.spec import sample_key, train_key
 from ltbench.sweep.reproduce import compare, recorded_runs, recorded_settings, reproduce
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 SETS = ["train.steps=20", "guidance=0,1", "methods=coral", "coral.tau_sc=0.2", "train.snapshots=10"]
 

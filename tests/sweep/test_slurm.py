@@ -15,7 +15,7 @@ from ltbench.errors import UsageError
 from ltbench.sweep import slurm, status
 from ltbench.sweep.slurm import SlurmOptions, active, parse_slurm, submit
 from ltbench.sweep.ledger import Ledger
-from ltbench.sweep.worker import Settings
+from ltbench.environment import Settings
 
 # -- options --------------------------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from ltbench.sweep.failures import KILLED, policy
 from ltbench.sweep.ledger import LEASE_SECONDS, Lease, Ledger
 from ltbench.sweep.standing import Attempt, standing
 from ltbench.sweep.tasks import build_tasks
-from ltbench.sweep.worker import Settings, Worker
-from ltbench.sweep.worker import Pipeline as Stages
+from ltbench.environment import Settings
+from ltbench.sweep.worker import Worker
+from ltbench.sweep.worker import Stages
 
 HERE, ELSEWHERE = "here", "elsewhere"
 EVENTS = (
