@@ -245,7 +245,7 @@ def find_scores(root: Path) -> Iterator[Path]:
     yield from sorted(root.rglob(SCORES))
 
 
-def scored_requests(folder: Path) -> dict[str, dict[str, Any]]:
+def scored_requests(folder: Path) -> dict[str, Any]:
     """Return the requests (key -> `ScoreSpec` as stored) whose numbers a sample set's ``scores.csv`` has.
 
     None where that file was deleted, or where the list itself is damaged: scoring again costs minutes.
@@ -253,14 +253,13 @@ def scored_requests(folder: Path) -> dict[str, dict[str, Any]]:
     if not (folder / SCORES).exists():
         return {}
     try:
-        requests = json.loads((folder / SCORED).read_text(encoding="utf-8"))["requests"]
-        return {str(key): dict(value) for key, value in requests.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return dict(json.loads((folder / SCORED).read_text(encoding="utf-8"))["requests"])
+    except (OSError, ValueError, KeyError, TypeError):
         return {}
 
 
 def record_requests(
-    folder: Path, requests: Mapping[str, dict[str, Any]], guard: Callable[[], None] | None = None
+    folder: Path, requests: Mapping[str, Any], guard: Callable[[], None] | None = None
 ) -> None:
     """Note that a sample set's ``scores.csv`` has all numbers of some requests, which ends their score stages."""
     write_json(folder / SCORED, {"requests": dict(requests)}, guard)
