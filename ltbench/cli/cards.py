@@ -10,7 +10,7 @@ from ltbench.cli.console import make_console
 from ltbench.study.cards import Card, known_cards, seconds_of
 
 if TYPE_CHECKING:
-    from ltbench.study.checks import Plan
+    from ltbench.sweep.cost import Plan
 
 console = make_console()
 

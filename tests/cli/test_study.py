@@ -55,7 +55,7 @@ def test_plan_on_a_card_gives_hours_beside_this_machines(ltbench):
 
 
 def test_plan_says_a_wrong_card_before_it_measures(ltbench, monkeypatch):
-    monkeypatch.setattr("ltbench.study.checks.make_plan", None)
+    monkeypatch.setattr("ltbench.sweep.cost.make_plan", None)
     code, out = ltbench("plan", "--on", "h1000")
     assert code == 2 and "did you mean 'h100'" in out
 
@@ -69,7 +69,7 @@ def test_plan_names_weights_that_are_missing(ltbench, monkeypatch, tmp_path):
 
 
 def test_a_slurm_typo_is_told_before_anything_is_measured(ltbench, monkeypatch):
-    monkeypatch.setattr("ltbench.study.checks.make_plan", None)
+    monkeypatch.setattr("ltbench.sweep.cost.make_plan", None)
     code, out = ltbench("run", "--slurm", "parition=gpu")
     assert code == 2 and "did you mean 'partition'" in out and "--slurm help" in out
 
