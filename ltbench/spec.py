@@ -2,18 +2,23 @@
 
 Every default is the papers' common setting (CIFAR10-LT, 35.7 M U-Net, 150k steps, ancestral sampling).
 A key hashes only the fields that differ from their default, so adding a field whose default is the old
-behaviour changes no key. Changing a default, or what a stage computes, bumps that stage's version.
+behaviour changes no key. Changing what a stage computes bumps that stage's version; a default that changes
+keeps the old value as what the key leaves out (`KEY_BASE`), so that the keys of finished results stay.
 """
 
 import functools
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 TRAIN_VERSION = 1
 SAMPLE_VERSION = 1
+
+KEY_BASE = {"spacing": "trailing"}
+"""Settings of sampling whose default has changed since the first keys: the value a key leaves out."""
 
 
 class _Frozen(BaseModel):
@@ -109,14 +114,22 @@ class TrainSpec(_Frozen):
         return tuple(sorted(set(value)))
 
 
+_IGNORED: dict[str, frozenset[str]] = {
+    "ancestral": frozenset({"order", "spacing"}),
+    "ddim": frozenset({"order"}),
+}
+
+
 class SampleSpec(_Frozen):
     """How images are generated; equally many of every class."""
 
-    sampler: Literal["ancestral", "ddim", "dpmsolver++", "sde-dpmsolver++"] = Field("ancestral")
+    sampler: str = Field(
+        "ancestral", pattern=r"^[a-z][a-z0-9_+.-]*$", description="see `ltbench samplers`"
+    )
     steps: int = Field(1000, ge=1, le=1000, description="sampler steps")
     order: int = Field(2, ge=1, le=3, description="order of DPM-Solver++ (its SDE form: 1 or 2)")
-    spacing: Literal["trailing", "leading", "linspace"] = Field(
-        "trailing", description="DDIM's, DPM-Solver++'s"
+    spacing: Literal["logsnr", "karras", "trailing", "leading", "linspace"] = Field(
+        "logsnr", description="where a fast sampler's steps lie; ancestral visits all"
     )
     clip: bool = Field(False, description="clip the predicted x0 to [-1, 1] at every step")
     guidance: float = Field(0.0, ge=0, le=100, description="omega in eps_c + omega (eps_c - eps_u)")
@@ -132,6 +145,24 @@ class SampleSpec(_Frozen):
         if self.sampler == "sde-dpmsolver++" and self.order > 2:
             raise ValueError("sde-dpmsolver++ has sample.order 1 or 2")
         return self
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> "SampleSpec":
+        """Return the settings that a file of results states; what older files leave out is what they meant."""
+        return cls.model_validate({**KEY_BASE, **content})
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that this sampler reads: the others change neither an image nor the key."""
+        ignored = _IGNORED.get(self.sampler, frozenset())
+        return self.model_dump(mode="json", exclude=set(ignored))
+
+    @property
+    def label(self) -> str:
+        """The sampler in words: with its spacing where that is not the default, as ``dpmsolver++ trailing``."""
+        spacing = self.settings.get("spacing", "")
+        default = type(self).model_fields["spacing"].default
+        return self.sampler if spacing in ("", default) else f"{self.sampler} {spacing}"
 
     @property
     def nfe(self) -> int:
@@ -163,6 +194,18 @@ class RunSpec(_Frozen):
     train_seed: int = Field(0, ge=0, description="seed of initial weights, order, noise and times")
     sample: SampleSpec = SampleSpec()
     score: ScoreSpec = ScoreSpec()
+
+    @classmethod
+    def stored(cls, content: Mapping[str, Any]) -> "RunSpec":
+        """Return the run that a file of results or a saved plan states; unknown tables are left out.
+
+        A default may have changed since the file was written, so files are read here and not by
+        `model_validate`, which fills in today's.
+        """
+        known = {key: value for key, value in content.items() if key in cls.model_fields}
+        if isinstance(known.get("sample"), Mapping):
+            known["sample"] = SampleSpec.stored(known["sample"])
+        return cls.model_validate(known)
 
 
 def _differing(model: BaseModel, leave_out: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -200,11 +243,8 @@ def sample_key(spec: RunSpec) -> str:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _sample_key(train: str, step: int, sample: SampleSpec) -> str:
-    settings = _differing(sample)
-    if not sample.sampler.endswith("dpmsolver++"):
-        settings.pop("order", None)
-    if sample.sampler == "ancestral":
-        settings.pop("spacing", None)
+    base = {name: field.default for name, field in SampleSpec.model_fields.items()} | KEY_BASE
+    settings = {name: value for name, value in sample.settings.items() if value != base[name]}
     return _digest({"version": SAMPLE_VERSION, "train": train, "step": step, "sample": settings})
 
 

@@ -43,7 +43,13 @@ GOLDEN = {
                 "ema_decay": 0.995,
                 "flip": False,
             },
-            "sample": {"sampler": "dpmsolver++", "steps": 20, "guidance": 0.5, "per_class": 100},
+            "sample": {
+                "sampler": "dpmsolver++",
+                "steps": 20,
+                "spacing": "trailing",
+                "guidance": 0.5,
+                "per_class": 100,
+            },
         },
         ("ba9e7f2233d2f196", "b358b73d396500dc", "5c5870b91987cf85", "2f847b38c4150846", "aebc9d8c771447ae"),
     ),
@@ -112,7 +118,7 @@ GOLDEN = {
     ),
     "other metrics and a probe": (
         {
-            "sample": {"sampler": "dpmsolver++", "steps": 25, "order": 3},
+            "sample": {"sampler": "dpmsolver++", "steps": 25, "order": 3, "spacing": "trailing"},
             "score": {
                 "extractors": ["inception", "dinov2"],
                 "metrics": ["all"],
@@ -126,6 +132,9 @@ GOLDEN = {
 }
 
 
+GOLDEN_SPACINGS = {"logsnr": "ee36663adc828bd7", "karras": "fa9a5d8032ca5a74", "trailing": "34ed7c8bb8a2c928"}
+
+
 @pytest.mark.parametrize("case", GOLDEN)
 def test_golden_keys(case):
     content, expected = GOLDEN[case]
@@ -133,6 +142,34 @@ def test_golden_keys(case):
     keys = (train_key(run), sample_key(run), *(stage_key(run, kind) for kind in ("train", "score", "probe")))
     assert tuple(key[:16] for key in keys) == expected
     assert all(len(key) == 64 for key in keys) and stage_key(run, "sample") == sample_key(run)
+
+
+@pytest.mark.parametrize("spacing", GOLDEN_SPACINGS)
+def test_golden_keys_of_spacings(spacing):
+    run = RunSpec(sample=SampleSpec(sampler="dpmsolver++", steps=20, spacing=spacing))
+    assert sample_key(run)[:16] == GOLDEN_SPACINGS[spacing]
+
+
+def test_the_default_spacing_is_another_key_than_the_one_of_older_results():
+    few = SampleSpec(sampler="ddim", steps=20)
+    assert few.spacing == "logsnr" and few.label == "ddim"
+    older = few.model_copy(update={"spacing": "trailing"})
+    assert sample_key(RunSpec(sample=few)) != sample_key(RunSpec(sample=older))
+    assert older.label == "ddim trailing"
+
+
+def test_a_stored_spec_without_a_spacing_means_the_one_of_its_time():
+    content = {"sampler": "dpmsolver++", "steps": 20}
+    assert SampleSpec.stored(content).spacing == "trailing"
+    assert RunSpec.stored({"sample": content, "nfe": 20}).sample.spacing == "trailing"
+    assert RunSpec.stored({"train_seed": 3}) == RunSpec(train_seed=3)
+    explicit = SampleSpec.stored(content | {"spacing": "logsnr"})
+    assert explicit == SampleSpec(**content)
+
+
+def test_a_sampler_that_visits_every_step_has_no_spacing_to_show():
+    assert SampleSpec(spacing="trailing").label == "ancestral"
+    assert {"spacing", "order"} & set(SampleSpec().settings) == set()
 
 
 # -- laws -------------------------------------------------------------------------------------------

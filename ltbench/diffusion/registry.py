@@ -1,25 +1,108 @@
-"""Samplers by name: what each is, what it takes, and what its numbers mean.
+"""Samplers by name: what each is, what it reads of a spec, and how a further one is added.
+
+A sampler is a free function ``run(denoise, x, path, noise) -> x0``, as in `ltbench.diffusion.solvers`, with a
+`Sampler` that says what it is. Another package adds its own by an entry point of the group
+``ltbench.samplers`` that names a `Sampler`.
 
 A deterministic sampler solves the probability-flow ODE; a stochastic one adds noise on the way, and that
 noise mends errors of the network and of guidance. So one scale of guidance is not the same thing under both
-kinds (an exact denoiser of two classes at omega = 1 gives a tail class the spread .206 under the first and
-.253 under the second), and numbers of both kinds are never compared at one scale.
+kinds (an exact denoiser of two classes at omega = 1 gives the rare class the spread .206 under the first and
+.253 under the second), and numbers of both kinds are never compared at one scale. The scales in the papers of
+CBDM, T2H and CORAL are ancestral ones.
 
 Kept free of torch and diffusers, so that a report can ask at no cost.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.errors import UsageError, nearest
+from ltbench.plugins import ExtensionPoint
+from ltbench.spec import SampleSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["deterministic", "stochastic", "unknown"]
 
-_KINDS: dict[str, Kind] = {
-    "ancestral": "stochastic",
-    "ddim": "deterministic",
-    "dpmsolver++": "deterministic",
-    "sde-dpmsolver++": "stochastic",
-}
+
+@dataclass(frozen=True, eq=False)
+class Path:
+    """The time steps that a trajectory visits, from noise to data.
+
+    Attributes
+    ----------
+    timesteps : distinct, descending, in 0..T-1; the data (no noise at all) come after the last.
+    alpha_bar : (T,) float64, the share of signal variance at every time step of the training.
+    order : of the solver, where it has several.
+    """
+
+    timesteps: tuple[int, ...]
+    alpha_bar: NDArray[np.float64]
+    order: int = 1
+
+    def sigma(self, t: int) -> float:
+        """Return the noise-to-signal ratio sqrt((1 - abar_t) / abar_t)."""
+        return float(((1 - self.alpha_bar[t]) / self.alpha_bar[t]) ** 0.5)
+
+
+Run: TypeAlias = "Callable[[Callable[[Tensor, int], Tensor], Tensor, Path, Callable[[], Tensor]], Tensor]"
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """A sampler and what is to be known of it.
+
+    Attributes
+    ----------
+    name : what a spec calls it.
+    kind : ``deterministic`` (solves the ODE) or ``stochastic`` (draws noise at its steps).
+    run : ``(denoise, x, path, noise) -> x0``. `denoise(x, t)` returns the predicted noise of a batch at the
+        integer time step t, guidance and clipping done; `x` is the start, (B,C,H,W) standard normal, float32;
+        `noise()` returns the next standard normal batch, each image's from its own stream.
+    title : what it is and where it is published, one line.
+    orders : the orders it has; empty where it has none to choose.
+    steps : the only number of steps it takes, or None.
+    evaluations : steps -> how often `denoise` is called.
+    limits : what must be said wherever it is offered, one sentence, or empty.
+    """
+
+    name: str
+    kind: Literal["deterministic", "stochastic"]
+    run: Run
+    title: str
+    orders: tuple[int, ...] = ()
+    steps: int | None = None
+    evaluations: Callable[[int], int] = int
+    limits: str = ""
+
+
+def _check(sampler: Any) -> None:
+    if not isinstance(sampler, Sampler):
+        raise TypeError(f"{sampler!r} is no ltbench.diffusion.registry.Sampler")
+    if sampler.kind not in ("deterministic", "stochastic"):
+        raise ValueError(f"{sampler.name}'s kind must be deterministic or stochastic, not {sampler.kind!r}")
+
+
+def _built_in() -> Iterable[tuple[str, Sampler]]:
+    from ltbench.diffusion.solvers import BUILT_IN
+
+    return [("ltbench.diffusion.solvers", sampler) for sampler in BUILT_IN]
+
+
+SAMPLERS: ExtensionPoint[Sampler] = ExtensionPoint(
+    "sampler",
+    group="ltbench.samplers",
+    name_of=lambda sampler: sampler.name,
+    check=_check,
+    built_in=_built_in,
+)
 
 
 def kind(name: str) -> Kind:
@@ -27,4 +110,32 @@ def kind(name: str) -> Kind:
 
     ``unknown`` is the answer for a name that no sampler here has, as a foreign sample set may state one.
     """
-    return _KINDS.get(name, "unknown")
+    name = name.partition(" ")[0]  # a table's name may state the spacing too: "dpmsolver++ trailing"
+    return SAMPLERS[name].kind if name in SAMPLERS else "unknown"
+
+
+def check_sampler(spec: SampleSpec) -> Sampler:
+    """Return the sampler that a spec names, or raise one sentence about what it does not have.
+
+    Raises
+    ------
+    UsageError : an unknown sampler; a number of steps or an order that it has not.
+    """
+    try:
+        sampler = SAMPLERS[spec.sampler]
+    except UsageError as error:
+        if spec.sampler in SAMPLERS.broken():
+            raise
+        known = list(SAMPLERS.all())
+        hint = nearest(spec.sampler, known)
+        raise UsageError(
+            f"sample.sampler must be {', '.join(known[:-1])} or {known[-1]}, not {spec.sampler!r}"
+            + (hint if hint.startswith("; did you mean") else "")
+        ) from error
+    if sampler.steps is not None and spec.steps != sampler.steps:
+        raise UsageError(
+            f"{spec.sampler} sampling takes sample.steps={sampler.steps}; use ddim or dpmsolver++ for fewer"
+        )
+    if sampler.orders and spec.order not in sampler.orders:
+        raise UsageError(f"{spec.sampler} has sample.order {' or '.join(map(str, sampler.orders))}")
+    return sampler

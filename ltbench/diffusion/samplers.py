@@ -1,11 +1,6 @@
-"""Guided sampling from a denoiser: ancestral DDPM, DDIM and DPM-Solver++ (ODE and SDE), through diffusers' schedulers.
+"""Guided sampling: from a denoiser and labels to images, by any sampler of the registry.
 
-- ``ancestral`` (Ho et al. 2020, Algorithm 2), all 1000 steps, variance beta_t ("fixedlarge"), no noise at the
-  last step: what CBDM and CORAL release.
-- ``dpmsolver++`` (Lu et al. 2022), deterministic multistep of order 1 to 3; the last step is of order 1.
-- ``sde-dpmsolver++`` (Lu et al. 2022, appendix), its stochastic form of order 1 or 2: noise is added at each step.
-- ``ddim`` with eta = 0 (Song et al. 2021) is DPM-Solver++ of order 1 and is run as such: diffusers' own
-  DDIMScheduler steps by 1000 // n, which is wrong where n does not divide 1000.
+What the samplers themselves do is in `ltbench.diffusion.solvers`, where their steps lie in `spacing`.
 
 Guidance (Ho & Salimans 2022): eps = eps_c + omega (eps_c - eps_u); omega = 0 is plain conditional sampling
 and runs no unconditional pass. Image i's noise comes from the stream (seed, ``sample``, i) alone, so it does
@@ -15,22 +10,19 @@ not depend on the batch, the device or what was sampled before: those change an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import numpy as np
 import torch
-from diffusers import DDPMScheduler, DPMSolverMultistepScheduler
 from torch import Tensor
 
 from ltbench import rng
 from ltbench.diffusion.precision import precision
-from ltbench.diffusion.registry import kind
-from ltbench.diffusion.schedule import BETA_FIRST, BETA_LAST, NUM_TIMESTEPS, alpha_bar
+from ltbench.diffusion.registry import check_sampler, kind
+from ltbench.diffusion.spacing import make_path, timesteps
 from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.spec import SampleSpec
 
-__all__ = ["kind", "make_scheduler", "sample", "sample_batch", "sample_iter", "timesteps"]
+__all__ = ["kind", "sample", "sample_batch", "sample_iter", "timesteps"]
 
 
 def sample(
@@ -90,7 +82,7 @@ def sample_iter(
     batch_size
         Images at a time; guidance runs twice as many through the network.
     progress
-        Called after each sampler step with the number of images it advanced: N * steps in all.
+        Called after each step with the number of images it advanced: N * steps in all.
     stop
         Asked before each sampler step.
 
@@ -135,23 +127,24 @@ def sample_batch(
 
     `generators` holds one CPU generator an image, for its initial and step noise; else as `sample_iter`.
     """
-    levels = alpha_bar()
-    scheduler = make_scheduler(sampler)
-    # The schedulers need generators only where they draw noise.
-    noise: dict[str, Any] = {"generator": generators} if kind(sampler.sampler) == "stochastic" else {}
+    chosen, path = check_sampler(sampler), make_path(sampler)
     labels = labels.to(device)
-    x = torch.stack([torch.randn(denoiser.shape, generator=g) for g in generators]).to(device)
+
+    def noise() -> Tensor:
+        return torch.stack([torch.randn(denoiser.shape, generator=g) for g in generators]).to(device)
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        if stop is not None and stop():
+            raise Interrupted("sampling was stopped: run the same command again to go on")
+        eps = guided_eps(denoiser, x, t, labels, sampler.guidance)
+        if sampler.clip:
+            eps = clip_x0(eps, x, float(path.alpha_bar[t]))
+        if progress is not None:
+            progress(len(x))
+        return eps
+
     with precision(sampler.precision, device):
-        for t in scheduler.timesteps.tolist():  # kept on the CPU: no wait for the GPU
-            if stop is not None and stop():
-                raise Interrupted("sampling was stopped: run the same command again to go on")
-            eps = guided_eps(denoiser, x, t, labels, sampler.guidance)
-            if sampler.clip:
-                eps = clip_x0(eps, x, float(levels[t]))
-            x = scheduler.step(eps, t, x, **noise).prev_sample
-            if progress is not None:
-                progress(len(x))
-    return x
+        return chosen.run(denoise, noise(), path, noise)
 
 
 def guided_eps(denoiser: Denoiser, x: Tensor, t: int, labels: Tensor, guidance: float) -> Tensor:
@@ -174,32 +167,3 @@ def clip_x0(eps: Tensor, x: Tensor, alpha_bar_t: float) -> Tensor:
 def to_uint8(x: Tensor) -> Tensor:
     """Return pixels round((clip(x, -1, 1) + 1) * 127.5) as uint8; ties go to the even value."""
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def timesteps(steps: int, spacing: str) -> np.ndarray:
-    """Return the `steps` descending time steps visited, one definition for every sampler.
-
-    ``trailing`` starts at T-1 with stride T/steps (Lin et al. 2024, Table 2), ``leading`` ends at 0 with
-    stride T // steps, ``linspace`` runs from T-1 to 0 with both ends. All are followed by x_0 itself.
-    """
-    if spacing == "trailing":
-        return np.round(NUM_TIMESTEPS * np.arange(steps, 0, -1) / steps).astype(np.int64) - 1
-    if spacing == "leading":
-        return np.arange(steps)[::-1] * (NUM_TIMESTEPS // steps)
-    return np.round(np.linspace(NUM_TIMESTEPS - 1, 0, steps)).astype(np.int64)
-
-
-def make_scheduler(sampler: SampleSpec) -> Any:
-    """Return a fresh diffusers scheduler for one trajectory, working on abar in float64 as training does."""
-    betas = {"num_train_timesteps": NUM_TIMESTEPS, "beta_start": BETA_FIRST, "beta_end": BETA_LAST}
-    scheduler: Any
-    if sampler.sampler == "ancestral":
-        scheduler = DDPMScheduler(**betas, variance_type="fixed_large", clip_sample=False)
-        scheduler.alphas_cumprod = alpha_bar()
-    else:
-        ddim = sampler.sampler == "ddim"
-        order, algorithm = (1, "dpmsolver++") if ddim else (sampler.order, sampler.sampler)
-        scheduler = DPMSolverMultistepScheduler(**betas, solver_order=order, algorithm_type=algorithm)
-        scheduler.alphas_cumprod = alpha_bar()
-        scheduler.set_timesteps(timesteps=timesteps(sampler.steps, sampler.spacing))
-    return scheduler

@@ -192,7 +192,7 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
     """
     flat = [json.loads(text) for text in series["settings"]]
     keys = sorted({key for settings in flat for key in settings})
-    varying = [k for k in keys if len({json.dumps(s.get(k)) for s in flat if s}) > 1 or is_hyperparameter(k)]
+    varying = [k for k in keys if is_hyperparameter(k) or _values(k, flat) > 1]
     out = series.copy()
     out["differs"] = [
         ", ".join(
@@ -236,9 +236,15 @@ def _telling_apart(rows: pd.DataFrame) -> list[str]:
         key
         for alike in by_variant.values()
         for key in set().union(*alike)
-        if len({json.dumps(settings.get(key)) for settings in alike}) > 1
+        if _values(key, alike) > 1
     }
     return [", ".join(f"{k}={_plain(s[k])}" for k in sorted(apart) if s.get(k) is not None) for s in flat]
+
+
+def _values(key: str, settings: list[dict[str, Any]]) -> int:
+    """Count a setting's values; a sampler that does not read a setting of sampling has no value of it."""
+    having = [s for s in settings if s and (key in s or not key.startswith("sample."))]
+    return len({json.dumps(s.get(key)) for s in having})
 
 
 def is_hyperparameter(key: str) -> bool:

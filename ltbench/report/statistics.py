@@ -77,7 +77,7 @@ class Contrast(BaseModel):
             (
                 label_without(cell_label(run.data), _FILES),
                 run.train.steps,
-                run.sample.sampler,
+                run.sample.label,
                 run.sample.nfe,
                 run.sample.guidance,
             )

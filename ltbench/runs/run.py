@@ -189,7 +189,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
 def spec_of(folder: Path, content: Mapping[str, Any]) -> RunSpec:
     """Return the `RunSpec` that the content of a folder's ``spec.json`` states."""
     try:
-        return RunSpec.model_validate({k: v for k, v in content.items() if k in RunSpec.model_fields})
+        return RunSpec.stored(content)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))

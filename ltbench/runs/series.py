@@ -19,6 +19,7 @@ _NOT_A_SETTING = {
     "train.snapshots",
     "train.imported",
     "sample.sampler",
+    "sample.spacing",
     "sample.steps",
     "sample.guidance",
     "sample.seed",
@@ -37,6 +38,8 @@ def with_series(table: pd.DataFrame, spec: RunSpec | None, data: DataSpec | None
     """
     cell = cell_label(spec.data if spec is not None else data or _data_of(table.iloc[0]))
     settings = json.dumps(settings_of(spec), sort_keys=True) if spec is not None else "{}"
+    if spec is not None and set(table["sampler"]) == {spec.sample.sampler}:
+        table = table.assign(sampler=spec.sample.label)  # another spacing makes it another sampler
     if spec is not None and spec.method.hyperparameters:
         table = table.assign(variant=_variant(spec, table["variant"]))
     keys = [f"{'|'.join(map(str, row))}|{cell}|{settings}" for row in zip(*(table[c] for c in _PROTOCOL), strict=True)]
@@ -100,5 +103,6 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
         elif prefix not in _NOT_A_SETTING:
             flat[prefix.removeprefix("method.hyperparameters.")] = value
 
-    walk("", spec.model_dump(mode="json", include={"model", "method", "train", "sample"}))
+    walk("", spec.model_dump(mode="json", include={"model", "method", "train"}))
+    walk("sample", spec.sample.settings)
     return flat

@@ -21,7 +21,7 @@ from pydantic import BaseModel, ValidationError
 
 from ltbench import spec
 from ltbench.errors import UsageError, nearest
-from ltbench.spec import MethodSpec, RunSpec, ScoreSpec
+from ltbench.spec import MethodSpec, RunSpec, SampleSpec, ScoreSpec
 from ltbench.study.keys import (
     SECTIONS,
     SHORT,
@@ -230,7 +230,20 @@ def _section(name: str, settings: _Layer) -> BaseModel:
     section: BaseModel = _validated(SECTIONS[name], values, where, f"{name}.")
     if isinstance(section, ScoreSpec) and {"metrics", "extractors"} & set(settings):
         _check_names(section, settings)
+    if isinstance(section, SampleSpec):
+        _check_sampler(section, settings)
     return section
+
+
+def _check_sampler(sample: SampleSpec, settings: _Layer) -> None:
+    """Check that the sampler exists and has what is asked of it: sampling comes after days of training."""
+    from ltbench.diffusion.registry import check_sampler
+
+    try:
+        check_sampler(sample)
+    except UsageError as error:
+        where = dict.fromkeys(v.where for k, v in settings.items() if k in ("sampler", "steps", "order"))
+        raise UsageError(f"{'; '.join(where) or 'defaults'}: {error}") from error
 
 
 def _check_names(score: ScoreSpec, settings: _Layer) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ltbench import pipeline
 from ltbench.errors import UsageError, nearest
 from ltbench.files import read_json, write_json
-from ltbench.spec import RunSpec
+from ltbench.spec import KEY_BASE, RunSpec
 from ltbench.sweep.failures import policy
 from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
 from ltbench.sweep.standing import State
@@ -44,17 +44,24 @@ class SavedPlan:
 
 def save_plan(root: Path, plan: SavedPlan) -> Path:
     """Write a plan below the output folder; the same runs are one file."""
-    runs = [run.model_dump(mode="json", exclude_defaults=True) for run in plan.runs]
+    runs = [_content(run) for run in plan.runs]
     digest = hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:16]
     path = root / ".sweep" / "plans" / f"{digest}.json"
     write_json(path, {"title": plan.title, "settings": plan.settings, "runs": runs})
     return path
 
 
+def _content(run: RunSpec) -> dict[str, Any]:
+    """Return what a saved plan says of a run: also defaults that have changed, so that it means one thing."""
+    content = run.model_dump(mode="json", exclude_defaults=True)
+    content["sample"] = content.get("sample", {}) | {name: getattr(run.sample, name) for name in KEY_BASE}
+    return content
+
+
 def load_plan(path: Path) -> SavedPlan:
     """Read a plan."""
     content = read_json(path)
-    runs = tuple(RunSpec.model_validate(run) for run in content["runs"])
+    runs = tuple(RunSpec.stored(run) for run in content["runs"])
     return SavedPlan(runs, content["title"], content["settings"])
 
 

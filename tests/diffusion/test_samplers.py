@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffusers import DDIMScheduler
+from diffusers import DDIMScheduler, DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -20,7 +20,6 @@ from ltbench import rng
 from ltbench.diffusion.samplers import (
     clip_x0,
     guided_eps,
-    make_scheduler,
     sample,
     sample_batch,
     sample_iter,
@@ -28,6 +27,7 @@ from ltbench.diffusion.samplers import (
     to_uint8,
 )
 from ltbench.diffusion.schedule import alpha_bar, betas
+from ltbench.diffusion.spacing import make_path
 from ltbench.diffusion.unet import build_denoiser
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.method import Prediction
@@ -185,7 +185,9 @@ def test_ddim_is_diffusers_own_where_its_stride_is_exact() -> None:
     x = torch.stack([torch.randn(1, 8, 8, generator=rng.generator(0, "sample", i)) for i in range(N)])
     for t in theirs.timesteps.tolist():
         x = theirs.step(guided_eps(Gaussian(), x, t, LABELS, 0.0), t, x).prev_sample
-    torch.testing.assert_close(trajectory(ode(50, sampler="ddim")), x, atol=1e-4, rtol=0)
+    torch.testing.assert_close(
+        trajectory(ode(50, sampler="ddim", spacing="trailing")), x, atol=1e-4, rtol=0
+    )
 
 
 def test_order_matters_to_dpmsolver_only() -> None:
@@ -193,18 +195,30 @@ def test_order_matters_to_dpmsolver_only() -> None:
     assert not torch.equal(trajectory(ode(order=1)), trajectory(ode(order=2)))
 
 
-@given(st.integers(1, 1000), st.sampled_from(["trailing", "leading", "linspace"]))
+@given(st.integers(1, 1000), st.sampled_from(["logsnr", "karras", "trailing", "leading", "linspace"]))
 def test_timesteps_descend_without_repeats(steps: int, spacing: str) -> None:
     visited = timesteps(steps, spacing)
     assert len(visited) == steps and visited.dtype == np.int64
     assert (np.diff(visited) < 0).all() and visited[-1] >= 0 and visited[0] <= 999
     assert visited[0] == 999 or spacing == "leading"
     assert visited[-1] == 0 or spacing == "trailing" or steps == 1
-    assert make_scheduler(ode(steps, spacing=spacing)).timesteps.tolist() == visited.tolist()
+    assert make_path(ode(steps, spacing=spacing)).timesteps == tuple(visited.tolist())
 
 
 def test_ancestral_visits_every_step() -> None:
-    assert make_scheduler(SampleSpec()).timesteps.tolist() == list(range(999, -1, -1))
+    assert make_path(SampleSpec()).timesteps == tuple(range(999, -1, -1))
+
+
+def test_ancestral_is_diffusers_own_to_the_last_bit() -> None:
+    theirs: Any = DDPMScheduler(
+        beta_end=0.02, beta_start=1e-4, variance_type="fixed_large", clip_sample=False
+    )
+    theirs.alphas_cumprod = ABAR
+    generators = [rng.generator(0, "sample", i) for i in range(4)]
+    x = torch.stack([torch.randn(1, 8, 8, generator=g) for g in generators])
+    for t in range(999, -1, -1):
+        x = theirs.step(guided_eps(Gaussian(), x, t, LABELS[:4], 0.0), t, x, generator=generators).prev_sample
+    assert torch.equal(trajectory(SampleSpec(), labels=LABELS[:4]), x)
 
 
 # --- guidance, clipping, pixels --------------------------------------------------------------------------------
