@@ -95,7 +95,7 @@ def test_retry_tries_again_what_failed(root, capsys, monkeypatch):
     [
         (["status", "--out", "nowhere"], "no sweep was started in nowhere"),
         (["logs", "no-such-run"], "no sweep was started"),
-        (["reproduce", "nowhere"], "nowhere is no run"),
+        (["reproduce", "nowhere"], "nowhere is no training"),
         (["reproduce", "nowhere", "--tolerance", "0"], "--tolerance 0 must be above 0"),
     ],
 )

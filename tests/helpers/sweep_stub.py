@@ -132,7 +132,7 @@ def score(stage, root, env):
     )
     requests = json.loads(done.read_text())["requests"] if done.exists() else {}
     write_text(done.with_name("scores.csv"), f"mean\n{images.mean()}\n", env.guard)
-    write_json(done, {"requests": {**requests, stage.key: float(images.mean())}}, env.guard)
+    write_json(done, {"requests": {**requests, stage.key: {"mean": float(images.mean())}}}, env.guard)
 
 
 def probe(stage, root, env):
