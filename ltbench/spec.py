@@ -176,7 +176,17 @@ class ScoreSpec(_Frozen):
     extractors: tuple[str, ...] = Field(("auto",), description="feature extractors; auto: the data set's own")
     metrics: tuple[str, ...] = Field(("default",), description="see `ltbench metrics`")
     floor_draws: int = Field(10, ge=1, description="repeated draws of the real-vs-real floor")
-    bootstrap: int = Field(0, ge=0, description="bootstrap replicates over images; 0: none")
+    groups: tuple[str, ...] = Field(
+        ("auto",),
+        description="groupings of classes: thirds, shots, cm, ccua, utlo; auto: the data set's own; none",
+    )
+    bootstrap: int | None = Field(
+        None, ge=0, description="bootstrap replicates over images; unset: 100 where they are cheap; 0: none"
+    )
+    reference: Literal["balanced", "heldout", "longtail"] = Field(
+        "balanced",
+        description="real images compared with: equally many a class, held-out ones, or the training set",
+    )
     probes: bool = Field(False, description="measure the bottleneck's entanglement")
     reference_half: Literal["none", "first", "second"] = Field(
         "none",
@@ -261,5 +271,7 @@ def stage_key(spec: RunSpec, kind: str) -> str:
 def _stage_key(kind: str, train: str, step: int, sample: str = "", score: ScoreSpec | None = None) -> str:
     content: dict[str, Any] = {"stage": kind, "train": train, "step": step}
     if score is not None:
+        # Defaults that only add rows (pooled groups, cheap intervals) move no key: runs scored before stay
+        # finished, and `ltbench evaluate` adds what they lack.
         content |= {"sample": sample, "score": _differing(score)}
     return _digest(content)

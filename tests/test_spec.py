@@ -220,6 +220,8 @@ OTHER = {
         "metrics": ("kid",),
         "floor_draws": 2,
         "bootstrap": 10,
+        "groups": ("thirds", "cm"),
+        "reference": "heldout",
         "probes": True,
         "reference_half": "first",
     },

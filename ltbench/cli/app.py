@@ -10,7 +10,9 @@ import typer
 from typer.core import TyperGroup
 
 from ltbench.cli import complete, options
-from ltbench.cli.options import DataRoot, Device, Metrics, Out, Preset, Sets, Workers, with_study_flags
+from ltbench.cli.options import (
+    Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Workers, with_study_flags
+)
 from ltbench.errors import Interrupted, LtbenchError, UsageError
 
 
@@ -179,17 +181,18 @@ def evaluate(
     extractors: Annotated[
         str, typer.Option("--extractors", help="Comma-separated; auto: the data set's own.")
     ] = "auto",
-    bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates over images.")
-    ] = 0,
+    groups: Groups = "auto",
+    reference: Reference = "balanced",
+    bootstrap: Bootstrap = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Replace numbers that are there.")] = False,
     data_root: DataRoot = None,
     device: Device = None,
 ) -> None:
     """Add or recompute metrics of finished runs; nothing is trained or sampled."""
-    from ltbench.cli.study import evaluate_runs
+    from ltbench.cli.study import evaluate_runs, score_request
 
-    evaluate_runs(runs, metrics, extractors, bootstrap, recompute, data_root, device)
+    request = score_request(metrics, extractors, groups, reference, bootstrap)
+    evaluate_runs(runs, request, recompute, data_root, device)
 
 
 @app.command()
@@ -222,16 +225,18 @@ def score(
     sample_seed: Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")] = 0,
     metrics: Metrics = "default",
     extractors: Annotated[str, typer.Option("--extractors", help="As for `ltbench evaluate`.")] = "auto",
-    bootstrap: Annotated[
-        int, typer.Option("--bootstrap", min=0, help="Bootstrap replicates over images.")
-    ] = 0,
+    groups: Groups = "auto",
+    reference: Reference = "balanced",
+    bootstrap: Bootstrap = None,
     out: Out = Path("runs"),
     data_root: DataRoot = None,
     device: Device = None,
 ) -> None:
     """Score images made elsewhere; reports show them beside our runs, marked external."""
     from ltbench.cli.data import data_cell, score_external
+    from ltbench.cli.study import score_request
 
+    request = score_request(metrics, extractors, groups, reference, bootstrap)
     data = data_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
     claims = {
         "name": name or samples.stem,
@@ -243,9 +248,7 @@ def score(
         "train_seed": train_seed,
         "sample_seed": sample_seed,
     }
-    score_external(
-        samples, data, claims, labels, value_range, metrics, extractors, bootstrap, out, data_root, device
-    )
+    score_external(samples, data, claims, labels, value_range, request, out, data_root, device)
 
 
 @app.command("import")

@@ -10,7 +10,7 @@ from rich.markup import escape
 
 from ltbench.cli.study import console, device_of, evaluate_runs
 from ltbench.errors import UsageError
-from ltbench.spec import DataSpec
+from ltbench.spec import DataSpec, ScoreSpec
 
 # -- data sets --------------------------------------------------------------------------------------
 
@@ -102,9 +102,7 @@ def score_external(
     claims: Mapping[str, Any],
     labels: Path | None,
     value_range: str | None,
-    metrics: str,
-    extractors: str,
-    bootstrap: int,
+    request: ScoreSpec,
     out: Path,
     data_root: Path | None,
     device: str | None,
@@ -122,7 +120,7 @@ def score_external(
         f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True, markup=False
     )
     folder = write_sample_set(found, cell, stated, samples, out)
-    evaluate_runs([folder], metrics, extractors, bootstrap, False, data_root, device)
+    evaluate_runs([folder], request, False, data_root, device)
     console.print(f"{stated.name} (external) is in `ltbench report {out}`", soft_wrap=True, markup=False)
 
 

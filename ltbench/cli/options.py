@@ -62,6 +62,21 @@ Metrics = Annotated[
         autocompletion=complete.metrics,
     ),
 ]
+Groups = Annotated[
+    str,
+    typer.Option(
+        "--groups", help="Groupings of classes, comma-separated: auto, thirds, shots, cm, ccua, utlo, none."
+    ),
+]
+Reference = Annotated[
+    str, typer.Option("--reference", help="Real images compared with: balanced, heldout or longtail.")
+]
+Bootstrap = Annotated[
+    int | None,
+    typer.Option(
+        "--bootstrap", min=0, help="Replicates of the image bootstrap; default: 100 where cheap; 0: none."
+    ),
+]
 
 
 def _text(*names: str, panel: str, help: str, values: complete.Completion | None = None) -> Any:

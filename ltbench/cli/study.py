@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import typer
 from rich.table import Table
@@ -15,7 +15,7 @@ from rich.table import Table
 from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
 from ltbench.study.presets import default_preset
-from ltbench.spec import RunSpec
+from ltbench.spec import RunSpec, ScoreSpec
 from ltbench.cli.console import make_console, waiting
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
@@ -347,37 +347,61 @@ def compare_results(a: Path, b: Path) -> None:
 
 def evaluate_runs(
     folders: Sequence[Path],
-    metrics: str,
-    extractors: str,
-    bootstrap: int,
+    request: ScoreSpec,
     recompute: bool,
     data_root: Path | None,
     device: str | None,
 ) -> None:
-    """Score the sample sets below some folders with other metrics or extractors; nothing is trained or sampled."""
+    """Score the sample sets below some folders as a request says; nothing is trained or sampled.
+
+    What is stored already, of the same metric, extractor, reference and groups, is left as it is.
+    """
     from ltbench.data.dataset import cached_dataset
     from ltbench.runs.layout import CACHE
     from ltbench.runs.run import sample_sets
     from ltbench.runs.scores import merge_scores
     from ltbench.scoring.score import requested_metrics, score_samples
-    from ltbench.spec import ScoreSpec
 
-    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
-    wanted = requested_metrics(request.metrics)
+    requested_metrics(request.metrics)  # a wrong name is refused before anything is read
     sets = [found for folder in folders for found in sample_sets(folder)]
     where = device_of(device)
     for number, found in enumerate(sets, start=1):
-        names = [m.name for m in wanted]
-        there = None if recompute or bootstrap else found.scores()
-        if there is not None:
-            stored = set(there["definition"][there["extractor"].isin([*request.extractors, ""])])
-            names = [m.name for m in wanted if m.definition not in stored or "auto" in request.extractors]
         cell = cached_dataset(found.spec.data, data_root)
         images, labels = found.arrays()
-        asked = found.spec.model_copy(update={"score": request.model_copy(update={"metrics": tuple(names)})})
-        table = score_samples(cell, images, labels, asked, found.root / CACHE, where).assign(**found.claims)
-        merge_scores(found.scores_file, table)
-        console.print(f"[{number}/{len(sets)}] {found.scores_file}: {len(table)} numbers")
+        asked = found.spec.model_copy(update={"score": request})
+        stored = None if recompute else found.scores()
+        table = score_samples(cell, images, labels, asked, found.root / CACHE, where, stored)
+        merge_scores(found.scores_file, table.assign(**found.claims))
+        blank = int(table["value"].isna().sum())
+        console.print(
+            f"[{number}/{len(sets)}] {found.scores_file}: {len(table) - blank} numbers"
+            + (f", {blank} that cannot be computed" if blank else "")
+            + (" (all are there)" if table.empty else "")
+        )
+        for reason in table.loc[table["value"].isna(), "reason"].drop_duplicates().head(3):
+            console.print(f"  {reason}", markup=False)
+
+
+def score_request(
+    metrics: str, extractors: str, groups: str, reference: str, bootstrap: int | None
+) -> ScoreSpec:
+    """Return a request out of the command line's comma-separated names."""
+    from ltbench.data.groupings import check_grouping
+
+    for name in _names(groups):
+        check_grouping(name)
+    choices = get_args(ScoreSpec.model_fields["reference"].annotation)
+    if reference not in choices:
+        raise UsageError(f"--reference {reference!r} is none of {', '.join(choices)}")
+    return ScoreSpec.model_validate(
+        {
+            "metrics": _names(metrics),
+            "extractors": _names(extractors),
+            "groups": _names(groups),
+            "reference": reference,
+            "bootstrap": bootstrap,
+        }
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ _METRICS = (
         scopes=POOLED,
         minimum=2,
         prepare=lazily("frechet:Statistics.of"),
+        quick=True,
     ),
     _pr(
         "precision_recall",
@@ -99,6 +100,7 @@ _METRICS = (
         (Output("agreement", "higher", rank=90),),
         "share of samples that a classifier of the data set's classes assigns to their label",
         "after Ravuri & Vinyals, NeurIPS 2019",
+        quick=True,
     ),
     Metric(
         "kid",
@@ -132,6 +134,7 @@ _METRICS = (
         "Binkowski et al., ICLR 2018",
         settings={"subsets": 100, "size": 1000},
         scopes=("overall",),
+        elsewhere="it is published for whole sample sets: its expectation is kid",
         minimum=1000,
         default=False,
     ),
@@ -148,6 +151,7 @@ _METRICS = (
         "Salimans et al., NeurIPS 2016",
         settings={"splits": 10},
         scopes=("overall",),
+        elsewhere="it rewards many classes: it says nothing of one",
         minimum=10,
     ),
     Metric(
@@ -163,6 +167,7 @@ _METRICS = (
         "Sajjadi et al., NeurIPS 2018",
         settings={"clusters_per_class": 20, "angles": 1001, "runs": 10},
         scopes=("overall",),
+        elsewhere="its 20 clusters a class are of the whole set",
         default=False,  # ten clusterings of 20 K centres, for the score and again for every floor draw
     ),
     Metric(
@@ -193,6 +198,7 @@ _METRICS = (
         ),
         "share of samples closer to a training image than held-out real images are, beside its expectation",
         "after Meehan et al., AISTATS 2020",
+        version=2,  # 2: all held-out images, not equally many a class
         scopes=("class",),
         floor=False,
     ),
@@ -207,6 +213,7 @@ _METRICS = (
         ),
         "classification accuracy score: a small CNN trained on samples, tested on held-out real images",
         "Ravuri & Vinyals, NeurIPS 2019",
+        version=2,  # 2: all held-out images, not equally many a class
         settings={"steps": 1000},
         scopes=("overall",),
         minimum=2,

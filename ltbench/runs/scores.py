@@ -56,15 +56,15 @@ SCHEMA = (
     Column("nfe", "integer", "network evaluations an image"),
     Column("guidance", "number", "guidance scale omega"),
     Column("sample_seed", "integer", "seed of the sampling noise"),
-    Column("scope", "text", "overall, class or group", identity=True),
+    Column("scope", "text", "overall, class, group (mean of its classes) or pooled (one set)", identity=True),
     Column("class_or_group", "text", "label, or group's name; blank overall", identity=True),
     Column("n_train", "integer", "training images in the scope"),
     Column("metric", "text", "name of the number; .floor, .ci_low ... stand beside theirs", identity=True),
     Column("definition", "text", "metric and version of its definition", identity=True),
     Column("extractor", "text", "feature extractor; blank for metrics of pixels"),
     Column("reference", "text", "real images that were compared with"),
-    Column("n_reference", "integer", "reference images in the scope"),
-    Column("n_generated", "integer", "generated images in the scope"),
+    Column("n_reference", "integer", "reference images behind this number; of one class, of a group's mean"),
+    Column("n_generated", "integer", "images in the samples' place: of a .floor the held-out ones of a draw"),
     Column("value", "number", "the number"),
     Column("origin", "text", "ours, external (images or weights made elsewhere) or published", identity=True),
     Column("train_key", "text", "full key of the training", identity=True),
@@ -72,6 +72,9 @@ SCHEMA = (
     Column("extractor_hash", "text", "SHA-256 of the extractor's weights", since=2),
     Column("reference_hash", "text", "first 16 digits of the reference's SHA-256", since=2),
     Column("manifest", "text", "first 16 digits of the data cell's manifest hash", since=2),
+    Column("grouping", "text", "grouping that a group belongs to: thirds, shots, cm, ccua, utlo", since=3),
+    Column("labels", "text", "class labels of a group, such as 0-2 7", since=3),
+    Column("reason", "text", "why there is no value, or a remark on how it was made", since=3),
 )
 
 COLUMNS = tuple(column.name for column in SCHEMA)
@@ -158,7 +161,28 @@ def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | No
         table = as_stored(table)
         old = old[~superseded(old, table)]
         table = table if old.empty else pd.concat([old, table], ignore_index=True)
-    write_scores(path, table, guard)
+    write_scores(path, in_order(table), guard)
+
+
+_SCOPES = ("overall", "class", "group", "pooled")
+
+
+def in_order(table: pd.DataFrame) -> pd.DataFrame:
+    """Return rows in the one order of a stored file, whatever they were computed or merged in.
+
+    By extractor, definition, reference, scope, place (classes by number), then name: a floor follows its score.
+    """
+    scope = [_SCOPES.index(s) if s in _SCOPES else len(_SCOPES) for s in table["scope"]]
+    place = [int(p) if str(p).isdecimal() else -1 for p in table["class_or_group"]]
+    keys = pd.DataFrame({"scope": scope, "number": place}, table.index).assign(
+        **{name: table[name].map(str) for name in ("extractor", "definition", "reference", "class_or_group")},
+        **{name: table[name].map(str) for name in ("metric", "extractor_hash", "reference_hash", "sample_key")},
+    )
+    order = [
+        *("extractor", "definition", "reference", "scope", "number", "class_or_group", "metric"),
+        *("extractor_hash", "reference_hash", "sample_key"),
+    ]
+    return table.loc[keys.sort_values(order, kind="stable").index].reset_index(drop=True)
 
 
 def write_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | None = None) -> None:

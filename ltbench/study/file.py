@@ -228,7 +228,7 @@ def _section(name: str, settings: _Layer) -> BaseModel:
             values[key] = [item.value]
     where = {key: item.where for key, item in settings.items()}
     section: BaseModel = _validated(SECTIONS[name], values, where, f"{name}.")
-    if isinstance(section, ScoreSpec) and {"metrics", "extractors"} & set(settings):
+    if isinstance(section, ScoreSpec) and {"metrics", "extractors", "groups"} & set(settings):
         _check_names(section, settings)
     if isinstance(section, SampleSpec):
         _check_sampler(section, settings)
@@ -247,11 +247,16 @@ def _check_sampler(sample: SampleSpec, settings: _Layer) -> None:
 
 
 def _check_names(score: ScoreSpec, settings: _Layer) -> None:
-    """Check the names of metrics and extractors now: scoring comes after days of training."""
+    """Check the names of metrics, extractors and groupings now: scoring comes after days of training."""
+    from ltbench.data.groupings import check_grouping
     from ltbench.extractors.registry import check_name  # imports torch
-    from ltbench.metrics.registry import get_metric  # imports scipy and scikit-learn
+    from ltbench.metrics.registry import get_metric
 
-    checks = (("metrics", get_metric, ("default", "all")), ("extractors", check_name, ("auto",)))
+    checks: tuple[tuple[str, Callable[[str], object], tuple[str, ...]], ...] = (
+        ("metrics", get_metric, ("default", "all")),
+        ("extractors", check_name, ("auto",)),
+        ("groups", check_grouping, ()),
+    )
     for key, check, special in checks:
         for name in getattr(score, key):
             try:

@@ -1,6 +1,7 @@
 """From samples to rows: the schema, floors, groups, intervals, and a file that keeps every number."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pandas as pd
@@ -9,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import digits, make_spec
 
-from ltbench.data import ImageSet
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.data.images import ImageSet, balanced
-from ltbench.runs.scores import COLUMNS, merge_scores, read_scores, run_columns
+from ltbench.data.images import ImageSet, balanced, halves
+from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, run_columns
+from ltbench.metrics.registry import get_metric
+from ltbench.scoring import floors
+from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.score import requested_metrics, score_pools, score_samples
 from ltbench.spec import ScoreSpec, sample_key, train_key
 
@@ -34,6 +37,7 @@ CELL = dataclasses.replace(
     heldout=cut(WHOLE.heldout, (30, 28, 24)),
     train=cut(WHOLE.reference, (40, 20, 5)),
     counts=np.array([40, 20, 5]),
+    head_to_tail=(0, 1, 2),
     groups={"head": (0,), "middle": (1,), "tail": (2,)},
 )
 HELD, REFERENCE = CELL.heldout, CELL.reference
@@ -78,8 +82,8 @@ def test_the_schema_is_what_was_promised(table):
     assert list(table.columns) == list(COLUMNS)
     promised = """dataset imbalance_ratio class_order split_seed method variant train_seed step sampler nfe guidance
         sample_seed scope class_or_group n_train metric definition extractor reference n_reference n_generated value
-        origin train_key sample_key extractor_hash reference_hash manifest"""
-    assert list(COLUMNS)[:28] == promised.split()
+        origin train_key sample_key extractor_hash reference_hash manifest grouping labels reason"""
+    assert list(COLUMNS)[:31] == promised.split()
     assert not table.isna().any().any()
 
 
@@ -211,6 +215,204 @@ def test_where_held_out_images_are_the_reference_a_floor_compares_two_halves(cac
     assert found["frechet.at_floor_n", ""] != pytest.approx(found["frechet", ""], rel=1e-3)
 
 
+def at(rows, metric, scope="overall", place=""):
+    """Return the one row (dict) of a number."""
+    found = [r for r in rows if (r["metric"], r["scope"], r["class_or_group"]) == (metric, scope, str(place))]
+    assert len(found) == 1, (metric, scope, place, len(found))
+    return found[0]
+
+
+def test_a_row_states_the_images_that_its_own_number_was_computed_from(cache, noisy):
+    """30 images a class are generated and 24 to 30 held out: floors are of 24 a class, and so are their rows."""
+    request = ScoreSpec(**REQUEST, bootstrap=3)
+    rows = score_pools(CELL, ImageSet(*noisy), request, cache)
+    for scope, place, made, used, real in (
+        ("overall", "", 90, 72, 150),
+        ("class", "0", 30, 24, 50),
+        ("pooled", "head", 30, 24, 50),
+        ("group", "macro", 30, 24, 50),
+    ):
+        for role, n in (("", made), (".floor", used), (".at_floor_n", used)):
+            row = at(rows, f"frechet{role}", scope, place)
+            assert (row["n_generated"], row["n_reference"]) == (n, real), (scope, role)
+    assert at(rows, "frechet.ci_low", "overall")["n_generated"] == 90
+
+
+def test_a_score_has_a_floor_of_its_sizes_beside_it_or_its_own_value_at_the_floors(cache, noisy):
+    shared = dataclasses.replace(CELL, heldout=REFERENCE, heldout_in_reference=True)
+    many, few = ImageSet(*noisy), cut(ImageSet(*noisy), (9, 9, 9))
+    for cell in (CELL, shared):
+        for samples in (many, few):
+            rows = score_pools(cell, samples, ScoreSpec(**REQUEST), cache)
+            for row in (r for r in rows if r["metric"] in ("frechet", "recall", "agreement")):
+                if row["class_or_group"] == "worst":
+                    continue  # the worst of the scores has no floor
+                place = (row["scope"], row["class_or_group"])
+                floor = at(rows, row["metric"] + ".floor", *place)
+                sizes = (row["n_generated"], row["n_reference"])
+                if (floor["n_generated"], floor["n_reference"]) != sizes:
+                    own = at(rows, row["metric"] + ".at_floor_n", *place)
+                    assert own["n_generated"] == floor["n_generated"]
+                    assert own["n_reference"] == floor["n_reference"]
+
+
+def test_a_floors_spread_is_the_sample_standard_deviation(cache, monkeypatch):
+    """Draws of 1, 2 and 6: mean 3, sd sqrt(7) with divisor 2 (sqrt(14/3) with 3)."""
+    monkeypatch.setattr(
+        floors, "floor_draws", lambda inputs, *_: {o.name: [1.0, 2.0, 6.0] for o in inputs.metric.outputs}
+    )
+    few = cut(HELD, (10, 10, 10))
+    rows = score_pools(CELL, few, ScoreSpec(**FRECHET, bootstrap=0), cache)
+    assert at(rows, "frechet.floor")["value"] == 3
+    assert at(rows, "frechet.floor_sd")["value"] == pytest.approx(7**0.5, rel=1e-12)
+
+
+def test_memorisation_uses_every_held_out_image(cache, noisy):
+    request = ScoreSpec(metrics=("memorisation",))
+    rows = score_pools(CELL, ImageSet(*noisy), request, cache)
+    for k, count in enumerate((30, 28, 24)):
+        expected = at(rows, "memorisation_expected", "class", k)["value"]
+        assert expected == pytest.approx(max(1, int(0.05 * (count + 1))) / (count + 1))
+
+
+# -- caches: the same call after another data set's -------------------------------------------------
+
+
+def test_a_reference_made_ready_for_one_data_set_is_not_used_for_another(cache, noisy, tmp_path):
+    """One process scores two references in turn, with one extractor: each number is as if scored alone."""
+    other = dataclasses.replace(CELL, reference=cut(WHOLE.reference, (20, 20, 20)))
+    request, samples = ScoreSpec(**REQUEST, bootstrap=0), ImageSet(*noisy)
+
+    def numbers(cell, prepared):
+        rows = score_pools(cell, samples, request, tmp_path, prepared=prepared)
+        return [row["value"] for row in rows]
+
+    shared = ReferenceCache()
+    first, second, again = (numbers(cell, shared) for cell in (CELL, other, CELL))
+    assert first == again != second
+    assert second == numbers(other, ReferenceCache())
+
+
+def test_a_reference_made_ready_on_one_extractor_is_not_used_on_another(cache, noisy):
+    class Twice:
+        """digits_cnn with all features doubled: every Frechet distance is four times as large."""
+
+        def __init__(self, hash_):
+            self.inner, self.name, self.hash = get_extractor("digits_cnn"), "twice", hash_
+            self.classifies, self.has_logits = "digits_lt", True
+
+        def __call__(self, images, batch_size=None):
+            out = self.inner(images)
+            return dataclasses.replace(out, features=2 * out.features)
+
+    pools = {"reference": REFERENCE, "heldout": HELD, "training": CELL.train, "generated": ImageSet(*noisy)}
+    shared = ReferenceCache()
+    metric = get_metric("frechet")
+    values = []
+    for extractor in (get_extractor("digits_cnn"), Twice("another")):
+        context = ScoringContext(pools, extractor, K, cache, "digits_lt", shared)
+        values.append(MetricInputs(metric, context).value(OVERALL)["frechet"])
+    assert values[1] == pytest.approx(4 * values[0], rel=1e-5)
+
+
+def test_a_floor_kept_for_one_data_set_is_not_read_for_another(noisy, tmp_path):
+    """Equal counts, another reference or other held-out images: the cache's name has to tell them apart."""
+    few, request = cut(HELD, (10, 10, 10)), ScoreSpec(**FRECHET, bootstrap=0)
+    changed = [
+        dataclasses.replace(CELL, reference=dataclasses.replace(REFERENCE, images=255 - REFERENCE.images)),
+        dataclasses.replace(CELL, heldout=dataclasses.replace(HELD, images=255 - HELD.images)),
+    ]
+    first = at(score_pools(CELL, few, request, tmp_path), "frechet.floor")["value"]
+    for number, cell in enumerate(changed):
+        shared = at(score_pools(cell, few, request, tmp_path), "frechet.floor")["value"]
+        alone = at(score_pools(cell, few, request, tmp_path / str(number)), "frechet.floor")["value"]
+        assert shared == alone != first
+
+
+def test_a_kept_floor_that_was_changed_is_computed_again(tmp_path):
+    few, request = cut(HELD, (10, 10, 10)), ScoreSpec(**FRECHET, bootstrap=0)
+    before = score_pools(CELL, few, request, tmp_path)
+    for path in (tmp_path / "floors").iterdir():
+        content = json.loads(path.read_text())
+        content["draws"]["frechet"][0] += 1
+        path.write_text(json.dumps(content))
+    assert score_pools(CELL, few, request, tmp_path) == before
+
+
+def test_rows_stand_in_one_order_whether_floors_were_kept_or_not(noisy, tmp_path):
+    request = ScoreSpec(metrics=("density_coverage", "precision_recall"), floor_draws=2)
+    first, again = (score_pools(CELL, ImageSet(*noisy), request, tmp_path) for _ in range(2))
+    assert first == again and len(first) > 50
+
+
+# -- groups and references --------------------------------------------------------------------------
+
+
+def test_pooled_and_mean_of_classes_are_two_scopes_of_a_named_grouping(cache, noisy):
+    cell = dataclasses.replace(CELL, groups={"head": (0, 1), "tail": (2,)}, head_to_tail=(0, 1, 2))
+    request = ScoreSpec(**FRECHET, groups=("auto", "cm"), bootstrap=0)
+    rows = score_pools(cell, ImageSet(*noisy), request, cache)
+    real, fake = features(REFERENCE.images, cache), features(noisy[0], cache)
+    pooled = at(rows, "frechet", "pooled", "head")
+    expected = frechet_distance(real[REFERENCE.labels < 2], fake[noisy[1] < 2])
+    assert pooled["value"] == pytest.approx(expected, rel=1e-9)
+    assert (pooled["grouping"], pooled["labels"]) == ("thirds", "0 1")
+    assert (pooled["n_reference"], pooled["n_generated"], pooled["n_train"]) == (100, 60, 60)
+    mean = at(rows, "frechet", "group", "head")
+    each = [at(rows, "frechet", "class", k)["value"] for k in (0, 1)]
+    assert mean["value"] == pytest.approx(np.mean(each)) != pooled["value"]
+    few = at(rows, "frechet", "pooled", "cm:few")
+    assert (few["grouping"], few["labels"]) == ("cm", "2")
+    assert few["value"] == pytest.approx(at(rows, "frechet", "class", 2)["value"], rel=1e-9)
+    assert at(rows, "frechet.floor", "pooled", "head")["n_generated"] == 48
+    assert not [row for row in rows if row["scope"] == "pooled" and row["class_or_group"] == "macro"]
+
+
+def test_the_reference_is_a_choice_and_named(cache, noisy):
+    found = {}
+    for reference in ("balanced", "heldout", "longtail"):
+        request = ScoreSpec(**FRECHET, reference=reference, bootstrap=0)
+        found[reference] = at(score_pools(CELL, ImageSet(*noisy), request, cache), "frechet")
+    assert [row["reference"] for row in found.values()] == [
+        "digits_lt",
+        "digits_lt, held-out",
+        "digits_lt, long-tailed",
+    ]
+    assert [row["n_reference"] for row in found.values()] == [150, 72, 65]
+    assert len({row["reference_hash"] for row in found.values()}) == 3
+    assert found["longtail"]["reason"].startswith("the samples (30 images a class) and the reference hold")
+    real, fake = features(CELL.train.images, cache), features(noisy[0], cache)
+    assert found["longtail"]["value"] == pytest.approx(frechet_distance(real, fake), rel=1e-9)
+
+
+def test_a_half_of_the_reference_is_the_half_that_it_says(cache, noisy):
+    first, second = halves(REFERENCE, "reference/halves")
+    for half, images in (("first", first), ("second", second)):
+        request = ScoreSpec(**FRECHET, reference_half=half, bootstrap=0)
+        row = at(score_pools(CELL, ImageSet(*noisy), request, cache), "frechet")
+        expected = frechet_distance(features(images.images, cache), features(noisy[0], cache))
+        assert row["value"] == pytest.approx(expected, rel=1e-9)
+        assert row["reference"] == f"digits_lt, {half} half"
+        assert row["reference_hash"] == images.score_sha256[:16]
+
+
+def test_what_is_stored_is_judged_by_extractor_reference_and_grouping(cache, noisy):
+    spec = make_spec(score=FRECHET | {"bootstrap": None})
+    table = score_samples(CELL, *noisy, spec, cache)
+
+    def missing(**changes):
+        score = spec.score.model_copy(update=changes)
+        again = spec.model_copy(update={"score": score})
+        return score_samples(CELL, *noisy, again, cache, stored=table)
+
+    assert missing().empty
+    assert set(missing(metrics=("frechet", "kid")).definition) == {"kid/1"}
+    assert "cm:few" in set(missing(groups=("cm",)).class_or_group)
+    assert set(missing(reference="heldout").reference) == {"digits_lt, held-out"}
+    assert not missing(bootstrap=5).empty
+    assert missing(metrics=("frechet",)).columns.tolist() == list(COLUMNS)
+
+
 # -- intervals and the balanced reference -----------------------------------------------------------
 
 
@@ -260,11 +462,50 @@ def test_unknown_metrics_and_extractors_are_named(cache, noisy):
         score_samples(CELL, *noisy, make_spec(score=REQUEST | {"extractors": ["digit_cnn"]}), cache)
 
 
-def test_a_metric_with_too_few_images_is_left_out_of_that_scope(cache):
+def test_a_metric_with_too_few_images_is_a_dash_with_its_reason(cache):
     few = cut(HELD, (3, 3, 3))  # recall takes four
     table = score_samples(CELL, few.images, few.labels, make_spec(score=REQUEST), cache)
-    assert set(table[table.metric == "recall"].scope) == {"overall"}
-    assert set(table[table.metric == "frechet"].scope) == {"overall", "class", "group"}
+    recall = table[table.metric == "recall"]
+    assert np.isfinite(recall[recall.scope == "overall"].value).all()
+    classes = recall[recall.scope == "class"]
+    assert len(classes) == K and classes.value.isna().all()
+    assert classes.reason.iloc[0] == "class 0 has 3 generated images and precision_recall needs 4"
+    assert value(table, "frechet", "class", 0) > 0
+    macro = recall[recall.class_or_group == "macro"].iloc[0]
+    assert np.isnan(macro.value) and macro.reason.startswith("no value of classes 0 1 2: class 0 has 3")
+
+
+def test_a_class_of_one_image_leaves_a_dash_in_its_row_its_group_macro_and_worst(cache):
+    few = cut(HELD, (6, 6, 1))
+    table = score_samples(CELL, few.images, few.labels, make_spec(score=FRECHET), cache)
+    frechet = table[table.metric == "frechet"].set_index(["scope", "class_or_group"])
+    assert frechet.loc[("class", "2"), "reason"] == "class 2 has 1 generated image and frechet needs 2"
+    for place in ("tail", "macro", "worst"):
+        row = frechet.loc[("group", place)]
+        assert np.isnan(row.value) and "no value of class 2: class 2 has 1 generated image" in row.reason
+    assert np.isfinite(frechet.loc[("group", "head"), "value"]) and not frechet.loc[("group", "head"), "reason"]
+    remark = frechet.loc[("overall", ""), "reason"]
+    assert np.isfinite(frechet.loc[("overall", ""), "value"]) and "1 to 6 images a class" in remark
+
+
+def test_subsets_of_a_thousand_images_on_twenty_are_a_dash_with_the_reason(cache):
+    few = cut(HELD, (7, 7, 6))
+    request = {"metrics": ["kid_subsets"]}
+    table = score_samples(CELL, few.images, few.labels, make_spec(score=request), cache)
+    overall = table[table.scope == "overall"].iloc[0]
+    assert overall.metric == "kid_subsets_mean" and np.isnan(overall.value)
+    assert overall.reason == "the whole set has 150 reference images and kid_subsets needs 1000"
+    elsewhere = table[table.scope != "overall"]
+    assert set(elsewhere.scope) == {"group", "pooled"} and elsewhere.value.isna().all()
+    assert elsewhere.reason.str.contains("published for whole sample sets").all()
+
+
+def test_a_classifier_of_other_classes_is_a_dash_with_the_reason(cache, noisy):
+    other = dataclasses.replace(CELL, spec=CELL.spec.model_copy(update={"dataset": "fashion_mnist_lt"}))
+    request = ScoreSpec(metrics=("agreement",), extractors=("digits_cnn",), bootstrap=0)
+    rows = score_pools(other, ImageSet(*noisy), request, cache)
+    assert [(row["metric"], row["scope"]) for row in rows] == [("agreement", "overall")]
+    assert rows[0]["reason"] == "digits_cnn does not classify the classes of fashion_mnist_lt"
 
 
 # -- the file ---------------------------------------------------------------------------------------
@@ -273,7 +514,7 @@ def test_a_metric_with_too_few_images_is_left_out_of_that_scope(cache):
 def test_merging_replaces_equal_numbers_and_loses_no_other(tmp_path, table):
     path = tmp_path / "scores.csv"
     merge_scores(path, table, lambda: None)
-    pd.testing.assert_frame_equal(read_scores(path), table, check_dtype=False)
+    pd.testing.assert_frame_equal(read_scores(path), in_order(table), check_dtype=False)
     better = table[table.metric == "frechet"].assign(value=0.5)
     foreign = table[table.metric == "recall"].assign(extractor="inception", extractor_hash="abc")
     merge_scores(path, pd.concat([better, foreign]), lambda: None)
@@ -285,6 +526,22 @@ def test_merging_replaces_equal_numbers_and_loses_no_other(tmp_path, table):
     assert sorted(untouched.value) == sorted(kept.value)
 
 
+def test_rows_of_a_file_stand_in_one_order_however_they_came(tmp_path, table):
+    files = []
+    for name, parts in (
+        ("whole", [table]),
+        ("backwards", [table[::-1]]),
+        ("in pieces", [table[1::2], table[::2]]),
+    ):
+        path = tmp_path / name
+        for part in parts:
+            merge_scores(path, part.reset_index(drop=True), lambda: None)
+        files.append(path.read_bytes())
+    assert files[0] == files[1] == files[2]
+    classes = [r for r in read_scores(tmp_path / "whole").class_or_group if r.isdecimal()]
+    assert classes[:2] == ["0", "0"] and classes.index("1") < classes.index("2")
+
+
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
 def test_numbers_come_back_to_the_last_bit(tmp_path_factory, values):
@@ -292,7 +549,7 @@ def test_numbers_come_back_to_the_last_bit(tmp_path_factory, values):
     row = run_columns(make_spec()) | dict.fromkeys(
         ["class_or_group", "extractor_hash", "reference_hash"], "x"
     )
-    rows = [row | {"metric": f"m{i}", "scope": "class", "value": v} for i, v in enumerate(values)]
+    rows = [row | {"metric": f"m{i:03d}", "scope": "class", "value": v} for i, v in enumerate(values)]
     table = pd.DataFrame([dict.fromkeys(COLUMNS, "") | row for row in rows])
     merge_scores(path, table, lambda: None)
     merge_scores(path, table[:0], lambda: None)

@@ -1,0 +1,184 @@
+"""What a number is read against: from a metric's value at a place to its floor, its value at the floor's
+sample size and its bootstrap interval, each with the sample sizes that it was computed from.
+
+    m.floor, m.floor_sd   the same statistic of held-out real images in the samples' place, at
+                          n = min(generated, held-out) images a class, over repeated draws
+    m.at_floor_n          where that n is smaller than the samples', or the floor's reference is another: the
+                          samples' own value at that n against that reference. So a value has either a floor of
+                          its own sizes beside it, or its own value at the floor's.
+    m.ci_low, m.ci_high   95 % bootstrap interval over the generated images: evaluation noise only
+
+The bootstrap costs 100 evaluations. Where the user does not say how many, it is made where that takes about a
+second at most: on metrics marked ``quick`` and no more than `CHEAP` numbers (images x features) at a place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ltbench import rng
+from ltbench.data.images import SCORE_SEED
+from ltbench.files import read_json, write_json
+from ltbench.scoring.inputs import MetricInputs, Place
+from ltbench.spec import ScoreSpec
+from ltbench.stats import bootstrap
+
+REPLICATES = 100
+CHEAP = 1 << 17
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number with the sizes of the sets that it was computed from.
+
+    Attributes
+    ----------
+    value : a float, or (K,) where the metric gives one a class; nan with a `reason`.
+    n_reference, n_generated : images of either side; of a floor those of its draws.
+    reason : why there is no value, or what a reader has to know about it; empty for nothing.
+    """
+
+    value: Any
+    n_reference: int
+    n_generated: int
+    reason: str = ""
+
+
+def with_floors(inputs: MetricInputs, place: Place, request: ScoreSpec) -> dict[str, Number]:
+    """Return a metric's values at a place by name and, beside each, its floor, value at the floor's n, interval.
+
+    Names are in one order, each output followed by what belongs to it, whether floors were kept or not.
+    """
+    sizes = inputs.sizes(place)
+    values = inputs.value(place)
+    beside: dict[str, dict[str, Number]] = {name: {} for name in values}
+    if inputs.metric.floor:
+        _add_floors(beside, inputs, place, request)
+    _add_intervals(beside, inputs, place, request, sizes)
+    out = {}
+    for name, value in values.items():
+        out[name] = Number(value, *sizes)
+        out |= {f"{name}.{role}": number for role, number in beside[name].items()}
+    return out
+
+
+def _add_floors(
+    beside: dict[str, dict[str, Number]], inputs: MetricInputs, place: Place, request: ScoreSpec
+) -> None:
+    count = min(inputs.smallest(pool, place) for pool in ("generated", "floor_heldout"))
+    used = count * len(inputs.classes(place))
+    real = len(inputs.rows("floor_reference", place))
+    if min(used, real) < inputs.metric.minimum:
+        short = Number(np.nan, real, used, f"{place.title} has too few images for a floor: {used} held out")
+        for numbers in beside.values():
+            numbers["floor"] = short
+        return
+    for name, draws in floor_draws(inputs, place, count, request.floor_draws).items():
+        beside[name]["floor"] = Number(float(np.mean(draws)), real, used)
+        if len(draws) > 1:
+            beside[name]["floor_sd"] = Number(float(np.std(draws, ddof=1)), real, used)
+    other = inputs.pools["floor_reference"] is not inputs.pools["reference"]
+    if len(inputs.rows("generated", place)) > used or other:
+        cut = [
+            inputs.value(place, rows=rows, reference="floor_reference")
+            for rows in draw_rows(inputs, "generated", place, count, request.floor_draws)
+        ]
+        for name, numbers in beside.items():
+            numbers["at_floor_n"] = Number(float(np.mean([one[name] for one in cut])), real, used)
+
+
+def _add_intervals(
+    beside: dict[str, dict[str, Number]],
+    inputs: MetricInputs,
+    place: Place,
+    request: ScoreSpec,
+    sizes: tuple[int, int],
+) -> None:
+    replicates = _replicates(inputs, place, request)
+    enough = inputs.smallest("generated", place) >= 2 and sizes[1] >= 2 * inputs.metric.minimum
+    if not replicates or not enough:
+        return
+    here = inputs.rows("generated", place)
+    intervals = bootstrap(
+        lambda rows: inputs.value(place, rows=here[rows]),
+        len(here),
+        replicates=replicates,
+        seed=SCORE_SEED,
+        labels=inputs.pools["generated"].labels[here],
+    )
+    for name, interval in intervals.items():
+        beside[name]["ci_low"] = Number(interval.low, *sizes)
+        beside[name]["ci_high"] = Number(interval.high, *sizes)
+
+
+def _replicates(inputs: MetricInputs, place: Place, request: ScoreSpec) -> int:
+    """Return the number of bootstrap replicates: as asked, or `REPLICATES` where they are cheap."""
+    if request.bootstrap is not None:
+        return request.bootstrap
+    if not inputs.metric.quick:
+        return 0
+    array = inputs.context.arrays("generated", inputs.metric.needs)
+    width = int(np.prod(array.shape[1:]))
+    return REPLICATES if len(inputs.rows("generated", place)) * width <= CHEAP else 0
+
+
+def draw_rows(inputs: MetricInputs, pool: str, place: Place, count: int, repeats: int) -> list[np.ndarray]:
+    """Return seeded draws of `count` images a class without replacement; one where that is all there are."""
+    rows = inputs.pools[pool].rows
+    classes = inputs.classes(place)
+    if all(len(rows[c]) == count for c in classes):
+        repeats = 1
+    out = []
+    for repeat in range(repeats):
+        stream = rng.numpy_generator(SCORE_SEED, f"floor/{pool}/{place.key}/{count}", repeat)
+        out.append(np.concatenate([np.sort(stream.permutation(rows[c])[:count]) for c in classes]))
+    return out
+
+
+def floor_draws(inputs: MetricInputs, place: Place, count: int, repeats: int) -> dict[str, list[float]]:
+    """Return each output's floor draws; they depend on real images alone, so they are kept on disk.
+
+    A kept file names its content's digest; one that was changed is made again.
+    """
+    context, metric = inputs.context, inputs.metric
+    identity = json.dumps(
+        {
+            "metric": metric.definition,
+            "extractor": context.extractor.hash if context.extractor else None,
+            "sets": [inputs.pools[name].score_sha256 for name in ("floor_reference", "floor_heldout")],
+            "class": place.key,
+            "count": count,
+            "repeats": repeats,
+        },
+        sort_keys=True,
+    )
+    path = context.cache / "floors" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
+    kept = _kept(path)
+    if kept is not None:
+        return {output.name: kept[output.name] for output in metric.outputs if output.name in kept}
+    draws = [
+        inputs.value(place, "floor_heldout", rows, reference="floor_reference")
+        for rows in draw_rows(inputs, "floor_heldout", place, count, repeats)
+    ]
+    out = {name: [float(one[name]) for one in draws] for name in draws[0]}
+    write_json(path, {"draws": out, "sha256": _digest(out)})
+    return out
+
+
+def _kept(path: Any) -> dict[str, list[float]] | None:
+    """Return what a floor's file holds; None where there is none or it is not what was written."""
+    if not path.exists():
+        return None
+    content = read_json(path)
+    if not isinstance(content, dict) or content.get("sha256") != _digest(content.get("draws")):
+        return None
+    return dict(content["draws"])
+
+
+def _digest(draws: Any) -> str:
+    return hashlib.sha256(json.dumps(draws, sort_keys=True).encode()).hexdigest()
