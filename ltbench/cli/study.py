@@ -324,11 +324,11 @@ def make_report(
     roots: Sequence[Path], out: Path | None, baseline: str, paper: bool = False, study: Path | None = None
 ) -> None:
     """Write the report of all runs in some folders and show its tables."""
-    from ltbench.report.statistics import Contrast
+    from ltbench.study.file import load_study
     from ltbench.report.write import write_report
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    contrast = None if study is None else Contrast.from_study(study)
+    contrast = None if study is None else load_study(study).contrast
     target = out or roots[0] / "report"
     written = write_report(list(roots), target, paper=paper, baseline=baseline, contrast=contrast)
     for renderable in written.terminal:

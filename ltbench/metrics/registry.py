@@ -3,14 +3,14 @@
 Another package adds one by an entry point of the group ``ltbench.metrics`` that names a `Metric` (or a list).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ltbench.errors import UsageError, nearest
 from ltbench.metrics.base import POOLED, Metric, Output, Scope, Value, lazily
 from ltbench.plugins import ExtensionPoint
 
-__all__ = ["METRICS", "REGISTRY", "Metric", "Output", "Scope", "Value", "find_output", "get_metric"]
+__all__ = ["METRICS", "REGISTRY", "Metric", "Output", "Scope", "Value", "find_output", "get_metric", "requested_metrics"]
 
 def _pr(name: str, suffix: str, whose: str, rank: int, description: str, **kwargs: Any) -> Metric:
     """Return improved precision and recall under one protocol."""
@@ -299,3 +299,17 @@ def get_metric(name: str) -> Metric:
 def find_output(name: str) -> Output | None:
     """Return the output called ``name`` of any metric, such as ``recall``; None where there is none."""
     return next((o for metric in REGISTRY.values() for o in metric.outputs if o.name == name), None)
+
+
+def requested_metrics(names: Sequence[str]) -> list[Metric]:
+    """Return the metrics of a request; ``default``: the quick ones on any extractor, ``all``: every one on any
+    extractor (a paper's protocol, which fixes its extractor and so needs that one's weights, goes by name)."""
+    chosen: dict[str, Metric] = {}
+    for name in names:
+        if name == "all":
+            chosen |= {m.name: m for m in REGISTRY.values() if m.extractor is None}
+        elif name == "default":
+            chosen |= {m.name: m for m in REGISTRY.values() if m.default}
+        else:
+            chosen[name] = get_metric(name)
+    return list(chosen.values())

@@ -19,79 +19,10 @@ from ltbench.errors import UsageError
 from ltbench.report.aggregate import MEASURE, Cell
 from ltbench.report.load import cell_label, label_without
 from ltbench.report.naming import metric_style
+from ltbench.study.contrast import Contrast
 from ltbench.stats import EXACT_UP_TO, paired, sign_flip_p
 
 MIN_SEEDS_FOR_P = 6
-_FILES = "content "  # part of a label: the hash of files, which a study file does not state
-
-
-class Contrast(BaseModel):
-    """The one comparison a study declares beforehand, in its ``[contrast]``; only it may carry a p-value.
-
-    Read from a study file it is declared for that study's runs alone: other data cells, samplers and guidances
-    in the same folder were not thought of beforehand.
-
-    Attributes
-    ----------
-    method, baseline : names of methods; compositions in any order.
-    metric : a name in ``scores.csv``.
-    scope : ``overall``, or a group of classes: head, middle, tail, macro, worst.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    method: str
-    baseline: str = "ddpm"
-    metric: str = "frechet"
-    scope: Literal["overall", "head", "middle", "tail", "macro", "worst"] = "overall"
-
-    _protocols: frozenset[tuple[object, ...]] | None = PrivateAttr(None)  # of the study's runs; None: all
-
-    @field_validator("method", "baseline")
-    @classmethod
-    def _canonical(cls, name: str) -> str:
-        return "+".join(sorted(part.strip().lower() for part in name.split("+")))
-
-    @classmethod
-    def from_study(cls, path: Path) -> "Contrast | None":
-        """Read the ``[contrast]`` of a study file; None where it declares none."""
-        try:
-            study = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(f"cannot read the study file {path} ({error.strerror})") from error
-        except tomllib.TOMLDecodeError as error:
-            raise UsageError(f"{path} is not a TOML file: {error}") from error
-        declared = study.get("contrast")
-        if declared is None:
-            return None
-        try:
-            contrast = cls.model_validate(declared)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise UsageError(f"{path}: [contrast] {key}: {first['msg']}") from error
-        # imports the methods, which a report without a study needs not
-        from ltbench.study.file import load_study
-
-        contrast._protocols = frozenset(
-            (
-                label_without(cell_label(run.data), _FILES),
-                run.train.steps,
-                run.sample.label,
-                run.sample.nfe,
-                run.sample.guidance,
-            )
-            for run in load_study(path).runs
-        )
-        return contrast
-
-    def covers(self, cell: Cell, series: pd.Series) -> bool:
-        """Tell whether a series of a data cell is among the runs that this was declared for."""
-        protocol = (
-            label_without(cell.label, _FILES),
-            *(series[name] for name in ("step", "sampler", "nfe", "guidance")),
-        )
-        return self._protocols is None or protocol in self._protocols
 
 
 def by_seed(rows: pd.DataFrame) -> pd.DataFrame:
@@ -154,8 +85,8 @@ def contrasts(cell: Cell, baseline: str, declared: Contrast | None = None) -> pd
                     is_declared = (
                         declared is not None
                         and _declares(declared, series, baseline, measure, place)
-                        and declared.covers(cell, series)
-                        and declared.covers(cell, base)
+                        and declared.covers(cell.label, series)
+                        and declared.covers(cell.label, base)
                     )
                     out.append(
                         {

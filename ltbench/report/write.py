@@ -27,7 +27,8 @@ from ltbench.report.load import Results, load_results
 from ltbench.report.markdown import details_page, markdown_page
 from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
 from ltbench.report.runs_tables import cost_table, entanglement_table
-from ltbench.report.statistics import Contrast, contrasts
+from ltbench.report.statistics import contrasts
+from ltbench.study.contrast import Contrast
 from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
 from ltbench.report.tables import overall_table, settings_table
 from ltbench.report.twins import balanced, twin_tables
@@ -68,7 +69,7 @@ def write_report(
     out : folder that is created or written over file by file.
     paper : also fill the papers' tables, published numbers beside ours, and say what is missing.
     baseline : method that the others are compared with, seed by seed.
-    contrast : the comparison declared beforehand in the study file (`Contrast.from_study`), if any.
+    contrast : the comparison declared beforehand in the study file (`Study.contrast`), if any.
 
     Raises
     ------

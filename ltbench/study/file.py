@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from ltbench import spec
 from ltbench.errors import UsageError, nearest
 from ltbench.spec import MethodSpec, RunSpec, SampleSpec, ScoreSpec
+from ltbench.study.contrast import Contrast, read_contrast
 from ltbench.study.keys import (
     SECTIONS,
     SHORT,
@@ -46,7 +47,6 @@ _ABOUT = (
     "for",
     "grid",
 )  # top-level keys that are no run's field
-_CONTRAST = ("method", "baseline", "metric", "scope")
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,7 @@ class Study:
     title, description : the file's own words; the title defaults to the file's name.
     runs : every run once, in the order of the grid.
     source : the file, or None where only flags were given.
-    text : the file's text, "" without one.
-    contrast : the one planned comparison (method, baseline, metric, scope), or None.
+    contrast : the one planned comparison, or None (see `ltbench.study.contrast`).
     select : what is tuned before anything is reported, or None (see `ltbench.study.selection`).
     """
 
@@ -67,8 +66,7 @@ class Study:
     description: str
     runs: tuple[RunSpec, ...]
     source: Path | None = None
-    text: str = ""
-    contrast: Mapping[str, str] | None = None
+    contrast: Contrast | None = None
     select: Selection | None = None
 
 
@@ -112,10 +110,9 @@ def find_preset(preset: str | Path) -> Path:
 # --- layers --------------------------------------------------------------------------------------------
 
 
-def _read_file(path: Path) -> tuple[dict[str, Any], str]:
+def _read_file(path: Path) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-        return tomllib.loads(text), text
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -375,7 +372,7 @@ def load_study(
         One sentence naming file or flag, key and what is allowed, for the first thing wrong.
     """
     path = None if preset is None else find_preset(preset)
-    content, text = ({}, "") if path is None else _read_file(path)
+    content = {} if path is None else _read_file(path)
     name = "" if path is None else path.name
     file = _parse(content, name)
     override = _command_line(sets, flags)
@@ -392,8 +389,7 @@ def load_study(
         description=_text(content, "description", name),
         runs=tuple(runs.values()),
         source=path,
-        text=text,
-        contrast=_contrast(content.get("contrast"), name),
+        contrast=read_contrast(content.get("contrast"), name, tuple(runs.values())),
         select=read_selection(content.get("select"), name),
     )
 
@@ -408,17 +404,3 @@ def _text(content: Mapping[str, Any], key: str, name: str) -> str:
     if not isinstance(value, str):
         raise UsageError(f"{name}: {key} must be text, not {json.dumps(value, default=str)}")
     return value
-
-
-def _contrast(value: Any, name: str) -> Mapping[str, str] | None:
-    if value is None:
-        return None
-    if not isinstance(value, Mapping) or not {"method", "baseline"} <= set(value):
-        raise UsageError(f"{name}: [contrast] must be a table with method and baseline (and metric, scope)")
-    for key, item in value.items():
-        if key not in _CONTRAST:
-            raise UsageError(f"{name}: [contrast]: unknown key {key!r}{nearest(key, _CONTRAST)}")
-        if not isinstance(item, str):
-            raise UsageError(f"{name}: [contrast]: {key} must be text, not {item!r}")
-    methods = {key: canonical_method(value[key], f"{name}: [contrast]") for key in ("method", "baseline")}
-    return MappingProxyType({**value, **methods})

@@ -7,7 +7,6 @@ import pytest
 
 from ltbench.files import read_json
 from ltbench.report.load import read_scores
-from ltbench.report.statistics import Contrast
 from ltbench.spec import RunSpec, sample_key, train_key
 from ltbench.study.file import load_study
 
@@ -21,7 +20,6 @@ TRAININGS = sorted(path.parent for path in RESULTS.glob("*/*/spec.json"))
 def test_a_study_file_loads_and_says_what_it_asks(path):
     study = load_study(path)
     assert study.runs and study.title and study.description
-    Contrast.from_study(path)
 
 
 def test_a_studys_files_train_the_same_networks():

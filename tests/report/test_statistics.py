@@ -9,8 +9,8 @@ from ltbench.errors import UsageError
 from ltbench.report import load_scores
 from ltbench.report.aggregate import cells
 from ltbench.report.compare import compare
+from ltbench.study.file import load_study
 from ltbench.report.statistics import (
-    Contrast,
     by_seed,
     contrasts,
     p_statement,
@@ -84,7 +84,7 @@ def test_declared_contrast_gets_its_p_value(tmp_path):
     root = write_study(tmp_path / "runs", methods=("ddpm", "coral"), seeds=range(6))
     study = declared_study(tmp_path / "study.toml", ratio=0.05)
     (cell,) = cells(load_scores(root))
-    found = contrasts(cell, "ddpm", Contrast.from_study(study))
+    found = contrasts(cell, "ddpm", load_study(study).contrast)
     declared = found[found["declared"]]
     assert list(declared["class_or_group"]) == ["tail"]
     assert declared["p"].iloc[0] == "sign-flip test: p = 0.031"
@@ -106,34 +106,11 @@ def test_a_contrast_is_declared_for_the_studys_own_runs_alone(tmp_path):
     for method in ("ddpm", "coral"):
         for changed in ({}, {"guidance": 1.0}, {"guidance": 2.0}, {"steps": 50}, {"ratio": 0.1}):
             write_run(tmp_path / "runs", make_spec(method, **changed), images=False)
-    contrast = Contrast.from_study(declared_study(tmp_path / "study.toml", ratio=0.05))
+    contrast = load_study(declared_study(tmp_path / "study.toml", ratio=0.05)).contrast
     found = pd.concat(contrasts(cell, "ddpm", contrast) for cell in cells(load_scores(tmp_path / "runs")))
     declared = found[found["declared"]]
     assert set(declared["cell"]) == {"digits_lt, ratio 0.05"}
     assert sorted(declared["label"]) == ["CORAL (20 NFE, ω=0)", "CORAL (40 NFE, ω=1)"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("[contrast]\nmethod = 'coral'\nscope = 'tial'\n", "scope: Input should be 'overall', 'head'"),
-        ("[contrast]\nmetod = 'coral'\n", "method: Field required"),
-        ("[contrast", "not a TOML file"),
-        (None, "cannot read the study file"),
-    ],
-)
-def test_bad_study_file_is_one_sentence(tmp_path, text, message):
-    path = tmp_path / "study.toml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(UsageError, match=message):
-        Contrast.from_study(path)
-
-
-def test_study_without_a_contrast(tmp_path):
-    path = tmp_path / "study.toml"
-    path.write_text("[grid]\nmethods = ['ddpm']\n")
-    assert Contrast.from_study(path) is None
 
 
 def shifted(rows, shift, places=("9",)):

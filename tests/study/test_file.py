@@ -32,7 +32,7 @@ per_class = 4
 [contrast]
 method = "coral"
 baseline = "ddpm"
-metric = "fd"
+metric = "frechet"
 
 [for.coral]
 "sample.guidance" = 0.6
@@ -60,7 +60,7 @@ def test_a_study_file_becomes_runs_in_order(study):
         (method, seed) for method in ("ddpm", "coral") for seed in (0, 1, 2)
     ]
     assert (loaded.title, loaded.description) == ("Guidance", "Two methods")
-    assert loaded.contrast == {"method": "coral", "baseline": "ddpm", "metric": "fd"}
+    assert (loaded.contrast.method, loaded.contrast.baseline) == ("coral", "ddpm")
     assert {run.sample.guidance for run in loaded.runs if run.method.name == "ddpm"} == {0.0}
     assert {run.sample.guidance for run in loaded.runs if run.method.name == "coral"} == {0.6}
     assert loaded.runs[-1].method.hyperparameters == {"coral": {"tau_sc": 0.02}}
@@ -215,8 +215,7 @@ WRONG_IN_A_FILE = [
     ("[for.coral]\ntau_cs = 1", ["[for.coral]", "'tau_cs'"]),
     ("[for.coral]\n'coral.tau_cs' = 1", ["[for.coral]", "tau_cs", "tau_sc"]),
     ("[[grid]]\nmethods = ['ddpm']\n'coral.tau_sc' = [1]", ["no run has method 'coral'"]),
-    ("[contrast]\nmethod = 'coral'", ["[contrast]", "baseline"]),
-    ("[contrast]\nmethod = 'coral'\nbaseline = 'ddpm'\nmertic = 'fd'", ["did you mean 'metric'"]),
+    ("[contrast]\nmethod = 'coral'\nbaseline = 'ddpm'\nmertic = 'frechet'", ["did you mean 'metric'"]),
     ("[contrast]\nmethod = 'coral'\nbaseline = 'dpm'", ["[contrast]", "ddpm"]),
     ("x = = 1", ["not valid TOML", "line 1"]),
 ]
