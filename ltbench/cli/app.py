@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ltbench.cli import complete, options
+from ltbench.cli import bundles, complete, options
 from ltbench.cli.options import (
     Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Workers, with_study_flags
 )
@@ -510,6 +510,10 @@ def verify(
     from ltbench.cli.data import verify_data
 
     verify_data(name, data_root)
+
+
+for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge):
+    app.command()(_command)
 
 
 def main(arguments: list[str] | None = None) -> None:

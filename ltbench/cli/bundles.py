@@ -1,0 +1,167 @@
+"""Commands on bundles: pack, unpack, verify, merge."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ltbench.errors import DataCorrupt, UsageError
+
+Seeds = Annotated[
+    str | None, typer.Option(help="Training seeds whose images and features are kept: 0, 0,1,2 or all.")
+]
+
+
+def _seeds(text: str | None, flag: str) -> list[int] | None:
+    if text is None:
+        return []
+    if text.strip() == "all":
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isascii() and part.strip().isdigit() and len(part) < 10 for part in parts):
+        raise UsageError(f"{flag} takes training seeds, as 0 or 0,1,2, or all; not {text[:60]!r}")
+    return [int(part) for part in parts]
+
+
+def pack(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or run folders.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a folder, or a file that ends in .zip.")],
+    study: Annotated[list[Path] | None, typer.Option("--study", help="A study file to put in.")] = None,
+    images: Seeds = None,
+    weights: Annotated[str | None, typer.Option(help="Training seeds whose weights are kept.")] = None,
+    sheets: Annotated[bool, typer.Option("--sheets/--no-sheets", help="Keep the contact sheets.")] = True,
+    only: Annotated[
+        Path | None,
+        typer.Option(help="Take only the trainings of this study file, of all that the folders hold."),
+    ] = None,
+) -> None:
+    """Pack finished runs into one small bundle that travels: specs, every number, logs, sheets."""
+    from ltbench.cli.console import make_console
+    from ltbench.runs import bundle
+
+    names = None
+    studies = list(study or [])
+    if only is not None:
+        from ltbench.runs.layout import folder_name
+        from ltbench.study.file import load_study
+
+        names = {folder_name(spec) for spec in load_study(only).runs}
+        studies.append(only)
+    for path in studies:
+        if not path.is_file():
+            raise UsageError(f"no study file at {path}")
+    packed = bundle.pack(
+        runs,
+        out,
+        studies=studies,
+        keep_arrays=_seeds(images, "--images"),
+        keep_weights=_seeds(weights, "--weights"),
+        sheets=sheets,
+        only=names,
+    )
+    size = sum(map(len, packed.contents.values())) / 1e6
+    about = packed.index
+    make_console().print(
+        f"{about['trainings']} trainings, {about['numbers']} numbers, {size:.1f} MB: {out}", markup=False
+    )
+
+
+def unpack(
+    bundle: Annotated[Path, typer.Argument(help="A bundle.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs.")],
+) -> None:
+    """Unpack a bundle into run folders; a file that is there with another content is never written over."""
+    from ltbench.cli.console import make_console
+    from ltbench.runs import bundle as bundles
+
+    folders = bundles.unpack(bundles.read_bundle(bundle), out)
+    make_console().print(f"{len(folders)} trainings: {out}", markup=False)
+
+
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A bundle, or a folder of runs.")],
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", help="Where data sets are; default $LTBENCH_DATA or ./data.")
+    ] = None,
+    device: Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1.")] = "cpu",
+    redraw: Annotated[
+        bool, typer.Option("--redraw", help="Draw the samples again where weights are stored: minutes a set.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Check a stranger's results: keys, splits, and every number whose images are stored. Executes nothing from it."""
+    from ltbench.cli.console import make_console, waiting
+    from ltbench.cli.study import device_of
+    from ltbench.interop.verify import summary
+    from ltbench.interop.verify import verify as check
+    from ltbench.runs.bundle import is_bundle, read_bundle
+    from ltbench.runs.bundle import unpack as write
+    from ltbench.text import one_line
+
+    name = device_of(device)
+    console = make_console()
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, waiting(f"verifying {bundle}"):
+        root = bundle
+        if is_bundle(bundle):
+            root = Path(scratch) / "runs"
+            write(read_bundle(bundle), root)
+        elif not bundle.is_dir():
+            raise UsageError(f"no bundle or folder at {bundle}: give what `ltbench pack` wrote")
+        found = check(root, data_root=data_root, device=name, redraw=redraw)
+    if as_json:
+        typer.echo(json.dumps(summary(found), indent=2))
+    else:
+        for status, count in found.counts.items():
+            console.print(f"{count:8d} {status}", markup=False)
+        for title, sentences in (("contradicted", found.problems), ("not checked", found.notes)):
+            for sentence in sentences[:20]:
+                console.print(f"{title}: {one_line(sentence)}", markup=False)
+            if len(sentences) > 20:
+                console.print(f"{title}: {len(sentences) - 20} more; --json lists all", markup=False)
+        wrong = found.rows[found.rows["status"] == "contradicted"] if len(found.rows) else found.rows
+        for row in wrong.head(10).itertuples():
+            place = f"{row.scope} {row.class_or_group}".strip()
+            console.print(
+                f"contradicted: {row.run} {row.metric} {place}: says {row.value:.6g}, is {row.again:.6g} here",
+                markup=False,
+            )
+    if not found.holds:
+        sys.exit(1)
+
+
+def merge(
+    first: Annotated[Path, typer.Argument(help="A bundle, or a folder of runs.")],
+    second: Annotated[Path, typer.Argument(help="Another.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle to write.")],
+    keep: Annotated[
+        str | None, typer.Option(help="Whose value a conflict takes: first or second; default: stop at conflicts.")
+    ] = None,
+) -> None:
+    """Merge two laboratories' results: what both have counts once, what they disagree on is named."""
+    from ltbench.cli.console import make_console
+    from ltbench.runs import bundle as bundles
+    from ltbench.runs.merge import merge_runs
+    from ltbench.runs.places import opened
+
+    if keep not in (None, "first", "second"):
+        raise UsageError(f"--keep takes first or second, not {keep!r}")
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, opened(first) as a, opened(second) as b:
+        target = Path(scratch) / "merged"
+        found = merge_runs([a, b], target, keep=keep)  # type: ignore[arg-type]
+        if found.conflicts and keep is None:
+            shown = "; ".join(found.conflicts[:5]) + (" ..." if len(found.conflicts) > 5 else "")
+            raise DataCorrupt(
+                f"{len(found.conflicts)} numbers differ: {shown}: settle them with --keep first or --keep second"
+            )
+        studies = [path for root in (a, b) for path in sorted(root.glob("*.toml"))]
+        bundles.pack([target], out, studies=studies, keep_arrays=None, keep_weights=None)
+    make_console().print(
+        f"{found.trainings} trainings, {found.sample_sets} sample sets, {found.numbers} numbers "
+        f"({found.duplicates} in both, {len(found.conflicts)} settled): {out}",
+        markup=False,
+    )

@@ -1,0 +1,72 @@
+"""The commands on bundles, as a person types them."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from report_folders import make_spec, score_rows, write_run
+
+from ltbench.runs.results import load_scores
+from ltbench.runs.scores import find_scores, read_scores, write_scores
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    for name, seeds in (("a", (0, 1)), ("b", (1, 2))):
+        for seed in seeds:
+            write_run(tmp_path / name, make_spec("ddpm", seed), score_rows(make_spec("ddpm", seed)))
+    return tmp_path
+
+
+def ltbench(*arguments):
+    command = [sys.executable, "-m", "ltbench.cli.app", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_pack_unpack_verify_and_merge(here):
+    code, out, _ = ltbench("pack", "a", "-o", "a.zip", "--images", "0")
+    assert code == 0 and out.startswith("2 trainings, ") and out.endswith("MB: a.zip\n")
+    assert ltbench("unpack", "a.zip", "-o", "back")[0] == 0
+    assert load_scores("back").drop(columns="folder").equals(load_scores("a").drop(columns="folder"))
+    code, out, _ = ltbench("verify", "a.zip", "--json")
+    found = json.loads(out)
+    assert code == 0 and found["holds"] and found["counts"]["self-reported"] == len(load_scores("a"))
+    code, out, _ = ltbench("merge", "a.zip", "b", "-o", "c")
+    assert code == 0 and "3 trainings, 3 sample sets" in out
+    assert len(load_scores("c")) == len(load_scores(["a", "b"]))
+
+
+def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
+    path = next(p for p in find_scores(here / "b") if "s1" in str(p))
+    write_scores(path, read_scores(path).assign(guidance=3.0, value=7.0))
+    code, _, err = ltbench("merge", "a", "b", "-o", "c")
+    assert code == 1 and "numbers differ" in err and "--keep first" in err and not (here / "c").exists()
+    assert ltbench("merge", "a", "b", "-o", "c", "--keep", "second")[0] == 0
+    assert (load_scores("c")["value"] == 7.0).any()
+    code, out, _ = ltbench("verify", "b")
+    assert code == 1 and "guidance is 3.0" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["pack", "absent", "-o", "x"], "no folder at absent"),
+        (["pack", "a", "-o", "x", "--images", "first"], "takes training seeds"),
+        (["pack", "a", "-o", "x", "--images", "²"], "takes training seeds"),
+        (["pack", "a", "-o", "b"], "no bundle"),
+        (["pack", "a", "-o", "x", "--only", "absent.toml"], "absent.toml"),
+        (["unpack", "a", "-o", "x"], "is no bundle"),
+        (["verify", "absent"], "no bundle or folder at absent"),
+        (["verify", "."], "no runs in"),
+        (["merge", "a", "absent", "-o", "x"], "no folder or bundle at absent"),
+        (["merge", "a", "b", "-o", "x", "--keep", "both"], "first or second"),
+    ],
+)
+def test_mistakes_are_one_sentence(here, arguments, sentence):
+    code, _, err = ltbench(*arguments)
+    assert code in (1, 2) and sentence in err and err.count("\n") == 1 and not (here / "x").exists()
