@@ -10,10 +10,11 @@ import typer
 from typer.core import TyperGroup
 
 from ltbench.cli import bundles, complete, options
+from ltbench.cli.console import Streams, fail
 from ltbench.cli.options import (
     Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Workers, with_study_flags
 )
-from ltbench.errors import Interrupted, LtbenchError, UsageError
+from ltbench.errors import Interrupted, UsageError
 
 
 class _Commands(TyperGroup):
@@ -324,7 +325,7 @@ def retry(
         raise UsageError("say which stages to try again: ltbench retry --failed")
     rows = retry_failed(out, start, workers)
     for line in closing_lines(rows, out):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     sys.exit(exit_code(rows) if start else 0)
 
 
@@ -377,7 +378,7 @@ def report(
         bool, typer.Option("--paper", help="Also fill the papers' tables and show what is missing.")
     ] = False,
     study: Annotated[
-        Path | None, typer.Option("--study", help="Study file whose [contrast] was declared beforehand.")
+        Path | None, typer.Option("--study", help="Study file that declared a contrast beforehand.")
     ] = None,
     compare: Annotated[
         bool, typer.Option("--compare", help="Given two folders: which numbers moved beyond their spread.")
@@ -518,16 +519,14 @@ for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence and a non-zero exit."""
+    streams = Streams()
+    streams.guard()
     try:
         app(arguments)
-    except LtbenchError as error:
-        _fail(error)
-
-
-def _fail(error: LtbenchError) -> None:
-    prefix = "" if error.exit_code == 130 else "error: "
-    typer.echo(f"{prefix}{error}", err=True)
-    sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(fail(error))
+    finally:
+        streams.close()
 
 
 if __name__ == "__main__":

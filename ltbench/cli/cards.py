@@ -34,10 +34,9 @@ def print_hours(card: Card, planned: Plan) -> None:
         f"on {card.name}: about {_range(low, high)} with one card; here about {hours(planned.seconds)}. "
         f"Training and sampling only. {card.source[0].upper()}{card.source[1:]}",
         soft_wrap=True,
-        markup=False,
     )
     if card.memory is not None and any(cost.spec.train.precision == "fp32" for cost in planned.runs):
-        console.print("tensor cores: --set train.precision=tf32 (or bf16), which changes the runs' keys", markup=False)
+        console.print("tensor cores: --set train.precision=tf32 (or bf16), which changes the runs' keys")
 
 
 def _range(low: float, high: float) -> str:
@@ -54,4 +53,4 @@ def show_cards() -> None:
         speed = ", ".join(f"{p} {a / 1e12:.3g} to {b / 1e12:.3g}" for p, (a, b) in card.speed.items())
         table.add_row(card.key, card.name, f"{card.memory:g} GB", speed, card.source.partition(";")[0])
     console.print(table)
-    console.print("another card: ltbench plan ... --on 30, the TFLOP/s that it sustains", markup=False)
+    console.print("another card: ltbench plan ... --on 30, the TFLOP/s that it sustains")

@@ -1,23 +1,58 @@
-"""The one console: as wide as the terminal, and wide enough for whole names where the output is piped."""
+"""Where text meets the terminal: the one console, and standard streams that never stop the work.
+
+A user's text is shown, never obeyed: the console reads no markup in strings (styles come as `rich.text.Text`, see
+`styled`) and writes control characters out. The streams take every character (what their encoding lacks is
+written as ``\\xe9``) and survive being closed, piped into a program that ends, or redirected to a full disk.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.text import Text
+
+from ltbench.errors import LtbenchError, OutOfMemory, StorageError
+from ltbench.text import one_line, visible
 
 PIPED_WIDTH = 200  # rich would take 80 and cut names that `ltbench metrics | grep ...` looks for
+INTERNAL = 70  # exit code of an error of ours, as sysexits.h has it (EX_SOFTWARE)
+
+
+class PlainConsole(Console):
+    """A console that obeys nothing in the text it is given."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Yield segments in which control characters are written out; our own styles are no text."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(visible(segment.text, keep="\n\t"), segment.style, segment.control)
 
 
 def make_console() -> Console:
     """Return a console for standard output; ``$COLUMNS`` sets its width wherever it is given."""
-    piped = not sys.stdout.isatty() and "COLUMNS" not in os.environ
-    return Console(highlight=False, width=PIPED_WIDTH if piped else None)
+    piped = sys.stdout is None or (not sys.stdout.isatty() and "COLUMNS" not in os.environ)
+    return PlainConsole(highlight=False, markup=False, emoji=False, width=PIPED_WIDTH if piped else None)
+
+
+def styled(*parts: str | tuple[str, str]) -> Text:
+    """Return text of parts, each plain or with a style: ``styled(("title", "bold"), "  ", description)``."""
+    return Text.assemble(*parts)
 
 
 @contextlib.contextmanager
@@ -52,3 +87,112 @@ def waiting(what: str, after: float = 2.0) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+# --- streams -------------------------------------------------------------------------------------------
+
+
+class _Surviving(io.FileIO):
+    """A file descriptor whose write errors are remembered, not raised: output is never why work fails."""
+
+    trouble: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write, or remember why not; after that everything is dropped."""
+        if self.trouble is None:
+            try:
+                return super().write(data) or 0
+            except BlockingIOError:
+                raise
+            except OSError as error:
+                self.trouble = error
+        return memoryview(data).nbytes
+
+
+def _surviving(stream: TextIO, number: int) -> tuple[TextIO, _Surviving]:
+    raw = _Surviving(number, "w", closefd=False)
+    encoding = stream.encoding or "utf-8"
+    buffer = io.BufferedWriter(raw)
+    lines = stream.isatty() or number == 2
+    return io.TextIOWrapper(buffer, encoding, errors="backslashreplace", line_buffering=lines), raw
+
+
+class Streams:
+    """Standard output and error for the time of one command."""
+
+    def __init__(self) -> None:
+        self._raw: list[tuple[str, TextIO, _Surviving]] = []
+
+    def guard(self) -> None:
+        """Put surviving streams in place of the process's own; one that is closed gets the null device."""
+        with contextlib.suppress(OSError):
+            for number in (0, 1, 2):  # else the next file that is opened would become standard output
+                try:
+                    os.fstat(number)
+                except OSError:
+                    os.open(os.devnull, os.O_RDWR)
+        for name, number in (("stdout", 1), ("stderr", 2)):
+            stream = getattr(sys, name)
+            if stream is None:
+                stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- for the process's life
+                setattr(sys, name, stream)
+            elif stream is getattr(sys, f"__{name}__"):  # not one that a test or a notebook put there
+                new, raw = _surviving(stream, number)
+                setattr(sys, name, new)
+                self._raw.append((name, new, raw))
+
+    def close(self) -> None:
+        """Flush, and say on standard error if standard output was lost on the way (not if a reader just left)."""
+        for _, stream, _ in self._raw:
+            with contextlib.suppress(OSError, ValueError):
+                stream.flush()
+        for name, _, raw in self._raw:
+            if name == "stdout" and raw.trouble is not None and raw.trouble.errno != errno.EPIPE:
+                say(f"note: what was to be printed is incomplete ({raw.trouble.strerror}); the work is not affected")
+
+
+def say(text: str) -> None:
+    """Print a line on standard error, control characters written out."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
+
+
+# --- errors --------------------------------------------------------------------------------------------
+
+
+def as_sentence(error: BaseException) -> LtbenchError | None:
+    """Return what a person can mend about an error that is not of our own classes, None where it is our fault."""
+    if isinstance(error, LtbenchError):
+        return error
+    if isinstance(error, MemoryError):
+        return OutOfMemory(
+            f"not enough memory ({one_line(str(error)) or 'for what was asked'}): ask for less at a time or use "
+            "a machine with more"
+        )
+    if isinstance(error, OSError):
+        where = error.filename if error.filename is not None else "a file"
+        name = os.fsdecode(where) if isinstance(where, bytes | str | Path) else f"descriptor {where}"
+        shown = name if len(name) <= 300 else name[:297] + "..."
+        return StorageError(f"{shown}: {error.strerror or one_line(str(error))}")
+    return None
+
+
+def fail(error: BaseException) -> int:
+    """Print why a command ends, in one sentence, and return its exit code.
+
+    An error that nobody foresaw is ours: its traceback is shown only where ``LTBENCH_TRACEBACK`` is set.
+    """
+    known = as_sentence(error)
+    if known is not None:
+        say(f"{'' if known.exit_code == 130 else 'error: '}{known}")
+        return known.exit_code
+    if os.environ.get("LTBENCH_TRACEBACK"):
+        say("".join(traceback.format_exception(error)).rstrip())
+    else:
+        place = traceback.extract_tb(error.__traceback__)[-1:]
+        at = "".join(f" at {Path(frame.filename).name}:{frame.lineno}" for frame in place)
+        say(
+            f"internal error: {type(error).__name__}: {one_line(str(error))[:300]}{at}; what is done is kept. This is a "
+            "fault of ltbench: please report it with the output of the same command under LTBENCH_TRACEBACK=1"
+        )
+    return INTERNAL

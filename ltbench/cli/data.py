@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
-
 from ltbench.cli.study import console, device_of, evaluate_runs
+from ltbench.cli.console import styled
 from ltbench.errors import UsageError
+from ltbench.text import command
 from ltbench.spec import DataSpec, ScoreSpec
 
 # -- data sets --------------------------------------------------------------------------------------
@@ -38,9 +38,9 @@ def prepare_data(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     _show_prepared(folder)
-    where = f" --data-root {data_root}" if data_root else ""
-    chosen = "".join(f" --set {setting}" for setting in settings_for(folder, data_root))
-    console.print(f"use it: ltbench run --dataset {name}{chosen}{where}", soft_wrap=True)
+    chosen = [word for setting in settings_for(folder, data_root) for word in ("--set", setting)]
+    where = ["--data-root", str(data_root)] if data_root else []
+    console.print(f"use it: {command('ltbench', 'run', '--dataset', name, *chosen, *where)}", soft_wrap=True)
 
 
 def verify_data(name: str, data_root: Path | None) -> None:
@@ -58,12 +58,12 @@ def verify_data(name: str, data_root: Path | None) -> None:
 def _progress() -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True)
 
 
 def _show_prepared(folder: Any) -> None:
-    console.print(f"[bold]{folder.folder}[/bold]  content {folder.hash[:16]}", soft_wrap=True)
+    console.print(styled((str(folder.folder), "bold"), f"  content {folder.hash[:16]}"), soft_wrap=True)
     for name, content in folder.identity["sets"].items():
         counts = content["counts"]
         console.print(
@@ -117,11 +117,11 @@ def score_external(
     cell = cached_dataset(data, data_root)
     found = read_samples(samples, cell, labels, value_range)
     console.print(
-        f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True, markup=False
+        f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True
     )
     folder = write_sample_set(found, cell, stated, samples, out)
     evaluate_runs([folder], request, False, data_root, device)
-    console.print(f"{stated.name} (external) is in `ltbench report {out}`", soft_wrap=True, markup=False)
+    console.print(f"{stated.name} (external) is in `{command('ltbench', 'report', out)}`", soft_wrap=True)
 
 
 # -- trained networks -------------------------------------------------------------------------------
@@ -185,9 +185,11 @@ def import_run(
     spec = runs[0].model_copy(update={"data": resolve_data(runs[0].data, data_root)})
     ensure_writable(out)
     folder = import_checkpoint(checkpoint, spec, validate(spec, data_root, need_files=False), out)
-    console.print(f"{folder}: {method} on {source.name}, step {steps:,}", soft_wrap=True, markup=False)
-    command = f"ltbench run --preset {folder / 'study.toml'} --out {out}"
-    console.print(f"sample and score it: {command} --set sample.guidance=1.0", soft_wrap=True, markup=False)
+    console.print(f"{folder}: {method} on {source.name}, step {steps:,}", soft_wrap=True)
+    line = command(
+        "ltbench", "run", "--preset", folder / "study.toml", "--out", out, "--set", "sample.guidance=1.0"
+    )
+    console.print(f"sample and score it: {line}", soft_wrap=True)
 
 
 def export_network(run: Path, target: Path, step: int | None, weights: str) -> None:
@@ -198,7 +200,6 @@ def export_network(run: Path, target: Path, step: int | None, weights: str) -> N
     console.print(
         f"{target}: step {chosen:,}; load it with diffusers.UNet2DModel.from_pretrained({str(target)!r})",
         soft_wrap=True,
-        markup=False,
     )
 
 
@@ -210,27 +211,27 @@ def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | N
     from ltbench.cli.doctor import check_golden, examine
 
     colours = {"ok": "green", "missing": "red", "note": "yellow"}
-    marks = {state: f"[{colour}]{state:<7}[/{colour}]" for state, colour in colours.items()}
+    marks = {state: (f"{state:<7}", colour) for state, colour in colours.items()}
     topic = ""
     for found in examine(data_root, out):
         if found.topic != topic:
             topic = found.topic
-            console.print(f"[bold]{topic}[/bold]")
-        console.print(f"  {marks[found.state]} {found.name:<22} {escape(found.text)}", soft_wrap=True)
+            console.print(styled((topic, "bold")))
+        console.print(styled("  ", marks[found.state], f" {found.name:<22} {found.text}"), soft_wrap=True)
         if found.state != "ok" and found.advice:
-            console.print(f"          {escape(found.advice)}", soft_wrap=True)
+            console.print(f"          {found.advice}", soft_wrap=True)
     if not golden:
         return True
-    console.print("[bold]published check values[/bold]")
+    console.print(styled(("published check values", "bold")))
     with console.status("") as status:
-        results = check_golden(data_root, out / ".cache", device_of(device), progress=status.update)
+        results = check_golden(data_root, out / ".cache", device_of(device), progress=lambda text: status.update(styled(text)))
     for result in results:
         check = result.check
         stated = f"published {check.value:g} +- {check.tolerance:g}"
         if result.value is None:
-            console.print(f"  {marks['missing']} {check.name}, {stated}", soft_wrap=True)
-            console.print(f"          {escape(result.missing)}", soft_wrap=True)
+            console.print(styled("  ", marks["missing"], f" {check.name}, {stated}"), soft_wrap=True)
+            console.print(f"          {result.missing}", soft_wrap=True)
             continue
-        mark = marks["ok"] if result.agrees else "[red]differs[/red]"
-        console.print(f"  {mark} {check.name}: {result.value:.6g}, {stated}", soft_wrap=True)
+        mark = marks["ok"] if result.agrees else ("differs", "red")
+        console.print(styled("  ", mark, f" {check.name}: {result.value:.6g}, {stated}"), soft_wrap=True)
     return all(result.agrees is not False for result in results)

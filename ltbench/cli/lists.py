@@ -10,7 +10,7 @@ from rich.table import Table
 
 from ltbench.errors import UsageError
 from ltbench.study.presets import load_all
-from ltbench.cli.console import make_console
+from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
         )
     for row in list_sources(ratio, data_root):
         source = row.source
-        console.print(f"[bold]{source.name}[/bold]  {source.title} ({source.licence})", soft_wrap=True)
-        console.print(f"  from {row.origin}", soft_wrap=True, markup=False)
+        console.print(styled((source.name, "bold"), f"  {source.title} ({source.licence})"), soft_wrap=True)
+        console.print(f"  from {row.origin}", soft_wrap=True)
         sizes = f"{source.channels} x {source.default_size} x {source.default_size}"
         if row.counts:
             shown = " ".join(map(str, row.counts[:10])) + (" ..." if len(row.counts) > 10 else "")
@@ -62,20 +62,19 @@ def list_methods() -> None:
 
     methods, pairs, _ = lightly(read, whole=lambda found: not found[2])
     for info in methods:
-        console.print(f"[bold]{info.name}[/bold]  {info.paper}", soft_wrap=True)
+        console.print(styled((info.name, "bold"), f"  {info.paper}"), soft_wrap=True)
         for parameter in info.hyperparameters:
             console.print(
                 f"  {info.name}.{parameter.name} = {parameter.default}  ({parameter.type}) {parameter.help}",
                 soft_wrap=True,
-                markup=False,
-            )
+                    )
         for name, settings in info.variants.items():
             mark = " (default)" if name == info.default_variant else ""
             differs = ", ".join(f"{key}={value}" for key, value in settings.items())
-            console.print(f"  variant {name}{mark}: {differs or 'the defaults'}", soft_wrap=True, markup=False)
+            console.print(f"  variant {name}{mark}: {differs or 'the defaults'}", soft_wrap=True)
         if len(info.variants) > 1:
             other = next(name for name in info.variants if name != info.default_variant)
-            console.print(f"  to choose one: --set {info.name}.variant={other}", soft_wrap=True, markup=False)
+            console.print(f"  to choose one: --set {info.name}.variant={other}", soft_wrap=True)
     console.print(f"legal pairs: {', '.join(pairs)}", soft_wrap=True)
 
 
@@ -109,7 +108,7 @@ def show_preset(name: str) -> None:
     """Print a preset's file as it is."""
     from ltbench.study.file import find_preset
 
-    console.print(find_preset(name).read_text(encoding="utf-8"), markup=False, end="", soft_wrap=True)
+    console.print(find_preset(name).read_text(encoding="utf-8"), end="", soft_wrap=True)
 
 
 def copy_preset(name: str, target: Path) -> None:
@@ -126,12 +125,12 @@ def copy_preset(name: str, target: Path) -> None:
         target.write_text(text, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {target}: {error.strerror}") from error
-    console.print(f"{target}: change it, then ltbench run -p {quote(str(target))}", markup=False, soft_wrap=True)
+    console.print(f"{target}: change it, then ltbench run -p {quote(str(target))}", soft_wrap=True)
 
 
 def list_presets() -> None:
     """Print presets."""
     for name, content in load_all().items():
-        console.print(f"[bold]{name}[/bold]  {content.get('title', '')}", soft_wrap=True)
+        console.print(styled((name, "bold"), f"  {content.get('title', '')}"), soft_wrap=True)
         if content.get("description"):
             console.print(f"  {content['description']}", soft_wrap=True)

@@ -9,7 +9,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from rich.table import Table
 
-from ltbench.cli.console import make_console
+from ltbench.cli.console import make_console, styled
 from ltbench.errors import UsageError, nearest
 from ltbench.study.keys import SECTIONS, SHORT
 
@@ -121,7 +121,7 @@ def show_settings(key: str | None) -> None:
     for setting in found:
         here = setting.key.partition(".")[0]
         if here != section and here in _ABOUT:
-            table.add_row(f"[bold]\\[{here}][/bold]", "", "", f"[bold]{_ABOUT[here]}[/bold]")
+            table.add_row(styled((f"[{here}]", "bold")), "", "", styled((_ABOUT[here], "bold")))
         section = here
         values = f"{setting.type} {setting.bounds}".rstrip()
         table.add_row(setting.key, setting.default, values, setting.help)
@@ -132,7 +132,6 @@ def show_settings(key: str | None) -> None:
         f"\non the command line: --set {first.key}={example} (several, comma-separated, make a grid); "
         f"in a study file: `{first.key.rpartition('.')[2]} = ...` under [{first.key.rpartition('.')[0] or 'top'}]",
         soft_wrap=True,
-        markup=False,
     )
     if key is None:
-        console.print("a method's own settings (coral.tau_sc=0.1): ltbench methods", markup=False)
+        console.print("a method's own settings (coral.tau_sc=0.1): ltbench methods")

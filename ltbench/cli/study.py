@@ -16,7 +16,8 @@ from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
 from ltbench.study.presets import default_preset
 from ltbench.spec import RunSpec, ScoreSpec
-from ltbench.cli.console import make_console, waiting
+from ltbench.cli.console import make_console, styled, waiting
+from ltbench.text import command
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
     from ltbench.sweep.cost import Plan, RunCost
@@ -134,7 +135,7 @@ def run_study(
         else:
             rows = submit_and_follow(wanted, out, settings, slurm, study.title)
         for line in closing_lines(rows, out):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, soft_wrap=True)
         return rows
 
     rows = do(runs)
@@ -145,7 +146,7 @@ def run_study(
     code = exit_code(rows)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
         if code == Interrupted.exit_code:  # who asked to stop waits for no figures
-            console.print(f"ltbench report {out} shows what is done so far", markup=False, soft_wrap=True)
+            console.print(f"{command('ltbench', 'report', out)} shows what is done so far", soft_wrap=True)
         else:
             make_report([out], None, "ddpm")
     if code:
@@ -173,7 +174,9 @@ def _show_choices(choices: Sequence[Choice], study: Study, out: Path) -> None:
     path = out / "selection" / f"{study.source.stem if study.source else 'study'}.csv"
     write_curves(choices, study.select, path)
     console.print(
-        f"[bold]{study.select.key} by {study.select.metric}[/bold] on the first half of the reference"
+        styled(
+            (f"{study.select.key} by {study.select.metric}", "bold"), " on the first half of the reference"
+        )
     )
     for choice in choices:
         curve = ", ".join(
@@ -181,7 +184,7 @@ def _show_choices(choices: Sequence[Choice], study: Study, out: Path) -> None:
             for value, scores in choice.scores.items()
         )
         first = choice.runs[0]
-        console.print(f"  {first.data.dataset} {first.method.name}  {curve}", markup=False, soft_wrap=True)
+        console.print(f"  {first.data.dataset} {first.method.name}  {curve}", soft_wrap=True)
     console.print(
         f"curves: {path}; now the chosen values (*) with fresh seeds and the second half", soft_wrap=True
     )
@@ -248,7 +251,7 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
     """Print the grid and its totals, and what is legal but probably unwanted."""
     from ltbench.study.checks import warnings
 
-    console.print(f"[bold]{study.title}[/bold]")
+    console.print(styled((study.title, "bold")))
     if study.description:
         console.print(study.description)
     shown = planned.runs if every_run or len(planned.runs) <= 12 else planned.runs[:10]
@@ -267,9 +270,9 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
         f"about {hours(planned.seconds)} with {planned.workers} worker{'s' * (planned.workers > 1)}"
     )
     for line in dict.fromkeys(w for cost in planned.runs for w in warnings(cost.spec)):
-        console.print(f"[yellow]note:[/yellow] {line}")
+        console.print(styled(("note:", "yellow"), f" {line}"))
     for line in (*planned.passed, *planned.missing):
-        console.print(f"[yellow]note:[/yellow] {line}", soft_wrap=True)
+        console.print(styled(("note:", "yellow"), f" {line}"), soft_wrap=True)
 
 
 _SHOWN = {  # in every row
@@ -379,7 +382,7 @@ def evaluate_runs(
             + (" (all are there)" if table.empty else "")
         )
         for reason in table.loc[table["value"].isna(), "reason"].drop_duplicates().head(3):
-            console.print(f"  {reason}", markup=False)
+            console.print(f"  {reason}")
 
 
 def score_request(

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.errors import UsageError
+from ltbench.text import command
 from ltbench.spec import RunSpec
 from ltbench.sweep.progress import describe
 from ltbench.sweep.ledger import Ledger
@@ -76,7 +77,7 @@ def show_status(root: Path, watch: bool, everything: bool) -> int:
     if not watch:
         console.print(draw(rows, everything), soft_wrap=True)
     for line in closing_lines(rows, root, ledger)[1:]:
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     return status_code(rows)
 
 
@@ -141,7 +142,7 @@ def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
 def show_logs(run: str, root: Path, lines: int | None) -> None:
     """Print what the stages of a run printed, attempt by attempt."""
     tasks = find_run(run, root, tasks_of(root))
-    console.print(log_of(tasks, Ledger(root), lines), markup=False, highlight=False, soft_wrap=True)
+    console.print(log_of(tasks, Ledger(root), lines), highlight=False, soft_wrap=True)
 
 
 def slurm_options(text: str) -> SlurmOptions:
@@ -161,7 +162,6 @@ def show_slurm_keys() -> None:
     console.print(table)
     console.print(
         "for example: ltbench run -p STUDY --slurm partition=gpu,time=8h,gpus_per_node=1 (--dry-run shows the script)",
-        markup=False,
     )
 
 
@@ -175,7 +175,8 @@ def submit_and_follow(
     if jobs:
         array = jobs[0].split("_")[0]
         console.print(f"submitted job array {array} with {len(jobs)} tasks (to cancel: scancel {array})")
-        console.print(f"this screen may be closed; to see it again: ltbench status --watch --out {root}")
+        line = command("ltbench", "status", "--watch", "--out", root)
+        console.print(f"this screen may be closed; to see it again: {line}", soft_wrap=True)
     ledger = Ledger(root, settings.lease)
     return watch_tasks(build_tasks(runs), ledger, active=lambda: slurm.active(jobs))
 
@@ -199,8 +200,8 @@ def show_reproduction(folder: Path, out: Path | None, settings: Settings, tolera
     for name in result.absent:
         console.print(f"not kept in the recorded run: {name}")
     if result.changed:
-        console.print("another class of machine: " + "; ".join(result.changed), markup=False)
+        console.print("another class of machine: " + "; ".join(result.changed))
     held = "to the last bit" if not result.changed else f"within {tolerance:g}"
     verdict = f"reproduced {held}" if result.reproduced else f"NOT reproduced {held}"
-    console.print(f"{verdict}: {folder} again in {target}", markup=False)
+    console.print(f"{verdict}: {folder} again in {target}")
     return result.reproduced

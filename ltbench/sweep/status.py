@@ -18,6 +18,7 @@ from ltbench.spec import KEY_BASE, RunSpec
 from ltbench.sweep.failures import policy
 from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
 from ltbench.sweep.standing import State
+from ltbench.text import command
 from ltbench.sweep.tasks import Task, build_tasks, finished
 
 _SILENT_FOR = 5 * 60.0  # seconds without a heartbeat, by its file's time, after which a person is told so
@@ -182,12 +183,14 @@ def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None)
             lines.extend(f"  | {line}" for line in tail(row, ledger))
         lines.append(f"  {policy(row.kind).advice}")
     if len(failed) > 20:
-        lines.append(f"... and {len(failed) - 20} more: ltbench status {root}")
+        lines.append(f"... and {len(failed) - 20} more: {command('ltbench', 'status', '--out', root)}")
     if failed:
         waiting = sum(1 for row in rows if row.state == "queued")
         behind = f" ({waiting} queued stages wait behind them)" if waiting else ""
-        lines.append(f"to see why: ltbench logs {failed[0].task.stage.folder.name} --out {root}")
-        lines.append(f"then, to try them again: ltbench retry --failed --out {root}{behind}")
+        name = failed[0].task.stage.folder.name
+        lines.append(f"to see why: {command('ltbench', 'logs', name, '--out', root)}")
+        again = command("ltbench", "retry", "--failed", "--out", root)
+        lines.append(f"then, to try them again: {again}{behind}")
     elif not number.get("running") and (number.get("queued") or number.get("stale")):
         lines.append("run the same command again to go on")
     for row in (row for row in rows if row.abandoned):
