@@ -154,13 +154,13 @@ def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | No
 
     A file to which nothing new is added keeps every byte.
     """
-    old = read_scores(path) if path.exists() else None
-    if old is not None:
-        if table.empty:
-            return
+    stored = read_scores(path) if path.exists() else None
+    if stored is not None:
         table = as_stored(table)
-        old = old[~superseded(old, table)]
-        table = table if old.empty else pd.concat([old, table], ignore_index=True)
+        kept = stored[~superseded(stored, table)]
+        table = table if kept.empty else pd.concat([kept, table], ignore_index=True)
+        if in_order(table).equals(in_order(stored)):
+            return  # an older file's rows may stand in another order
     write_scores(path, in_order(table), guard)
 
 
