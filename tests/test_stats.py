@@ -12,6 +12,7 @@ from scipy import stats
 from ltbench.errors import UsageError
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.metrics.manifold import precision_recall
+from ltbench.rng import numpy_generator
 from ltbench.stats import (
     agreement_chance,
     best_and_ties,
@@ -272,3 +273,12 @@ def test_correlation_over_seeds_holds_its_level_whatever_runs_share(shared):
         )
         hits += seed_correlation(x, y, within=True).p <= 0.05
     assert hits / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+
+
+def test_the_scale_of_an_odd_number_of_images():
+    """Three images, halves of one: the mean's spread over single images, shrunk by sqrt(1 / 2)."""
+    x = np.array([0.0, 3.0, 9.0])
+    found = bootstrap(lambda rows: {"mean": x[rows].mean()}, 3, replicates=400, level=0.9)["mean"]
+    drawn = [numpy_generator(0, "bootstrap", i).choice(np.arange(3), 1, replace=False)[0] for i in range(400)]
+    expected = np.sqrt(1 / 2) * np.std(x[drawn], ddof=1)
+    assert found.standard_error == pytest.approx(expected, rel=1e-12)

@@ -49,8 +49,9 @@ def agreement(generated: Array, generated_labels: Array) -> float:
     UsageError
         NaN or infinite logits, or labels that do not fit them.
     """
-    predicted = predicted_classes(generated)
-    return float(np.mean(predicted == as_labels(generated_labels, len(predicted), generated.shape[1])))
+    logits = as_features(generated, "generated")
+    predicted = predicted_classes(logits)
+    return float(np.mean(predicted == as_labels(generated_labels, len(predicted), logits.shape[1])))
 
 
 def confusion(logits: Array, labels: Array) -> np.ndarray:
@@ -58,7 +59,7 @@ def confusion(logits: Array, labels: Array) -> np.ndarray:
 
     Logits (m, K) and labels (m,) as `agreement` takes them; the same errors.
     """
-    predicted = predicted_classes(logits)
-    k = logits.shape[1]
+    checked = as_features(logits, "generated")
+    predicted, k = predicted_classes(checked), checked.shape[1]
     y = as_labels(labels, len(predicted), k)
     return np.bincount(y * k + predicted, minlength=k * k).reshape(k, k)

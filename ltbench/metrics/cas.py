@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltbench.errors import UsageError
-from ltbench.metrics.features import Array, as_labels, in_blocks
+from ltbench.metrics.features import Array, as_labels, as_tensor, in_blocks
 from ltbench.rng import derive, generator
 
 _BATCH = 128
@@ -37,7 +37,7 @@ def _classifier(channels: int, num_classes: int, seed: int) -> nn.Module:
 
 
 def _images(x: Array, name: str) -> Tensor:
-    tensor = torch.as_tensor(x)
+    tensor = as_tensor(x, name, "images")
     if tensor.ndim != 4 or tensor.dtype != torch.uint8 or len(tensor) == 0:
         raise UsageError(
             f"{name} images must be uint8 (images, channels, height, width) and not empty,"

@@ -109,6 +109,10 @@ def entanglement(
     from sklearn.metrics import silhouette_score
 
     counts = np.asarray(train_counts)
+    if counts.ndim != 1 or counts.dtype.kind not in "iu":
+        raise UsageError(
+            f"train_counts must be one integer a class, got {counts.dtype} of shape {counts.shape}"
+        )
     x = as_features(features, "bottleneck").double()
     y = as_labels(labels, len(x), len(counts), "bottleneck")
     present, sizes = np.unique(y, return_counts=True)

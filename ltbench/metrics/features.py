@@ -10,6 +10,39 @@ from torch import Tensor
 from ltbench.errors import UsageError
 
 Array = np.ndarray | Tensor
+LARGEST = 1e48  # features beyond it overflow in a cubic kernel's sums; float32 stays below
+
+
+def as_tensor(x: Any, name: str, what: str = "features") -> Tensor:
+    """Return real numbers of any layout (negative strides, foreign byte order) as a detached tensor.
+
+    Parameters
+    ----------
+    x : array or tensor; what is neither, or holds no real numbers, is refused.
+    name, what : how messages call the set and its content.
+
+    Raises
+    ------
+    UsageError
+        None, objects, text, complex numbers, or rows of unequal length.
+    """
+    if isinstance(x, Tensor):
+        tensor = x.detach()
+        if tensor.is_complex():
+            raise UsageError(f"{name} {what} are complex: take their real part, or their absolute value")
+        return tensor
+    try:
+        array = np.asarray(x)
+    except ValueError as error:  # ragged
+        raise UsageError(f"{name} {what} are no array ({error})") from error
+    if array.dtype.kind == "c":
+        raise UsageError(f"{name} {what} are complex: take their real part, or their absolute value")
+    if array.dtype.kind not in "fiub":
+        held = type(x).__name__ if array.ndim == 0 else f"{array.dtype} values"
+        raise UsageError(f"{name} {what} must be an array of numbers, got {held}")
+    if array.dtype not in (np.float32, np.float64, np.uint8):
+        array = array.astype(np.float64)
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
 
 
 def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
@@ -24,9 +57,10 @@ def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
     Raises
     ------
     UsageError
-        Not two-dimensional, too few rows, no columns, or a value that is NaN or infinite.
+        No numbers, not two-dimensional, too few rows, no columns, or a value that is NaN, infinite or too
+        large to be squared and summed.
     """
-    tensor = torch.as_tensor(x).detach()
+    tensor = as_tensor(x, name)
     if tensor.ndim != 2 or tensor.shape[1] == 0:
         raise UsageError(f"{name} features must be (images, dimensions), got shape {tuple(tensor.shape)}")
     if len(tensor) < minimum:
@@ -40,6 +74,11 @@ def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
         raise UsageError(
             f"{len(bad)} of {len(tensor)} {name} images have NaN or infinite features"
             f" (first: row {int(bad[0])}); check the images and the extractor"
+        )
+    if tensor.dtype == torch.float64 and len(tensor) and bool((tensor.abs() > LARGEST).any()):
+        raise UsageError(
+            f"{name} features are as large as {float(tensor.abs().max()):.3g}, which overflows when squared:"
+            " check the extractor, or scale both sets alike"
         )
     return tensor
 

@@ -8,7 +8,8 @@ sum of singular values of a matrix of at most min(n1, d) x min(n2, d). For few i
 features themselves are the factor and nothing of size d x d is formed; for many, n > d, the triangle of their
 QR decomposition is. Exact either way, also for singular covariances, where a matrix square root loses digits.
 
-Source: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017.
+Sources: Heusel et al., "GANs Trained by a Two Time-Scale Update Rule", NeurIPS 2017; Chong & Forsyth,
+"Effectively Unbiased FID and Inception Score and where to find them", CVPR 2020 (extrapolation).
 """
 
 import math
@@ -19,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import UsageError
-from ltbench.metrics.features import Array, as_features, by_class, in_blocks, same_width
+from ltbench.metrics.features import Array, as_features, in_blocks, same_width
+from ltbench.rng import numpy_generator
 
 
 @dataclass(frozen=True)
@@ -94,32 +96,40 @@ def frechet_distance(reference: Array | Statistics, generated: Array | Statistic
     return max(float(distance), 0.0)
 
 
-def frechet_per_class(
-    reference: Array, reference_labels: Array, generated: Array, generated_labels: Array, num_classes: int
-) -> np.ndarray:
-    """Return each class's Frechet distance to the same class of the reference.
+def frechet_infinity(
+    reference: Array | Statistics, generated: Array, *, sizes: int = 15, seed: int = 0
+) -> float:
+    """Return the Frechet distance extrapolated to infinitely many generated images.
+
+    The distance of n images is FD + b / n to first order, b depending on the model (Chong & Forsyth, 2020), so
+    values of different n, or of models of different b, do not compare. It is measured on seeded subsets of n/10
+    to n images, evenly spaced in n, and the intercept of the least-squares line over 1/n is returned. The
+    reference is held fixed: its own share of the bias stays, equal for all that use it. Below about as many
+    images as dimensions the line bends and the value is only less biased.
 
     Parameters
     ----------
-    reference, generated : (n, d) and (m, d) features.
-    reference_labels, generated_labels : (n,) and (m,) integers.
-    num_classes : K.
+    reference : (n, d) features, or their `Statistics`.
+    generated : (m, d) features, m at least 20.
+    sizes : points on the line, at least 2.
+    seed : of the subsets, which are nested.
 
     Returns
     -------
-    (K,) float64
-        NaN for a class with fewer than two images on either side.
+    float
+        In squared feature units; may fall below 0 by noise.
 
     Raises
     ------
     UsageError
-        As `frechet_distance`, or labels that do not fit their features.
+        Too few images or sizes, NaN or infinite values, or unequal dimensions.
     """
-    real, fake = by_class(reference, reference_labels), by_class(generated, generated_labels)
-    out = np.full(num_classes, np.nan)
-    for c in range(num_classes):
-        if min(len(real.get(c, ())), len(fake.get(c, ()))) >= 2:
-            out[c] = frechet_distance(real[c], fake[c])
-    if any(c >= num_classes for c in (*real, *fake)):
-        raise UsageError(f"labels must be in 0..{num_classes - 1}, got {max(*real, *fake)}")
-    return out
+    if sizes < 2:
+        raise UsageError(f"an extrapolation needs at least 2 sizes, got {sizes}")
+    a = reference if isinstance(reference, Statistics) else Statistics.of(reference, "reference")
+    x = as_features(generated, "generated", minimum=20)
+    order = torch.from_numpy(numpy_generator(seed, "frechet infinity").permutation(len(x))).to(x.device)
+    counts = np.unique(np.linspace(len(x) / 10, len(x), sizes).round().astype(int))
+    values = [frechet_distance(a, x[order[:n]]) for n in counts]
+    _, intercept = np.polyfit(1 / counts, values, 1)
+    return float(intercept)

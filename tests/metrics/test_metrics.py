@@ -9,13 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
+import ltbench.metrics.frechet
 from ltbench.errors import UsageError
 from ltbench.metrics.registry import REGISTRY, get_metric
-from ltbench.metrics.frechet import Statistics, frechet_distance, frechet_per_class
+from ltbench.metrics.frechet import Statistics, frechet_distance, frechet_infinity
 from ltbench.metrics.inception_score import inception_score
 from ltbench.metrics.kernel import KernelMean, kernel_distance, kernel_distance_subsets
 from ltbench.metrics.manifold import Manifold, coverage_ceiling, density_coverage, precision_recall
+from ltbench.metrics.memorisation import memorisation
 from ltbench.metrics.prd import max_f_beta, prd, prd_curve
+from ltbench.rng import numpy_generator
 
 GOLDENS = {"metrics_n400_d32.npz": 1e-6, "metrics_n60_d128_rank_deficient.npz": 1e-4}
 
@@ -241,24 +244,75 @@ def test_prd_names_point_the_right_way():
     assert got == prd(real, dropped, 1, clusters_per_class=4, runs=2)
 
 
-# -- per class -----
+# -- exact small cases -----
 
 
-def test_frechet_per_class_is_each_class_alone():
-    rng = np.random.default_rng(0)
-    real, fake = normal(0, 90, 6), normal(1, 70, 6, 0.4)
-    y, z = rng.integers(0, 3, 90), rng.integers(0, 4, 70)
-    y[y == 2] = 3
-    y[0], z[0] = 2, 2  # one real image of class 2: no covariance
-    got = frechet_per_class(real, y, torch.tensor(fake), torch.tensor(z), 6)
-    for c in (0, 1, 3):
-        assert got[c] == frechet_distance(real[y == c], fake[z == c])
-    assert np.isnan(got[[2, 4, 5]]).all()
-    with pytest.raises(UsageError, match=r"0\.\.1"):
-        frechet_per_class(real, y, fake, z, 2)
+def test_coverages_ceiling_of_two_real_and_one_generated_image():
+    """k = 1: the nearest other point of a real image is the generated one in half of all orders."""
+    assert coverage_ceiling(2, 1, k=1) == 0.5
+    assert coverage_ceiling(3, 1, k=1) == pytest.approx(1 / 3)  # one of three other points
+    assert coverage_ceiling(3, 2, k=2) == pytest.approx(1 - (2 / 4) * (1 / 3))
+
+
+def test_memorisations_threshold_is_the_fifth_of_99_held_out_distances():
+    """j = floor(.05 (n + 1)) = 5 of n = 99 (4 from n alone); strictly below counts, a tie does not."""
+    training, heldout = np.zeros((1, 1)), np.arange(1.0, 100.0)[:, None]
+    generated = np.array([[4.0], [5.0], [6.0]])
+    found = memorisation(training, heldout, generated)
+    assert found.threshold == 5 and found.expected == 5 / 100
+    assert found.rate == 1 / 3
+    assert memorisation(training, heldout, np.full((4, 1), 5.0)).rate == 0
+    assert memorisation(training, heldout, np.full((4, 1), -5.0)).rate == 0
+    assert memorisation(training, heldout, np.full((4, 1), np.nextafter(5.0, 0))).rate == 1
+
+
+def test_kernel_subsets_spread_is_the_population_standard_deviation():
+    """Of two values the population standard deviation is half their difference, the sample's .71 of it."""
+    x, y = normal(0, 12), normal(1, 12, shift=0.5)
+    found = kernel_distance_subsets(x, y, subsets=2, size=4)
+    values = []
+    for i in range(2):
+        rng = numpy_generator(0, "kernel distance subset", i)
+        a, b = (rng.choice(12, 4, replace=False) for _ in range(2))
+        values.append(kernel_distance(x[a], y[b]))
+    assert found["mean"] == pytest.approx(np.mean(values))
+    assert found["std"] == pytest.approx(abs(values[0] - values[1]) / 2) and found["std"] > 0
+
+
+# -- extrapolation -----
+
+
+def test_extrapolated_frechet_distance_does_not_grow_with_fewer_images():
+    """Reference N(0, I) exactly, generated N(1/2, I) in 8 dimensions: the distance is 2, of 200 images 2.2."""
+    reference = Statistics(10**9, torch.zeros(8, dtype=torch.float64), torch.eye(8, dtype=torch.float64))
+    found = []
+    for seed in range(40):
+        x = np.random.default_rng(seed).normal(0.5, 1, (200, 8))
+        found.append((frechet_distance(reference, x), frechet_infinity(reference, x, seed=seed)))
+    plain, extrapolated = np.mean(found, axis=0)
+    error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
+    assert plain > 2 + 3 * error[0]
+    assert abs(extrapolated - 2) < 3 * error[1] and abs(extrapolated - 2) < (plain - 2) / 2
+
+
+def test_an_exact_line_is_extrapolated_exactly(monkeypatch):
+    monkeypatch.setattr(ltbench.metrics.frechet, "frechet_distance", lambda _, x: 3 + 50 / len(x))
+    assert frechet_infinity(normal(0), normal(1, 100)) == pytest.approx(3, abs=1e-9)
 
 
 # -- one clear error -----
+
+
+UNUSABLE = {
+    "None": (None, "must be an array of numbers, got NoneType"),
+    "objects": (np.array([[1, "a"], [2, None]], dtype=object), "must be an array of numbers, got object"),
+    "text": (np.array([["a", "b"]]), "must be an array of numbers, got <U1"),
+    "ragged": ([[1.0, 2.0], [3.0]], "are no array"),
+    "complex": (np.ones((60, 8)) + 1j, "are complex: take their real part"),
+    "complex tensor": (torch.ones(60, 8, dtype=torch.complex64), "are complex: take their real part"),
+    "too large": (np.full((1000, 8), 1e200), r"as large as 1e\+200, which overflows"),
+    "flat": (np.ones(60), r"must be \(images, dimensions\)"),
+}
 
 
 def _inputs(**changes):
@@ -297,6 +351,45 @@ def test_every_feature_metric_names_the_set_at_fault(metric):
             metric(**_inputs(**{name: normal(4)[:, :, None]}))
 
 
+@pytest.mark.parametrize("kind", UNUSABLE)
+@pytest.mark.parametrize("metric", [m for m in REGISTRY.values() if m.needs != "images"], ids=lambda m: m.name)
+def test_what_holds_no_usable_numbers_is_refused_in_one_sentence(metric, kind):
+    bad, says = UNUSABLE[kind]
+    n = max(60, metric.minimum)
+    good = {name: normal(i, n) for i, name in enumerate(("reference", "training", "heldout", "generated"))}
+    good |= {"features": normal(5, n), "labels": np.arange(n) % 3, "train_counts": [3, 2, 1]}
+    good |= {"generated_labels": np.arange(n) % 3, "num_classes": 1, "seed": 0}
+    for name in {"reference", "training", "heldout", "generated", "features"} & set(metric.inputs):
+        with pytest.raises(UsageError, match=says):
+            metric(**good | {name: bad})
+
+
+@pytest.mark.parametrize("metric", FEATURE_METRICS, ids=lambda m: m.name)
+def test_any_layout_of_the_same_numbers_gives_the_same_value(metric):
+    """Negative strides, columns first, the other byte order, float16 from a file, a list."""
+    plain = {name: np.round(normal(i), 2) for i, name in enumerate(("reference", "training", "heldout"))}
+    plain["generated"] = np.round(normal(9), 2)
+    expected = metric(**_inputs(**plain))
+    for change in (
+        lambda x: x[::-1].copy()[::-1],
+        np.asfortranarray,
+        lambda x: x.astype(">f8"),
+        lambda x: x.tolist(),
+        lambda x: x.astype(np.longdouble),
+    ):
+        assert metric(**_inputs(**{k: change(v) for k, v in plain.items()})) == pytest.approx(expected)
+
+
+def test_images_that_are_none_are_refused_in_one_sentence():
+    y = np.zeros(4, int)
+    for bad in (None, np.array([[None]]), np.zeros((4, 1, 8, 8)), np.zeros((4, 1, 8, 8), complex)):
+        with pytest.raises(UsageError, match="generated images"):
+            get_metric("cas")(
+                **{"generated": bad, "generated_labels": y, "heldout": np.zeros((4, 1, 8, 8), np.uint8)},
+                **{"heldout_labels": y, "num_classes": 1, "seed": 0},
+            )
+
+
 @pytest.mark.parametrize("metric", [m for m in FEATURE_METRICS if m.minimum > 1], ids=lambda m: m.name)
 def test_minimum_is_where_the_metric_begins(metric):
     n = metric.minimum
@@ -309,7 +402,8 @@ def test_minimum_is_where_the_metric_begins(metric):
 @pytest.mark.parametrize("metric", [m for m in REGISTRY.values() if m.prepare], ids=lambda m: m.name)
 def test_a_prepared_reference_gives_the_same_number(metric):
     x, y = normal(0), normal(1, shift=0.3)
-    assert metric(reference=metric.prepare(x), generated=y) == metric(reference=x, generated=y)
+    found = [metric(reference=r, generated=y, seed=0) for r in (metric.prepare(x), x)]
+    assert found[0] == found[1]
 
 
 def test_one_generated_image_where_that_is_defined():
