@@ -79,6 +79,12 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
         raise CheckpointError(
             f"{path} was trained without labels: only class-conditional checkpoints can be compared"
         )
+    broken = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise CheckpointError(
+            f"{path} has NaN or infinite numbers in {len(broken)} of {len(state)} tensors (first: {broken[0]}): "
+            "that training diverged, give an earlier checkpoint"
+        )
     try:
         denoiser = Denoiser(_architecture(state, content["fixed_x_T"]))
         denoiser.unet.load_state_dict(_renamed(state))

@@ -65,6 +65,13 @@ def without(prefix: str, **added: Tensor) -> dict[str, Tensor]:
     return {key: value for key, value in state.items() if not key.startswith(prefix)} | added
 
 
+def with_nan() -> dict[str, Tensor]:
+    state = dict(torch.load(CBDM, weights_only=True)["ema_model"])
+    state["head.weight"] = state["head.weight"].clone()
+    state["head.weight"][0, 0, 0, 0] = float("nan")
+    return state
+
+
 class Malicious:
     def __reduce__(self) -> tuple[Any, ...]:
         return os.mkdir, ("/tmp/ltbench-executed",)
@@ -77,6 +84,7 @@ class Malicious:
         ({"ema_model": [1, 2]}, "holds no ema_model weights"),
         ({"ema_model": {}}, "holds no ema_model weights"),
         ({"ema_model": without("label_embedding")}, "trained without labels"),
+        ({"ema_model": with_nan()}, "NaN or infinite numbers in 1 of .* tensors .first: head.weight"),
         ({"ema_model": without("downblocks.2.attn.proj_q.weight")}, "other tensors.*to_q"),
         ({"ema_model": without("head")}, "other tensors.*head.weight"),
         ({"ema_model": without("upblocks")}, "other tensors"),

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -18,6 +19,7 @@ from ltbench.data import load_dataset
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.interop.samples import Claims, read_samples
 from ltbench.files import write_json
+from ltbench.runs.scores import read_scores
 from ltbench.report.aggregate import cells
 from ltbench.report.load import load_results
 from ltbench.report.tables import overall_table
@@ -332,6 +334,52 @@ def test_more_metrics_can_be_added_later_under_the_same_name(scored):
     assert set(after["origin"]) == {"external"} and set(after["method"]) == {"gan"}
     assert {"kid"} <= set(after["metric"]) - set(before["metric"])
     assert set(after["sample_key"]) == set(before["sample_key"]) and len(set(after["sample_key"])) == 1
+
+
+class Averages(torch.nn.Module):
+    """Mean, spread and corner of an image: features of another network than the stored numbers'."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = images.float().flatten(1)
+        return torch.stack([x.mean(1), x.std(1), x[:, 9]], dim=1)
+
+
+def test_an_evaluation_adds_what_another_extractor_lacks_and_else_touches_nothing(scored, tmp_path, capsys):
+    (path,) = scored.glob("*gan-external-*/samples/*/scores.csv")
+    other = tmp_path / "averages.pt"
+    torch.jit.script(Averages()).save(other)
+
+    def evaluate(*flags):
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", str(path.parent), "--metrics", "frechet", *flags])
+        assert ended.value.code == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    evaluate()
+    before, written = path.read_bytes(), path.stat().st_mtime_ns
+    assert "0 numbers (all are there)" in evaluate("--extractors", "digits_cnn")
+    assert path.read_bytes() == before and path.stat().st_mtime_ns == written
+    evaluate("--extractors", f"digits_cnn,torchscript:{other}")
+    frechet = read_scores(path).query("metric == 'frechet' and scope == 'overall'")
+    assert sorted(frechet["extractor"]) == ["digits_cnn", "torchscript:averages"]
+    whole = path.read_text()
+    assert "0 numbers (all are there)" in evaluate("--extractors", f"digits_cnn,torchscript:{other}")
+    assert path.read_text() == whole and set(before.decode().splitlines()) <= set(whole.splitlines())
+    evaluate("--groups", "cm", "--reference", "heldout")
+    added = read_scores(path).query("reference == 'digits_lt, held-out' and scope == 'pooled'")
+    assert set(added["grouping"]) == {"cm"} and set(added["labels"]) == {"0-2", "3-5", "6-9"}
+
+
+def test_unknown_groupings_and_references_are_named_with_what_there_is(scored, capsys):
+    for flags, says in (
+        (("--groups", "third"), "no grouping called 'third'; did you mean 'thirds'"),
+        (("--reference", "train"), "--reference 'train' is none of balanced, heldout, longtail"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", str(scored), *flags])
+        assert ended.value.code != 0
+        out = capsys.readouterr()
+        assert says in " ".join((out.out + out.err).split())
 
 
 def test_more_than_one_data_cell_or_other_settings_are_refused():
