@@ -1,4 +1,8 @@
-"""Writing results so that a crash leaves either the old file or the new one, never half of one."""
+"""Files: results are written so that a crash leaves the old file or the new one; what a user named is read safely.
+
+One boundary reads text and JSON from outside (`read_text`, `read_json`, `read_object`, `parsing`): whatever is
+wrong with a file or its content becomes one sentence that names it.
+"""
 
 import contextlib
 import csv
@@ -12,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ltbench.errors import CheckpointError, DiskFull, StorageError
+from ltbench.errors import CheckpointError, DiskFull, LtbenchError, StorageError, UsageError
 
 
 @contextlib.contextmanager
@@ -81,12 +85,103 @@ def write_json(path: Path, value: Any, guard: Callable[[], None] | None = None) 
     write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n", guard)
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON; a broken file is a `CheckpointError` that names it."""
+_LONGEST_TEXT = 1 << 28  # bytes; a text file from outside above that is no text file
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
+    """Raise where `path` is no regular file: reading a pipe or a device could wait for ever.
+
+    Raises
+    ------
+    error : it is absent, a folder, a pipe, a device, or may not be looked at.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except (ValueError, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path} is not valid JSON ({error}): delete it and run again") from error
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError) as cause:
+        reason = getattr(cause, "strerror", None) or str(cause)
+        raise error(f"cannot read {_short(path)}: {reason}") from cause
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe or device"
+        raise error(f"cannot read {_short(path)}: it is {kind}, not a file")
+
+
+def read_text(path: Path, error: type[LtbenchError] = UsageError, advice: str = "") -> str:
+    """Read a text file as people have them: UTF-8 with or without a byte-order mark, or UTF-16 with one.
+
+    Windows' editors and Excel write such marks; line ends become newlines.
+
+    Raises
+    ------
+    error : it is no regular file, cannot be opened, is no text, or is larger than any text of ours.
+    """
+    path = Path(path)
+    check_regular(path, error)
+    hint = f": {advice}" if advice else ""
+    try:
+        if path.stat().st_size > _LONGEST_TEXT:
+            raise error(f"{_short(path)} is larger than {_LONGEST_TEXT >> 20} MiB: that is no text file{hint}")
+        raw = path.read_bytes()
+    except OSError as cause:
+        raise error(f"cannot read {_short(path)}: {cause.strerror}{hint}") from cause
+    try:
+        text = raw.decode("utf-16" if raw[:2] in _UTF16 else "utf-8-sig")
+    except UnicodeDecodeError as cause:
+        raise error(
+            f"{_short(path)} is not UTF-8 text (byte {cause.start}){hint or ': save it as UTF-8'}"
+        ) from cause
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _short(path: Path) -> str:
+    text = str(path)
+    return text if len(text) <= 300 else text[:297] + "..."
+
+
+@contextlib.contextmanager
+def parsing(what: str | Path, error: type[LtbenchError] = UsageError, advice: str = "") -> Iterator[None]:
+    """Turn what a parser raises besides its own error into one sentence: nesting, huge numbers, bad bytes.
+
+    Raises
+    ------
+    error : with the parser's words.
+    """
+    hint = f": {advice}" if advice else ""
+    try:
+        yield
+    except LtbenchError:
+        raise
+    except RecursionError as cause:
+        raise error(f"{what} is nested too deeply{hint}") from cause
+    except (ValueError, OverflowError) as cause:
+        reason = " ".join(str(cause).split())
+        if "integer string conversion" in reason:
+            reason = "it holds a number of thousands of digits"
+        raise error(f"{what} cannot be read ({reason[:200]}){hint}") from cause
+
+
+def read_json(path: Path, error: type[LtbenchError] = CheckpointError) -> Any:
+    """Read JSON; a broken file is a `CheckpointError` that names it."""
+    advice = "delete it and run again"
+    text = read_text(path, error, advice)
+    try:
+        with parsing(path, error, advice):
+            return json.loads(text)
+    except error as cause:
+        raise error(str(cause).replace(" cannot be read (", " is not valid JSON (", 1)) from cause
+
+
+def read_object(path: Path, error: type[LtbenchError] = CheckpointError) -> dict[str, Any]:
+    """Read a JSON file that holds an object; anything else that JSON can hold is an error that names it."""
+    value = read_json(path, error)
+    if not isinstance(value, dict):
+        raise error(f"{path} holds {_kind(value)} where an object belongs: delete it and run again")
+    return value
+
+
+def _kind(value: Any) -> str:
+    names = {type(None): "null", list: "a list", str: "text", bool: "true or false"}
+    return names.get(type(value), "a number")
 
 
 def sha256(path: Path) -> str:

@@ -35,7 +35,7 @@ class DataSpec(_Frozen):
     )
     class_order: str = Field(
         "identity",
-        pattern=r"^(identity|reversed|permuted:\d+)$",
+        pattern=r"^(identity|reversed|permuted:[0-9]{1,15})$",
         description="which class is head: identity (class 0), reversed, or permuted:SEED",
     )
     split_seed: int = Field(0, ge=0, description="seed of the subset's selection; 0 is the published split")
@@ -175,13 +175,13 @@ class ScoreSpec(_Frozen):
 
     extractors: tuple[str, ...] = Field(("auto",), description="feature extractors; auto: the data set's own")
     metrics: tuple[str, ...] = Field(("default",), description="see `ltbench metrics`")
-    floor_draws: int = Field(10, ge=1, description="repeated draws of the real-vs-real floor")
+    floor_draws: int = Field(10, ge=1, le=10_000, description="repeated draws of the real-vs-real floor")
     groups: tuple[str, ...] = Field(
         ("auto",),
         description="groupings of classes: thirds, shots, cm, ccua, utlo; auto: the data set's own; none",
     )
     bootstrap: int | None = Field(
-        None, ge=0, description="bootstrap replicates over images; unset: 100 where they are cheap; 0: none"
+        None, ge=0, le=1_000_000, description="bootstrap replicates over images; unset: 100 where they are cheap; 0: none"
     )
     reference: Literal["balanced", "heldout", "longtail"] = Field(
         "balanced",

@@ -40,6 +40,13 @@ def visible(text: str, keep: str = "") -> str:
     )
 
 
+def shortened(text: str, longest: int = 200) -> str:
+    """Return `text` with every word of more than `longest` characters cut in its middle: a message stays one."""
+    return re.sub(
+        rf"\S{{{longest + 1},}}", lambda match: f"{match[0][: longest // 2]}...{match[0][-longest // 4 :]}", text
+    )
+
+
 def one_line(text: str) -> str:
     """Return `text` in one line: runs of white space are one space, the rest is as `visible` shows it."""
     return visible(" ".join(text.split()))
@@ -201,6 +208,11 @@ def checked_name(
         f"{visible(str(where))}: {shown!r} cannot be the name of a {what}: names are letters, digits and "
         f"marks such as . _ + - : / up to {LONGEST_NAME} characters{'; ' + advice if advice else ''}"
     )
+
+
+def whole_number(text: str) -> int | None:
+    """Read a whole number of plain digits, None where it is none; ``²``, ``١`` and a thousand digits are none."""
+    return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def short_list(items: Iterable[object], most: int = 5) -> str:

@@ -11,8 +11,17 @@ import torch
 from tiny_runs import die, in_processes
 
 from ltbench.runs.weights import save_checkpoint, save_weights, tensors_sha256
-from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError
-from ltbench.files import append_rows, ensure_writable, read_json, replacing, write_json, write_text
+from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError, UsageError
+from ltbench.files import (
+    append_rows,
+    ensure_writable,
+    read_json,
+    read_object,
+    read_text,
+    replacing,
+    write_json,
+    write_text,
+)
 
 
 def names(folder):
@@ -201,3 +210,62 @@ def test_equal_tensors_have_equal_hashes_whatever_the_order_of_their_names():
         {"c": one["a"]},
     )
     assert len({tensors_sha256(o) for o in ({"a": one["a"]}, *others)}) == 5
+
+
+# -- reading what a user named ------------------------------------------------------------------------------
+
+
+TEXT = 'title = "Größe"\nx = 1\n'
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode("utf-16"), TEXT.replace("\n", "\r\n").encode(),
+     b"\xfe\xff" + TEXT.encode("utf-16-be"), TEXT.replace("\n", "\r").encode()],
+    ids=["utf-8", "bom", "utf-16", "windows", "utf-16-be", "old mac"],
+)  # fmt: skip
+def test_text_is_read_as_editors_of_all_systems_write_it(tmp_path, raw):
+    path = tmp_path / "a.toml"
+    path.write_bytes(raw)
+    assert read_text(path) == TEXT
+
+
+@pytest.mark.parametrize("kind", ["absent", "folder", "pipe", "device", "bytes", "long name", "null"])
+def test_what_is_no_text_file_is_one_sentence(tmp_path, kind):
+    path = tmp_path / "a.txt"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "bytes":
+        path.write_bytes(b"\xff\x00\xfa\x81")
+    elif kind == "device":
+        path = path.parent / "/dev/zero"
+    elif kind == "long name":
+        path = tmp_path / ("x" * 5000)
+    elif kind == "null":
+        path = tmp_path / "a\0b"
+    with pytest.raises(UsageError) as caught:
+        read_text(path)
+    assert len(str(caught.value)) < 500 and "a.txt" in str(caught.value) or kind in ("device", "long name", "null")
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, '{"a":' * 50_000, "1" * 5000, "{", "", "\ufeff{", "[1,]", '{"a": tru}'],
+    ids=["lists", "objects", "digits", "open", "empty", "mark", "comma", "word"],
+)
+def test_json_of_any_content_is_a_value_or_one_sentence(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"a\.json") as caught:
+        read_json(path)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("content", ["null", "[]", '"text"', "5", "true", "1e400"])
+def test_an_object_is_asked_for_and_nothing_else_is_taken(tmp_path, content):
+    path = tmp_path / "a.json"
+    path.write_text(content, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"a\.json holds .* where an object belongs"):
+        read_object(path)

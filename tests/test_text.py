@@ -162,3 +162,9 @@ def test_what_is_no_name_is_refused_with_the_file(name):
 def test_a_slug_is_a_safe_file_name(value):
     out = text.slug(value)
     assert out and len(out) <= 80 and out[0] not in ".-" and set(out) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+
+
+def test_a_message_is_short_whatever_stands_in_it():
+    assert text.shortened("no file /a/b: look there") == "no file /a/b: look there"
+    out = text.shortened(f"no file {'x' * 5000}y: look there")
+    assert len(out) < 250 and out.startswith("no file xxx") and out.endswith("xy: look there")

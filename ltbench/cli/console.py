@@ -24,7 +24,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from ltbench.errors import LtbenchError, OutOfMemory, StorageError
-from ltbench.text import one_line, visible
+from ltbench.text import one_line, shortened, visible
 
 PIPED_WIDTH = 200  # rich would take 80 and cut names that `ltbench metrics | grep ...` looks for
 INTERNAL = 70  # exit code of an error of ours, as sysexits.h has it (EX_SOFTWARE)
@@ -184,7 +184,8 @@ def fail(error: BaseException) -> int:
     """
     known = as_sentence(error)
     if known is not None:
-        say(f"{'' if known.exit_code == 130 else 'error: '}{known}")
+        prefix = "" if known.exit_code == 130 else "error: "
+        say(f"{prefix}{shortened(str(known), 1000)}")
         return known.exit_code
     if os.environ.get("LTBENCH_TRACEBACK"):
         say("".join(traceback.format_exception(error)).rstrip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -62,6 +63,8 @@ def device_of(name: str | None) -> str:
     if name is None:
         return default_device()
     try:
+        if not re.fullmatch(r"(cpu|cuda|xpu|mps)(:[0-9]{1,3})?", name):  # "meta" computes nothing
+            raise RuntimeError("no device that computes")
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"--device {name} cannot be used here: try cpu or cuda") from error

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import ltbench
-from ltbench.errors import Interrupted
-from ltbench.files import read_json, write_json
+from ltbench.errors import CheckpointError, Interrupted
+from ltbench.files import read_object, write_json
 from ltbench.runs.layout import PROVENANCE
 
 _LIBRARIES = (
@@ -128,14 +128,19 @@ def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
 def read_provenance(folder: Path) -> dict[str, Any]:
     """Return a training's or sample set's ``provenance.json``, empty where there is none."""
     path = folder / PROVENANCE
-    content = read_json(path) if path.is_file() else {}
-    return content if isinstance(content, dict) else {}
+    if not path.is_file():
+        return {}
+    content = read_object(path)
+    stages = content.get("stages", [])
+    if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
+        raise CheckpointError(f"{path} is no provenance of this version: delete it; the numbers stand without it")
+    return content
 
 
 def all_stages(folder: Path) -> list[dict[str, Any]]:
     """Return every recorded sitting of a training and of all its sample sets."""
     return [
-        stage for path in sorted(folder.rglob(PROVENANCE)) for stage in read_provenance(path.parent)["stages"]
+        stage for path in sorted(folder.rglob(PROVENANCE)) for stage in read_provenance(path.parent).get("stages", [])
     ]
 
 

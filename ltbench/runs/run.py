@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
-from ltbench.files import read_json, write_json
+from ltbench.files import read_object, write_json
 from ltbench.runs.layout import (
     CHECKPOINT,
     IMAGES,
@@ -180,10 +180,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
     path = folder / SPEC
     if not path.is_file():
         return {}
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no spec: delete that folder and run again")
-    return content
+    return read_object(path)
 
 
 def spec_of(folder: Path, content: Mapping[str, Any]) -> RunSpec:

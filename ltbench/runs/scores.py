@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ltbench.text import checked_name
 from ltbench.errors import CheckpointError
 from ltbench.files import replacing, write_json
 from ltbench.runs.layout import SCORED, SCORES
@@ -115,9 +116,16 @@ def read_scores(path: Path) -> pd.DataFrame:
     if bad is not None or not text.endswith("\n"):
         raise CheckpointError(f"{path} is cut off at line {bad or len(rows)}: {advice}")
     try:
-        return as_stored(pd.DataFrame(rows[1:], columns=header))
+        table = as_stored(pd.DataFrame(rows[1:], columns=header))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}: {advice}") from error
+    for column in SCHEMA:
+        if column.kind == "text":
+            for name in set(table[column.name]) - {""}:
+                checked_name(name, column.name, path, CheckpointError, advice)
+        elif column.name != "value" and np.isinf(table[column.name]).any():
+            raise CheckpointError(f"{path}: column {column.name!r} holds a number without end: {advice}")
+    return table
 
 
 def as_stored(table: pd.DataFrame) -> pd.DataFrame:

@@ -9,6 +9,7 @@ method's hyper-parameter (``coral.weight``), which applies only to the runs whos
 
 import itertools
 import json
+import math
 import re
 import tomllib
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
@@ -19,11 +20,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from ltbench.text import checked_name
+from ltbench.files import parsing, read_text
 from ltbench import spec
 from ltbench.errors import UsageError, nearest
 from ltbench.spec import MethodSpec, RunSpec, SampleSpec, ScoreSpec
 from ltbench.study.contrast import Contrast, read_contrast
 from ltbench.study.keys import (
+    MOST_RUNS,
     SECTIONS,
     SHORT,
     Value,
@@ -35,6 +39,7 @@ from ltbench.study.keys import (
     read_axis,
     registry,
     resolve_key,
+    too_many,
 )
 from ltbench.study.selection import Selection, read_selection
 
@@ -47,6 +52,7 @@ _ABOUT = (
     "for",
     "grid",
 )  # top-level keys that are no run's field
+_WORDS = {"title", "description", "default_for", "contrast", "select"}  # what describes runs and states none
 
 
 @dataclass(frozen=True)
@@ -111,12 +117,26 @@ def find_preset(preset: str | Path) -> Path:
 
 
 def _read_file(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is not valid TOML: {error}") from error
+    text = read_text(path, advice="save it as TOML in UTF-8")
+    with parsing(path):
+        try:
+            content: dict[str, Any] = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise UsageError(f"{path} is not valid TOML: {error}") from error
+        _check_values(content, path.name)
+    return content
+
+
+def _check_values(value: Any, where: str) -> None:
+    """Refuse what no setting can be, in a list or table of any depth: numbers beyond 64 bits."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_values(item, where if len(where) > 80 else f"{where}: {key}")
+    elif isinstance(value, list):
+        for item in value:
+            _check_values(item, where)
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise UsageError(f"{where}: a whole number there is beyond 64 bits")
 
 
 def _layer(table: Any, where: str) -> _Layer:
@@ -224,6 +244,9 @@ def _section(name: str, settings: _Layer) -> BaseModel:
         if isinstance(item.value, str) and is_sequence(f"{name}.{key}"):
             values[key] = [item.value]
     where = {key: item.where for key, item in settings.items()}
+    for key in ("dataset",) if name == "data" else ():
+        if key in values and isinstance(values[key], str):
+            checked_name(values[key], "data set", where[key], UsageError)
     section: BaseModel = _validated(SECTIONS[name], values, where, f"{name}.")
     if isinstance(section, ScoreSpec) and {"metrics", "extractors", "groups"} & set(settings):
         _check_names(section, settings)
@@ -310,8 +333,12 @@ def _sentence(error: Any, where: str, key: str) -> str:
 
 def _expand(file: _File, override: Mapping[str, list[Value]]) -> Iterator[_Layer]:
     """Yield the settings of every run: base < [for.METHOD] < [[grid]] < command line."""
-    for block in file.blocks:
-        axes = {**block, **override}
+    blocks = [{**block, **override} for block in file.blocks]
+    number = sum(math.prod(len(values) for values in axes.values()) for axes in blocks)
+    if number > MOST_RUNS:
+        longest = max((values for axes in blocks for values in axes.values()), key=len)
+        raise UsageError(too_many(longest[0].where, number))
+    for axes in blocks:
         for values in itertools.product(*axes.values()):
             chosen = dict(zip(axes, values, strict=True))
             named = chosen.get("method.name") or file.base.get("method.name") or Value("ddpm", "default")
@@ -371,8 +398,12 @@ def load_study(
     UsageError
         One sentence naming file or flag, key and what is allowed, for the first thing wrong.
     """
-    path = None if preset is None else find_preset(preset)
-    content = {} if path is None else _read_file(path)
+    with parsing("what was asked for" if preset is None else str(preset)):
+        return _load(None if preset is None else find_preset(preset), sets, flags)
+
+
+def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> Study:
+    content: dict[str, Any] = {} if path is None else _read_file(path)
     name = "" if path is None else path.name
     file = _parse(content, name)
     override = _command_line(sets, flags)
@@ -384,7 +415,7 @@ def load_study(
         run = builder.run(settings)
         runs.setdefault(_identity(run), run)
     _unused(file, override, used)
-    return Study(
+    study = Study(
         title=_text(content, "title", name) or (path.stem if path else "study"),
         description=_text(content, "description", name),
         runs=tuple(runs.values()),
@@ -392,6 +423,11 @@ def load_study(
         contrast=read_contrast(content.get("contrast"), name, tuple(runs.values())),
         select=read_selection(content.get("select"), name),
     )
+    if path is not None and not set(content) - _WORDS:
+        raise UsageError(
+            f"{path} is empty: it names no data set, method or setting; `ltbench presets` lists files that do"
+        )
+    return study
 
 
 def _identity(run: RunSpec) -> Hashable:

@@ -118,6 +118,18 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield prefix + key, value
 
 
+MOST_RUNS = 10_000
+"""More runs than this are refused before they are expanded: a slip of the pen, or a study to be cut into parts."""
+
+
+def too_many(where: str, number: int) -> str:
+    """Return the sentence that refuses a grid by its size."""
+    return (
+        f"{where}: {number:,} runs are asked for, and a study has at most {MOST_RUNS:,}: give fewer values, or cut it "
+        "into several studies"
+    )
+
+
 # --- values --------------------------------------------------------------------------------------------
 
 
@@ -148,12 +160,16 @@ def _span(key: str, value: Any, where: str) -> list[Any]:
     if not is_integer(key) or (isinstance(value, int) and not isinstance(value, bool)):
         return [value]
     text = str(value).strip()
-    if span := re.fullmatch(r"(-?\d+)\.\.(-?\d+)", text):
+    if re.search(r"[0-9]{19}", text):
+        raise UsageError(f"{where}: {key} takes whole numbers below 10^18, not one of {len(text)} digits")
+    if span := re.fullmatch(r"(-?[0-9]+)\.\.(-?[0-9]+)", text):
         first, last = int(span[1]), int(span[2])
         if last < first:
             raise UsageError(f"{where}: {key}={text} runs backwards; write {last}..{first}")
+        if last - first >= MOST_RUNS:
+            raise UsageError(too_many(where, last - first + 1))
         return list(range(first, last + 1))
-    if re.fullmatch(r"[-+]?\d[\d_]*", text):
+    if re.fullmatch(r"[-+]?[0-9]+(_[0-9]+)*", text):
         return [int(text)]
     if text.lower() == "none":
         return [None]
@@ -174,8 +190,8 @@ def _scalar(key: str, text: str) -> Any:
         return None if text.lower() == "none" else text
     for read in (int, float):
         try:
-            return read(text)
-        except ValueError:
+            return read(text) if text.isascii() else text
+        except ValueError:  # also an integer of thousands of digits
             continue
     return {"true": True, "false": False, "none": None}.get(text.lower(), text)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ltbench.text import whole_number
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import RunSpec
 from ltbench.sweep import worker as worker_module
@@ -68,8 +69,8 @@ def slots(workers: str, device: str, threads: int, width: int) -> list[Slot]:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MEMORY_A_WORKER
         number = len(visible) if visible else 1 if device != "cpu" else min(cores // threads, int(free))
-    elif workers.isdigit() and int(workers) > 0:
-        number = int(workers)
+    elif given := whole_number(workers):
+        number = given
     else:
         raise UsageError(f"--workers takes auto or a whole number from 1, not {workers!r}")
     number = max(1, min(number, width))

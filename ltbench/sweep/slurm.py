@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from ltbench.text import whole_number
 from ltbench.errors import LtbenchError, UsageError, nearest
 from ltbench.spec import RunSpec
 from ltbench.sweep.failures import TIME_OUT
@@ -112,9 +113,9 @@ def parse_slurm(text: str) -> SlurmOptions:
 
 def _minutes(text: str) -> int:
     """Read ``90`` (minutes), ``90m``, ``8h``, ``2d``, ``HH:MM:SS`` or ``D-HH:MM:SS``."""
-    if match := re.fullmatch(r"(\d+)([mhd]?)", text):
+    if match := re.fullmatch(r"([0-9]{1,7})([mhd]?)", text):
         minutes = int(match[1]) * {"": 1, "m": 1, "h": 60, "d": 1440}[match[2]]
-    elif match := re.fullmatch(r"(?:(\d+)-)?(\d+):(\d\d):(\d\d)", text):
+    elif match := re.fullmatch(r"(?:([0-9]{1,4})-)?([0-9]{1,4}):([0-9]{2}):([0-9]{2})", text):
         days, hours, rest, seconds = (int(part or 0) for part in match.groups())
         minutes = days * 1440 + hours * 60 + rest + (seconds > 0)
     else:
@@ -127,9 +128,9 @@ def _minutes(text: str) -> int:
 def _number(key: str, text: str | None) -> int | None:
     if text is None:
         return None
-    if not text.isdigit() or int(text) < 1:
+    if not (number := whole_number(text)):
         raise UsageError(f"--slurm {key}={text}: must be a whole number from 1")
-    return int(text)
+    return number
 
 
 # --- the driver's side ---------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ltbench import pipeline
-from ltbench.errors import UsageError, nearest
-from ltbench.files import read_json, write_json
+from ltbench.errors import CheckpointError, UsageError, nearest
+from ltbench.files import read_object, write_json
 from ltbench.spec import KEY_BASE, RunSpec
 from ltbench.sweep.failures import policy
 from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
@@ -61,9 +61,15 @@ def _content(run: RunSpec) -> dict[str, Any]:
 
 def load_plan(path: Path) -> SavedPlan:
     """Read a plan."""
-    content = read_json(path)
-    runs = tuple(RunSpec.stored(run) for run in content["runs"])
-    return SavedPlan(runs, content["title"], content["settings"])
+    content = read_object(path)
+    runs, title, settings = (content.get(key) for key in ("runs", "title", "settings"))
+    try:
+        if not (isinstance(runs, list) and isinstance(title, str) and isinstance(settings, dict)):
+            raise ValueError("it lacks runs, title or settings")
+        return SavedPlan(tuple(RunSpec.stored(run) for run in runs), title, settings)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(f"{path} is no plan of a sweep ({reason}): delete it and run again") from error
 
 
 def plans_of(root: Path) -> list[SavedPlan]:
