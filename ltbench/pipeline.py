@@ -161,11 +161,13 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.environment import speed_up
     from ltbench.runs.provenance import StageClock
     from ltbench.runs.weights import tensors_sha256
+    from ltbench.training.model import leave_out, state_of
 
     clock, spec, dataset = StageClock(), stage.spec.sample, _dataset(stage, env)
     folder = open_samples(stage.spec, root, env.guard)
     model = load_model(stage.spec, root, dataset, env.device, spec.weights)
-    digest = tensors_sha256(model.state_dict())
+    leave_out(stage.spec, model)
+    digest = tensors_sha256(state_of(model))
     denoiser = speed_up(model["denoiser"], env)
     labels = np.repeat(np.arange(dataset.num_classes), spec.per_class)
     size = env.sample_batch

@@ -136,6 +136,9 @@ class SampleSpec(_Frozen):
     per_class: int = Field(5000, ge=1, description="images a class")
     seed: int = Field(0, ge=0, description="sampling seed")
     weights: Literal["ema", "raw"] = Field("ema", description="averaged or last weights")
+    leave_out: tuple[str, ...] = Field(
+        (), description="parts of the method that are off, as METHOD.PART: cm.expert"
+    )
     precision: Literal["fp32", "tf32", "bf16"] = Field("fp32")
 
     @model_validator(mode="after")

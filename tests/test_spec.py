@@ -213,6 +213,7 @@ OTHER = {
         "per_class": 3,
         "seed": 5,
         "weights": "raw",
+        "leave_out": ("cm.expert",),
         "precision": "bf16",
     },
     "score": {

@@ -3,6 +3,7 @@
 from ltbench.method.base import (
     Batch,
     Context,
+    DrawRatio,
     Method,
     Needs,
     NoHyperparameters,
@@ -12,6 +13,7 @@ from ltbench.method.base import (
 __all__ = [
     "Batch",
     "Context",
+    "DrawRatio",
     "Method",
     "Needs",
     "NoHyperparameters",

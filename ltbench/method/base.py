@@ -17,6 +17,23 @@ from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
+class DrawRatio:
+    """Draw class k in proportion to n_k^p with p = ln(smallest) / ln(n_min / n_max), kept within [0, 1].
+
+    The smallest class then comes up `smallest` times, in (0, 1], as often as the largest.
+    """
+
+    smallest: float
+
+    def __post_init__(self) -> None:
+        if not 0 < self.smallest <= 1:
+            raise ValueError("the smallest class's share of the largest's must be in (0, 1]")
+
+
+Draw = Literal["natural", "sqrt", "balanced"] | float | DrawRatio
+
+
+@dataclass(frozen=True)
 class Needs:
     """What a method asks of the trainer beyond a shuffled batch.
 
@@ -24,8 +41,8 @@ class Needs:
     ----------
     draw
         How training images are drawn: ``natural`` (epochs of the shuffled long-tailed set), or with
-        replacement with class probability proportional to the square root of its count (``sqrt``) or
-        uniform over classes (``balanced``).
+        replacement with class probability proportional to n_k^p: p in [0, 1] as a number, ``sqrt`` (1/2),
+        ``balanced`` (0), or the p of a `DrawRatio`. p = 1 is ``natural``.
     reference
         ``balanced``: every step also brings `Batch.reference`, a class-balanced batch of the same size.
     batch_coupled
@@ -33,9 +50,13 @@ class Needs:
         be cut into micro-batches.
     """
 
-    draw: Literal["natural", "sqrt", "balanced"] = "natural"
+    draw: Draw = "natural"
     reference: Literal["none", "balanced"] = "none"
     batch_coupled: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.draw, int | float) and not 0 <= self.draw <= 1:
+            raise ValueError(f"the power of a draw must be in [0, 1], not {self.draw}")
 
 
 @dataclass(frozen=True)
@@ -67,6 +88,8 @@ class Batch:
     step : optimiser step, from 0.
     counts : (K,) int64, n_k of the training set; None where a hand-made batch leaves it out.
     any_label : False where the whole global batch's labels were dropped; asking `dropped` would wait for a GPU.
+    snr : (B,) float, abar / (1 - abar) in double precision before rounding; None where a hand-made batch leaves
+        it out. A method reads `signal_to_noise`.
     """
 
     x0: Tensor
@@ -84,6 +107,12 @@ class Batch:
     step: int = 0
     counts: Tensor | None = None
     any_label: bool = True
+    snr: Tensor | None = None
+
+    @property
+    def signal_to_noise(self) -> Tensor:
+        """abar / (1 - abar), (B,); from `alpha_bar` alone it is good to 2e-4 of itself at t = 0."""
+        return self.alpha_bar / (1 - self.alpha_bar) if self.snr is None else self.snr
 
     @property
     def num_classes(self) -> int:
@@ -133,6 +162,7 @@ class Method:
     Hyperparameters : frozen dataclass; its defaults are those of the default variant. A field may carry
         ``metadata={"help": ...}``. Out-of-range values raise `ValueError` in ``__post_init__``.
     VARIANTS : variant name -> the hyper-parameters it sets; the dataclass then has a field ``variant``.
+    PARTS : names of attached parts that can be left out when sampling (``sample.leave_out=METHOD.PART``).
     needs : a `Needs`; an instance may set its own in ``__init__``.
     """
 
@@ -140,6 +170,7 @@ class Method:
     paper: ClassVar[str] = ""
     Hyperparameters: ClassVar[type] = NoHyperparameters
     VARIANTS: ClassVar[dict[str, dict[str, Any]]] = {}
+    PARTS: ClassVar[tuple[str, ...]] = ()
     needs: Needs = Needs()
 
     def __init__(self, hyperparameters: Any = None) -> None:
@@ -161,6 +192,10 @@ class Method:
         is right for a method that attaches nothing inside.
         """
 
+
+    def leave_out(self, part: str, unet: nn.Module, modules: nn.Module | None) -> None:
+        """Switch one of `PARTS` off in a trained network that images are about to be drawn from."""
+        raise NotImplementedError(f"{self.name} names {part!r} in PARTS and does not say how to leave it out")
 
     def target(self, batch: Batch, rng: torch.Generator) -> Tensor:
         """Return the denoising target (B,C,H,W); called with the global batch."""

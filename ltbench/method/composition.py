@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ltbench.errors import UsageError
+from ltbench.errors import UsageError, nearest
 from ltbench.method import Batch, Context, Method, Needs, Prediction
 
 Streams = Callable[[str, str], torch.Generator]  # (method's name, hook's name) -> its generator this step
@@ -90,6 +90,20 @@ class Composition:
         if len(self.parts) == 1:
             return str(named[0][1]) if named else ""
         return "+".join(f"{name}:{variant}" for name, variant in named)
+
+    def left_out(self, names: Iterable[str]) -> list[tuple[str, Method, str]]:
+        """Return (method's name, method, part) of each ``METHOD.PART`` that sampling is to leave out.
+
+        Raises
+        ------
+        UsageError : no method here has such a part.
+        """
+        known = {f"{name}.{part}": (name, method, part) for name, method in self.parts for part in method.PARTS}
+        for wanted in names:
+            if wanted not in known:
+                hint = nearest(wanted, known) if known else ": it has none"
+                raise UsageError(f"{self.name!r} has no part {wanted!r} that sampling can leave out{hint}")
+        return [known[wanted] for wanted in names]
 
     def target(self, batch: Batch, streams: Streams) -> Tensor:
         """Return the denoising target (B,C,H,W) of the global batch."""

@@ -37,6 +37,7 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
             f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
         )
     composition = create(spec.method.name, spec.method.hyperparameters)
+    composition.left_out(spec.sample.leave_out)
     micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size
     if micro < size and composition.needs.batch_coupled:
         raise UsageError(

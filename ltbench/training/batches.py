@@ -6,6 +6,7 @@ GPU, one process and several, an interrupted and an uninterrupted run all see th
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -15,14 +16,24 @@ from torch import Tensor
 from ltbench import rng
 from ltbench.data import Dataset
 from ltbench.diffusion.schedule import NUM_TIMESTEPS, add_noise, alpha_bar
-from ltbench.method import Batch, Needs
+from ltbench.method import Batch, DrawRatio, Needs
+from ltbench.method.base import Draw
 from ltbench.spec import TrainSpec
 
 
-def draw_prior(prior: Tensor, draw: str) -> Tensor:
-    """Return the class distribution (K,) that `draw` (natural, sqrt or balanced) samples from."""
-    power = {"natural": 1.0, "sqrt": 0.5, "balanced": 0.0}[draw]
-    weights = prior.pow(power)
+def draw_power(prior: Tensor, draw: Draw) -> float:
+    """Return the power p in [0, 1] of n_k that a draw stands for; 1 is the natural draw."""
+    if isinstance(draw, DrawRatio):
+        present = prior[prior > 0]
+        ratio = float(present.min() / present.max())
+        return 1.0 if ratio >= draw.smallest else math.log(draw.smallest) / math.log(ratio)
+    named = {"natural": 1.0, "sqrt": 0.5, "balanced": 0.0}
+    return named[draw] if isinstance(draw, str) else float(draw)
+
+
+def draw_prior(prior: Tensor, draw: Draw) -> Tensor:
+    """Return the class distribution (K,) that `draw` samples from: proportional to n_k^p."""
+    weights = prior.pow(draw_power(prior, draw))
     return weights / weights.sum()
 
 
@@ -45,6 +56,7 @@ class BatchSource:
         prior = torch.as_tensor(cell.prior, dtype=torch.float64)
         self.prior = prior.float().to(device)
         self.counts = torch.bincount(self.labels, minlength=cell.num_classes)
+        self._natural_draw = draw_power(prior, needs.draw) == 1
         self._class_probability = draw_prior(prior, needs.draw)
         self.draw_prior = self._class_probability.float().to(device)
         self._by_class = [
@@ -104,7 +116,7 @@ class BatchSource:
     def __call__(self, step: int) -> Batch:
         """Return the global batch of optimiser step `step` (from 0) on the device."""
         size = self.spec.batch_size
-        if self.needs.draw == "natural":
+        if self._natural_draw:
             rows = self._natural(step)
         else:
             rows = self._by_class_probability(step, self._class_probability, "order")
@@ -130,6 +142,7 @@ class BatchSource:
             reference=self._reference(step),
             step=step,
             any_label=not bool(drawn.all()),
+            snr=(abar / (1 - abar)).float(),
         )
 
     def _reference(self, step: int) -> tuple[Tensor, Tensor] | None:

@@ -80,6 +80,18 @@ def load_model(
     return model.to(device).eval()
 
 
+def leave_out(spec: RunSpec, model: nn.ModuleDict) -> None:
+    """Switch off what ``sample.leave_out`` names in a network that images are about to be drawn from.
+
+    Raises
+    ------
+    UsageError : the method has no such part.
+    """
+    attached = dict(model["methods"].named_children())
+    for name, method, part in create(spec.method).left_out(spec.sample.leave_out):
+        method.leave_out(part, model["denoiser"], attached.get(name))
+
+
 def merged_denoiser(spec: RunSpec, model: nn.ModuleDict) -> Denoiser:
     """Return the model's U-Net with all that methods put inside folded into its plain weights; `model` is used up.
 

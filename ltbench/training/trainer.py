@@ -268,8 +268,9 @@ class Training:
 
 def cut(batch: Batch, rows: slice) -> Batch:
     """Return the given rows of a batch; class-level fields stay whole."""
-    per_image = ("x0", "y", "t", "alpha_bar", "noise", "x_t", "label", "dropped")
-    return dataclasses.replace(batch, **{name: getattr(batch, name)[rows] for name in per_image})
+    per_image = ("x0", "y", "t", "alpha_bar", "noise", "x_t", "label", "dropped", "snr")
+    given = {name: getattr(batch, name) for name in per_image}
+    return dataclasses.replace(batch, **{name: v[rows] for name, v in given.items() if v is not None})
 
 
 def _rows(spec: RunSpec, method: Composition, group: Group) -> tuple[slice, list[slice]]:

@@ -12,6 +12,7 @@ from ltbench.data import load_dataset
 from ltbench.method.registry import resolve
 from ltbench.environment import Environment
 from ltbench.spec import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec
+from ltbench.training.model import build_model
 from ltbench.training.trainer import train
 
 DATA = DataSpec(dataset="digits_lt", imbalance_ratio=0.1)
@@ -42,6 +43,15 @@ def make_spec(method="ddpm", hyperparameters=None, *, dropout=0.0, seed=0, sampl
 @cache
 def digits():
     return load_dataset(DATA)
+
+
+def lively_model(spec, seed=5):
+    """Return a run's network with awake branches: the released initial weights start as the identity."""
+    model, stream = build_model(spec, digits()), torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.05 * torch.randn(p.shape, generator=stream)
+    return model
 
 
 def train_in(folder, spec, init=None, **environment):

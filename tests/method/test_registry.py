@@ -16,13 +16,19 @@ from ltbench.spec import MethodSpec, RunSpec, train_key
 
 IN_TREE = {
     "cbdm",
+    "ccua",
     "class_balanced",
+    "cm",
     "coral",
     "ddpm",
+    "dispersive",
     "effective_number",
     "inverse_frequency",
+    "min_snr",
+    "p2",
     "sqrt_sampling",
     "t2h",
+    "tempered",
 }
 
 
@@ -46,8 +52,8 @@ def test_a_composition_has_one_name_whatever_the_order():
 
 def test_legal_pairs_are_all_but_rivals_for_one_place():
     names = IN_TREE - {"ddpm"}
-    rivals = [{"class_balanced", "sqrt_sampling"}]
-    expected = {f"{a}+{b}" for a in names for b in names if a < b and {a, b} not in rivals}
+    draws = {"class_balanced", "sqrt_sampling", "tempered"}
+    expected = {f"{a}+{b}" for a in names for b in names if a < b and not {a, b} <= draws}
     mine = {pair for pair in registry.legal_pairs() if set(pair.split("+")) <= IN_TREE}
     assert mine == expected
 
@@ -143,6 +149,13 @@ BAD = [
         "class_balanced and sqrt_sampling cannot be combined: "
         "each would choose how images are drawn; leave one out",
     ),
+    (
+        "ccua+tempered",
+        {"ccua": {"variant": "resampled"}},
+        "ccua and tempered cannot be combined: each would choose how images are drawn; leave one out",
+    ),
+    ("tempered", {"tempered": {"power": 2}}, "tempered: power must be in [0, 1]"),
+    ("cm", {"cm": {"ratio": 0}}, "cm: ratio must be in (0, 1]"),
     ("coral", {"t2h": {}}, "'coral' takes no hyper-parameters of t2h"),
     ("coral", {"coral": {"tau_s": 1}}, "unknown hyper-parameter 'tau_s' of coral; did you mean 'tau_sc'?"),
     ("ddpm", {"ddpm": {"w": 1}}, "unknown hyper-parameter 'w' of ddpm: it has none"),

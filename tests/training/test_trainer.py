@@ -104,13 +104,20 @@ def first_row(tmp_path_factory):
 def test_every_method_and_legal_pair_trains_from_equal_weights_and_logs_each_term(first_row, name):
     row = first_row(name)
     terms = {key: value for key, value in row.items() if key == "denoising" or "." in key}
-    expected = {"cbdm": "cbdm.consistency", "coral": "coral.supcon"}
-    assert set(terms) == {"denoising", *(expected[part] for part in name.split("+") if part in expected)}
+    expected = {
+        "cbdm": ["consistency"],
+        "ccua": ["ucl", "alignment"],
+        "cm": ["capacity"],
+        "coral": ["supcon"],
+        "dispersive": ["dispersion"],
+    }
+    named = {f"{part}.{term}" for part in name.split("+") for term in expected.get(part, ())}
+    assert set(terms) == {"denoising", *named}
     assert row["loss"] == pytest.approx(sum(terms.values()), rel=1e-5)
     assert row["step"] == 1 and row["grad_norm"] > 0
 
 
-@pytest.mark.parametrize("name", ["cbdm", "coral", "cbdm+coral"])
+@pytest.mark.parametrize("name", ["cbdm", "ccua", "cm", "coral", "dispersive", "cbdm+coral", "cbdm+cm"])
 def test_a_regulariser_shifts_no_draw_of_plain_denoising(first_row, name):
     assert first_row(name)["denoising"] == first_row("ddpm")["denoising"]
 
@@ -390,7 +397,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
 # -- micro-batches and processes --------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["cbdm", "t2h", "inverse_frequency+t2h"])
+@pytest.mark.parametrize("name", ["cbdm", "t2h", "inverse_frequency+t2h", "cm", "cm+t2h", "min_snr+p2"])
 def test_micro_batches_have_the_gradient_of_the_whole_batch(tmp_path, name):
     spec = make_spec(name, steps=1, label_dropout_mode="sample", label_dropout=0.3, grad_clip=1e3)
     split = spec.model_copy(update={"train": spec.train.model_copy(update={"micro_batch": 2})})
@@ -402,6 +409,8 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(tmp_path, name):
     ("name", "micro", "sentence"),
     [
         ("coral", 2, "coral compares images of a batch with one another, so train.micro_batch cannot cut it"),
+        ("ccua", 2, "ccua compares images of a batch with one another"),
+        ("cm+dispersive", 2, r"cm\+dispersive compares images of a batch with one another"),
         ("ddpm", 3, "train.micro_batch 3 does not divide the 8 images of a process: choose a divisor"),
     ],
 )
@@ -410,7 +419,7 @@ def test_a_batch_that_cannot_be_cut_is_refused(tmp_path, name, micro, sentence):
         train_in(tmp_path, make_spec(name, micro_batch=micro))
 
 
-DISTRIBUTED = ["ddpm", "cbdm", "t2h", "coral"]
+DISTRIBUTED = ["ddpm", "cbdm", "t2h", "coral", "ccua", "dispersive", "cm+t2h"]
 
 
 def distributed_spec(name, steps):
