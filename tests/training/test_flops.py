@@ -26,8 +26,13 @@ NETWORKS = {
 # A step of 16 digits with the tiny network: FLOPs of a pass forward and backward; passes a method makes, and
 # FLOPs of its own beside them.
 BATCH, PASS = 16, 366_936_064
+BOTTLENECK = 32 * 4 * 4
+EXPERTS = [(64, 32), (32, 32), (48, 32), (32, 32), (32, 32), (48, 16), (16, 16), (32, 16), (16, 16)]  # in, out
 STEPS = {
     "cbdm": (2, 0),
+    "ccua": (2, 3 * 2 * BATCH * BATCH * BOTTLENECK),  # one product of the batch with itself, and its gradients
+    "cm": (2, sum(3 * 2 * 3 * o * 3 * max(min(i, o) // 10, 1) * 3 * i for i, o in EXPERTS)),  # B A once a step
+    "dispersive": (1, 3 * 2 * BATCH * BATCH * BOTTLENECK),
     "coral": (1, 3 * 2 * BATCH * (32 + BATCH) * 128),  # its head, and the batch's similarities
     "t2h": (1, 2 * BATCH * BATCH * 64),  # one product of the batch with itself
 }
