@@ -256,7 +256,7 @@ def sample_key(spec: RunSpec) -> str:
 
 @functools.lru_cache(maxsize=1 << 16)
 def _sample_key(train: str, step: int, sample: SampleSpec) -> str:
-    base = {name: field.default for name, field in SampleSpec.model_fields.items()} | KEY_BASE
+    base = SampleSpec().model_dump(mode="json") | KEY_BASE
     settings = {name: value for name, value in sample.settings.items() if value != base[name]}
     return _digest({"version": SAMPLE_VERSION, "train": train, "step": step, "sample": settings})
 
