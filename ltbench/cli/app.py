@@ -212,7 +212,7 @@ def score(
         str | None, typer.Option("--range", help="uint8, 0..1 or -1..1, where the values do not tell.")
     ] = None,
     imbalance_ratio: Annotated[
-        float | None, typer.Option("--imbalance-ratio", "-r", help="Of the set the method was trained on.")
+        str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set the method was trained on.")
     ] = None,
     sets: Annotated[
         list[str] | None, typer.Option("--set", help="data.KEY=VALUE: data.image_size=28.")
@@ -234,13 +234,13 @@ def score(
     device: Device = None,
 ) -> None:
     """Score images made elsewhere; reports show them beside our runs, marked external."""
-    from ltbench.cli.data import data_cell, score_external
+    from ltbench.cli.data import data_cell, folder_safe, score_external
     from ltbench.cli.study import score_request
 
     request = score_request(metrics, extractors, groups, reference, bootstrap)
     data = data_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
     claims = {
-        "name": name or samples.stem,
+        "name": name or folder_safe(samples.stem),
         "variant": variant,
         "sampler": sampler,
         "nfe": nfe,
@@ -262,7 +262,7 @@ def import_(
         str | None, typer.Option("--dataset", "-d", help="Default: the one with its classes and size.", autocompletion=complete.dataset)
     ] = None,
     imbalance_ratio: Annotated[
-        float | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
+        str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
     ] = None,
     train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
     step: Annotated[
@@ -494,12 +494,18 @@ def prepare(
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes; default: one a core this process may use.")
     ] = None,
+    ground: Annotated[
+        str, typer.Option("--ground", help="Colour that transparent images are laid on: white, black, #rrggbb.")
+    ] = "white",
+    own_name: Annotated[
+        str | None, typer.Option("--name", help="What folder_lt calls it; default: the folder's name.")
+    ] = None,
     data_root: DataRoot = None,
 ) -> None:
     """Turn image files into memory-mapped arrays once; stopped, the same command goes on from there."""
     from ltbench.cli.data import prepare_data
 
-    prepare_data(name, source, data_root, image_size, lists, workers)
+    prepare_data(name, source, data_root, image_size, lists, workers, ground, own_name)
 
 
 @data_app.command()

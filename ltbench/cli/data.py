@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ltbench.cli.study import console, device_of, evaluate_runs
 from ltbench.cli.console import styled
 from ltbench.errors import UsageError
 from ltbench.text import command
 from ltbench.spec import DataSpec, ScoreSpec
+
+if TYPE_CHECKING:
+    from ltbench.data.prepare.folder import PreparedFolder
 
 # -- data sets --------------------------------------------------------------------------------------
 
@@ -22,12 +26,18 @@ def prepare_data(
     image_size: int | None,
     lists: Path | None,
     workers: int | None,
+    ground: str,
+    own_name: str | None,
 ) -> None:
     """Prepare a data set with a progress bar; say where it lies and what is in it."""
-    from ltbench.data.prepare.prepare import prepare, settings_for
+    from ltbench.data.prepare.prepare import prepare
 
     with _progress() as bar:
-        task = bar.add_task(f"preparing {name}", total=None)
+        task = bar.add_task(f"reading {name}", total=None)
+
+        def update(what: str, done: int, total: int) -> None:
+            bar.update(task, description=f"{what} {name}", completed=done, total=total)
+
         folder = prepare(
             name,
             source,
@@ -35,12 +45,23 @@ def prepare_data(
             image_size=image_size,
             lists=lists,
             workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            ground=ground,
+            own_name=own_name,
+            progress=lambda done, total: update("preparing", done, total),
+            reading=lambda done, total: update("reading", done, total),
         )
     _show_prepared(folder)
-    chosen = [word for setting in settings_for(folder, data_root) for word in ("--set", setting)]
-    where = ["--data-root", str(data_root)] if data_root else []
-    console.print(f"use it: {command('ltbench', 'run', '--dataset', name, *chosen, *where)}", soft_wrap=True)
+    console.print(f"use it: {_run_command(folder, data_root)}", soft_wrap=True)
+
+
+def _run_command(folder: PreparedFolder, data_root: Path | None) -> str:
+    """Return the command that trains on a prepared folder, quoted for a shell."""
+    from ltbench.data.prepare.prepare import settings_for
+
+    words = ["ltbench", "run", "--dataset", folder.spec_name]
+    for setting in settings_for(folder, data_root):
+        words += ["--set", setting]
+    return command(*words, *(("--data-root", str(data_root)) if data_root else ()))
 
 
 def verify_data(name: str, data_root: Path | None) -> None:
@@ -58,11 +79,11 @@ def verify_data(name: str, data_root: Path | None) -> None:
 def _progress() -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True)
 
 
-def _show_prepared(folder: Any) -> None:
+def _show_prepared(folder: PreparedFolder) -> None:
     console.print(styled((str(folder.folder), "bold"), f"  content {folder.hash[:16]}"), soft_wrap=True)
     for name, content in folder.identity["sets"].items():
         counts = content["counts"]
@@ -71,6 +92,11 @@ def _show_prepared(folder: Any) -> None:
             f"{folder.image_size}x{folder.image_size}",
             soft_wrap=True,
         )
+    names = folder.identity["class_names"]
+    shown = ", ".join(f"{label} {name}" for label, name in enumerate(names[:20]))
+    console.print(f"  classes by label: {shown}{', ...' if len(names) > 20 else ''}", soft_wrap=True)
+    for note in folder.notes:
+        console.print(f"  note: {note}", soft_wrap=True)
 
 
 # -- samples made elsewhere -------------------------------------------------------------------------
@@ -94,6 +120,11 @@ def data_cell(
     if len(cells) > 1:
         raise UsageError(f"{len(cells)} data cells are asked for: samples are compared with one")
     return resolve_data(next(iter(cells)), data_root)
+
+
+def folder_safe(stem: str) -> str:
+    """Return a file's name as a method's: what cannot stand in a folder's name becomes ``_``."""
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", stem).strip("_") or "samples"
 
 
 def score_external(
@@ -131,7 +162,7 @@ def import_run(
     path: Path,
     method: str,
     dataset: str | None,
-    imbalance_ratio: float | None,
+    imbalance_ratio: str | None,
     train_seed: int,
     step: int | None,
     sets: Sequence[str],

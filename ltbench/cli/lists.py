@@ -22,9 +22,13 @@ console = make_console()
 def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
     """Print data sets, counts and whether the files are there."""
     from ltbench.data import list_sources
+    from ltbench.data.longtail import read_ratio
 
+    read, words = read_ratio(imbalance_ratio)
+    if words:
+        console.print(words)
     try:
-        ratio = float(imbalance_ratio)
+        ratio = float(str(read))
     except ValueError as error:
         raise UsageError(f"--imbalance-ratio {imbalance_ratio!r} is not a number in (0, 1]") from error
     if not 0 < ratio <= 1:

@@ -33,11 +33,8 @@ LONG_HOURS = 24  # a longer plan asks first
 def _study(
     preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
 ) -> Study:
-    """Load the study; a data set named alone means its default preset, nothing at all the demo.
-
-    Without a preset (`folder_lt`) and without a ratio, the profile is the source's own.
-    """
-    from ltbench.data import get_source, resolve_data
+    """Load the study; a data set named alone means its default preset, nothing at all the demo."""
+    from ltbench.data import resolve_data
     from ltbench.study.file import load_study
 
     if preset is None:
@@ -47,8 +44,6 @@ def _study(
             key, _, value = entry.partition("=")
             ratio = value if "imbalance_ratio" in key else ratio
         preset = default_preset(named, ratio) if named else "demo"
-        if preset is None and not ratio:
-            sets = [f"data.profile={get_source(named).default_profile}", *sets]
     study = load_study(preset, sets, flags)
     runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
     return dataclasses.replace(study, runs=runs)

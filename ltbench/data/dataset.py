@@ -54,6 +54,7 @@ class Dataset:
     flip_allowed : whether a mirrored image is still a plausible image of its class.
     heldout_in_reference : True where held-out images are in the reference too, so that a floor against all of
         the reference would be too low.
+    unscorable : why scores against the reference would mean nothing; "" where they mean something.
     manifest : JSON-able record of files, resampling, selection and the content of the three sets.
     """
 
@@ -69,6 +70,7 @@ class Dataset:
     flip_allowed: bool
     manifest: dict[str, Any] = field(repr=False)
     heldout_in_reference: bool = False
+    unscorable: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -128,6 +130,8 @@ def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
     """
     source = get_source(data.dataset)
     root = default_data_root() if data_root is None else Path(data_root)
+    if ":" in data.dataset:  # a prepared folder's own name, which only the source can look up
+        data = source.resolve(data, root)
     source.size(data.image_size)
     known = source.pool_sizes(root)
     if known:
@@ -173,6 +177,7 @@ def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
         flip_allowed=source.flip_allowed,
         manifest=manifest,
         heldout_in_reference=splits.heldout_in_reference,
+        unscorable=splits.unscorable,
     )
 
 

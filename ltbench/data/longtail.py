@@ -55,6 +55,40 @@ def smallest_ratio(n_max: int) -> float:
     return float(f"{digits}e{exponent}")
 
 
+def read_ratio(value: object) -> tuple[object, str]:
+    """Return an imbalance ratio as a person may write it, and how it was read where that is not as written.
+
+    Parameters
+    ----------
+    value
+        A ratio (``0.01``), a fraction (``"1/100"``), or the papers' imbalance factor (``100``): head / tail.
+
+    Returns
+    -------
+    (ratio, words)
+        What is no number is returned as it is, for the caller's check to refuse; words are "" for a plain ratio.
+
+    Examples
+    --------
+    >>> read_ratio("100")
+    (0.01, '100 is read as the imbalance factor, so imbalance_ratio is 0.01 (tail / head)')
+    """
+    text = str(value).strip()
+    above, slash, below = text.partition("/")
+    try:
+        number = float(above) / float(below) if slash else float(text)
+    except ZeroDivisionError as error:
+        raise UsageError(f"imbalance_ratio {text} divides by zero: it is tail count / head count") from error
+    except ValueError:
+        return value, ""
+    if isinstance(value, bool) or not math.isfinite(number):
+        return value, ""
+    if number >= 5:  # below, as a ratio mistyped (2, 1.5), it stays for the check to refuse
+        ratio = 1 / number
+        return ratio, f"{text} is read as the imbalance factor, so imbalance_ratio is {ratio:g} (tail / head)"
+    return (number, f"{text} is read as imbalance_ratio {number:g}") if slash else (value, "")
+
+
 def class_sizes(
     pool_sizes: Sequence[int] | Int64Array,
     imbalance_ratio: float,

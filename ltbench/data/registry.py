@@ -37,5 +37,11 @@ SOURCES: ExtensionPoint[Source] = ExtensionPoint(
 
 
 def get_source(name: str) -> Source:
-    """Return the source called `name`; an unknown name is a `UsageError` with the nearest one."""
-    return SOURCES[name]
+    """Return the source called `name`; of ``folder_lt:NAME`` the first part is the source.
+
+    Raises
+    ------
+    UsageError
+        An unknown name, with the nearest one.
+    """
+    return SOURCES[name.partition(":")[0]]

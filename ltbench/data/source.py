@@ -20,7 +20,8 @@ class Splits:
     real images for floors and memorisation; with what identifies the files they came from.
 
     `heldout_in_reference` is True where no third set exists: then held-out images are in the reference too,
-    and a floor must compare one part of them with the other.
+    and a floor must compare one part of them with the other. `unscorable` says in a sentence why scores against
+    the reference would mean nothing; "" where they mean something.
     """
 
     pool: ImageSet
@@ -29,6 +30,7 @@ class Splits:
     class_names: tuple[str, ...]
     provenance: dict[str, Any]
     heldout_in_reference: bool = False
+    unscorable: str = ""
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,8 @@ class Source:
 
     def resolve(self, data: DataSpec, data_root: Path) -> DataSpec:
         """Return the spec with what only the files tell; a source that is what its name says adds nothing."""
+        if ":" in data.dataset:
+            raise UsageError(f"{data.dataset}: {self.name} has no folders of its own names, as folder_lt has")
         if data.content is not None:
             raise UsageError(
                 f"data.content chooses among prepared folders of folder_lt; {data.dataset} has none"

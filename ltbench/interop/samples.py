@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,17 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from safetensors import SafetensorError, safe_open
 
 from ltbench.data import Dataset
+from ltbench.data.class_folders import Scan, class_names, images_below, plain
+from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
-from ltbench.files import replacing, write_json
+from ltbench.files import read_text, replacing, check_regular, write_json
+from ltbench.interop.arrays import SUFFIXES, ArrayFile
 
 RANGES = ("uint8", "0..1", "-1..1")
 IMAGE_NAMES = ("images", "samples", "x", "arr_0")  # arr_0, arr_1: numpy's names of unnamed arrays
 LABEL_NAMES = ("labels", "label", "y", "arr_1")
-_SUFFIXES = (".npy", ".npz", ".safetensors")
 _ROWS = 1024  # images converted at a time
 
 
@@ -69,17 +69,16 @@ def read_samples(
     if value_range is not None and value_range not in RANGES:
         raise UsageError(f"--range takes {', '.join(RANGES)}, not {value_range!r}")
     if not path.exists():
-        raise DataMissing(f"{path} does not exist: give an array file or a folder of class folders")
+        raise DataMissing(
+            f"{printable(path)} does not exist: give an array file or a folder of class folders"
+        )
     if path.is_dir():
         if labels is not None:
             raise UsageError(f"{path} is a folder of class folders, which are its labels: leave --labels out")
-        images, found = _read_folder(path, cell)
-        return ExternalSamples(images, found, "a folder of class folders")
-    if path.suffix not in _SUFFIXES:
-        raise UsageError(f"{path} is none of {', '.join(_SUFFIXES)} and no folder: save the samples as one")
-    arrays = _read_arrays(path)
-    raw = _pick(path, arrays, IMAGE_NAMES, "images")
-    given = _read_labels(labels) if labels is not None else _labels_in(path, arrays)
+        return _read_folder(path, cell)
+    arrays = ArrayFile(path)
+    raw = _pick(arrays, IMAGE_NAMES, "images")
+    given = _read_labels(labels) if labels is not None else _labels_in(arrays)
     checked = _check_labels(labels or path, given, len(raw), cell)
     raw, layout = _to_nchw(path, raw, cell)
     images, meaning = _to_uint8(path, raw, value_range)
@@ -89,49 +88,50 @@ def read_samples(
 # -- arrays -----------------------------------------------------------------------------------------
 
 
-def _read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return the arrays of a file by name; a single ``.npy`` is called ``images``."""
-    try:
-        if path.suffix == ".safetensors":
-            with safe_open(path, framework="np") as handle:
-                return {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118
-        loaded = np.load(path, mmap_mode="r", allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"images": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, SafetensorError) as error:
-        raise DataCorrupt(
-            f"{path} is truncated or no {path.suffix} file of plain arrays: save the samples again"
-        ) from error
-
-
-def _pick(path: Path, arrays: dict[str, NDArray[Any]], names: tuple[str, ...], what: str) -> NDArray[Any]:
-    found = [name for name in names if name in arrays]
+def _pick(arrays: ArrayFile, names: tuple[str, ...], what: str) -> NDArray[Any]:
+    found = [name for name in names if name in arrays.names]
     if len(found) != 1:
-        there = ", ".join(sorted(arrays)) or "nothing"
-        raise UsageError(f"{path} holds {there}: call the array of {what} {what!r}, and only that one")
-    return arrays[found[0]]
+        there = ", ".join(sorted(arrays.names)) or "nothing"
+        raise UsageError(
+            f"{printable(arrays.path)} holds {there}: call the array of {what} {what!r}, and only that one (known "
+            f"are {', '.join(names)})"
+        )
+    return arrays.read(found[0])
 
 
-def _labels_in(path: Path, arrays: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    if not any(name in arrays for name in LABEL_NAMES):
-        raise UsageError(f"{path} holds no labels: add them as 'labels', or give their file with --labels")
-    return _pick(path, arrays, LABEL_NAMES, "labels")
+def _labels_in(arrays: ArrayFile) -> NDArray[Any]:
+    if not any(name in arrays.names for name in LABEL_NAMES):
+        raise UsageError(
+            f"{printable(arrays.path)} holds no labels: add them as 'labels', or give their file with --labels"
+        )
+    return _pick(arrays, LABEL_NAMES, "labels")
 
 
 def _read_labels(path: Path) -> NDArray[Any]:
     """Read ``--labels``: a ``.npy`` file, or text with one whole number a line."""
-    if not path.is_file():
-        raise DataMissing(f"{path} does not exist: give the file of labels")
+    check_regular(path, DataMissing)
+    advice = "give a .npy file, or text with one whole number a line"
+    if path.suffix.lower() in SUFFIXES:
+        try:
+            arrays = ArrayFile(path)
+            return arrays.read(arrays.names[0]) if len(arrays.names) == 1 else _labels_in(arrays)
+        except DataCorrupt as error:
+            raise DataCorrupt(f"{printable(path)} holds no labels: {advice}") from error
     try:
-        if path.suffix == ".npy":
-            return np.load(path, allow_pickle=False)
-        return np.array([int(line) for line in path.read_text(encoding="utf-8").split()], np.int64)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataCorrupt(
-            f"{path} holds no labels: give a .npy file, or text with one whole number a line"
-        ) from error
+        lines = read_text(path, DataCorrupt).splitlines()
+    except DataCorrupt as error:
+        raise DataCorrupt(f"{printable(path)} holds no labels that can be read: {advice}, in UTF-8") from error
+    labels = []
+    for number, line in enumerate(lines, 1):
+        for word in line.replace(",", " ").split():
+            if not re.fullmatch(r"[+-]?[0-9]{1,18}", word):
+                raise DataCorrupt(
+                    f"{printable(path)} holds no labels: line {number} is {line.strip()[:40]!r}; {advice}"
+                )
+            labels.append(int(word))
+    if not labels:
+        raise DataCorrupt(f"{printable(path)} holds no labels: {advice}")
+    return np.array(labels, np.int64)
 
 
 def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Dataset) -> NDArray[np.int64]:
@@ -171,24 +171,55 @@ def _to_nchw(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArray[Any]
     elif raw.ndim != 4:
         raise DataCorrupt(f"{path}: images must be N x C x H x W or N x H x W x C, not {_shape(raw)}")
     else:
-        first = raw.shape[1] == channels and raw.shape[2] == raw.shape[3]
-        last = raw.shape[3] == channels and raw.shape[1] == raw.shape[2]
-        if first and last:
-            raise UsageError(
-                f"{path}: {tuple(raw.shape)} may be NCHW or NHWC: images that small cannot be told"
-            )
-        layout = "NHWC" if last else "NCHW"
-        raw = raw.transpose(0, 3, 1, 2) if last else raw
+        raw, layout = _channels_first(path, raw, cell)
+    if raw.shape[1] != channels and raw.shape[1] in (1, 3, 4):
+        raw, layout = _other_channels(path, raw, cell, layout)
     if raw.shape[1:] != cell.shape:
-        other = raw.shape[2] if raw.shape[1] == channels and raw.shape[2] == raw.shape[3] else None
+        square = raw.shape[1] == channels and raw.shape[2] == raw.shape[3]
         hint = "make them that size"
-        if other is not None:
-            hint += f", or compare at --set data.image_size={other} where the data set has that size"
+        if square:
+            hint += (
+                f", or compare at --set data.image_size={raw.shape[2]} where the data set has that size"
+            )
         raise DataCorrupt(
             f"{path} holds images {' x '.join(map(str, raw.shape[1:]))}, but {cell.spec.dataset}'s are "
             f"{channels} x {size} x {size} here: {hint}"
         )
     return raw, layout
+
+
+def _channels_first(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArray[Any], str]:
+    """Return (N,C,H,W); which axis holds the channels is told by the data set's, then by any plausible, number."""
+    for counts in ((cell.shape[0],), (1, 3, 4)):
+        first = raw.shape[1] in counts and raw.shape[2] == raw.shape[3]
+        last = raw.shape[3] in counts and raw.shape[1] == raw.shape[2]
+        if first and last:
+            raise UsageError(
+                f"{path}: {tuple(raw.shape)} may be NCHW or NHWC: images that small cannot be told"
+            )
+        if last:
+            return raw.transpose(0, 3, 1, 2), "NHWC"
+        if first:
+            break
+    return raw, "NCHW"
+
+
+def _other_channels(path: Path, raw: NDArray[Any], cell: Dataset, layout: str) -> tuple[NDArray[Any], str]:
+    """Return grey images that were saved as three equal channels as grey; refuse what would need a choice."""
+    name, kinds = cell.spec.dataset, {1: "grey", 3: "colour", 4: "four-channel"}
+    equal = raw.shape[1] == 3 and cell.shape[0] == 1
+    if equal and all(bool((part == part[:, :1]).all()) for part, _ in _parts(raw)):
+        return raw[:, :1], f"{layout} of three equal channels, taken as grey"
+    if cell.shape[0] == 1:
+        how = "save one channel an image, by the grey that you mean"
+    elif raw.shape[1] == 1:
+        how = "repeat the channel three times if that is what you mean"
+    else:
+        how = "lay transparency on a ground and save three channels"
+    raise DataCorrupt(
+        f"{path} holds {kinds[raw.shape[1]]} images ({raw.shape[1]} x {raw.shape[2]} x {raw.shape[3]}), but {name}'s are "
+        f"{kinds[cell.shape[0]]} ({' x '.join(map(str, cell.shape))}): {how}"
+    )
 
 
 def _to_uint8(path: Path, raw: NDArray[Any], given: str | None) -> tuple[NDArray[np.uint8], str]:
@@ -260,54 +291,88 @@ def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, whole:
 # -- folders ----------------------------------------------------------------------------------------
 
 
-def _read_folder(path: Path, cell: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    folders = sorted(entry for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    if not folders:
-        raise DataMissing(f"{path} has no class folders: put the images of each class into one of its own")
+def _read_folder(path: Path, cell: Dataset) -> ExternalSamples:
+    """Read class folders as `data prepare` reads them; all files that cannot be used are named together."""
+    scan = Scan()
+    labels_of, way = _labels_of(path, class_names(path, scan), cell)
     files = [
         (file, label)
-        for label, folder in sorted((_label_of(folder, cell), folder) for folder in folders)
-        for file in sorted(folder.iterdir())
-        if not file.name.startswith(".")
+        for name, label in sorted(labels_of.items(), key=lambda item: item[1])
+        for file in images_below(path / name, scan)
     ]
-    labels = _all_classes(path, np.array([label for _, label in files], np.int64), cell)
+    ground = getattr(cell, "manifest", {}).get("source", {}).get("ground") or GROUND
     images = np.empty((len(files), *cell.shape), np.uint8)
+    problems, tally = list(scan.problems), Tally()
     for row, (file, _) in enumerate(files):
-        images[row] = _read_image(file, cell)
-    return images, labels
+        try:
+            images[row] = _read_image(file, cell, ground, tally)
+        except DataCorrupt as error:
+            problems.append(str(error))
+    if unusable := all_at_once(problems):
+        raise unusable
+    labels = _all_classes(path, np.array([label for _, label in files], np.int64), cell)
+    notes = tally.sentences(ground)
+    if scan.skipped:
+        notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
+    return ExternalSamples(images, labels, "; ".join((f"a folder of class folders, named {way}", *notes)))
 
 
-def _plain(name: str) -> str:
-    return "".join(letter for letter in name.lower() if letter.isalnum())
+def _labels_of(path: Path, names: tuple[str, ...], cell: Dataset) -> tuple[dict[str, int], str]:
+    """Return class folder -> label and how: all are named by class, else all by label.
 
-
-def _label_of(folder: Path, cell: Dataset) -> int:
-    """Return a class folder's label: its name is a label, or a class's name."""
-    if folder.name.isdecimal() and int(folder.name) < cell.num_classes:
-        return int(folder.name)
-    names = [_plain(name) for name in cell.class_names]
-    if _plain(folder.name) in names:
-        return names.index(_plain(folder.name))
-    shown = ", ".join(cell.class_names[:10]) + (", ..." if len(names) > 10 else "")
+    Where both fit (classes 1, 2, 3 in a set whose labels are 0, 1, 2) names of classes are meant.
+    """
+    known = {_key(name): label for label, name in enumerate(cell.class_names)}
+    if all(_key(name) in known for name in names):
+        return _one_each(path, {name: known[_key(name)] for name in names}), "by class"
+    if all(re.fullmatch(r"[0-9]{1,9}", name) and int(name) < cell.num_classes for name in names):
+        return _one_each(path, {name: int(name) for name in names}), "by label"
+    if not any(_key(name) in known for name in names):
+        odd = next(
+            (n for n in names if not (n.isdecimal() and int(n) < cell.num_classes)), names[0]
+        )
+    else:
+        odd = next(
+            (n for n in names if _key(n) not in known and not (n.isdecimal() and int(n) < cell.num_classes)),
+            next(n for n in names if _key(n) not in known),
+        )
+    shown = ", ".join(cell.class_names[:10]) + (", ..." if len(known) > 10 else "")
     raise UsageError(
-        f"{folder} is no class of {cell.spec.dataset}: name its folders 0..{cell.num_classes - 1} or {shown}"
+        f"{printable(path / odd)} is no class of {cell.spec.dataset}: name its folders 0..{cell.num_classes - 1} or "
+        f"{shown}"
     )
 
 
-def _read_image(file: Path, cell: Dataset) -> NDArray[np.uint8]:
+def _key(name: str) -> str:
+    """Return what two spellings of a class have in common: ``CAT`` and ``cat``, ``02`` and ``2``."""
+    letters = plain(name)
+    return str(int(letters)) if re.fullmatch(r"[0-9]+", letters) else letters
+
+
+def _one_each(path: Path, labels: dict[str, int]) -> dict[str, int]:
+    """Refuse two folders of one class."""
+    first: dict[int, str] = {}
+    for name, label in labels.items():
+        if label in first:
+            raise UsageError(
+                f"{printable(path)} has two folders of one class, {printable(first[label])} and {printable(name)}: "
+                "put their images together"
+            )
+        first[label] = name
+    return labels
+
+
+def _read_image(file: Path, cell: Dataset, ground: str, tally: Tally) -> NDArray[np.uint8]:
     channels, size, _ = cell.shape
-    try:
-        with Image.open(file) as image:
-            array = np.asarray(image.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DataCorrupt(f"{file} is truncated or no image: remove it or save it again") from error
-    if array.shape[:2] != (size, size):
-        high, wide = array.shape[:2]
+    decoded = decode(file.read_bytes(), printable(file), channels, ground)
+    wide, high = decoded.image.size
+    if (wide, high) != (size, size):
         raise DataCorrupt(
-            f"{file} is {wide}x{high}, but {cell.spec.dataset}'s images are {size}x{size} here: samples are "
+            f"{printable(file)} is {wide}x{high}, but {cell.spec.dataset}'s images are {size}x{size} here: samples are "
             f"compared as they are, so make them that size, or set data.image_size"
         )
-    return np.ascontiguousarray(array[None] if channels == 1 else array.transpose(2, 0, 1))
+    tally.add(decoded)
+    return pixels_of(decoded.image)
 
 
 # -- the sample set ---------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ValidationError
 from ltbench.text import checked_name
 from ltbench.files import parsing, read_text
 from ltbench import spec
+from ltbench.data.registry import get_source
 from ltbench.errors import UsageError, nearest
 from ltbench.spec import MethodSpec, RunSpec, SampleSpec, ScoreSpec
 from ltbench.study.contrast import Contrast, read_contrast
@@ -217,6 +218,7 @@ class _Builder:
         return self._parts[key]
 
     def run(self, settings: _Layer) -> RunSpec:
+        settings = _with_own_profile(settings)
         groups: dict[str, _Layer] = {name: {} for name in (*SECTIONS, "method")}
         own: _Layer = {}
         for key, item in settings.items():
@@ -234,6 +236,18 @@ class _Builder:
         parts["method"] = self._cached("method", groups["method"], lambda: _method(groups["method"]))
         seed = own.get("train_seed", Value(0, ""))
         return _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
+
+
+def _with_own_profile(settings: _Layer) -> _Layer:
+    """Add the data set's own profile where neither a profile nor a ratio is asked for, by whichever door it came."""
+    named = settings.get("data.dataset")
+    if named is None or {"data.profile", "data.imbalance_ratio"} & set(settings):
+        return settings
+    try:
+        profile = get_source(str(named.value)).default_profile
+    except UsageError as error:
+        raise UsageError(f"{named.where}: {error}") from error
+    return {**settings, "data.profile": Value(profile, named.where)}
 
 
 def _section(name: str, settings: _Layer) -> BaseModel:

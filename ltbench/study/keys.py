@@ -4,6 +4,7 @@ A key is a field of `RunSpec` with its section (``train.steps``), one of the sho
 method's hyper-parameter (``coral.weight``).
 """
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from ltbench import spec
+from ltbench.data import longtail
 from ltbench.errors import UsageError, nearest
 
 SECTIONS: Mapping[str, type[BaseModel]] = MappingProxyType(
@@ -150,9 +152,27 @@ def read_axis(key: str, value: Any, where: str) -> list[Value]:
         nested = isinstance(value, list) and value and all(isinstance(item, list) for item in value)
         return [Value(item, where) for item in value] if nested else [Value(value, where)]
     items = value if isinstance(value, list) else [value]
+    if key == "data.imbalance_ratio":
+        items = [_ratio(item, where) for item in items]
     if not items:
         raise UsageError(f"{where}: {key} is an empty list; give at least one value")
     return [Value(item, where) for given in items for item in _span(key, given, where)]
+
+
+def _ratio(value: Any, where: str) -> Any:
+    """Return an imbalance ratio, an imbalance factor (``100``, ``1/100``: as papers state it) read as one."""
+    try:
+        ratio, words = longtail.read_ratio(value)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from error
+    if words:
+        _say_once(f"{where}: {words}")
+    return ratio
+
+
+@cache
+def _say_once(sentence: str) -> None:
+    logging.getLogger("ltbench").warning(sentence)
 
 
 def _span(key: str, value: Any, where: str) -> list[Any]:

@@ -31,9 +31,9 @@ def test_a_folder_is_prepared_listed_and_verified(tmp_path, capsys):
     prepare = ("data", "prepare", "folder_lt", "--source", source, "--image-size", 16, "--workers", 1)
     assert run(*prepare, "--data-root", data) == 0
     shown = capsys.readouterr().out
-    assert "train: 15 images of 3 classes, 3 to 8 a class, 16x16" in shown
+    assert "train: 12 images of 3 classes, 2 to 7 a class, 16x16" in shown
     assert "heldout: 3 images" in shown and f"--data-root {data}" in shown.replace("\n", "")
-    assert f"use it: ltbench run --dataset folder_lt --data-root {data}\n" in shown
+    assert f"use it: ltbench run --dataset folder_lt:mine --data-root {data}\n" in shown
     assert run("data", "verify", "folder_lt", "--data-root", data) == 0
     assert "as their manifests state" in capsys.readouterr().out
     assert run("datasets", "--data-root", data) == 0
@@ -54,11 +54,12 @@ def test_the_command_that_preparing_ends_with_plans_a_run(tmp_path, capsys):
         prepare = ("data", "prepare", "folder_lt", "--source", source, "--image-size", size, "--workers", 1)
         assert run(*prepare, "--data-root", data) == 0
     command = re.search("use it: ltbench run --dataset (.*)", capsys.readouterr().out.splitlines()[-1])
-    assert command and "--set data.content=" in command[1]
-    study = commands._study(None, [command[1].split()[2]], {"dataset": "folder_lt"}, data)
+    assert command and command[1].startswith("folder_lt:mine --set data.image_size=16 ")
+    study = commands._study(None, ["data.image_size=16"], {"dataset": "folder_lt:mine"}, data)
     (run_spec,) = study.runs
     assert (run_spec.data.profile, run_spec.data.image_size) == ("asis", 16)
-    assert run_spec.data.imbalance_ratio == 0.375  # 3 of 8: what it is, not the default
+    assert run_spec.data.imbalance_ratio == 0.2857  # 2 of 7: what it is, not the default
+    assert run_spec.data.dataset == "folder_lt" and len(run_spec.data.content) == 64  # names are in no key
     study = commands._study(
         None, ["data.image_size=16"], {"dataset": "folder_lt", "imbalance_ratio": "0.4"}, data
     )

@@ -129,12 +129,12 @@ def test_folder_of_class_folders(tmp_path):
     assert cell.shape == (3, 16, 16)
     assert cell.class_names == ("a", "b", "c")
     assert not cell.heldout_in_reference
-    # A fifth of the smallest class is held out of each; the reference has equally many of every class.
+    # A fifth of the smallest class is held out of each, and as many are the reference.
     assert np.bincount(cell.heldout.labels).tolist() == [2, 2, 2]
-    assert np.bincount(cell.reference.labels).tolist() == [8, 8, 8]
-    assert cell.counts.tolist() == [8, 5, 4]
+    assert np.bincount(cell.reference.labels).tolist() == [2, 2, 2]
+    assert cell.counts.tolist() == [6, 4, 3]
     every = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis"), tmp_path)
-    assert every.counts.tolist() == [10, 8, 13]
+    assert every.counts.tolist() == [8, 6, 11]
     assert every.head_to_tail == (2, 0, 1)
     assert isinstance(every.train.images, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
@@ -165,7 +165,7 @@ def test_several_prepared_folders_are_told_apart_by_content(tmp_path):
         hashes[name] = prepare("folder_lt", tmp_path / name, tmp_path, image_size=8, workers=1).hash
     assert hashes["x"] != hashes["y"]
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=1.0)
-    with pytest.raises(UsageError, match=f"choose with --set data.content=HASH: {hashes['x'][:8]}"):
+    with pytest.raises(UsageError, match=f"choose by name .* or with --set data.content=HASH: {hashes['x'][:8]}"):
         data.resolve_data(spec, tmp_path)
     resolved = data.resolve_data(spec.model_copy(update={"content": hashes["y"][:8]}), tmp_path)
     assert (resolved.content, resolved.image_size) == (hashes["y"], 8)
@@ -181,7 +181,7 @@ def test_several_prepared_folders_are_told_apart_by_content(tmp_path):
 
 
 def test_the_hash_says_what_the_images_are_not_where_they_were(tmp_path):
-    one, other = (write_classes(tmp_path / where / "src", [5, 4]) for where in ("one", "other"))
+    one, other = (write_classes(tmp_path / where / "src", [6, 5]) for where in ("one", "other"))
     first = prepare("folder_lt", one, tmp_path / "p", image_size=8, workers=1)
     second = prepare("folder_lt", other, tmp_path / "q", image_size=8, workers=1)
     assert first.hash == second.hash
@@ -193,8 +193,8 @@ def test_the_hash_says_what_the_images_are_not_where_they_were(tmp_path):
     ("build", "error", "message"),
     [
         (lambda root: (root / "a").mkdir(), UsageError, "has 1 class folders: at least two"),
-        (lambda root: write_classes(root, [3, 1]), UsageError, "/b has one image"),
-        (lambda root: (write_classes(root, [3, 3]), (root / "c").mkdir()), DataMissing, "/c holds no image"),
+        (lambda root: write_classes(root, [6, 1]), UsageError, "/b has one image, and without a val folder 3 are"),
+        (lambda root: (write_classes(root, [6, 6]), (root / "c").mkdir()), DataMissing, "/c holds no image"),
         (
             lambda root: (write_classes(root / "train", [3, 3]), write_classes(root / "val", [3])),
             UsageError,
@@ -230,7 +230,7 @@ def test_a_broken_file_is_named_and_after_mending_only_the_rest_is_done(tmp_path
 
 
 def test_a_stray_file_in_a_class_folder_is_not_passed_over(tmp_path):
-    source = write_classes(tmp_path / "src", [4, 4])
+    source = write_classes(tmp_path / "src", [5, 5])
     (source / ".DS_Store").write_text("hidden files are")
     (source / "a" / ".DS_Store").write_text("hidden files are")
     prepare("folder_lt", source, tmp_path / "p", workers=1)
@@ -286,17 +286,21 @@ def test_several_processes_give_the_same_folder_and_pass_on_errors(tmp_path):
 
 
 def test_prepared_once_is_not_prepared_again(tmp_path, monkeypatch):
-    source = write_classes(tmp_path / "src", [4, 4])
+    source = write_classes(tmp_path / "src", [5, 5])
     first = prepare("folder_lt", source, tmp_path, workers=1)
     monkeypatch.setattr(conversion, "convert", None)
     assert prepare("folder_lt", source, tmp_path, workers=1).hash == first.hash
+    monkeypatch.undo()
     write_image(source / "a" / "new.jpg", 1)
-    with pytest.raises(UsageError, match=r"prepared from other files .* delete it first"):
-        prepare("folder_lt", source, tmp_path, workers=1)
+    other = prepare("folder_lt", source, tmp_path, image_size=32, workers=1)
+    assert other.hash != first.hash and other.folder != first.folder and other.name.startswith("src-")
+    assert prepare("folder_lt", source, tmp_path, workers=1).folder == other.folder
+    with pytest.raises(UsageError, match=r"src-32 was prepared from other images .* another --name"):
+        prepare("folder_lt", source, tmp_path, workers=1, own_name="src")
 
 
 def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
-    source = write_classes(tmp_path / "src", [4, 4])
+    source = write_classes(tmp_path / "src", [5, 5])
 
     def full(*args):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -317,7 +321,7 @@ def spoil_byte(folder):
     ("spoil", "named", "loads"),
     [
         (spoil_byte, "train.npy was changed", True),
-        (lambda f: np.save(f / "train.labels.npy", np.arange(8) % 2), "train.npy was changed", True),
+        (lambda f: np.save(f / "train.labels.npy", np.arange(6) % 2), "train.npy was changed", True),
         (lambda f: (f / "source_list.csv").unlink(), "source_list.csv was changed or is missing", True),
         (lambda f: os.truncate(f / "train.npy", 300), "train.npy is truncated", False),
         (lambda f: np.save(f / "train.npy", np.zeros(3, np.uint8)), "train.npy is not what", False),
@@ -337,7 +341,7 @@ def test_verify_names_what_differs(tmp_path, spoil, named, loads):
     made = prepare("folder_lt", write_classes(tmp_path / "src", [5, 5]), tmp_path, image_size=8, workers=1)
     progress = Progress()
     assert [folder.hash for folder in verify("folder_lt", tmp_path, progress)] == [made.hash]
-    assert progress[-1] == (2, 2)
+    assert progress[-1] == (3, 3)
     spoil(made.folder)
     with pytest.raises((DataCorrupt, DataMissing), match=named):
         verify("folder_lt", tmp_path)
@@ -353,7 +357,7 @@ def test_verify_names_what_differs(tmp_path, spoil, named, loads):
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda p: prepare("digits_lt", p, p), UsageError, "digits_lt needs no preparing"),
+        (lambda p: prepare("digits_lt", p, p), UsageError, "needs no preparing"),
         (lambda p: prepare("folder", p, p), UsageError, "did you mean 'folder_lt'"),
         (lambda p: prepare("folder_lt", p / "no", p), DataMissing, "does not exist"),
         (lambda p: prepare("folder_lt", p, p, image_size=4), UsageError, r"no image size 4: use 8\.\.256"),
@@ -534,7 +538,7 @@ def test_git_blob_id_is_gits():
 def test_manifest_is_readable_and_whole(tmp_path):
     made = prepare("folder_lt", write_classes(tmp_path / "src", [5, 5]), tmp_path, image_size=8, workers=1)
     manifest = json.loads((made.folder / "manifest.json").read_text())
-    assert manifest["identity"]["sets"]["train"]["counts"] == [4, 4]
+    assert manifest["identity"]["sets"]["train"]["counts"] == [3, 3]
     assert manifest["identity"]["resampling"] == "centre crop to a square, Pillow Lanczos"
     assert manifest["made"]["from"] == str(tmp_path / "src")
     assert str(tmp_path) not in json.dumps(manifest["identity"])

@@ -5,13 +5,12 @@ bounded by the chunks in work, whatever the size of the data set.
 """
 
 import hashlib
-import io
 import multiprocessing
 import os
 import signal
 import zipfile
-from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
@@ -19,11 +18,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from ltbench.data.prepare.folder import FORMAT, RESAMPLING, Entry
+from ltbench.data.image_file import GROUND, Tally, central_square, decode, pixels_of, printable
+from ltbench.data.prepare.folder import FORMAT, RESAMPLING, SourceImage
 from ltbench.data.source import writing
-from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory
+from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, OutOfMemory
+
+HASHED = 64  # files a task when contents are hashed
 
 
 @lru_cache(maxsize=1)
@@ -34,8 +35,67 @@ def _zip(path: Path) -> zipfile.ZipFile:
         raise DataCorrupt(f"{path} is truncated or no zip file ({error}): get it again") from error
 
 
-def convert(content: bytes, name: str, size: int, channels: int) -> NDArray[np.uint8]:
+def read_content(root: Path, name: str) -> bytes:
+    """Return the bytes of a file below a folder, or of a member of a zip file."""
+    path = root / name
+    try:
+        return _zip(root).read(name) if root.is_file() else path.read_bytes()
+    except (KeyError, FileNotFoundError) as error:
+        raise DataMissing(f"{printable(path)} is missing: get it again") from error
+    except (zipfile.BadZipFile, OSError, EOFError) as error:
+        raise DataCorrupt(f"{printable(path)} cannot be read ({error}): get it again") from error
+
+
+def with_digests(
+    root: Path,
+    prefix: str,
+    images: Sequence[SourceImage],
+    workers: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[SourceImage], list[LtbenchError]]:
+    """Read every file once; return the images with size and SHA-256, and what could not be read."""
+
+    def read(part: Sequence[SourceImage]) -> list[SourceImage | LtbenchError]:
+        out: list[SourceImage | LtbenchError] = []
+        for image in part:
+            try:
+                content = read_content(root, prefix + image.file)
+            except LtbenchError as error:
+                out.append(error)
+                continue
+            digest = hashlib.sha256(content).hexdigest()
+            out.append(image._replace(bytes=len(content), sha256=digest))
+        return out
+
+    parts = [images[start : start + HASHED] for start in range(0, len(images), HASHED)]
+    found: list[SourceImage] = []
+    failed: list[LtbenchError] = []
+    with ThreadPoolExecutor(1 if root.is_file() else workers) as pool:  # a zip file has one reading position
+        for part in pool.map(read, parts):
+            for item in part:
+                if isinstance(item, LtbenchError):
+                    failed.append(item)
+                else:
+                    found.append(item)
+            if progress is not None:
+                progress(len(found) + len(failed), len(images))
+    return found, failed
+
+
+def convert(
+    content: bytes,
+    name: str,
+    size: int,
+    channels: int,
+    ground: str = GROUND,
+    tally: Tally | None = None,
+) -> NDArray[np.uint8]:
     """Decode an image file, cut its central square and resample it.
+
+    Parameters
+    ----------
+    tally
+        Counts what was done to the image.
 
     Returns
     -------
@@ -46,21 +106,10 @@ def convert(content: bytes, name: str, size: int, channels: int) -> NDArray[np.u
     DataCorrupt
         Names the file: it is truncated, no image, or has more than 8 bits a channel.
     """
-    try:
-        with Image.open(io.BytesIO(content)) as file:
-            if file.mode.startswith(("I", "F")):
-                raise DataCorrupt(f"{name} has more than 8 bits a channel: convert it to 8 bits")
-            image = file.convert("RGB" if channels == 3 else "L")
-    except (DataCorrupt, MemoryError):
-        raise
-    except Exception as error:  # Pillow's decoders raise nearly anything on broken input
-        reason = str(error).partition("<")[0].strip() or type(error).__name__
-        raise DataCorrupt(f"{name} is truncated or no image ({reason}): mend or remove it") from error
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    square = image.crop((left, top, left + side, top + side))
-    pixels = np.asarray(square.resize((size, size), Image.Resampling.LANCZOS))
-    return pixels.transpose(2, 0, 1) if channels == 3 else pixels[None]
+    decoded = decode(content, name, channels, ground)
+    if tally is not None:
+        tally.add(decoded)
+    return pixels_of(central_square(decoded.image, size))
 
 
 @dataclass(frozen=True)
@@ -69,13 +118,14 @@ class Chunk:
 
     set_name: str
     start: int
-    entries: tuple[Entry, ...]
+    entries: tuple[SourceImage, ...]
     root: Path
     prefix: str
     target: Path
     offset: int
     size: int
     channels: int
+    ground: str
 
     @property
     def key(self) -> str:
@@ -84,34 +134,44 @@ class Chunk:
 
     @property
     def digest(self) -> str:
-        """Digest of what the rows are made from: settings, file names, labels and sizes."""
-        settings = (FORMAT, RESAMPLING, self.size, self.channels, self.entries)
+        """Digest of what the rows are made from: settings and the content of the files."""
+        contents = [entry.sha256 for entry in self.entries]
+        settings = (FORMAT, RESAMPLING, self.size, self.channels, self.ground, contents)
         return hashlib.sha256(repr(settings).encode()).hexdigest()[:32]
 
-    def run(self) -> "Chunk":
-        """Convert the images and write their rows."""
+    def run(self) -> "Result":
+        """Convert the images and write their rows; what cannot be read is returned, not raised."""
         rows = np.empty((len(self.entries), self.channels, self.size, self.size), np.uint8)
+        tally, problems = Tally(), []
         for row, entry in zip(rows, self.entries, strict=True):
-            name = self.prefix + entry.file
-            row[:] = convert(self._read(name), str(self.root / name), self.size, self.channels)
+            name = printable(self.root / (self.prefix + entry.file))
+            try:
+                content = read_content(self.root, self.prefix + entry.file)
+                if hashlib.sha256(content).hexdigest() != entry.sha256:
+                    raise DataCorrupt(f"{name} was changed meanwhile: run the same command again")
+                row[:] = convert(content, name, self.size, self.channels, self.ground, tally)
+            except (DataCorrupt, DataMissing) as error:
+                problems.append(str(error))
+        if problems:
+            return Result(self, {}, tuple(problems))
         with writing(self.target), open(self.target, "r+b") as handle:
             handle.seek(self.offset + self.start * rows[0].nbytes)
             handle.write(rows.data)
             handle.flush()
             os.fsync(handle.fileno())
-        return self
-
-    def _read(self, name: str) -> bytes:
-        path = self.root / name
-        try:
-            return _zip(self.root).read(name) if self.root.is_file() else path.read_bytes()
-        except (KeyError, FileNotFoundError) as error:
-            raise DataMissing(f"{path} is missing: get it again") from error
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
-            raise DataCorrupt(f"{path} cannot be read ({error}): get it again") from error
+        return Result(self, tally.as_dict())
 
 
-def _run(chunk: Chunk) -> Chunk:
+@dataclass(frozen=True)
+class Result:
+    """A chunk that was worked on: its tally, or the sentences on the files that stopped it."""
+
+    chunk: Chunk
+    tally: dict[str, dict[str, int]]
+    problems: tuple[str, ...] = ()
+
+
+def _run(chunk: Chunk) -> Result:
     return chunk.run()
 
 
@@ -119,8 +179,8 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the others
 
 
-def converted(chunks: list[Chunk], workers: int) -> Iterator[Chunk]:
-    """Run the chunks and yield each when its rows are on disk."""
+def converted(chunks: list[Chunk], workers: int) -> Iterator[Result]:
+    """Run the chunks and yield each result when its rows are on disk."""
     if workers == 1 or len(chunks) < 2:
         yield from map(_run, chunks)
         return
@@ -129,7 +189,7 @@ def converted(chunks: list[Chunk], workers: int) -> Iterator[Chunk]:
     pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_ignore_interrupt)
     try:
         waiting = iter(chunks)
-        pending: set[Future[Chunk]] = set()
+        pending: set[Future[Result]] = set()
         while True:
             while len(pending) < 2 * workers and (chunk := next(waiting, None)) is not None:
                 pending.add(pool.submit(_run, chunk))

@@ -1,14 +1,16 @@
 """Sources whose images are turned once into memory-mapped uint8 files by `ltbench data prepare`.
 
 A prepared folder, ``DATA_ROOT/prepared/NAME-SIZE/``, holds for each set ``SET.npy`` (N,C,H,W) uint8 and
-``SET.labels.npy`` (N,) int64, ``source_list.csv`` (set, file, label, bytes: row by row where each image came
-from) and ``manifest.json``. The manifest's ``identity`` says what the images are, and its hash is in every
-result; ``made`` says where and with what they were made, which changes nothing.
+``SET.labels.npy`` (N,) int64, ``source_list.csv`` (set, file, label, bytes, sha256: row by row where each image
+came from) and ``manifest.json``. The manifest's ``identity`` says what the images are, and its hash is in every
+result: the content of the files counts, never their names. ``found`` counts what was done to them, ``made`` says
+where and with what they were made; both change nothing. Folders of format 1 knew files by names and sizes; they
+stay readable.
 """
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,21 +18,23 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.data.longtail import select
+from ltbench.data.class_folders import Scan
 from ltbench.data.images import ImageSet
 from ltbench.data.source import Source, Splits, Status
-from ltbench.errors import DataCorrupt, DataMissing, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, UsageError, nearest
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)
 RESAMPLING = "centre crop to a square, Pillow Lanczos"
 
 
-class Entry(NamedTuple):
-    """One image to prepare: its path below the listing's root, its label, its size in bytes."""
+class SourceImage(NamedTuple):
+    """One image to prepare: its path below the listing's root, its label; once read, its size and SHA-256."""
 
     file: str
     label: int
-    bytes: int
+    bytes: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,20 @@ class Listing:
     root : the folder or zip file with the images.
     prefix : what stands before the entries' paths inside a zip file.
     sets : set name -> entries.
-    roles : ``pool``, ``reference`` and ``heldout`` -> set name; ``"train, balanced"`` as reference is the
-        subset of set ``train`` with as many images of every class as its smallest class has.
+    roles : ``pool``, ``reference`` and ``heldout`` -> set name.
     facts : what else identifies the sets: the official lists' digests, how a split was made.
+    scan : files that cannot be used and junk that was skipped.
+    notes : sentences for the user on what was decided.
     """
 
     root: Path
-    sets: dict[str, tuple[Entry, ...]]
+    sets: dict[str, tuple[SourceImage, ...]]
     roles: dict[str, str]
     class_names: tuple[str, ...]
     facts: dict[str, Any]
     prefix: str = ""
+    scan: Scan = field(default_factory=Scan)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,9 +70,19 @@ class PreparedSource(Source):
         """List the images found at `path`; `lists` is a folder with official lists, where there are any."""
         raise NotImplementedError
 
-    def folder_stem(self, path: Path) -> str:
-        """Return the prepared folder's name without the size."""
+    def arrange(self, listing: Listing) -> Listing:
+        """Return the listing once every file's content is known; a source that splits by content does it here."""
+        return listing
+
+    def folder_stem(self, path: Path, name: str | None = None) -> str:
+        """Return the prepared folder's name without the size; `name` is the user's own."""
+        if name is not None:
+            raise UsageError(f"--name is for folders of your own: {self.name} has one name")
         return self.name
+
+    def other_stem(self, stem: str, digest: str) -> str | None:
+        """Return the name for images that are not those prepared as `stem`; None: a source has one content."""
+        return None
 
     def candidates(self, data_root: Path, image_size: int | None) -> "list[PreparedFolder]":
         """Return the prepared folders of this source and size."""
@@ -90,7 +107,9 @@ class PreparedSource(Source):
         """Return the size to look for; None: any that is prepared."""
         return self.size(image_size)
 
-    def choose(self, data_root: Path, image_size: int | None, content: str | None) -> "PreparedFolder":
+    def choose(
+        self, data_root: Path, image_size: int | None, content: str | None, own_name: str | None = None
+    ) -> "PreparedFolder":
         """Return the prepared folder that a spec means, or say in one sentence what to do."""
         size = self.default_image_size(image_size)
         found = self.candidates(data_root, size)
@@ -100,7 +119,13 @@ class PreparedSource(Source):
             if image_size is not None:
                 advice = f"{advice.removesuffix('`')} --image-size {size}`"
             raise DataMissing(f"{where} is not prepared under {data_root}: {advice}")
-        names = ", ".join(f"{folder.hash[:8]} ({folder.folder.name})" for folder in found)
+        names = ", ".join(f"{folder.hash[:8]} ({folder.spec_name})" for folder in found)
+        if own_name is not None:
+            called = [folder for folder in found if folder.name == own_name]
+            if not called:
+                close = nearest(own_name, {folder.name for folder in found})
+                raise DataMissing(f"{where} has nothing prepared as {own_name!r} under {data_root}{close}")
+            found = called
         chosen = [folder for folder in found if folder.hash.startswith(content or "")]
         if not chosen:
             raise DataMissing(
@@ -108,7 +133,8 @@ class PreparedSource(Source):
             )
         if len(chosen) > 1:
             raise UsageError(
-                f"{where} is prepared more than once, choose with --set data.content=HASH: {names}"
+                f"{where} is prepared more than once, choose by name (--dataset {chosen[0].spec_name}), by size "
+                f"(--set data.image_size={chosen[0].image_size}) or with --set data.content=HASH: {names}"
             )
         return chosen[0]
 
@@ -118,25 +144,27 @@ class PreparedSource(Source):
         sets = {name: folder.image_set(name) for name in folder.identity["sets"]}
         roles = folder.identity["roles"]
         pool = sets[roles["pool"]]
-        if roles["reference"] == f"{roles['pool']}, balanced":
-            reference = _balanced(pool, folder.counts("pool"))
-        else:
-            reference = sets[roles["reference"]]
+        unscorable = ""
+        if roles["reference"] not in sets:
+            unscorable = (
+                f"{folder.folder} was prepared by an earlier version, whose reference are training images, so scores "
+                "would compare a model with what it was trained on: prepare it again under another --name"
+            )
+        elif copies := folder.identity["facts"].get("copies_shared"):
+            unscorable = (
+                f"{copies} reference or held-out images of {folder.folder} are copies of training images, so scores "
+                "would compare a model with what it was trained on: prepare it from different images"
+            )
+        reference = sets.get(roles["reference"], sets[roles["heldout"]])
         provenance = {
             "prepared": folder.hash,
             "resampling": folder.identity["resampling"],
-            "source_list": folder.identity["source_list_sha256"],
+            "ground": folder.identity.get("ground", ""),
+            "source_list": folder.source_list,
         }
         names = tuple(folder.identity["class_names"])
         shared = folder.identity["heldout_in_reference"]
-        return Splits(pool, reference, sets[roles["heldout"]], names, provenance, shared)
-
-
-def _balanced(pool: ImageSet, counts: tuple[int, ...]) -> ImageSet:
-    smallest = min(counts)
-    if smallest == max(counts):
-        return pool
-    return pool.take(np.sort(select(pool.labels, [smallest] * len(counts), split_seed=0)))
+        return Splits(pool, reference, sets[roles["heldout"]], names, provenance, shared, unscorable)
 
 
 def identity_hash(identity: dict[str, Any]) -> str:
@@ -162,7 +190,7 @@ class PreparedFolder:
             raise DataCorrupt(
                 f"{path} cannot be read ({error}): delete {folder} and prepare it again"
             ) from error
-        if not whole or manifest.get("format") != FORMAT:
+        if not whole or manifest.get("format") not in READABLE:
             raise DataCorrupt(
                 f"{path} was changed or is of another version: delete {folder} and prepare it again"
             )
@@ -177,6 +205,32 @@ class PreparedFolder:
     def hash(self) -> str:
         """The manifest's hash, 64 hex digits."""
         return self.manifest["hash"]
+
+    @property
+    def name(self) -> str:
+        """The folder's name without source and size: what ``-d folder_lt:NAME`` asks for."""
+        stem = self.folder.name.removesuffix(f"-{self.image_size}")
+        return stem.removeprefix(f"{self.identity['source']}-")
+
+    @property
+    def spec_name(self) -> str:
+        """What a spec calls it: ``folder_lt:NAME``, or the source's name where there is but one."""
+        source = str(self.identity["source"])
+        return f"{source}:{self.name}" if self.folder.name.startswith(f"{source}-{self.name}") else source
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user should know of how the images were read and split."""
+        found = self.manifest.get("found", {})
+        skipped = sum(found.get("skipped", {}).values())
+        junk = (f"{skipped:,} hidden or operating systems' files are skipped",) if skipped else ()
+        return (*found.get("notes", ()), *junk)
+
+    @property
+    def source_list(self) -> str:
+        """SHA-256 that the source list must have."""
+        stated = self.identity if self.manifest["format"] == 1 else self.manifest
+        return str(stated["source_list_sha256"])
 
     @property
     def image_size(self) -> int:

@@ -1,15 +1,19 @@
 """Turning a source's image files into memory-mapped arrays, once: `ltbench data prepare` and `verify`.
 
-A run that was stopped goes on after its last logged chunk. A chunk is logged, once its rows are on disk, with
-a digest of its inputs (settings, file names, labels, sizes), so what has changed since is converted again.
+Every file is read twice: first its content is hashed, which is what it is known by, then it is decoded. A run that
+was stopped goes on after its last logged chunk. A chunk is logged, once its rows are on disk, with a digest of its
+inputs (settings and contents), so what has changed since is converted again.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
+import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,18 +22,27 @@ import PIL
 
 from ltbench.data.images import content_sha256
 from ltbench.data.registry import get_source
-from ltbench.data.prepare.convert import Chunk, converted
+from ltbench.data.image_file import (
+    GROUND,
+    READING,
+    Tally,
+    all_at_once,
+    decode,
+    ground_colour,
+    printable,
+)
+from ltbench.data.prepare.convert import Chunk, converted, read_content, with_digests
 from ltbench.data.prepare.folder import (
     FORMAT,
     RESAMPLING,
-    Entry,
     Listing,
     PreparedFolder,
     PreparedSource,
+    SourceImage,
     identity_hash,
 )
 from ltbench.data.source import default_data_root, writing
-from ltbench.errors import DataCorrupt, DataMissing, Interrupted, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, Interrupted, LtbenchError, UsageError
 from ltbench.files import replacing, write_json, write_text
 
 CHUNK = 256  # images a task: half a second's work, 3 MB at 64x64
@@ -63,33 +76,83 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> tuple[int, bool]:
     return start, False
 
 
-def _chunks(listing: Listing, partial: Path, size: int, channels: int) -> tuple[list[Chunk], int]:
-    """Reserve the arrays; return the chunks still to convert and how many images are done."""
-    log = partial / "progress.log"
-    logged: dict[str, str] = {}
-    if log.is_file():  # a line cut short by a crash matches no digest; a chunk's last line counts
-        logged = dict(line.split(" ", 1) for line in log.read_text().splitlines() if " " in line)
-    todo, done = [], 0
+Tallies = dict[str, dict[str, int]]
+
+
+def _logged(log: Path) -> dict[str, tuple[str, Tallies]]:
+    """Return chunk -> (digest, tally) of an earlier run; a line that a crash cut short is none."""
+    found = {}
+    if log.is_file():
+        for line in log.read_text(encoding="utf-8").splitlines():
+            key, _, rest = line.partition(" ")
+            digest, _, tally = rest.partition(" ")
+            with contextlib.suppress(ValueError):
+                found[key] = (digest, json.loads(tally))
+    return found
+
+
+def _chunks(listing: Listing, partial: Path, size: int, channels: int, ground: str) -> tuple[list[Chunk], Tally]:
+    """Reserve the arrays; return the chunks still to convert and the tally of those that are done."""
+    logged = _logged(partial / "progress.log")
+    todo, tally = [], Tally()
     for name, entries in listing.sets.items():
         path = partial / f"{name}.npy"
         offset, kept = _reserve(path, (len(entries), channels, size, size))
         for start in range(0, len(entries), CHUNK):
             part = entries[start : start + CHUNK]
-            chunk = Chunk(name, start, part, listing.root, listing.prefix, path, offset, size, channels)
-            if kept and logged.get(chunk.key) == chunk.digest:
-                done += len(part)
+            chunk = Chunk(
+                name, start, part, listing.root, listing.prefix, path, offset, size, channels, ground
+            )
+            digest, found = logged.get(chunk.key, ("", {}))
+            if kept and digest == chunk.digest:
+                tally.merge(found)
             else:
                 todo.append(chunk)
-    return todo, done
+    return todo, tally
 
 
 def _source_list(listing: Listing) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("set", *Entry._fields))
+    writer.writerow(("set", *SourceImage._fields))
     for name, entries in listing.sets.items():
-        writer.writerows((name, *entry) for entry in entries)
+        writer.writerows((name, printable(entry.file), *entry[1:]) for entry in entries)
     return text.getvalue()
+
+
+def _content_digest(listing: Listing) -> str:
+    """Return SHA-256 of what the files hold and where it goes, whatever they are called."""
+    rows = [(name, e.label, e.sha256) for name, entries in listing.sets.items() for e in entries]
+    return hashlib.sha256(repr((rows, sorted(listing.roles.items()))).encode()).hexdigest()
+
+
+def _read_all(source: PreparedSource, listing: Listing, workers: int, reading: Progress | None) -> Listing:
+    """Return the listing with every file's content known and the sets arranged; name all unusable files at once."""
+    flat = [(name, image) for name, images in listing.sets.items() for image in images]
+    images = [image for _, image in flat]
+    found, failed = with_digests(listing.root, listing.prefix, images, workers, reading)
+    problems = [*listing.scan.problems, *map(str, failed)]
+    if problems:  # name those that are no images too, so that one mending is enough
+        problems += _no_images(listing, found, source.channels)
+        error = all_at_once(sorted(problems))
+        assert error is not None
+        raise error
+    sets: dict[str, list[SourceImage]] = {name: [] for name in listing.sets}
+    for (name, _), image in zip(flat, found, strict=True):
+        sets[name].append(image)
+    whole = replace(listing, sets={name: tuple(images) for name, images in sets.items()})
+    return source.arrange(whole)
+
+
+def _no_images(listing: Listing, images: list[SourceImage], channels: int) -> list[str]:
+    problems = []
+    for image in images:
+        try:
+            content = read_content(listing.root, listing.prefix + image.file)
+            decode(content, printable(listing.root / (listing.prefix + image.file)), channels)
+        except LtbenchError as error:
+            problems.append(str(error))
+    return problems
 
 
 def prepare(
@@ -100,14 +163,17 @@ def prepare(
     image_size: int | None = None,
     lists: Path | None = None,
     workers: int | None = None,
+    ground: str = GROUND,
+    own_name: str | None = None,
     progress: Progress | None = None,
+    reading: Progress | None = None,
 ) -> PreparedFolder:
     """Turn a source's image files into ``DATA_ROOT/prepared/NAME-SIZE/``; skip what is done already.
 
     Parameters
     ----------
     name
-        A source that needs preparing: celeba5, imagenet_lt or folder_lt.
+        A source that needs preparing, as folder_lt.
     source_path
         The folder or zip file with the images.
     data_root
@@ -115,66 +181,133 @@ def prepare(
     image_size
         Pixels a side; default: the source's own.
     lists
-        Folder with official lists (imagenet_lt); default: looked for at `source_path`.
+        Folder or file of lists, for sources that have them; default: looked for at `source_path`.
     workers
         Processes; default: one for each core this process may use.
+    ground
+        Colour that transparent images are laid on.
+    own_name
+        What a folder of one's own is called; default: the folder's name.
     progress
         Called with (images done, images in all), first with what an earlier run has left.
+    reading
+        Called with (files read, files in all) while contents are compared.
 
     Raises
     ------
     UsageError
-        The source needs no preparing, or the folder already holds other images.
+        The source needs no preparing, or the name is taken by other images.
     DataMissing, DataCorrupt
-        An image or list is missing or broken; the sentence names it, and what is done is kept.
+        Images or lists are missing or broken; all are named, and what is done is kept.
     Interrupted
         Ctrl-C; running again goes on from there.
     """
-    source = get_source(name)
-    if not isinstance(source, PreparedSource):
-        raise UsageError(f"{name} needs no preparing: its files are read as they are")
+    source = prepared_source(name)
     size = source.size(image_size)
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers} is not a positive number of processes")
+    ground_colour(ground)
     source_path = Path(source_path).expanduser()
     if not source_path.exists():
-        raise DataMissing(f"{source_path} does not exist: give the folder or zip file that holds the images")
+        raise DataMissing(
+            f"{printable(source_path)} does not exist: give the folder or zip file that holds the images"
+        )
     root = default_data_root() if data_root is None else Path(data_root)
-    target = root / "prepared" / f"{source.folder_stem(source_path)}-{size}"
-    partial = target.with_name(f".{target.name}.partial")
-
+    stem = source.folder_stem(source_path, own_name)
     listing = source.listing(source_path, lists)
-    source_list = _source_list(listing)
-    source_list_sha256 = hashlib.sha256(source_list.encode()).hexdigest()
-    total = sum(map(len, listing.sets.values()))
-    if (target / "manifest.json").is_file():
-        existing = PreparedFolder.open(target)
-        if existing.identity["source_list_sha256"] != source_list_sha256:
-            raise UsageError(
-                f"{target} was prepared from other files than {source_path} now has: delete it first"
-            )
+    listing = _read_all(source, listing, workers or _cores(), reading)
+    digest = _content_digest(listing)
+    target, existing = _target(source, root, stem, size, digest, ground, own_name is not None)
+    if existing is not None:
         if progress is not None:
-            progress(total, total)
+            progress(*[sum(map(len, listing.sets.values()))] * 2)
         return existing
+    partial = target.with_name(f".{target.name}.partial")
+    tally = _convert_all(listing, partial, size, source.channels, ground, workers or _cores(), progress)
+    _write_manifest(source, listing, partial, size, ground, digest, tally, source_path)
+    with writing(target):
+        (partial / "progress.log").unlink()
+        shutil.rmtree(target, ignore_errors=True)  # holds no manifest: no prepared folder
+        partial.rename(target)
+    return PreparedFolder.open(target)
 
-    todo, done = _chunks(listing, partial, size, source.channels)
+
+def prepared_source(name: str) -> PreparedSource:
+    """Return the source called `name`, which must be one that is prepared first."""
+    source = get_source(name)
+    if not isinstance(source, PreparedSource):
+        raise UsageError(f"{name} is not prepared, it needs no preparing: its files are checked whenever they are read")
+    return source
+
+
+def _target(
+    source: PreparedSource, root: Path, stem: str, size: int, digest: str, ground: str, named: bool
+) -> tuple[Path, PreparedFolder | None]:
+    """Return the folder to prepare into, and the prepared one where it holds these very images already."""
+    stems = [stem]
+    if not named and (other := source.other_stem(stem, digest)):
+        stems.append(other)
+    for candidate in stems:
+        target = root / "prepared" / f"{candidate}-{size}"
+        if not (target / "manifest.json").is_file():
+            return target, None
+        existing = PreparedFolder.open(target)
+        if (existing.identity.get("content"), existing.identity.get("ground")) == (digest, ground):
+            return target, existing
+    advice = "give another --name, or delete it first" if named or len(stems) > 1 else "delete it first"
+    raise UsageError(f"{target} was prepared from other images than these: {advice}")
+
+
+def _convert_all(
+    listing: Listing,
+    partial: Path,
+    size: int,
+    channels: int,
+    ground: str,
+    workers: int,
+    progress: Progress | None,
+) -> Tally:
+    """Convert every image that is not done; what cannot be read is named together, at the end."""
+    total = sum(map(len, listing.sets.values()))
+    todo, tally = _chunks(listing, partial, size, channels, ground)
+    done = total - sum(len(chunk.entries) for chunk in todo)
     if progress is not None:
         progress(done, total)
     log = partial / "progress.log"
+    problems: list[str] = []
     try:
-        with writing(log), open(log, "a") as handle:
+        with writing(log), open(log, "a", encoding="utf-8") as handle:
             handle.write("\n")  # ends a line that a crash cut short
-            for chunk in converted(todo, workers or _cores()):
-                handle.write(f"{chunk.key} {chunk.digest}\n")
+            for result in converted(todo, workers):
+                if result.problems:
+                    problems += result.problems
+                    continue
+                tally.merge(result.tally)
+                handle.write(f"{result.chunk.key} {result.chunk.digest} {json.dumps(result.tally)}\n")
                 handle.flush()
-                done += len(chunk.entries)
+                done += len(result.chunk.entries)
                 if progress is not None:
                     progress(done, total)
     except KeyboardInterrupt:
         raise Interrupted(
             f"stopped after {done} of {total} images: the same command goes on from there"
         ) from None
+    if error := all_at_once(sorted(problems)):
+        raise error
+    return tally
 
+
+def _write_manifest(
+    source: PreparedSource,
+    listing: Listing,
+    partial: Path,
+    size: int,
+    ground: str,
+    digest: str,
+    tally: Tally,
+    source_path: Path,
+) -> None:
+    """Write labels, source list and manifest beside the images."""
     sets = {}
     for set_name, entries in listing.sets.items():
         labels = np.array([entry.label for entry in entries], np.int64)
@@ -184,48 +317,57 @@ def prepare(
         counts = np.bincount(labels, minlength=len(listing.class_names)).tolist()
         sets[set_name] = {"n": len(labels), "counts": counts, "sha256": content_sha256(images, labels)}
     identity = {
-        "source": name,
+        "source": source.name,
         "image_size": size,
         "channels": source.channels,
         "resampling": RESAMPLING,
-        "class_names": list(listing.class_names),
+        "reading": READING.format(ground=ground),
+        "ground": ground,
+        "class_names": [printable(name) for name in listing.class_names],
         "sets": sets,
         "roles": listing.roles,
         "heldout_in_reference": _shares_images(listing),
         "facts": listing.facts,
-        "source_list_sha256": source_list_sha256,
+        "content": digest,
     }
-    made = {
-        "from": str(source_path.resolve()),
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "pillow": PIL.__version__,
-    }
+    source_list = _source_list(listing)
     write_text(partial / "source_list.csv", source_list)
-    manifest = {"format": FORMAT, "identity": identity, "hash": identity_hash(identity), "made": made}
+    manifest = {
+        "format": FORMAT,
+        "identity": identity,
+        "hash": identity_hash(identity),
+        "source_list_sha256": hashlib.sha256(source_list.encode()).hexdigest(),
+        "found": {
+            **tally.as_dict(),
+            "skipped": dict(listing.scan.skipped),
+            "notes": [*listing.notes, *tally.sentences(ground)],
+        },
+        "made": {
+            "from": printable(source_path.resolve()),
+            "root": printable(listing.root.resolve()),
+            "prefix": listing.prefix,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "pillow": PIL.__version__,
+        },
+    }
     write_json(partial / "manifest.json", manifest)
-    with writing(target):
-        log.unlink()
-        shutil.rmtree(target, ignore_errors=True)  # holds no manifest: no prepared folder
-        partial.rename(target)
-    return PreparedFolder.open(target)
 
 
 def settings_for(folder: PreparedFolder, data_root: Path | None = None) -> tuple[str, ...]:
     """Return the ``KEY=VALUE`` settings a spec needs, beside the data set's name, to mean this folder."""
-    source = get_source(folder.identity["source"])
-    assert isinstance(source, PreparedSource)
+    source = prepared_source(folder.identity["source"])
     size = source.default_image_size(None)
     if size not in (None, folder.image_size):
         return (f"data.image_size={folder.image_size}",)
     root = default_data_root() if data_root is None else Path(data_root)
-    alone = len(source.candidates(root, size)) == 1
-    return () if alone else (f"data.content={folder.hash[:8]}",)
+    alike = [f for f in source.candidates(root, size) if f.name == folder.name]
+    return () if len(alike) == 1 else (f"data.image_size={folder.image_size}",)
 
 
 def _shares_images(listing: Listing) -> bool:
     """Return whether held-out images are also in the reference."""
-    heldout, reference = (listing.sets.get(listing.roles[role], ()) for role in ("heldout", "reference"))
-    return not {entry.file for entry in heldout}.isdisjoint(entry.file for entry in reference)
+    heldout, reference = (listing.sets[listing.roles[role]] for role in ("heldout", "reference"))
+    return not {entry.sha256 for entry in heldout}.isdisjoint(entry.sha256 for entry in reference)
 
 
 def _cores() -> int:
@@ -254,9 +396,7 @@ def verify(
     DataCorrupt
         Names the file that differs.
     """
-    source = get_source(name)
-    if not isinstance(source, PreparedSource):
-        raise UsageError(f"{name} is not prepared: its files are checked whenever they are read")
+    source = prepared_source(name)
     root = default_data_root() if data_root is None else Path(data_root)
     folders = source.candidates(root, None)
     if not folders:
@@ -272,11 +412,32 @@ def verify(
             raise DataCorrupt(
                 f"{path} was changed since it was made: delete {folder.folder} and prepare it again"
             )
-        if folder.source_list_sha256 != folder.identity["source_list_sha256"]:
+        if folder.source_list_sha256 != folder.source_list:
             path = folder.folder / "source_list.csv"
             raise DataCorrupt(
                 f"{path} was changed or is missing: delete {folder.folder} and prepare it again"
             )
+    for folder in folders:
+        _compare_source(folder)
     if progress is not None:
         progress(len(pairs), len(pairs))
     return folders
+
+
+def _compare_source(folder: PreparedFolder) -> None:
+    """Raise `DataCorrupt` where the files that a folder was prepared from lie where they did and have changed."""
+    made = folder.manifest["made"]
+    root = Path(made.get("root", ""))
+    if "root" not in made or not root.exists():
+        return  # prepared by an earlier version, or the originals were put away
+    rows = csv.DictReader((folder.folder / "source_list.csv").read_text(encoding="utf-8").splitlines())
+    stated = {row["file"]: row["sha256"] for row in rows if "\\x" not in row["file"]}
+    images = [SourceImage(file, 0) for file in stated]
+    found, failed = with_digests(root, made["prefix"], images, _cores())
+    changed = [image.file for image in found if image.sha256 != stated[image.file]]
+    if changed or failed:
+        first = f"{root / changed[0]} has other content" if changed else str(failed[0]).partition(":")[0]
+        raise DataCorrupt(
+            f"{folder.folder} is whole, but {len(changed) + len(failed)} of the {len(stated)} files it was prepared "
+            f"from have changed since ({first}): prepare them again to use them as they are now"
+        )

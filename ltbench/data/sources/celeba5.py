@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from ltbench.data.prepare.folder import Entry, Listing, PreparedSource
+from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.errors import DataCorrupt, DataMissing
 
 FOLDER = "img_align_celeba"
@@ -60,8 +60,8 @@ class Celeba5(PreparedSource):
                 f"get CelebA's {FOLDER}.zip again"
             )
 
-        def entries(*splits: str) -> tuple[Entry, ...]:
-            return tuple(Entry(n, label, sizes[n]) for split, n, label in rows if split in splits)
+        def entries(*splits: str) -> tuple[SourceImage, ...]:
+            return tuple(SourceImage(n, label) for split, n, label in rows if split in splits)
 
         sets = {"train": entries("train"), "val_test": entries("val", "test")}
         trained = {entry.file for entry in sets["train"]}

@@ -1,60 +1,59 @@
 """folder_lt: any folder of class folders, at any size.
 
-Two layouts are understood. With ``train/CLASS/...`` beside ``val/``, ``valid/``, ``validation/``, ``test/``
-or ``heldout/``: the pool is train, reference and held-out set are all the others together. With ``CLASS/...``
-alone: ``RandomState(0)`` holds out a fifth of the smallest class from every class, the rest is the pool, and
-the reference is the pool cut to as many images of every class as its smallest has (scores compare classes,
-so they need references of one size).
+Two layouts are understood. With ``train/CLASS/...`` beside ``val/`` or ``test/`` (in any of their usual spellings):
+the pool is train, reference and held-out set are all the others together. With ``CLASS/...`` alone: a fifth of the
+smallest class goes to the reference from every class, as many are held out, the rest is the pool; which, the hash of
+each file's content decides, so that no draw, name or order does. Reference and training images are never the same.
 """
 
-import os
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from ltbench.data.longtail import select
-from ltbench.data.prepare.folder import Entry, Listing, PreparedSource
+from ltbench.data.class_folders import (
+    HELD_OUT_NAMES,
+    TRAIN_NAMES,
+    Scan,
+    class_names,
+    images_below,
+    is_split,
+    read_level,
+)
+from ltbench.data.image_file import printable
+from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.data.source import Status
 from ltbench.errors import DataMissing, UsageError
 from ltbench.spec import DataSpec
 
-HELD_OUT_NAMES = ("val", "valid", "validation", "test", "heldout")
-HELD_OUT_SHARE = 5  # a fifth
-
-
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(
-        entry.name for entry in os.scandir(folder) if entry.is_dir() and not entry.name.startswith(".")
-    )
-
-
-def _images(root: Path, class_folder: Path, label: int) -> list[Entry]:
-    """Return every file below a class folder but the hidden ones, in the order of their names.
-
-    Nothing is passed over by its ending: a file that is no image must be noticed, not dropped.
-    """
-    found = []
-    for folder, names, files in os.walk(class_folder, followlinks=True):
-        names[:] = sorted(name for name in names if not name.startswith("."))
-        for name in files:
-            if not name.startswith("."):
-                path = Path(folder, name)
-                found.append(Entry(path.relative_to(root).as_posix(), label, path.stat().st_size))
-    if not found:
-        raise DataMissing(f"{class_folder} holds no image: every class folder needs some")
-    return sorted(found)
+SHARE = 5  # a fifth of the smallest class is reference, a fifth is held out
+SMALL = 10  # reference images a class below which distances are said to be noisy
+LEAST = 3  # images of a class: one to train on, one as reference, one held out
+_SHARED = (
+    "{copies:,} reference or held-out images are copies of training images, and without them a class has none: "
+    "train on them, but scores against them are refused"
+)
+SPLIT = (
+    "each class's files in the order of the SHA-256 of their content: the first {n} are the reference, the next {n} "
+    "held out, the others the training pool; exact copies of those two are left out"
+)
 
 
 @dataclass(frozen=True)
 class FolderLt(PreparedSource):
     """A user's own images; the class names are the folders' names in alphabetical order."""
 
-    def folder_stem(self, path: Path) -> str:
-        """Return ``folder_lt-`` and the source folder's name."""
-        return f"{self.name}-{re.sub(r'[^A-Za-z0-9_.]+', '_', path.resolve().name) or 'root'}"
+    def folder_stem(self, path: Path, name: str | None = None) -> str:
+        """Return ``folder_lt-`` and the user's or the source folder's name."""
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", name):
+            raise UsageError(f"--name {name!r} must be letters, digits and - _ . : it names a folder")
+        return f"{self.name}-{name or re.sub(r'[^A-Za-z0-9_.]+', '_', path.resolve().name) or 'root'}"
+
+    def other_stem(self, stem: str, digest: str) -> str | None:
+        """Return a name for other images of a folder of the same name, or for one whose images have changed."""
+        return f"{stem}-{digest[:4]}"
 
     def status(self, data_root: Path) -> Status:
         """Look for a prepared folder of any name."""
@@ -67,8 +66,13 @@ class FolderLt(PreparedSource):
 
     def resolve(self, data: DataSpec, data_root: Path) -> DataSpec:
         """Return the spec with the prepared folder's full hash, its size and, for the profile asis, its ratio."""
-        folder = self.choose(data_root, data.image_size, data.content)
-        update: dict[str, Any] = {"content": folder.hash, "image_size": folder.image_size}
+        _, _, own_name = data.dataset.partition(":")
+        folder = self.choose(data_root, data.image_size, data.content, own_name or None)
+        update: dict[str, Any] = {
+            "dataset": self.name,
+            "content": folder.hash,
+            "image_size": folder.image_size,
+        }
         if data.profile == "asis":
             counts = folder.counts("pool")
             update["imbalance_ratio"] = float(f"{min(counts) / max(counts):.4g}")
@@ -77,49 +81,169 @@ class FolderLt(PreparedSource):
     def listing(self, path: Path, lists: Path | None) -> Listing:
         """List the images of either layout."""
         if not path.is_dir():
-            raise UsageError(f"{path} is no folder: give a folder of class folders")
-        top = _subfolders(path)
-        others = [name for name in top if name in HELD_OUT_NAMES]
-        if "train" in top and others and len(others) == len(top) - 1:
-            return self._split(path, others)
-        return self._whole(path, top)
-
-    def _split(self, path: Path, others: list[str]) -> Listing:
-        names = self._classes(path / "train", _subfolders(path / "train"))
-        heldout: list[Entry] = []
-        for other in others:
-            if set(_subfolders(path / other)) != set(names):
-                odd = sorted(set(_subfolders(path / other)) ^ set(names))[0]
-                raise UsageError(
-                    f"{path} has class folder {odd} in only one of train and {other}: both need it"
-                )
-            heldout += [e for k, name in enumerate(names) for e in _images(path, path / other / name, k)]
-        train = [entry for k, name in enumerate(names) for entry in _images(path, path / "train" / name, k)]
-        roles = {"pool": "train", "reference": "heldout", "heldout": "heldout"}
-        facts = {"split": f"train | {' + '.join(others)}"}
-        return Listing(path, {"train": tuple(train), "heldout": tuple(heldout)}, roles, names, facts)
-
-    def _whole(self, path: Path, top: list[str]) -> Listing:
-        names = self._classes(path, top)
-        entries = [entry for k, name in enumerate(names) for entry in _images(path, path / name, k)]
-        labels = np.array([entry.label for entry in entries])
-        counts = np.bincount(labels)
-        if counts.min() < 2:
+            raise UsageError(f"{printable(path)} is no folder: give a folder of class folders")
+        scan = Scan()
+        top = read_level(path, scan)
+        parts = [name for name in top.folders if is_split(path, name, TRAIN_NAMES)]
+        others = [name for name in top.folders if is_split(path, name, HELD_OUT_NAMES)]
+        if not parts and not others:
+            return self._whole(path, scan)
+        if len(parts) != 1 or not others or len(others) + 1 != len(top.folders):
             raise UsageError(
-                f"{path / names[int(counts.argmin())]} has one image: two are needed, one is held out"
+                f"{printable(path)} has the folders {', '.join(map(printable, top.folders))}: give one folder of "
+                "class folders, or train beside val and test"
             )
-        a_class = max(1, int(counts.min()) // HELD_OUT_SHARE)
-        out = set(select(labels, [a_class] * len(names), split_seed=0).tolist())
-        train = tuple(entry for i, entry in enumerate(entries) if i not in out)
-        heldout = tuple(entries[i] for i in sorted(out))
-        roles = {"pool": "train", "reference": "train, balanced", "heldout": "heldout"}
-        facts = {"split": f"RandomState(0), {a_class} a class held out"}
-        return Listing(path, {"train": train, "heldout": heldout}, roles, names, facts)
+        return self._split(path, parts[0], others, scan)
 
-    def _classes(self, path: Path, names: list[str]) -> tuple[str, ...]:
-        if len(names) < 2:
-            raise UsageError(f"{path} has {len(names)} class folders: at least two are needed")
-        return tuple(names)
+    def _images(self, path: Path, folder: Path, names: Sequence[str], scan: Scan) -> list[SourceImage]:
+        found, empty = [], []
+        for label, name in enumerate(names):
+            before = len(scan.problems)
+            files = images_below(folder / name, scan)
+            found += [SourceImage(str(file.relative_to(path)), label) for file in files]
+            if not files and len(scan.problems) == before:
+                empty.append(printable(folder / name))
+        if empty:
+            raise DataMissing(f"{', '.join(empty)} holds no image: every class folder needs some")
+        return found
+
+    def _split(self, path: Path, train: str, others: list[str], scan: Scan) -> Listing:
+        names = class_names(path / train, scan)
+        heldout: list[SourceImage] = []
+        for other in others:
+            odd = sorted(set(read_level(path / other, scan).folders) ^ set(names))
+            if odd:
+                raise UsageError(
+                    f"{printable(path)} has class folder {printable(odd[0])} in only one of {train} and {other}: "
+                    "both need it"
+                )
+            heldout += self._images(path, path / other, names, scan)
+        sets = {"train": tuple(self._images(path, path / train, names, scan)), "heldout": tuple(heldout)}
+        roles = {"pool": "train", "reference": "heldout", "heldout": "heldout"}
+        facts = {"split": f"{train} | {' + '.join(others)}"}
+        note = f"training images from {train}, reference and held-out images from {' and '.join(others)}"
+        return Listing(path, sets, roles, names, facts, scan=scan, notes=(note, *_numbering(names)))
+
+    def _whole(self, path: Path, scan: Scan) -> Listing:
+        names = class_names(path, scan)
+        images = tuple(self._images(path, path, names, scan))
+        level = read_level(path, Scan())
+        loose = (f"{len(level.files):,} files beside the class folders are not used",) if level.files else ()
+        return Listing(path, {"all": images}, {}, names, {}, scan=scan, notes=(*loose, *_numbering(names)))
+
+    def arrange(self, listing: Listing) -> Listing:
+        """Order the images by class and content, and split them by content where there is no val folder."""
+        sets = {
+            name: sorted(images, key=lambda i: (i.label, i.sha256)) for name, images in listing.sets.items()
+        }
+        if "all" in sets:
+            return self._split_by_content(listing, sets["all"])
+        trained = {image.sha256 for image in sets["train"]}
+        kept = [image for image in sets["heldout"] if image.sha256 not in trained]
+        copies = len(sets["heldout"]) - len(kept)
+        facts, notes = dict(listing.facts), listing.notes
+        if copies and _has_every_class(listing, kept):
+            facts["copies_left_out"] = copies
+            notes += (f"{copies:,} held-out images are training images too and are left out",)
+            sets["heldout"] = kept
+        elif copies:
+            facts["copies_shared"] = copies
+            notes += (_SHARED.format(copies=copies),)
+        return replace(
+            listing, sets={k: tuple(images) for k, images in sets.items()}, facts=facts, notes=notes
+        )
+
+    def _split_by_content(self, listing: Listing, images: list[SourceImage]) -> Listing:
+        """Make training pool, reference and held-out set of one set of images."""
+        n = self._a_class(listing, images)
+        sets, copies = _without_copies(listing, images, n), 0
+        if sets is None:  # hardly anything but copies: part them as files, and say that scores mean nothing
+            sets, copies = _as_files(images, n)
+        facts: dict[str, Any] = {"split": SPLIT.format(n=n)}
+        notes = [
+            f"no val folder: of each class {_images_in_words(n)} {'is' if n == 1 else 'are'} reference and as many held out, chosen by the hash "
+            "of their content; for a split of your own make the folders train and val, each with all class folders",
+            *listing.notes,
+        ]
+        if copies:
+            facts["copies_shared"] = copies
+            notes.append(_SHARED.format(copies=copies))
+        elif left := len(images) - sum(map(len, sets.values())):
+            facts["copies_left_out"] = left
+            notes.append(f"{left:,} exact copies of reference or held-out images are left out")
+        if n < SMALL:
+            notes.append(
+                f"the reference has {n} a class: distances to so few are noisy, differences between methods hardly "
+                "show; more images in the smallest class, or a val folder, make them better"
+            )
+        roles = {"pool": "train", "reference": "reference", "heldout": "heldout"}
+        return replace(listing, sets=sets, roles=roles, facts=facts, notes=tuple(notes))
+
+    def _a_class(self, listing: Listing, images: Sequence[SourceImage]) -> int:
+        """Return how many images of a class the reference gets."""
+        counts = Counter(image.label for image in images)
+        label, smallest = min(counts.items(), key=lambda item: item[1])
+        if smallest < LEAST:
+            raise UsageError(
+                f"{printable(listing.root)}/{printable(listing.class_names[label])} has {_images_in_words(smallest)}, "
+                f"and without a val folder {LEAST} are needed, to train on, as reference and held out, for a model must "
+                "not be compared with its own training images: add images, leave the class out, or make the folders "
+                "train and val, each with all class folders"
+            )
+        return max(1, smallest // SHARE)
+
+
+def _without_copies(
+    listing: Listing, images: Sequence[SourceImage], n: int
+) -> dict[str, tuple[SourceImage, ...]] | None:
+    """Split so that no two sets share a content; None where that leaves a set without a class."""
+    taken: dict[str, tuple[str, int]] = {}  # content -> the set and the class it goes to
+    for role in ("reference", "heldout"):
+        for label in range(len(listing.class_names)):
+            own = dict.fromkeys(i.sha256 for i in images if i.label == label and i.sha256 not in taken)
+            taken |= dict.fromkeys(list(own)[:n], (role, label))
+    out: dict[str, list[SourceImage]] = {"train": [], "reference": [], "heldout": []}
+    seen: set[str] = set()
+    for image in images:
+        role, label = taken.get(image.sha256, ("train", image.label))
+        if role == "train" or (label == image.label and image.sha256 not in seen):
+            out[role].append(image)
+            seen.add(image.sha256)
+    if not all(_has_every_class(listing, found) for found in out.values()):
+        return None
+    return {name: tuple(found) for name, found in out.items()}
+
+
+def _as_files(
+    images: Sequence[SourceImage], n: int
+) -> tuple[dict[str, tuple[SourceImage, ...]], int]:
+    """Split by position, copies or not; return the sets and how many of reference and held-out are training images."""
+    rank: Counter[int] = Counter()
+    out: dict[str, list[SourceImage]] = {"train": [], "reference": [], "heldout": []}
+    for image in images:
+        position = rank[image.label]
+        out["reference" if position < n else "heldout" if position < 2 * n else "train"].append(image)
+        rank[image.label] += 1
+    trained = {image.sha256 for image in out["train"]}
+    copies = sum(image.sha256 in trained for image in (*out["reference"], *out["heldout"]))
+    return {name: tuple(found) for name, found in out.items()}, max(1, copies)
+
+
+def _has_every_class(listing: Listing, images: Sequence[SourceImage]) -> bool:
+    return {image.label for image in images} == set(range(len(listing.class_names)))
+
+
+def _images_in_words(n: int) -> str:
+    return "one image" if n == 1 else f"{n} images"
+
+
+def _numbering(names: Sequence[str]) -> tuple[str, ...]:
+    """Say where numbered folders are labelled by number and not as text, as torchvision's ImageFolder does."""
+    if tuple(sorted(names)) == tuple(names):
+        return ()
+    return (
+        "class folders are numbered, so labels follow the numbers (torchvision's ImageFolder sorts them as text)",
+    )
 
 
 FOLDER_LT = FolderLt(

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench.data.prepare.folder import Entry, Listing, PreparedSource
+from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.errors import DataCorrupt, DataMissing
 
 TRAIN_LIST, VAL_LIST = "ImageNet_LT_train.txt", "ImageNet_LT_val.txt"
@@ -46,12 +46,8 @@ class ImagenetLt(PreparedSource):
         root = self._find_images(path, rows[0][0][0])
         sets, missing = {}, []
         for set_name, content in zip(("train", "val"), rows, strict=True):
-            entries = []
-            for file, label in content:
-                try:
-                    entries.append(Entry(file, label, (root / file).stat().st_size))
-                except FileNotFoundError:
-                    missing.append(root / file)
+            missing += [root / file for file, _ in content if not (root / file).is_file()]
+            entries = [SourceImage(file, label) for file, label in content]
             sets[set_name] = tuple(entries)
         if missing:
             raise DataMissing(

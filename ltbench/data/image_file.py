@@ -1,0 +1,239 @@
+"""One image file -> 8-bit pixels, and what of the file they leave out: the reader that all foreign images share.
+
+Orientation (EXIF) is applied, transparency is laid on a stated ground, of an animation the first frame is kept,
+a palette or CMYK becomes RGB. More than 8 bits a channel are refused: which 8 of them are meant nobody can tell.
+"""
+
+import io
+import os
+import re
+import stat
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageColor, ImageOps
+
+from ltbench.errors import DataCorrupt, UsageError
+from ltbench.text import visible
+
+GROUND = "white"  # what transparent images are laid on; a browser's
+MEND = ": mend or remove it"
+LARGEST = 1 << 30  # bytes of one image file; what claims more is none
+READING = (
+    "EXIF orientation applied, transparency on {ground}, first frame of several, colour profiles not applied"
+)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as read, and what was done to it.
+
+    Attributes
+    ----------
+    image : mode L or RGB.
+    mode : Pillow's name of the file's own mode.
+    frames : frames in the file; all but the first are left out.
+    turned : the EXIF orientation was not upright.
+    transparent : some pixel was, and the ground shows.
+    profile : the file has a colour profile other than sRGB, which is not applied.
+    """
+
+    image: Image.Image
+    mode: str
+    frames: int = 1
+    turned: bool = False
+    transparent: bool = False
+    profile: bool = False
+
+
+@dataclass
+class Tally:
+    """What was found in many image files, as a manifest states it."""
+
+    modes: Counter[str] = field(default_factory=Counter)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    def add(self, decoded: Decoded) -> None:
+        """Count one image."""
+        self.modes[decoded.mode] += 1
+        self.counts["turned"] += decoded.turned
+        self.counts["transparent"] += decoded.transparent
+        self.counts["animated"] += decoded.frames > 1
+        self.counts["frames_left_out"] += decoded.frames - 1
+        self.counts["profile"] += decoded.profile
+
+    def merge(self, other: dict[str, dict[str, int]]) -> None:
+        """Add another tally's `as_dict`."""
+        self.modes.update(other["modes"])
+        self.counts.update(other["counts"])
+
+    def as_dict(self) -> dict[str, dict[str, int]]:
+        """Return JSON-able counts, without those that are zero."""
+        counts = {name: n for name, n in sorted(self.counts.items()) if n}
+        return {"modes": dict(sorted(self.modes.items())), "counts": counts}
+
+    def sentences(self, ground: str = GROUND) -> list[str]:
+        """Return one phrase for everything that a reader of the numbers should know."""
+        n = self.counts
+        said = []
+        if set(self.modes) - {"L", "RGB"} or len(self.modes) > 1:
+            said.append("modes: " + ", ".join(f"{count:,} {mode}" for mode, count in self.modes.most_common()))
+        if n["turned"]:
+            said.append(f"{n['turned']:,} turned upright as their EXIF orientation says")
+        if n["transparent"]:
+            said.append(f"{n['transparent']:,} with transparency laid on {ground}")
+        if n["animated"]:
+            said.append(
+                f"{n['animated']:,} with several frames: the first is kept, {n['frames_left_out']:,} are left out"
+            )
+        if n["profile"]:
+            said.append(f"{n['profile']:,} with a colour profile, which is not applied")
+        return said
+
+
+def ground_colour(ground: str) -> tuple[int, int, int]:
+    """Return the RGB of a ground's name (``white``, ``black``, ``#rrggbb``)."""
+    try:
+        return ImageColor.getrgb(ground)[:3]
+    except ValueError as error:
+        raise UsageError(f"--ground {ground!r} is no colour: use white, black or #rrggbb") from error
+
+
+def decode(content: bytes, name: str, channels: int, ground: str = GROUND) -> Decoded:
+    """Decode an image file.
+
+    Parameters
+    ----------
+    content
+        The file's bytes.
+    name
+        What errors call it.
+    channels
+        1 or 3: what the image is converted to; grey is ITU-R 601 luma.
+    ground
+        Colour under transparent pixels.
+
+    Raises
+    ------
+    DataCorrupt
+        It is truncated, no image, or has more than 8 bits a channel.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(content)) as file:
+                return _decoded(file, name, channels, ground)
+    except (DataCorrupt, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise nearly anything on broken input
+        reason = str(error).partition("<")[0].strip() or type(error).__name__
+        raise DataCorrupt(f"{name} is truncated or no image ({reason}){MEND}") from error
+
+
+def _decoded(file: Image.Image, name: str, channels: int, ground: str) -> Decoded:
+    if file.mode.startswith(("I", "F")) or _deep(file):
+        raise DataCorrupt(f"{name} has more than 8 bits a channel: convert it to 8 bits")
+    frames = int(getattr(file, "n_frames", 1))
+    profile = file.info.get("icc_profile")
+    file.load()
+    upright = ImageOps.exif_transpose(file)
+    turned = upright.getexif().get(0x0112) is None and file.getexif().get(0x0112, 1) not in (1, None)
+    image, transparent = _on_ground(upright, ground)
+    return Decoded(
+        image.convert("RGB" if channels == 3 else "L"),
+        file.mode,
+        frames,
+        turned,
+        transparent,
+        isinstance(profile, bytes) and b"sRGB" not in profile,
+    )
+
+
+def _deep(file: Image.Image) -> bool:
+    """Tell whether Pillow would cut the file's channels to 8 bits without a word (16-bit RGB)."""
+
+    def parts(value: Any) -> Iterable[Any]:
+        if isinstance(value, tuple | list):
+            for item in value:
+                yield from parts(item)
+        else:
+            yield value
+
+    for tile in getattr(file, "tile", ()):
+        codec, arguments = tile[0], list(parts(tile[3:]))
+        if any(isinstance(a, str) and re.search(r";(1[0-9]|32|64)", a) for a in arguments):
+            return True
+        if codec in ("ppm", "ppm_plain") and any(isinstance(a, int) and a > 255 for a in arguments):
+            return True
+    return False
+
+
+def _on_ground(image: Image.Image, ground: str) -> tuple[Image.Image, bool]:
+    """Lay a transparent image on its ground; return it and whether anything of the ground shows."""
+    if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
+        return image, False
+    whole = image.convert("RGBA")
+    if np.asarray(whole.getchannel("A")).min() == 255:
+        return whole.convert("RGB"), False
+    below = Image.new("RGBA", whole.size, (*ground_colour(ground), 255))
+    return Image.alpha_composite(below, whole).convert("RGB"), True
+
+
+def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
+    """Return an L or RGB image as (C,H,W) uint8."""
+    array = np.asarray(image, np.uint8)
+    return np.ascontiguousarray(array[None] if array.ndim == 2 else array.transpose(2, 0, 1))
+
+
+def central_square(image: Image.Image, size: int) -> Image.Image:
+    """Cut the central square and resample it to `size` pixels a side (Pillow Lanczos)."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    square = image.crop((left, top, left + side, top + side))
+    return square.resize((size, size), Image.Resampling.LANCZOS)
+
+
+def printable(name: str | Path) -> str:
+    """Return a path as text that can be printed and stored: bytes that are no UTF-8 become ``\\xNN``."""
+    return visible(os.fsencode(name).decode("utf-8", "backslashreplace"))
+
+
+def wrong_with(path: Path | str) -> str | None:
+    """Return what keeps a directory entry from being an image file, without reading it; None where nothing does."""
+    try:
+        found = os.stat(path)
+    except FileNotFoundError:
+        return "is a link to nothing" if os.path.islink(path) else "is missing"
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if not stat.S_ISREG(found.st_mode):
+        return "is no regular file"
+    if not found.st_size:
+        return "is empty"
+    if found.st_size > LARGEST:
+        return f"has {found.st_size:,} bytes, too many for an image"
+    if not os.access(path, os.R_OK):
+        return "cannot be read (Permission denied)"
+    return None
+
+
+def all_at_once(problems: Sequence[str], shown: int = 20) -> DataCorrupt | None:
+    """Return one error that names every unusable file, or None where there is none.
+
+    Parameters
+    ----------
+    problems : ``FILE is WHAT``, one a file; advice after a colon is left out where there are several.
+    """
+    if not problems:
+        return None
+    if len(problems) == 1:
+        return DataCorrupt(problems[0] + ("" if problems[0].endswith(MEND) else MEND))
+    lines = "".join(f"\n  {problem.removesuffix(MEND)}" for problem in problems[:shown])
+    more = f"\n  and {len(problems) - shown:,} more" if len(problems) > shown else ""
+    return DataCorrupt(f"{len(problems):,} files cannot be used: mend or remove them{lines}{more}")
