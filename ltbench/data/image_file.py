@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageColor, ImageOps
 
-from ltbench.errors import DataCorrupt, UsageError
+from ltbench.errors import DataCorrupt, LtbenchError, UsageError
 from ltbench.text import visible
 
 GROUND = "white"  # what transparent images are laid on; a browser's
@@ -81,9 +81,10 @@ class Tally:
     def sentences(self, ground: str = GROUND) -> list[str]:
         """Return one phrase for everything that a reader of the numbers should know."""
         n = self.counts
+        modes = sorted(self.modes.items(), key=lambda item: (-item[1], item[0]))
         said = []
         if set(self.modes) - {"L", "RGB"} or len(self.modes) > 1:
-            said.append("modes: " + ", ".join(f"{count:,} {mode}" for mode, count in self.modes.most_common()))
+            said.append("modes: " + ", ".join(f"{count:,} {mode}" for mode, count in modes))
         if n["turned"]:
             said.append(f"{n['turned']:,} turned upright as their EXIF orientation says")
         if n["transparent"]:
@@ -129,7 +130,7 @@ def decode(content: bytes, name: str, channels: int, ground: str = GROUND) -> De
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(content)) as file:
                 return _decoded(file, name, channels, ground)
-    except (DataCorrupt, MemoryError):
+    except (LtbenchError, MemoryError):
         raise
     except Exception as error:  # Pillow's decoders raise nearly anything on broken input
         reason = str(error).partition("<")[0].strip() or type(error).__name__

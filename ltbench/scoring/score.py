@@ -86,10 +86,12 @@ def score_pools(
     Raises
     ------
     UsageError
-        An unknown metric, extractor or grouping.
+        An unknown metric, extractor or grouping; a data set whose reference is its training set.
     DataCorrupt
         Samples of another shape or without some of the classes.
     """
+    if dataset.unscorable:
+        raise UsageError(dataset.unscorable)
     if len(generated.rows) != dataset.num_classes:
         raise DataCorrupt(
             f"the sample set has images of {len(generated.rows)} of {dataset.num_classes} classes: sample all of them"

@@ -83,10 +83,10 @@ class FolderLt(PreparedSource):
         if not path.is_dir():
             raise UsageError(f"{printable(path)} is no folder: give a folder of class folders")
         scan = Scan()
-        top = read_level(path, scan)
+        top = read_level(path, Scan())
         parts = [name for name in top.folders if is_split(path, name, TRAIN_NAMES)]
         others = [name for name in top.folders if is_split(path, name, HELD_OUT_NAMES)]
-        if not parts and not others:
+        if len(top.folders) == 1 or not parts and not others:
             return self._whole(path, scan)
         if len(parts) != 1 or not others or len(others) + 1 != len(top.folders):
             raise UsageError(
@@ -108,6 +108,7 @@ class FolderLt(PreparedSource):
         return found
 
     def _split(self, path: Path, train: str, others: list[str], scan: Scan) -> Listing:
+        read_level(path, scan)  # counts what is skipped
         names = class_names(path / train, scan)
         heldout: list[SourceImage] = []
         for other in others:

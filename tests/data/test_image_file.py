@@ -1,0 +1,179 @@
+"""One image file: what is applied, what is counted, what is refused."""
+
+import io
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ltbench.data.image_file import Tally, all_at_once, decode, pixels_of, printable, wrong_with
+from ltbench.errors import DataCorrupt, UsageError
+
+
+def encoded(image, format="PNG", **options):
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def half_white(mode="RGB"):
+    """Return an image whose top half is white."""
+    pixels = np.zeros((32, 32), np.uint8)
+    pixels[:16] = 255
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    undo = {  # how a camera that is held so stores the upright picture
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    upright = half_white()
+    upright.paste((255, 0, 0), (0, 0, 8, 8))  # so that mirroring shows too
+    stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
+    for format in ("JPEG", "PNG"):
+        decoded = decode(encoded(stored, format, exif=exif, **({"quality": 100} if format == "JPEG" else {})), "x", 3)
+        error = np.abs(pixels_of(decoded.image).astype(int) - pixels_of(upright).astype(int)).mean()
+        assert error < 3 and decoded.turned == (orientation > 1)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_on_the_ground(mode):
+    """A dark object on transparent black was all black: the object and the ground have to differ."""
+    pixels = np.zeros((16, 16, 4), np.uint8)
+    pixels[4:12, 4:12] = (0, 0, 0, 255)
+    image = Image.fromarray(pixels, "RGBA")
+    if mode == "P":
+        flat = Image.fromarray((pixels[..., 3] // 255).astype(np.uint8), "P")
+        flat.putpalette([9, 9, 9, 0, 0, 0])
+        content = encoded(flat, transparency=0)
+    else:
+        content = encoded(image.convert(mode))
+    for ground, value in (("white", 255), ("black", 0), ("#0000ff", 0)):
+        decoded = decode(content, "x", 3, ground)
+        assert decoded.transparent and decoded.mode == mode
+        found = pixels_of(decoded.image)
+        assert found[0, 0, 0] == value and found[:, 8, 8].max() == 0
+    assert pixels_of(decode(content, "x", 1, "white").image)[0, 0, 0] == 255
+
+
+def test_an_opaque_alpha_channel_changes_nothing_and_is_not_counted():
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    decoded = decode(encoded(Image.fromarray(pixels).convert("RGBA")), "x", 3)
+    assert not decoded.transparent
+    np.testing.assert_array_equal(pixels_of(decoded.image), pixels.transpose(2, 0, 1))
+
+
+def test_half_transparent_is_mixed_with_the_ground():
+    decoded = decode(encoded(Image.new("RGBA", (4, 4), (0, 0, 0, 51))), "x", 3)  # a fifth of black on white
+    assert pixels_of(decoded.image)[0, 0, 0] == 204
+
+
+def test_frames_are_counted_and_the_first_is_kept():
+    frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "green", "blue")]
+    for format in ("GIF", "TIFF", "WEBP", "PNG"):
+        more = {"lossless": True} if format == "WEBP" else {}
+        decoded = decode(encoded(frames[0], format, save_all=True, append_images=frames[1:], **more), "x", 3)
+        assert decoded.frames == 3, format
+        assert pixels_of(decoded.image)[:, 0, 0].tolist() == [255, 0, 0]
+
+
+def deep_png(colour):
+    """Return a 16-bit PNG, written by hand: Pillow writes no 16-bit RGB."""
+    import struct
+    import zlib
+
+    channels = 3 if colour == 2 else 1
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(range(2 * 4 * channels)) for _ in range(4))
+    header = struct.pack(">IIBBBBB", 4, 4, 16, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        deep_png(0),
+        deep_png(2),
+        encoded(Image.new("I", (4, 4), 70000), "TIFF"),
+        encoded(Image.new("F", (4, 4)), "TIFF"),
+        b"P6 2 2 65535\n" + bytes(24),
+        b"P5 2 2 65535\n" + bytes(8),
+    ],
+    ids=["grey png", "rgb png", "tiff", "float tiff", "ppm", "pgm"],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_more_than_8_bits_are_refused_and_never_cut(content, channels):
+    with pytest.raises(DataCorrupt, match=r"^a/b\.png has more than 8 bits a channel: convert it to 8 bits"):
+        decode(content, "a/b.png", channels)
+
+
+def test_the_tally_says_what_was_done():
+    tally = Tally()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    tally.add(decode(encoded(half_white(), "JPEG", exif=exif), "x", 3))
+    tally.add(decode(encoded(Image.new("RGBA", (4, 4))), "x", 3))
+    tally.add(decode(encoded(half_white("CMYK"), "TIFF"), "x", 3))
+    tally.add(decode(encoded(half_white("L")), "x", 3))
+    again = Tally()
+    again.merge(tally.as_dict())
+    assert again.sentences("white") == tally.sentences("white")
+    assert tally.as_dict()["counts"] == {"transparent": 1, "turned": 1}
+    said = "; ".join(tally.sentences("white"))
+    assert "1 turned upright" in said and "1 with transparency laid on white" in said
+    assert all(f"1 {mode}" in said for mode in ("RGB", "RGBA", "CMYK", "L"))
+    assert Tally().sentences() == []
+
+
+def test_a_decompression_bomb_is_no_image(monkeypatch):
+    content = encoded(Image.new("L", (64, 64)))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(DataCorrupt, match="truncated or no image"):
+        decode(content, "x", 1)
+
+
+def test_a_ground_that_is_no_colour():
+    with pytest.raises(UsageError, match="--ground 'wite' is no colour"):
+        decode(encoded(Image.new("RGBA", (4, 4))), "x", 3, "wite")
+
+
+def test_what_is_no_regular_file_is_told_without_opening_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "gone").symlink_to("nowhere")
+    (tmp_path / "empty").touch()
+    (tmp_path / "huge").touch()
+    os.truncate(tmp_path / "huge", 2 << 30)
+    (tmp_path / "good").write_bytes(b"x")
+    assert wrong_with(tmp_path / "pipe") == "is no regular file"
+    assert wrong_with("/dev/null") == "is no regular file"
+    assert wrong_with(tmp_path / "gone") == "is a link to nothing"
+    assert wrong_with(tmp_path / "empty") == "is empty"
+    assert "too many for an image" in wrong_with(tmp_path / "huge")
+    assert wrong_with(tmp_path / "good") is None
+
+
+def test_all_bad_files_stand_in_one_error():
+    assert all_at_once([]) is None
+    assert str(all_at_once(["a is empty"])) == "a is empty: mend or remove it"
+    error = str(all_at_once([f"file{i} is empty: mend or remove it" for i in range(30)]))
+    assert error.startswith("30 files cannot be used: mend or remove them\n  file0 is empty\n")
+    assert "file19" in error and "file20" not in error and error.endswith("and 10 more")
+
+
+def test_any_name_can_be_printed():
+    assert printable(os.fsdecode(b"caf\xe9.png")) == "caf\\xe9.png"
+    assert printable("a\nb\x1b.png").isprintable()
+    printable(os.fsdecode(b"\xff\xfe")).encode("utf-8")
