@@ -224,7 +224,7 @@ def test_label_files_that_are_none(tmp_path):
     path = saved(tmp_path, pixels(), name="theirs.npy")
     with pytest.raises(UsageError, match="holds no labels"):
         read_samples(path, CELL)
-    with pytest.raises(DataMissing, match=r"none\.txt does not exist"):
+    with pytest.raises(DataMissing, match=r"none\.txt: No such file"):
         read_samples(path, CELL, tmp_path / "none.txt")
     for name, content in (("a.txt", b"0\ncat\n"), ("b.txt", b"\xff\xfe"), ("c.npy", b"0 1 2")):
         (tmp_path / name).write_bytes(content)
