@@ -29,6 +29,10 @@ def _quiet(_: dict[str, Any]) -> None:
     return None
 
 
+def _unlogged(_: int, __: dict[str, float]) -> None:
+    return None
+
+
 def _never() -> bool:
     return False
 
@@ -51,6 +55,7 @@ class Settings:
     compile, channels_last : speed options for the U-Net; they change rounding only.
     beat : seconds between two heartbeats of a worker.
     lease : a claim silent for so long may be taken over.
+    track : trackers that runs are shown in, comma-separated: ``tensorboard,wandb``.
     """
 
     data_root: Path | None = None
@@ -62,6 +67,7 @@ class Settings:
     channels_last: bool = False
     beat: float = BEAT_SECONDS
     lease: float = LEASE_SECONDS
+    track: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the values as JSON has them: what a plan keeps and a worker's command line carries."""
@@ -85,11 +91,13 @@ class Environment(Settings):
     progress : called with {"stage", "step", "total", and where known "loss", "rate"}.
     stop : True once a soft stop is asked for; the stage saves and raises `Interrupted`.
     guard : called before every file is published; raises `ClaimLost` to withhold it.
+    log : called with the step and the values of each row of the training's log.
     """
 
     progress: Callable[[dict[str, Any]], None] = _quiet
     stop: Callable[[], bool] = _never
     guard: Callable[[], None] = _pass
+    log: Callable[[int, dict[str, float]], None] = _unlogged
 
     @classmethod
     def of(cls, settings: Settings, **hooks: Any) -> Environment:

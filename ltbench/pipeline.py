@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -21,6 +21,7 @@ from ltbench.runs.places import places
 from ltbench.runs.run import open_folder, open_samples
 from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunks, load_samples, write_chunk
 from ltbench.runs.scores import SCORES, merge_scores, record_requests, scored_requests
+from ltbench.runs.tracking import tracking
 from ltbench.spec import RunSpec, stage_key, train_key
 
 if TYPE_CHECKING:  # these import torch, which a listing or a driver need not wait for
@@ -122,7 +123,8 @@ def _train(stage: Stage, root: Path, env: Environment) -> None:
             "processes": int(os.environ.get("WORLD_SIZE", "1")),
             "anew": not (folder / CHECKPOINT).exists(),
         }
-        train_along(stage, root, env)
+        with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
+            train_along(stage, root, env if tracker is None else replace(env, log=tracker.row))
 
 
 def train_along(stage: Stage, root: Path, env: Environment) -> None:
@@ -190,6 +192,9 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
                 write_chunk(path, images.numpy(), env.guard)
             env.progress({"stage": "sample", "step": int(rows[-1]) + 1, "total": len(labels)})
         join_chunks(folder, size, len(chunks), labels, env.guard)
+    with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
+        if tracker is not None:
+            tracker.samples(folder)
 
 
 # -- score and probe --------------------------------------------------------------------------------
@@ -213,6 +218,9 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     write_evidence(folder, dataset, images, labels, cache, env.device, env.guard, request.extractors)
     record_requests(folder, {**requests, stage.key: request.model_dump(mode="json")}, env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))
+    with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
+        if tracker is not None:
+            tracker.scores(table)
 
 
 def _probe_done(stage: Stage, root: Path) -> bool:

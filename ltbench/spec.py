@@ -191,6 +191,9 @@ class ScoreSpec(_Frozen):
         description="real images compared with: equally many a class, held-out ones, or the training set",
     )
     probes: bool = Field(False, description="measure the bottleneck's entanglement")
+    snapshot_images: int = Field(
+        0, ge=0, description="images a class sampled and scored at each of train.snapshots, as a curve; 0: none"
+    )
     reference_half: Literal["none", "first", "second"] = Field(
         "none",
         description="compare with one half of the reference only: tune with one, report with the other",

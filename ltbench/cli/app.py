@@ -92,6 +92,15 @@ def run(
             rich_help_panel=options.WHERE,
         ),
     ] = False,
+    track: Annotated[
+        str,
+        typer.Option(
+            "--track",
+            help="Show runs in tensorboard, wandb, mlflow, ...; changes no key and no number.",
+            autocompletion=complete.trackers,
+            rich_help_panel=options.WHERE,
+        ),
+    ] = "",
     yes: Annotated[
         bool,
         typer.Option(
@@ -130,7 +139,16 @@ def run(
     if dry_run:
         show_plan(preset, sets or [], flags, out, data_root, device, workers)
         return
-    speed = {"sample_batch": sample_batch, "compile": compile_network, "channels_last": channels_last}
+    from ltbench.runs.tracking import check_trackers
+
+    trackers = [name.strip() for name in track.split(",") if name.strip()]
+    check_trackers(trackers)
+    speed = {
+        "sample_batch": sample_batch,
+        "compile": compile_network,
+        "channels_last": channels_last,
+        "track": ",".join(trackers),
+    }
     run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, init_from, **speed)
 
 

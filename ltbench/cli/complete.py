@@ -116,5 +116,6 @@ def run_folders(incomplete: str) -> list[str]:
 
 methods, method = _listed(method_names), _single(method_names)
 datasets, dataset = _listed(dataset_names), _single(dataset_names)
+trackers = _listed(lambda: ("tensorboard", "wandb", "mlflow", "aim", "comet_ml", "clearml", "dvclive", "swanlab"))
 cards, setting_key = _single(card_names), _single(lambda: (name.rstrip("=") for name in setting_names()))
 preset, setting, metrics = _single(preset_names), _setting_completion, _listed(metric_names)

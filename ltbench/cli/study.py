@@ -141,6 +141,8 @@ def run_study(
         choices = select.choose(runs, study.select, out)
         _show_choices(choices, study, out)
         rows = do(select.reported(choices, study.select))
+    elif study.select is None:
+        _show_curves(study.runs, out)
     code = exit_code(rows)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
         if code == Interrupted.exit_code:  # who asked to stop waits for no figures
@@ -149,6 +151,20 @@ def run_study(
             make_report([out], None, "ddpm")
     if code:
         sys.exit(code)
+
+
+def _show_curves(runs: Sequence[RunSpec], out: Path) -> None:
+    """Print the score at each snapshot, and which step it would choose."""
+    from ltbench.study.curve import snapshot_curves
+
+    for curve in snapshot_curves(runs, out):
+        points = ", ".join(f"{'*' if step == curve.best else ''}{step}: {value:.4g}" for step, value in curve.points)
+        console.print(f"{curve.run} over training, Frechet distance of {curve.images} images:  {points}", soft_wrap=True)
+        console.print(
+            f"  best is step {curve.best}: a selection by the first half of the reference; report it with other images "
+            f"(--set train.steps={curve.best} --set sample.seed=1 --set score.reference_half=second)",
+            soft_wrap=True,
+        )
 
 
 def _starting_from(digest: str, runs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:

@@ -426,8 +426,8 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
     used: set[str] = set()
     for settings in _expand(file, override):
         used.update(settings)
-        run = builder.run(settings)
-        runs.setdefault(_identity(run), run)
+        for run in with_snapshots(builder.run(settings)):
+            runs.setdefault(_identity(run), run)
     _unused(file, override, used)
     study = Study(
         title=_text(content, "title", name) or (path.stem if path else "study"),
@@ -442,6 +442,39 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
             f"{path} is empty: it names no data set, method or setting; `ltbench presets` lists files that do"
         )
     return study
+
+
+def with_snapshots(run: RunSpec) -> list[RunSpec]:
+    """Return the run, and before it one of few images at each snapshot where ``score.snapshot_images`` asks for it.
+
+    They are prefixes of the same training, so it is trained once; only sampling and scoring come on top. Their
+    reference is its first half: who chooses a step by them can report on the second.
+
+    Raises
+    ------
+    UsageError : images at snapshots, and no snapshots.
+    """
+    count = run.score.snapshot_images
+    if not count:
+        return [run]
+    if not run.train.snapshots:
+        raise UsageError(
+            "score.snapshot_images scores the snapshots of a training: name some, as in --set train.snapshots=1000,2000"
+        )
+    run = run.model_copy(update={"score": run.score.model_copy(update={"snapshot_images": 0})})
+    few = run.sample.model_copy(update={"per_class": count})
+    half = run.score.model_copy(update={"reference_half": "first"})
+    early = [
+        run.model_copy(
+            update={
+                "train": run.train.model_copy(update={"steps": step}),
+                "sample": few,
+                "score": half,
+            }
+        )
+        for step in (*(s for s in run.train.snapshots if s < run.train.steps), run.train.steps)
+    ]
+    return [*early, run]
 
 
 def _identity(run: RunSpec) -> Hashable:

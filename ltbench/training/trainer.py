@@ -202,6 +202,7 @@ class Training:
         if self.group.main:
             self.env.guard()
             trainlog.append(self.folder / TRAIN_LOG, row)
+            self.env.log(self.step, {**row, "images_per_second": rate})
             self.env.progress(
                 {
                     "stage": "train",
