@@ -125,6 +125,7 @@ GOLDEN = {
                 "floor_draws": 3,
                 "bootstrap": 200,
                 "probes": True,
+        "snapshot_images": 8,
             },
         },
         ("b97c35de06bc7ee3", "db5f29916c47a015", "b3cafbfd6d79ffc7", "274cb653647b5fef", "63237bcbb3f3182d"),
