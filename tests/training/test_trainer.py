@@ -245,10 +245,11 @@ def killed_at_step(_, folder, step, checkpoint_every):
     def stop():
         if run.step == step:
             die()
-        run.env.checkpoint_seconds = 0.0 if run.step % checkpoint_every == 0 else 1e9
+        seconds = 0.0 if run.step % checkpoint_every == 0 else 1e9
+        run.env = dataclasses.replace(run.env, checkpoint_seconds=seconds)
         return False
 
-    run.env.stop = stop
+    run.env = dataclasses.replace(run.env, stop=stop)
     run.run()
 
 
