@@ -125,7 +125,6 @@ GOLDEN = {
                 "floor_draws": 3,
                 "bootstrap": 200,
                 "probes": True,
-        "snapshot_images": 8,
             },
         },
         ("b97c35de06bc7ee3", "db5f29916c47a015", "b3cafbfd6d79ffc7", "274cb653647b5fef", "63237bcbb3f3182d"),
@@ -225,6 +224,7 @@ OTHER = {
         "groups": ("thirds", "cm"),
         "reference": "heldout",
         "probes": True,
+        "snapshot_images": 8,
         "reference_half": "first",
     },
 }
