@@ -80,6 +80,21 @@ class Interrupted(LtbenchError):
     exit_code = 130
 
 
+class RunFailed(LtbenchError):
+    """Some stages of a study failed; what is done is kept.
+
+    Attributes
+    ----------
+    failures : one sentence a failed stage.
+    """
+
+    kind = "run failed"
+
+    def __init__(self, message: str, failures: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.failures = failures
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'x'?`` for the closest known name, else the list of known names."""
     names = sorted(known)

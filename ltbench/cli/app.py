@@ -372,11 +372,11 @@ def reproduce(
     device: Device = None,
 ) -> None:
     """Make a run again from its recorded spec and compare weights, images and scores."""
-    from ltbench.cli.study import device_of
+    from ltbench.api import usable_device
     from ltbench.cli.sweep import show_reproduction
     from ltbench.environment import Settings
 
-    settings = Settings(data_root, device_of(device))
+    settings = Settings(data_root, usable_device(device))
     sys.exit(0 if show_reproduction(run, out, settings, tolerance) else 1)
 
 

@@ -96,14 +96,14 @@ def verify(
 ) -> None:
     """Check a stranger's results: keys, splits, and every number whose images are stored. Executes nothing from it."""
     from ltbench.cli.console import make_console, waiting
-    from ltbench.cli.study import device_of
+    from ltbench.api import usable_device
     from ltbench.interop.verify import summary
     from ltbench.interop.verify import verify as check
     from ltbench.runs.bundle import is_bundle, read_bundle
     from ltbench.runs.bundle import unpack as write
     from ltbench.text import one_line
 
-    name = device_of(device)
+    name = usable_device(device)
     console = make_console()
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, waiting(f"verifying {bundle}"):
         root = bundle

@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltbench.cli.study import console, device_of, evaluate_runs
+from ltbench.api import usable_device
+from ltbench.cli.study import console, evaluate_runs
 from ltbench.cli.console import styled
 from ltbench.errors import UsageError
 from ltbench.text import command
@@ -255,7 +256,7 @@ def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | N
         return True
     console.print(styled(("published check values", "bold")))
     with console.status("") as status:
-        results = check_golden(data_root, out / ".cache", device_of(device), progress=lambda text: status.update(styled(text)))
+        results = check_golden(data_root, out / ".cache", usable_device(device), progress=lambda text: status.update(styled(text)))
     for result in results:
         check = result.check
         stated = f"published {check.value:g} +- {check.tolerance:g}"

@@ -30,42 +30,6 @@ console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
 
 
-def _study(
-    preset: str | None, sets: Sequence[str], flags: Mapping[str, Any], data_root: Path | None
-) -> Study:
-    """Load the study; a data set named alone means its default preset, nothing at all the demo."""
-    from ltbench.data import resolve_data
-    from ltbench.study.file import load_study
-
-    if preset is None:
-        named = str(flags.get("dataset") or "").split(",")[0].strip()
-        ratio = flags.get("imbalance_ratio")
-        for entry in sets:
-            key, _, value = entry.partition("=")
-            ratio = value if "imbalance_ratio" in key else ratio
-        preset = default_preset(named, ratio) if named else "demo"
-    study = load_study(preset, sets, flags)
-    runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
-    return dataclasses.replace(study, runs=runs)
-
-
-def device_of(name: str | None) -> str:
-    """Return the device that ``--device`` names, or the default one, after trying it."""
-    import torch
-
-    from ltbench.environment import default_device
-
-    if name is None:
-        return default_device()
-    try:
-        if not re.fullmatch(r"(cpu|cuda|xpu|mps)(:[0-9]{1,3})?", name):  # "meta" computes nothing
-            raise RuntimeError("no device that computes")
-        torch.empty(0, device=name)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {name} cannot be used here: try cpu or cuda") from error
-    return name
-
-
 def hours(seconds: float) -> str:
     """Return a duration for people: 40 s, 12 min, 3.4 h, 5.1 days."""
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
@@ -97,7 +61,9 @@ def run_study(
     Under torchrun all processes share each training; all but the first leave after the last one. `speed` are
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
+    from ltbench.api import execute, usable_device
     from ltbench.interop.checkpoints import add_initial
+    from ltbench.study.resolve import resolve_study
     from ltbench.sweep.cost import make_plan
     from ltbench.study import selection as select
     from ltbench.sweep import torchrun as together
@@ -106,8 +72,8 @@ def run_study(
     from ltbench.sweep.status import Row, closing_lines, exit_code
     from ltbench.environment import Settings
 
-    study = _study(preset, sets, flags, data_root)
-    where = device_of(device)
+    study = resolve_study(preset, sets, flags, data_root)
+    where = usable_device(device)
     settings = Settings(data_root=data_root, device=where, **speed)
     if init_from is not None:
         ensure_writable(out)
@@ -136,12 +102,8 @@ def run_study(
             console.print(line, soft_wrap=True)
         return rows
 
-    rows = do(runs)
-    if study.select is not None and not exit_code(rows):
-        choices = select.choose(runs, study.select, out)
-        _show_choices(choices, study, out)
-        rows = do(select.reported(choices, study.select))
-    elif study.select is None:
+    rows = execute(study, out, do, lambda choices, path: _show_choices(choices, study, path))
+    if study.select is None:
         _show_curves(study.runs, out)
     code = exit_code(rows)
     if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
@@ -180,13 +142,9 @@ def _all_runs(study: Study) -> tuple[RunSpec, ...]:
     return study.runs if study.select is None else planned(study.runs, study.select)
 
 
-def _show_choices(choices: Sequence[Choice], study: Study, out: Path) -> None:
-    """Print each method's curve with the chosen value marked; keep all of it as CSV."""
-    from ltbench.study.selection import write_curves
-
+def _show_choices(choices: Sequence[Choice], study: Study, path: Path) -> None:
+    """Print each method's curve with the chosen value marked."""
     assert study.select is not None
-    path = out / "selection" / f"{study.source.stem if study.source else 'study'}.csv"
-    write_curves(choices, study.select, path)
     console.print(
         styled(
             (f"{study.select.key} by {study.select.metric}", "bold"), " on the first half of the reference"
@@ -235,9 +193,11 @@ def show_plan(
 
     card = None if on is None else get_card(on)
     with waiting("reading the study"):
+        from ltbench.api import usable_device
+        from ltbench.study.resolve import resolve_study
         from ltbench.sweep.cost import make_plan
 
-        study, where = _study(preset, sets, flags, data_root), device_of(device)
+        study, where = resolve_study(preset, sets, flags, data_root), usable_device(device)
         count = worker_count(workers, where)
     with waiting(f"timing the network on this machine ({where})"):
         planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
@@ -255,9 +215,10 @@ def show_slurm_script(
     options: SlurmOptions,
 ) -> None:
     """Print the batch script of a study; nothing is measured, written or submitted."""
+    from ltbench.study.resolve import resolve_study
     from ltbench.sweep.slurm import batch_script
 
-    study = _study(preset, sets, flags, data_root)
+    study = resolve_study(preset, sets, flags, data_root)
     print(batch_script(study.runs, out, options))
 
 
@@ -363,35 +324,15 @@ def compare_results(a: Path, b: Path) -> None:
 
 
 def evaluate_runs(
-    folders: Sequence[Path],
-    request: ScoreSpec,
-    recompute: bool,
-    data_root: Path | None,
-    device: str | None,
+    folders: Sequence[Path], request: ScoreSpec, recompute: bool, data_root: Path | None, device: str | None
 ) -> None:
-    """Score the sample sets below some folders as a request says; nothing is trained or sampled.
+    """Score the sample sets below some folders and say of each how many numbers were added."""
+    from ltbench.api import evaluate_sets
 
-    What is stored already, of the same metric, extractor, reference and groups, is left as it is.
-    """
-    from ltbench.data.dataset import cached_dataset
-    from ltbench.runs.layout import CACHE
-    from ltbench.runs.run import sample_sets
-    from ltbench.runs.scores import merge_scores
-    from ltbench.scoring.score import requested_metrics, score_samples
-
-    requested_metrics(request.metrics)  # a wrong name is refused before anything is read
-    sets = [found for folder in folders for found in sample_sets(folder)]
-    where = device_of(device)
-    for number, found in enumerate(sets, start=1):
-        cell = cached_dataset(found.spec.data, data_root)
-        images, labels = found.arrays()
-        asked = found.spec.model_copy(update={"score": request})
-        stored = None if recompute else found.scores()
-        table = score_samples(cell, images, labels, asked, found.root / CACHE, where, stored)
-        merge_scores(found.scores_file, table.assign(**found.claims))
+    for found, table in evaluate_sets(folders, request, recompute, data_root, device):
         blank = int(table["value"].isna().sum())
         console.print(
-            f"[{number}/{len(sets)}] {found.scores_file}: {len(table) - blank} numbers"
+            f"{found.scores_file}: {len(table) - blank} numbers"
             + (f", {blank} that cannot be computed" if blank else "")
             + (" (all are there)" if table.empty else "")
         )

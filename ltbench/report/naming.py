@@ -1,6 +1,7 @@
 """What metrics, methods and settings are called in tables and figures, and which way is better."""
 
 import functools
+import importlib
 import json
 import pkgutil
 from dataclasses import dataclass
@@ -118,10 +119,7 @@ def method_title(method: str) -> str:
 @functools.cache
 def _in_tree_methods() -> frozenset[str]:
     """Return the names of the files in methods/ and baselines/, which are the methods' names."""
-    import ltbench.baselines
-    import ltbench.methods
-
-    packages = (ltbench.baselines, ltbench.methods)
+    packages = map(importlib.import_module, ("ltbench.baselines", "ltbench.methods"))
     return frozenset(module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
 
 

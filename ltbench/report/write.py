@@ -45,11 +45,13 @@ class ReportPaths:
     ----------
     out : the report's folder.
     files : every file written, the pages first.
+    content : what the pages show: tables, figures and findings.
     terminal : rich renderables, in order.
     """
 
     out: Path
     files: list[Path]
+    content: Content
     terminal: list[RenderableType] = field(default_factory=list)
 
 
@@ -97,7 +99,7 @@ def write_report(
         content.missing += missing_runs(found, load_published())
     terminal = [table for section in sections for table in _printed(section)]
     terminal += [table.rich() for table in content.paper]
-    return ReportPaths(out, _write(content, out), terminal)
+    return ReportPaths(out, _write(content, out), content, terminal)
 
 
 def _section(

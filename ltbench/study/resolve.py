@@ -1,0 +1,65 @@
+"""What a command or a notebook names: from a preset, settings and a data set's name to a study or one data cell.
+
+A data set named alone means its default preset, and nothing at all the demo. What only prepared files tell
+(a folder's content, its own imbalance ratio) is filled in, so that keys are the same whoever asks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from ltbench.data import get_source, resolve_data
+from ltbench.errors import UsageError
+from ltbench.spec import DataSpec
+from ltbench.study.file import Study, load_study
+from ltbench.study.presets import default_preset
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def resolve_study(
+    preset: str | Path | None = None,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] = _NOTHING,
+    data_root: Path | None = None,
+) -> Study:
+    """Return the study that is asked for, its data resolved; parameters and errors as `load_study`."""
+    if preset is None:
+        dataset = flags.get("dataset") or ""
+        name = (dataset if isinstance(dataset, str) else dataset[0]).split(",")[0].strip()
+        ratio = flags.get("imbalance_ratio")
+        for entry in sets:
+            key, _, value = entry.partition("=")
+            ratio = value if "imbalance_ratio" in key else ratio
+        preset = default_preset(name, None if ratio is None else str(ratio)) if name else "demo"
+    study = load_study(preset, sets, flags)
+    runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
+    return dataclasses.replace(study, runs=runs)
+
+
+def resolve_cell(
+    dataset: str,
+    sets: Sequence[str] = (),
+    flags: Mapping[str, Any] = _NOTHING,
+    data_root: Path | None = None,
+) -> DataSpec:
+    """Return the one data cell that a data set's default preset, ``data.*`` settings and flags describe.
+
+    Raises
+    ------
+    UsageError
+        A setting of something else than the data, or several cells.
+    """
+    for entry in sets:
+        if not entry.startswith("data."):
+            raise UsageError(f"--set {entry}: only data.* says what samples are compared with")
+    given = [f"data.profile={get_source(dataset).default_profile}", *sets]
+    runs = load_study(default_preset(dataset), given, {**flags, "dataset": dataset}).runs
+    cells = {run.data: None for run in runs}
+    if len(cells) > 1:
+        raise UsageError(f"{len(cells)} data cells are asked for: samples are compared with one")
+    return resolve_data(next(iter(cells)), data_root)
