@@ -1,6 +1,6 @@
 """Speed, measured side by side with the released code, and written to benchmarks/RESULTS.md.
 
-    python benchmarks/run.py --released FOLDER [--only step,transfer,settings,sampling,scoring,startup,profile]
+    python benchmarks/run.py --released FOLDER [--only step,methods,transfer,settings,sampling,scoring,startup,profile]
 
 FOLDER holds checkouts of the released code (see `released`). Both sides of a comparison run in turns within
 one run, so a ratio holds on a machine where seconds do not. Parts that are not measured keep their section, and
@@ -25,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 RESULTS, GUIDE = HERE / "RESULTS.md", HERE.parent / "docs" / "speed-guide.md"
 PARTS = {
     "step": ("A training step", steps.compare_steps),
+    "methods": ("Every method's step", steps.compare_methods),
     "transfer": ("T2H's transfer", steps.compare_transfer),
     "settings": ("Precision and layout", steps.compare_settings),
     "sampling": ("Samplers", sampling.measure),

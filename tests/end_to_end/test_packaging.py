@@ -54,7 +54,7 @@ def plugin(site, tmp_path_factory):
     for language, text in blocks:
         (work / names[language]).write_text(text, encoding="utf-8")
     run(*PIP, "install", "--no-deps", "--no-build-isolation", "--target", site, work, cwd=work)
-    return "min_snr"
+    return "debiased"
 
 
 def test_the_wheel_holds_code_presets_and_weights(site):
@@ -83,13 +83,13 @@ def test_the_readmes_method_runs_from_the_wheel_beside_the_others(site, plugin, 
         "train.warmup_steps=0",
         "sample.steps=2",
         "sample.per_class=8",
-        "min_snr.gamma=4",
+        "debiased.power=1",
     ]
     shown = run(*command, *(word for item in short for word in ("--set", item)), cwd=tmp_path, **environment)
     assert "9 done of 9 stages" in shown
-    assert "coral+min_snr" in {
+    assert "coral+debiased" in {
         part
         for path in tmp_path.glob("runs/*/spec.json")
         for part in re.findall(r'"name": "(.*?)"', path.read_text())
     }
-    assert "min_snr.gamma" in run(sys.executable, "-m", "ltbench.cli.app", "methods", cwd=tmp_path, **environment)
+    assert "debiased.power" in run(sys.executable, "-m", "ltbench.cli.app", "methods", cwd=tmp_path, **environment)
