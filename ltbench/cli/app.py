@@ -537,7 +537,7 @@ def verify(
     verify_data(name, data_root)
 
 
-for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge):
+for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge, bundles.site):
     app.command()(_command)
 
 

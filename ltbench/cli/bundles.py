@@ -1,4 +1,4 @@
-"""Commands on bundles: pack, unpack, verify, merge."""
+"""Commands on bundles: pack, unpack, verify, merge, site."""
 
 from __future__ import annotations
 
@@ -165,3 +165,24 @@ def merge(
         f"({found.duplicates} in both, {len(found.conflicts)} settled): {out}",
         markup=False,
     )
+
+
+def site(
+    bundles: Annotated[list[Path], typer.Argument(help="Bundles, or folders of runs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")] = Path("site"),
+    check: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Score stored images again, to say what each row is worth.")
+    ] = True,
+    data_root: Annotated[
+        Path | None, typer.Option("--data-root", help="Where data sets are; default $LTBENCH_DATA or ./data.")
+    ] = None,
+) -> None:
+    """Write a static league page over many bundles: ranks with intervals, never across protocols."""
+    from ltbench.cli.console import make_console, waiting
+    from ltbench.interop.verify import verify as verified
+    from ltbench.report.site import summary_line, write_site
+
+    worth = (lambda root: verified(root, data_root=data_root).rows) if check else None
+    with waiting("reading and verifying the bundles"):
+        written = write_site(bundles, out, verify=worth)
+    make_console().print(summary_line(written), markup=False)

@@ -1,0 +1,207 @@
+"""The league: ranks within one protocol, intervals of ranks by hand-made cases, and a page a stranger's text cannot run in."""
+
+import html
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pandas as pd
+import pytest
+from report_folders import make_spec, score_rows, write_run
+
+from ltbench.errors import UsageError
+from ltbench.report.league import league, status_of
+from ltbench.report.site import write_site
+from ltbench.runs.bundle import pack
+from ltbench.runs.results import load_scores
+
+
+def scores(values, **columns):
+    """Rows of overall Frechet distances: method -> a value a training seed."""
+    base = {"cell": "digits_lt, ratio 0.1", "settings": "{}", "metric": "frechet", "scope": "overall", "class_or_group": ""}
+    base |= {"sampler": "ddim", "nfe": 20, "guidance": 0.0, "step": 100, "definition": "frechet/1", "extractor": "e"}
+    base |= {"variant": "", "extractor_hash": "h", "reference": "r", "n_reference": 9, "n_generated": 9, "origin": "ours"}
+    rows = [
+        base | {"method": m, "series": m, "train_seed": seed, "value": v, "run": f"{m}-{seed}", "sample_key": f"{m}{seed}"}
+        for m, vs in values.items()
+        for seed, v in enumerate(vs)
+    ]
+    return pd.DataFrame([row | columns for row in rows])
+
+
+def test_ranks_and_their_intervals_by_hand():
+    table = league(scores({"a": [1.0, 1.1, 1.2], "b": [1.01, 1.09, 1.22], "c": [5.0, 5.1, 5.2]}))
+    rows = table.set_index("method")
+    assert list(table["method"]) == ["a", "b", "c"] and list(table["rank"]) == [1, 2, 3]
+    # a and b differ by -.01, .01, -.02: nothing; c is 4 behind both at every seed, far beyond Holm's level
+    assert [(r.rank_low, r.rank_high) for r in rows.itertuples()] == [(1, 2), (1, 2), (3, 3)]
+    assert rows.at["a", "mean"] == pytest.approx(1.1)
+    assert rows.at["a", "high"] - rows.at["a", "mean"] == pytest.approx(4.302653 * 0.1 / np.sqrt(3), rel=1e-5)
+
+
+def test_higher_is_better_turns_the_order_round():
+    table = league(scores({"a": [0.1, 0.11, 0.12], "b": [0.8, 0.82, 0.83]}, metric="recall"))
+    assert list(table["method"]) == ["b", "a"] and list(table["rank_high"]) == [1, 2]
+
+
+def test_one_seed_ranks_nothing():
+    table = league(scores({"a": [1.0], "b": [2.0], "c": [3.0]}))
+    assert set(table["rank_low"]) == {1} and set(table["rank_high"]) == {3} and table["low"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "column", ["guidance", "sampler", "nfe", "step", "n_generated", "reference", "extractor_hash", "definition", "settings"]
+)
+def test_no_rank_crosses_protocols(column):
+    other = {"settings": '{"train.batch_size": 32}'}.get(column, "7" if column in ("sampler", "reference") else 7)
+    both = pd.concat([scores({"a": [1.0, 1.1]}), scores({"b": [2.0, 2.1]}, **{column: other})], ignore_index=True)
+    assert list(league(both)["of"]) == [1, 1] and league(both)["protocol"].nunique() == 2
+
+
+def test_hyper_parameters_of_the_method_are_no_protocol():
+    both = pd.concat(
+        [scores({"a": [1.0, 1.1]}), scores({"b": [2.0, 2.1]}, settings='{"method.hyperparameters": {"b": 1}}')],
+        ignore_index=True,
+    )
+    assert list(league(both)["of"]) == [2, 2]
+
+
+def test_a_row_is_worth_its_worst_number():
+    table = scores({"a": [1.0, 1.1], "b": [2.0, 2.1]})
+    again = pd.DataFrame(
+        {"run": ["a-0", "a-1", "b-0"], "samples": "s", "metric": "frechet", "scope": "overall", "class_or_group": ""}
+    ).assign(status=["re-scored", "reproduced", "contradicted"])
+    keys = {(f"{m}-{s}", "s"): f"{m}{s}" for m in "ab" for s in (0, 1)}
+    found = league(table, status_of(again, keys)).set_index("method")["status"]
+    assert found["a"] == "re-scored" and found["b"] == "contradicted"
+
+
+@pytest.fixture
+def bundles(tmp_path, monkeypatch):
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    for name, methods in (("one", ("ddpm", "coral")), ("two", ("ddpm", "cbdm"))):
+        for method in methods:
+            for seed in (0, 1, 2):
+                spec = make_spec(method, seed, guidance=1.0 if name == "two" else 0.0)
+                write_run(tmp_path / name, spec, score_rows(spec))
+        pack([tmp_path / name], tmp_path / "bundles" / name)
+    return [tmp_path / "bundles" / name for name in ("one", "two")]
+
+
+def test_site_holds_page_tables_and_specs(bundles, tmp_path):
+    made = write_site(bundles, tmp_path / "site")
+    table = pd.read_csv(tmp_path / "site" / "league.csv")
+    assert len(table) == made.rows == len(json.loads((tmp_path / "site" / "league.json").read_text()))
+    assert set(table["bundle"]) == {"one", "two"} and set(table["status"]) == {"self-reported"}
+    for runs in table["runs"]:
+        for run in runs.split():
+            spec = json.loads((tmp_path / "site" / "specs" / f"{run.lower().replace('_', '-')}.json").read_text())
+            assert spec["training"]["train_seed"] in (0, 1, 2)
+    data = json.loads((tmp_path / "site" / "data.js").read_text().removeprefix("const LEAGUE = ").rstrip().rstrip(";"))
+    assert {link for row in data for _, link in row["runs"]} == {
+        f"specs/{p.name}" for p in (tmp_path / "site" / "specs").iterdir()
+    }
+
+
+def test_a_bundle_is_verified_once(bundles, tmp_path):
+    calls = []
+
+    def verify(root):
+        calls.append(root)
+        table = load_scores(root)
+        names = ["run", "metric", "scope", "class_or_group"]
+        return table[names].assign(samples=[f.split("/")[-1] for f in table["folder"].astype(str)], status="re-scored")
+
+    assert write_site(bundles, tmp_path / "a", verify=verify).statuses == {"re-scored": write_site(bundles, tmp_path / "b").rows}
+    write_site(bundles, tmp_path / "c", verify=verify)
+    assert len(calls) == 2
+    assert (tmp_path / "c" / "league.csv").read_text() == (tmp_path / "a" / "league.csv").read_text()
+
+
+def test_mistakes_are_one_sentence(bundles, tmp_path):
+    (tmp_path / "other" / "one").mkdir(parents=True)
+    with pytest.raises(UsageError, match="one name"):
+        write_site([bundles[0], tmp_path / "other" / "one"], tmp_path / "site")
+    with pytest.raises(UsageError, match="no bundle or folder"):
+        write_site([tmp_path / "absent"], tmp_path / "site")
+    with pytest.raises(UsageError, match="no bundle given"):
+        write_site([], tmp_path / "site")
+
+
+CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+READER = """<script>
+addEventListener("load", () => {
+  const out = {}, text = (s) => [...document.querySelectorAll(s)].map((n) => n.textContent);
+  const choose = (id, value) => { const s = document.getElementById(id); s.value = value; s.dispatchEvent(new Event("change")); };
+  const options = (id) => [...document.getElementById(id).options].map((o) => o.value);
+  out.protocols = options("protocol").length;
+  out.methods = text("#league tbody td:first-child");
+  choose("metric", "recall");
+  out.about = document.getElementById("about").textContent;
+  choose("metric", "frechet");
+  choose("protocol", options("protocol")[1]);
+  out.other = text("#league tbody td:first-child");
+  document.querySelectorAll("#league th button")[0].click();
+  out.ascending = text("#league tbody td:first-child");
+  document.querySelectorAll("#league th button")[0].click();
+  out.descending = text("#league tbody td:first-child");
+  out.sort = document.querySelector("#league th").getAttribute("aria-sort");
+  out.links = [...document.querySelectorAll("#league tbody a")].map((a) => a.getAttribute("href"));
+  out.errors = window.pageErrors;
+  out.hacked = window.hacked || null;
+  out.wide = document.documentElement.scrollWidth > innerWidth;
+  const pre = document.createElement("pre");
+  pre.id = "test";
+  pre.textContent = JSON.stringify(out);
+  document.body.append(pre);
+});
+</script>"""
+
+
+def browse(site, tmp_path, width=1200, reader=READER):
+    catch = "<script>window.pageErrors = []; addEventListener('error', (e) => pageErrors.push(e.message));</script>"
+    page = (site / "index.html").read_text()
+    (site / "test.html").write_text(page.replace("<head>", "<head>" + catch, 1).replace("</body>", reader + "</body>"))
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000"]
+    flags += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}"]
+    command = [CHROMIUM, *flags, "--dump-dom", (site / "test.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
+    assert "CONSOLE" not in done.stderr
+    return json.loads(html.unescape(re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S)[1]))
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+@pytest.mark.parametrize("width", [1200, 500])
+def test_page_in_a_real_browser(bundles, tmp_path, width):
+    write_site(bundles, tmp_path / "site")
+    found = browse(tmp_path / "site", tmp_path, width)
+    assert found["errors"] == [] and not found["wide"] and found["protocols"] == 2
+    assert {tuple(sorted(found["methods"])), tuple(sorted(found["other"]))} == {
+        ("coral (published)", "ddpm"),
+        ("cbdm", "ddpm"),
+    }
+    assert "higher is better" in found["about"]
+    assert found["ascending"] == sorted(found["other"]) == found["descending"][::-1] and found["sort"] == "descending"
+    assert len(found["links"]) == 6 and all((tmp_path / "site" / link).is_file() for link in found["links"])
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+def test_a_strangers_text_is_shown_and_never_run(tmp_path):
+    """Whatever the reader of scores lets through must be harmless here too: two walls, each tested alone."""
+    from ltbench.report import site as module
+
+    evil = "</script><script>hacked=1</script><img src=x onerror='hacked=1'>"
+    table = scores({"ddpm": [1.0, 1.1], evil: [2.0, 2.1]}, settings=json.dumps({evil: evil}), cell=evil, reference="=cmd|x")
+    rows = league(table.assign(bundle=evil, labels=evil, run=f"../{evil}"))
+    (tmp_path / "site").mkdir()
+    module._write_tables(rows, tmp_path / "site")
+    module._write_page(rows.assign(metric="frechet"), [evil], tmp_path / "site")
+    page = "".join((tmp_path / "site" / name).read_text() for name in ("index.html", "data.js"))
+    assert "<img" not in page and "<script>hacked" not in page
+    assert not any(line.startswith(("=", "+", "@")) for line in (tmp_path / "site" / "league.csv").read_text().splitlines())
+    reader = READER.replace('choose("metric", "recall");', "").replace('choose("protocol", options("protocol")[1]);', "")
+    found = browse(tmp_path / "site", tmp_path, reader=reader)
+    assert found["hacked"] is None and found["errors"] == [] and len(found["methods"]) == 2
+    assert all(link.startswith("specs/") and ".." not in link for link in found["links"])
