@@ -10,23 +10,38 @@ not depend on the batch, the device or what was sampled before: those change an 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ltbench import rng
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.registry import check_sampler, kind
 from ltbench.diffusion.spacing import make_path, timesteps
-from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.spec import SampleSpec
 
 __all__ = ["kind", "sample", "sample_batch", "sample_iter", "timesteps"]
 
 
+class Network(Protocol):
+    """What can be sampled: a `Denoiser`, a compiled one, or any callable with these two attributes."""
+
+    @property
+    def shape(self) -> Any:
+        """(C, H, W) of an image."""
+
+    @property
+    def num_classes(self) -> Any:
+        """K; label K stands for none."""
+
+    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor) -> Any:
+        """Return a `Prediction`, whose ``eps`` (B,C,H,W) is the noise in `x_t`."""
+
+
 def sample(
-    denoiser: Denoiser,
+    denoiser: Network,
     labels: Tensor,
     *,
     sampler: SampleSpec,
@@ -56,7 +71,7 @@ def sample(
 
 
 def sample_iter(
-    denoiser: Denoiser,
+    denoiser: Network,
     labels: Tensor,
     *,
     sampler: SampleSpec,
@@ -72,7 +87,7 @@ def sample_iter(
     ----------
     denoiser
         A `Denoiser` (or a compiled one) on `device`: called as ``(x_t, t, label) -> Prediction``, with
-        attributes ``shape`` (C, H, W) and ``num_classes`` K. It is put into eval mode: no dropout.
+        attributes ``shape`` (C, H, W) and ``num_classes`` K. A module is put into eval mode: no dropout.
     labels
         (N,) int64, class 0..K-1 of each image.
     sampler
@@ -97,7 +112,8 @@ def sample_iter(
     LtbenchError
         If an image is not finite.
     """
-    denoiser.eval()
+    if isinstance(denoiser, nn.Module):
+        denoiser.eval()
     if indices is None:
         indices = torch.arange(len(labels))
     for start in range(0, len(labels), batch_size):
@@ -115,7 +131,7 @@ def sample_iter(
 
 @torch.no_grad()
 def sample_batch(
-    denoiser: Denoiser,
+    denoiser: Network,
     labels: Tensor,
     sampler: SampleSpec,
     generators: list[torch.Generator],
@@ -147,7 +163,7 @@ def sample_batch(
         return chosen.run(denoise, noise(), path, noise)
 
 
-def guided_eps(denoiser: Denoiser, x: Tensor, t: int, labels: Tensor, guidance: float) -> Tensor:
+def guided_eps(denoiser: Network, x: Tensor, t: int, labels: Tensor, guidance: float) -> Tensor:
     """Return eps_c + guidance (eps_c - eps_u), (B, C, H, W) float32; both passes run in one batch."""
     if guidance == 0:
         return denoiser(x, torch.full_like(labels, t), labels).eps.float()
