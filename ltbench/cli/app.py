@@ -444,6 +444,14 @@ def metrics() -> None:
 
 
 @app.command()
+def samplers() -> None:
+    """List samplers with kind, orders and what must be known of each."""
+    from ltbench.cli.lists import list_samplers
+
+    list_samplers()
+
+
+@app.command()
 def presets(
     name: Annotated[
         str | None, typer.Argument(help="One of them.", autocompletion=complete.preset)
@@ -485,6 +493,15 @@ def doctor(
     golden: Annotated[
         bool, typer.Option("--golden", help="Compute published values where data and weights are present.")
     ] = False,
+    calibrate: Annotated[
+        bool,
+        typer.Option(
+            "--calibrate", help="Instead: what each sampler makes of a distribution that is known, in seconds."
+        ),
+    ] = False,
+    sampler: Annotated[
+        str | None, typer.Option("--sampler", help="With --calibrate: these only, separated by commas.")
+    ] = None,
     out: Out = Path("runs"),
     data_root: DataRoot = None,
     device: Device = None,
@@ -492,6 +509,13 @@ def doctor(
     """Show versions, devices, data and weights: found, or missing and what to do."""
     from ltbench.cli.data import show_doctor
 
+    if calibrate:
+        from ltbench.cli.calibrate import show_calibration
+
+        show_calibration(sampler, device)
+        return
+    if sampler is not None:
+        raise UsageError("--sampler goes with --calibrate: it chooses what is calibrated")
     if not show_doctor(golden, out, data_root, device):
         sys.exit(1)
 

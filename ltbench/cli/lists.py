@@ -108,6 +108,34 @@ def list_metrics() -> None:
     console.print(table)
 
 
+def list_samplers() -> None:
+    """Print samplers, kinds, orders and limits."""
+
+    def read() -> tuple[list[tuple[str, ...]], dict[str, str]]:
+        from ltbench.diffusion.registry import SAMPLERS
+
+        rows: list[tuple[str, ...]] = [
+            (
+                *(sampler.name, sampler.kind, " ".join(map(str, sampler.orders)) or "-"),
+                "1 to 1000" if sampler.steps is None else str(sampler.steps),
+                ". ".join(filter(None, (sampler.title, sampler.limits))),
+                SAMPLERS.origin(sampler.name),
+            )
+            for sampler in SAMPLERS.all().values()
+        ]
+        return rows, SAMPLERS.broken()
+
+    table = Table(*("sampler", "kind", "orders", "steps", "what", "from"), box=None, header_style="bold")
+    for row in lightly(read, whole=lambda found: not found[1])[0]:
+        table.add_row(*row)
+    console.print(table)
+    console.print(
+        "One guidance scale is not the same thing under both kinds: compare within a kind. What each setting makes "
+        "of a known distribution: ltbench doctor --calibrate",
+        soft_wrap=True,
+    )
+
+
 def show_preset(name: str) -> None:
     """Print a preset's file as it is."""
     from ltbench.study.file import find_preset

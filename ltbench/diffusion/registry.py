@@ -19,14 +19,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ltbench.errors import UsageError, nearest
 from ltbench.plugins import ExtensionPoint
 from ltbench.spec import SampleSpec
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
 Kind = Literal["deterministic", "stochastic", "unknown"]

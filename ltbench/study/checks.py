@@ -7,6 +7,7 @@ from pathlib import Path
 from ltbench.data import Dataset, default_data_root, get_source
 from ltbench.data.dataset import cached_dataset
 from ltbench.data.facts import DatasetFacts, static_facts
+from ltbench.diffusion.calibration import unfit
 from ltbench.errors import DataMissing, UsageError
 from ltbench.method.registry import create
 from ltbench.spec import RunSpec
@@ -51,8 +52,11 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
 
 
 def warnings(spec: RunSpec) -> list[str]:
-    """Return what is legal but probably unwanted: an average or warm-up longer than the training."""
+    """Return what is legal but probably unwanted: an average or warm-up longer than the training, a sampler
+    that distorts even a distribution it is told exactly."""
     out: list[str] = []
+    if distorted := unfit(spec.sample):
+        out.append(distorted)
     settings = spec.train
     if settings.imported is not None:
         return out  # trained elsewhere, by settings that no file tells

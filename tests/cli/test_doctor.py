@@ -1,6 +1,7 @@
 """The doctor finds what is there, says how to get what is not, and notices a number that is off."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -132,3 +133,31 @@ def test_the_published_values_are_those_on_record():
     assert values == [3.1508, 11.23678, 10.32333, -2.908e-05, 0.6852, 0.6908, 110.281]
     assert all(0 < check.tolerance <= 0.05 * max(abs(check.value), 0.01) for check in CHECK_VALUES[:3])
     assert np.isfinite(values).all() and issubclass(DataMissing, Exception)
+
+
+def test_calibration_prints_what_each_setting_makes_of_a_known_spread(capsys):
+    from ltbench.cli.calibrate import show_calibration
+
+    show_calibration("ddim,ancestral", "cpu")
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = [line for line in lines if re.match(r"ddim +- +logsnr +20 ", line)]
+    assert "-12." in row and "off by more than 5 %" in row
+    assert any(line.startswith("ddim: first order") for line in lines)
+    (ancestral,) = [line for line in lines if re.match(r"ancestral +- +all +1000 ", line)]
+    assert "off by" not in ancestral
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--calibrate", "--sampler", "euler"], ["unknown sampler 'euler'"]),
+        (["--sampler", "ddim"], ["--calibrate"]),
+    ],
+)
+def test_what_cannot_be_calibrated_is_one_sentence(arguments, words, capsys):
+    from ltbench.cli.app import main
+
+    with pytest.raises(SystemExit) as end:
+        main(["doctor", *arguments])
+    err = capsys.readouterr().err
+    assert end.value.code and all(word in err for word in words) and "Traceback" not in err

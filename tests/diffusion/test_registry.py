@@ -2,16 +2,20 @@
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ltbench import rng
-from ltbench.diffusion.registry import kind
-from ltbench.diffusion.samplers import sample_batch
+from ltbench.diffusion.calibration import calibration_table
+from ltbench.diffusion.registry import SAMPLERS, Sampler, kind
+from ltbench.diffusion.samplers import sample, sample_batch
+from ltbench.errors import UsageError
 from ltbench.method import Prediction
 from ltbench.spec import SampleSpec
+from ltbench.study.file import load_study
 
 
 class Blind(nn.Module):
@@ -50,3 +54,50 @@ def test_asking_for_a_kind_loads_no_heavy_library() -> None:
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.split() == ["False", "False"]
+
+
+def half(denoise, x, path, noise):
+    """A sampler of another package: one jump from half-way along its path."""
+    for t in path.timesteps:
+        eps = denoise(x, t)
+    return (x - (1 - path.alpha_bar[t]) ** 0.5 * eps) / path.alpha_bar[t] ** 0.5
+
+
+@pytest.fixture
+def plugin(monkeypatch: pytest.MonkeyPatch) -> Sampler:
+    """The sampler ``half``, as if an installed package's entry point named it."""
+    sampler = Sampler("half", "deterministic", half, "a test's")
+    entry = metadata.EntryPoint("anything", "tests:HALF", SAMPLERS.group)
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: sampler)
+    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(SAMPLERS, "_found", None)
+    yield sampler
+    SAMPLERS._found = None
+
+
+def test_a_package_adds_a_sampler(plugin: Sampler) -> None:
+    assert kind("half") == "deterministic"
+    study = load_study(sets=["sample.sampler=half", "sample.steps=3"])
+    assert study.runs[0].sample.label == "half"
+    (row,) = [row for row in calibration_table(["half"], steps=(3,)) if row.sample.spacing == "logsnr"]
+    assert not row.fit
+    assert sample(Blind(), torch.zeros(2, dtype=torch.long), sampler=study.runs[0].sample).shape == (2, 1, 4, 4)
+
+
+def test_a_wrong_plugin_is_left_out_and_named(plugin: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: half)
+    assert "half" not in SAMPLERS and kind("ddim") == "deterministic"
+    assert "no ltbench.diffusion.registry.Sampler" in next(iter(SAMPLERS.broken().values()))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        (["sample.sampler=dim"], ["must be ancestral, ddim", "did you mean 'ddim'"]),
+        (["sample.sampler=dpmsolver++", "sample.steps=0"], ["sample.steps"]),
+    ],
+)
+def test_what_a_sampler_has_not_is_refused_before_anything_runs(settings: list[str], words: list[str]) -> None:
+    with pytest.raises(UsageError) as error:
+        load_study(sets=settings)
+    assert all(word in str(error.value) for word in words)
