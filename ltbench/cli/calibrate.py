@@ -5,7 +5,7 @@ from __future__ import annotations
 from ltbench.cli.console import make_console, styled
 from ltbench.diffusion.calibration import SDS, TOLERANCE, Calibration, calibration_table
 from ltbench.diffusion.registry import SAMPLERS
-from ltbench.cli.study import device_of
+from ltbench.api import usable_device
 
 console = make_console()
 _WIDTHS = (18, 6, 10, 6)
@@ -14,7 +14,7 @@ _WIDTHS = (18, 6, 10, 6)
 def show_calibration(samplers: str | None, device: str | None) -> None:
     """Print the table, a row as soon as it is measured; `samplers` are names separated by commas, None: all."""
     names = [] if samplers is None else [name.strip() for name in samplers.split(",") if name.strip()]
-    chosen = device_of(device)
+    chosen = usable_device(device)
     for name in names or SAMPLERS.all():
         if limits := SAMPLERS[name].limits:
             console.print(f"{name}: {limits}", soft_wrap=True)
