@@ -205,10 +205,12 @@ def _score_done(stage: Stage, root: Path) -> bool:
 
 
 def _score(stage: Stage, root: Path, env: Environment) -> None:
+    from ltbench.extractors.torchscript import require_trust
     from ltbench.runs.provenance import StageClock
     from ltbench.scoring.nearest import write_evidence
     from ltbench.scoring.score import score_samples
 
+    require_trust(stage.spec.score.extractors)
     clock, dataset, folder = StageClock(), _dataset(stage, env), root / stage.sample_folder
     images, labels = load_samples(folder)
     requests = scored_requests(folder)  # before there is a table again: of a deleted one nothing is done

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from ltbench.cli import bundles, complete, options
 from ltbench.cli.console import Streams, fail
 from ltbench.cli.options import (
-    Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Workers, with_study_flags
+    Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Trust, Workers, with_study_flags
 )
 from ltbench.errors import Interrupted, UsageError
 
@@ -123,6 +123,7 @@ def run(
         bool,
         typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
     ] = False,
+    trust: Trust = None,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
     from ltbench.cli.sweep import show_slurm_keys, slurm_options
@@ -131,7 +132,7 @@ def run(
     if slurm == "help":
         show_slurm_keys()
         return
-    from ltbench.cli.study import run_study, show_plan, show_slurm_script
+    from ltbench.cli.study import run_study, show_plan, show_slurm_script, trust_named
 
     if dry_run and wanted is not None:
         show_slurm_script(preset, sets or [], flags, out, data_root, wanted)
@@ -149,6 +150,7 @@ def run(
         "channels_last": channels_last,
         "track": ",".join(trackers),
     }
+    trust_named(sets or [], trust or [])
     run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, init_from, **speed)
 
 
@@ -208,8 +210,9 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Add or recompute metrics of finished runs; nothing is trained or sampled."""
-    from ltbench.cli.study import evaluate_runs, score_request
+    from ltbench.cli.study import evaluate_runs, score_request, trust_named
 
+    trust_named([extractors])
     request = score_request(metrics, extractors, groups, reference, bootstrap)
     evaluate_runs(runs, request, recompute, data_root, device)
 
@@ -253,8 +256,9 @@ def score(
 ) -> None:
     """Score images made elsewhere; reports show them beside our runs, marked external."""
     from ltbench.cli.data import data_cell, folder_safe, score_external
-    from ltbench.cli.study import score_request
+    from ltbench.cli.study import score_request, trust_named
 
+    trust_named([extractors])
     request = score_request(metrics, extractors, groups, reference, bootstrap)
     data = data_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
     claims = {
@@ -334,13 +338,16 @@ def retry(
     workers: Annotated[
         str | None, typer.Option("--workers", help="auto or a number; default: as before.")
     ] = None,
+    trust: Trust = None,
 ) -> None:
     """Try failed stages again."""
+    from ltbench.cli.study import trust_named
     from ltbench.cli.sweep import console, retry_failed
     from ltbench.sweep.status import closing_lines, exit_code
 
     if not failed:
         raise UsageError("say which stages to try again: ltbench retry --failed")
+    trust_named([], trust or [])
     rows = retry_failed(out, start, workers)
     for line in closing_lines(rows, out):
         console.print(line, soft_wrap=True)
@@ -370,13 +377,16 @@ def reproduce(
     ] = 0.05,
     data_root: DataRoot = None,
     device: Device = None,
+    trust: Trust = None,
 ) -> None:
     """Make a run again from its recorded spec and compare weights, images and scores."""
     from ltbench.api import usable_device
+    from ltbench.cli.study import trust_named
     from ltbench.cli.sweep import show_reproduction
     from ltbench.environment import Settings
 
     settings = Settings(data_root, usable_device(device))
+    trust_named([], trust or [])
     sys.exit(0 if show_reproduction(run, out, settings, tolerance) else 1)
 
 

@@ -34,6 +34,10 @@ Sets = Annotated[
         rich_help_panel=WHAT,
     ),
 ]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option("--trust", help="TorchScript file, named by a spec or a result, that may run; it is code."),
+]
 Device = Annotated[
     str | None,
     typer.Option(

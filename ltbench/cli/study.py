@@ -30,6 +30,23 @@ console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
 
 
+def trust_named(words: Sequence[str], files: Sequence[Path] = ()) -> None:
+    """Let the TorchScript files that this command line names run, and show the hash of each.
+
+    Parameters
+    ----------
+    words : what was typed after ``--set`` or ``--extractors``; only ``torchscript:PATH`` in it matters.
+    files : what was typed after ``--trust``.
+    """
+    named = [name for word in words for name in re.findall(r"torchscript:[^,\]]+", word)]
+    if not named and not files:
+        return
+    from ltbench.extractors.torchscript import path_of, trust
+
+    for name in dict.fromkeys([*named, *map(str, files)]):
+        console.print(f"runs the code in {path_of(name)}, SHA-256 {trust(name)}", soft_wrap=True)
+
+
 def hours(seconds: float) -> str:
     """Return a duration for people: 40 s, 12 min, 3.4 h, 5.1 days."""
     for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):

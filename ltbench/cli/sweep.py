@@ -185,7 +185,7 @@ def show_reproduction(folder: Path, out: Path | None, settings: Settings, tolera
     """Make a run again, print what agrees, and return whether it was reproduced."""
     from ltbench.sweep.reproduce import reproduce
 
-    if tolerance <= 0:
+    if not 0 < tolerance < float("inf"):
         raise UsageError(f"--tolerance {tolerance:g} must be above 0")
     target = out or Path("reproduced") / folder.name
     result = reproduce(folder, target, settings, tolerance, console)
@@ -201,7 +201,11 @@ def show_reproduction(folder: Path, out: Path | None, settings: Settings, tolera
         console.print(f"not kept in the recorded run: {name}")
     if result.changed:
         console.print("another class of machine: " + "; ".join(result.changed))
+    for text in result.unmatched:
+        console.print(f"not compared: {text}", soft_wrap=True)
     held = "to the last bit" if not result.changed else f"within {tolerance:g}"
     verdict = f"reproduced {held}" if result.reproduced else f"NOT reproduced {held}"
+    if result.unmatched and result.reproduced:
+        verdict += ", as far as it was compared"
     console.print(f"{verdict}: {folder} again in {target}")
     return result.reproduced

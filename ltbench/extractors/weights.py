@@ -108,7 +108,7 @@ def load_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def load_torchscript(path: Path) -> torch.jit.ScriptModule:
-    """Read a TorchScript archive (its code runs in TorchScript's own interpreter)."""
+    """Read a TorchScript archive ; it is code, and calling it may do anything: who calls this has been told to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated, but the format of published weights
         return torch.jit.load(str(path), map_location="cpu").eval()

@@ -8,14 +8,16 @@ over all classes must agree within a relative tolerance; how far weights and ima
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from rich.console import Console
 
+from ltbench.extractors.torchscript import require_trust
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import write_json
 from ltbench.runs.layout import IMAGES, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
@@ -46,6 +48,7 @@ class Comparison:
     ----------
     what : the artifact, by its path in the run's folder.
     count : numbers compared.
+    unmatched : what only one of the two has, in words: it was not compared.
     identical : how many of them agree to the last bit.
     difference : largest relative difference of the judged numbers (scores), else the relative L2 distance.
     judged : whether the tolerance applies to `difference` on another class of machine.
@@ -56,6 +59,7 @@ class Comparison:
     identical: int
     difference: float
     judged: bool
+    unmatched: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,11 @@ class Reproduction:
     tolerance: float
 
     @property
+    def unmatched(self) -> tuple[str, ...]:
+        """What was not compared because only one of the two has it."""
+        return tuple(f"{item.what}: {text}" for item in self.comparisons for text in item.unmatched)
+
+    @property
     def reproduced(self) -> bool:
         """Whether everything agrees as far as it must."""
         if not any(item.judged for item in self.comparisons):
@@ -91,6 +100,8 @@ class Reproduction:
 def recorded_runs(folder: Path) -> list[RunSpec]:
     """Return the runs of a training's folder: one for every request of scores on every sample set.
 
+    Extractors that are files of code run only where a person named them, see `require_trust`.
+
     Raises
     ------
     UsageError, CheckpointError : it is no run's folder, or its spec is not what its name says.
@@ -103,6 +114,7 @@ def recorded_runs(folder: Path) -> list[RunSpec]:
                 f"{samples.folder} does not hold what its spec says: it cannot be made again"
             )
         runs += [samples.spec.model_copy(update={"score": request}) for request in samples.requests()]
+    require_trust(name for run in runs for name in run.score.extractors)
     if not runs:
         raise UsageError(
             f"{folder} has no finished scores to compare with: let `ltbench run` finish it first"
@@ -113,8 +125,8 @@ def recorded_runs(folder: Path) -> list[RunSpec]:
 def recorded_settings(folder: Path, settings: Settings) -> Settings:
     """Return `settings` with the threads and the sampling batch that the run was made with."""
     stages = all_stages(folder)
-    threads = {stage["threads"] for stage in stages if stage["stage"] in ("train", "sample")}
-    batches = {stage["sample_batch"] for stage in stages if stage.get("sample_batch")}
+    threads = {_whole(stage, "threads") for stage in stages if stage.get("stage") in ("train", "sample")}
+    batches = {_whole(stage, "sample_batch") for stage in stages if stage.get("sample_batch")}
     return replace(
         settings,
         threads=max(threads, default=settings.threads),
@@ -124,14 +136,32 @@ def recorded_settings(folder: Path, settings: Settings) -> Settings:
 
 def machine_class(folder: Path) -> dict[str, Any]:
     """Return what decides whether two runs can agree to the last bit, from a run's provenance."""
-    machine, stages = read_provenance(folder)["machine"], all_stages(folder)
-    devices = sorted({str(stage["device"]).split(":")[0] for stage in stages})
-    out = {"device": ", ".join(devices), "threads": max(stage["threads"] for stage in stages)}
+    machine, stages = read_provenance(folder).get("machine"), all_stages(folder)
+    libraries = machine.get("libraries") if isinstance(machine, dict) else None
+    if not isinstance(machine, dict) or not isinstance(libraries, dict) or not stages:
+        raise CheckpointError(
+            f"{folder} does not record on which machine it was made: there is nothing to compare with"
+        )
+    devices = sorted({str(stage.get("device")).split(":")[0] for stage in stages})
+    out: dict[str, Any] = {
+        "device": ", ".join(devices),
+        "threads": max(_whole(stage, "threads") for stage in stages),
+    }
     if "cuda" in devices:
-        out["gpu"] = ", ".join(sorted(set(machine["gpus"])))
+        out["gpu"] = ", ".join(sorted({str(name) for name in machine.get("gpus") or ()}))
     else:
-        out["processor"] = machine["processor"]
-    return out | {name: machine["libraries"].get(name) for name in _COMPUTE}
+        out["processor"] = machine.get("processor")
+    return out | {name: libraries.get(name) for name in _COMPUTE}
+
+
+def _whole(stage: dict[str, Any], key: str) -> int:
+    """Return a count that a stage's provenance states."""
+    value = stage.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1_000_000:
+        raise CheckpointError(
+            f"a provenance.json states no {key} for {stage.get('stage')}: it is not ltbench's"
+        )
+    return value
 
 
 # --- comparing -----------------------------------------------------------------------------------------
@@ -181,12 +211,24 @@ def _compare_scores(what: str, old: Path, new: Path) -> Comparison:
     both = first.merge(second[["key", "value"]], on="key", suffixes=("_old", "_new"))
     if both.empty:
         return Comparison(what, len(first), 0, float("inf"), judged=True)
+    unmatched = (
+        *_without(first, second, "not made again"),
+        *_without(second, first, "made again, but not recorded"),
+    )
     before, after = both["value_old"], both["value_new"]
     same = (before == after) | (before.isna() & after.isna())
     judged = (both["scope"] == "overall") & before.notna()
     # Scores near zero (a distance of almost nothing, a rate of one image in 1,000) are compared as they are.
     apart = ((after - before).abs() / before.abs().clip(lower=0.01)).fillna(float("inf"))[judged].max()
-    return Comparison(what, len(both), int(same.sum()), float(apart) if judged.any() else 0.0, judged=True)
+    worst = float(apart) if judged.any() else 0.0
+    return Comparison(what, len(both), int(same.sum()), worst, judged=True, unmatched=unmatched)
+
+
+def _without(table: pd.DataFrame, other: pd.DataFrame, why: str) -> Iterator[str]:
+    """Say of which numbers of a table the other has no counterpart, by metric and extractor."""
+    alone = table[~table["key"].isin(set(other["key"]))]
+    for (metric, extractor), rows in alone.groupby(["metric", "extractor"]):
+        yield f"{len(rows)} of {metric}{f' on {extractor}' if extractor else ''} {why}"
 
 
 _COMPARED = {
@@ -241,6 +283,7 @@ def reproduce(
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(initial_weights_path(folder.parent, digest), target)
     settings = recorded_settings(folder, settings)
+    machine_class(folder)  # before hours of work: without it there is nothing to hold the result against
     rows = run_local(runs, out, settings, "1", f"again: {folder.name}", console, command)
     if exit_code(rows):
         raise NotReproduced("; ".join(closing_lines(rows, out)))

@@ -18,6 +18,7 @@ from ltbench.data.prepare.prepare import prepare
 from ltbench.interop.official import load_official
 from ltbench.diffusion.samplers import sample
 from ltbench.diffusion.unet import SIZES, UNetConfig
+from ltbench.extractors import torchscript
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import read_json
 from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings
@@ -145,10 +146,12 @@ class Corners(torch.nn.Module):
         return images[:, :, ::8, ::8].float().flatten(1)[:, :9]
 
 
-def test_an_imported_run_is_scored_as_ours_are_and_marked_external(cbdm, ten, tmp_path):
+def test_an_imported_run_is_scored_as_ours_are_and_marked_external(cbdm, ten, tmp_path, monkeypatch):
     """On a machine without Inception's weights, with a network of the user's own."""
     out, folder, _ = cbdm
     torch.jit.script(Corners()).save(tmp_path / "corners.pt")
+    monkeypatch.setenv(torchscript.TRUSTED, "")
+    torchscript.trust(str(tmp_path / "corners.pt"))
     settings = ["sample.sampler=dpmsolver++", "sample.steps=1", "sample.per_class=3", "score.metrics=frechet"]
     settings += [f"score.extractors=torchscript:{tmp_path / 'corners.pt'}", "score.floor_draws=1"]
     (spec,) = load_study(folder / "study.toml", settings).runs
