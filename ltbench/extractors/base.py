@@ -2,8 +2,9 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -27,6 +28,27 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.features)
+
+
+@dataclass(frozen=True)
+class ExtractorRow:
+    """Whether an extractor can be used here; one line of `ltbench doctor`.
+
+    Attributes
+    ----------
+    name, title : as in `Extractor`.
+    found : whether its weights are there (they are read and checked only when it is used).
+    at : the file, or None.
+    looked : every folder looked in.
+    advice : how to get the weights.
+    """
+
+    name: str
+    title: str
+    found: bool
+    at: Path | None
+    looked: tuple[Path, ...]
+    advice: str
 
 
 class Extractor:
@@ -151,3 +173,20 @@ def _full_float32() -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(matmul)
+
+
+@dataclass(frozen=True)
+class ExtractorSource:
+    """An extractor by name, before its weights are read: what a package registers.
+
+    Attributes
+    ----------
+    name : what a user types: lower-case letters, digits, and any of ``_ + . -``.
+    load : (name, weights file or None for the usual one, device) -> the `Extractor`; raises `DataMissing`
+        with what to get and where to put it.
+    describe : name -> whether and where its weights lie; reads nothing large.
+    """
+
+    name: str
+    load: Callable[[str, Path | None, torch.device | str], Extractor]
+    describe: Callable[[str], ExtractorRow]

@@ -1,6 +1,6 @@
 """torch-fidelity's extractors by their names there: VGG16, CLIP, DINOv2, the TensorFlow-like Inception.
 
-All resize as TensorFlow 1 did. `vgg16` gives the second fully connected layer after its ReLU: the
+All resize as TensorFlow 1 did, but `clip_l14_336`, which is CMMD's. `vgg16` gives the second fully connected layer after its ReLU: the
 features of improved precision and recall (Kynkaanniemi et al., NeurIPS 2019).
 
 DINOv2 has no network code in any package: its repository is read from torch hub's cache, where the user
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ltbench.errors import DataCorrupt, DataMissing
@@ -32,7 +33,8 @@ CLIP = (
     *("clip-rn50", "clip-rn101", "clip-rn50x4", "clip-rn50x16", "clip-rn50x64"),
     *("clip-vit-b-32", "clip-vit-b-16", "clip-vit-l-14", "clip-vit-l-14-336px"),
 )
-NAMES = ("vgg16", "inception-v3-compat", *CLIP, *DINOV2)
+CMMD = "clip_l14_336"  # clip-vit-l-14-336px, resized as CMMD does
+NAMES = ("vgg16", "inception-v3-compat", *CLIP, *DINOV2, CMMD)
 DINOV2_CODE = "facebookresearch_dinov2_main"
 
 
@@ -55,6 +57,7 @@ def weights_file(name: str) -> WeightsFile:
         return WeightsFile((f"{stem}_pretrain.pth",), url, digest)
     from torch_fidelity.feature_extractor_clip import MODEL_METADATA, MODEL_URLS
 
+    name = "clip-vit-l-14-336px" if name == CMMD else name
     digest, file = MODEL_METADATA[name]["hash"], MODEL_METADATA[name]["filename"]
     return WeightsFile((f"{name}-{digest}.pt", f"{file}.pt"), MODEL_URLS[name], digest)
 
@@ -84,6 +87,25 @@ class Fidelity(nn.Module):
         """Return features (B,d) and, from Inception, unbiased logits, of images (B,1 or 3,H,W), uint8."""
         out = self.inner(three_channels(images))
         return out[0], out[1] if self.has_logits else None
+
+
+class ClipBicubic(nn.Module):
+    """CLIP's projected image embeddings, images resized bicubically without a crop as CMMD does."""
+
+    has_logits = False
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.inner = Fidelity("clip-vit-l-14-336px", path).inner
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        """Return features (B,768) of images (B,1 or 3,H,W), uint8."""
+        from torchvision.transforms.functional import normalize
+
+        side = self.inner.resolution
+        x = F.interpolate(three_channels(images).float() / 255, (side, side), mode="bicubic")
+        x = normalize(x, [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
+        return self.inner.model.visual(x).float(), None
 
 
 class DinoV2(nn.Module):
@@ -135,14 +157,18 @@ def load_fidelity(name: str, weights: Path | None = None, device: torch.device |
     try:
         with contextlib.redirect_stderr(io.StringIO()), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # chatter of torch.hub, torch.jit and xFormers
-            network = DinoV2(name, path) if name in DINOV2 else Fidelity(name, path)
+            network: Any
+            if name in DINOV2:
+                network = DinoV2(name, path)
+            else:
+                network = ClipBicubic(path) if name == CMMD else Fidelity(name, path)
     except (RuntimeError, KeyError, ValueError) as error:
         raise DataCorrupt(f"{path} does not hold the network of {file.names[0]}: get that file") from error
     return Extractor(
         name if digest.startswith(file.sha256) else f"{name}@{digest[:8]}",
         network,
         weights_hash=digest,
-        preprocessing="torch-fidelity 0.4/1",
+        preprocessing="bicubic 336/1" if name == CMMD else "torch-fidelity 0.4/1",
         has_logits=network.has_logits,
         device=device,
     )

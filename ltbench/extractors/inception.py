@@ -5,6 +5,8 @@ the PyTorch port of the 2015-12-05 network (Heusel et al., NeurIPS 2017; Seitzer
 `inception_clean`: clean-fid's ``clean`` route (Parmar, Zhang and Zhu, CVPR 2022): PIL's antialiased
 bicubic resizing, NVIDIA's TorchScript port of the same network. "FID (clean)".
 
+`inception_mixed_6`: an inner layer of the former, for sFID (Nash et al., ICML 2021), which keeps positions.
+
 Features are the 2048 of the last pooling. Logits are the 1008 class scores without the classifier's
 bias, as the Inception score has always been computed.
 """
@@ -31,7 +33,17 @@ TORCHSCRIPT_WEIGHTS = WeightsFile(
     "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt",
     "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4",
 )
-WEIGHTS = {"inception": PYTORCH_WEIGHTS, "inception_clean": TORCHSCRIPT_WEIGHTS}
+WEIGHTS = {
+    "inception": PYTORCH_WEIGHTS,
+    "inception_clean": TORCHSCRIPT_WEIGHTS,
+    "inception_mixed_6": PYTORCH_WEIGHTS,
+}
+SPATIAL_CHANNELS = 7  # of the inner layer that sFID compares: 17 x 17 x 7 = 2,023 numbers
+_PREPROCESSING = {  # part of an extractor's hash
+    "inception": "clean-fid legacy_pytorch/1",
+    "inception_clean": "clean-fid clean/1",
+    "inception_mixed_6": "clean-fid legacy_pytorch, mixed_6/1",
+}
 TITLES = {"inception": "FID", "inception_clean": "FID (clean)"}
 SIDE = 299
 
@@ -101,6 +113,23 @@ class InceptionPyTorch(nn.Module):
         return features, F.linear(features, self.classifier.weight)
 
 
+class InceptionSpatial(nn.Module):
+    """The PyTorch port up to TensorFlow's ``mixed_6/conv``: what sFID compares, under the same resizing."""
+
+    def __init__(self, state: dict[str, Tensor]) -> None:
+        super().__init__()
+        self.whole = InceptionPyTorch(state)
+        self.kept: list[Tensor] = []
+        block = self.whole.trunk.get_submodule("Mixed_6d.branch1x1")
+        block.register_forward_hook(lambda _module, _inputs, out: self.kept.append(out))
+
+    def forward(self, images: Tensor) -> tuple[Tensor, None]:
+        """Return features (B,2023) of images (B,1 or 3,H,W) in 0..255."""
+        self.kept.clear()
+        self.whole(images)
+        return self.kept.pop()[:, :SPATIAL_CHANNELS].flatten(1), None
+
+
 class InceptionTorchScript(nn.Module):
     """NVIDIA's TorchScript Inception-v3, resized outside it under ``clean``."""
 
@@ -117,7 +146,7 @@ class InceptionTorchScript(nn.Module):
 
 
 def load_inception(name: str, weights: Path | None = None, device: torch.device | str = "cpu") -> Extractor:
-    """Return `inception` or `inception_clean`.
+    """Return `inception`, `inception_clean` or, for sFID, `inception_mixed_6`.
 
     Only the published weights give an "FID": any other file's extractor is called NAME@HASH, so its
     numbers are an "FD (NAME@HASH)".
@@ -131,9 +160,13 @@ def load_inception(name: str, weights: Path | None = None, device: torch.device 
     file = WEIGHTS[name]
     path, digest = locate(name, file, weights)
     try:
-        network: nn.Module = (
-            InceptionTorchScript(load_torchscript(path)) if clean else InceptionPyTorch(load_state_dict(path))
-        )
+        network: nn.Module
+        if clean:
+            network = InceptionTorchScript(load_torchscript(path))
+        elif name == "inception_mixed_6":
+            network = InceptionSpatial(load_state_dict(path))
+        else:
+            network = InceptionPyTorch(load_state_dict(path))
     except ImportError as error:
         raise DataMissing(f"{name} needs clean-fid: install it with `pip install clean-fid`") from error
     except (RuntimeError, AttributeError) as error:
@@ -143,8 +176,8 @@ def load_inception(name: str, weights: Path | None = None, device: torch.device 
         name if published else f"{name}@{digest[:8]}",
         network,
         weights_hash=digest,
-        preprocessing=f"clean-fid {'clean' if clean else 'legacy_pytorch'}/1",
-        title=TITLES[name] if published else None,
-        has_logits=True,
+        preprocessing=_PREPROCESSING[name],
+        title=TITLES.get(name) if published else None,
+        has_logits=name != "inception_mixed_6",
         device=device,
     )

@@ -5,34 +5,72 @@ features = extractor(images).features                            # uint8 (N,C,H,
 features = cached_features(extractor, images, folder).features   # computed once for a sample set
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from ltbench.errors import DataMissing, UsageError, nearest
-from ltbench.extractors import fidelity, inception, torchscript
-from ltbench.extractors.base import Extractor, Features
+from ltbench.extractors import efficientnet, fidelity, inception, torchscript
+from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features
 from ltbench.extractors.cache import cached_features
 from ltbench.extractors.cnn import SHIPPED, load_shipped, shipped_files
-from ltbench.extractors.weights import WeightsFile, how_to_get, look, places
+from ltbench.extractors.weights import how_to_get, look, places
+from ltbench.plugins import ExtensionPoint
 
 __all__ = [
+    "EXTRACTORS",
     "Extractor",
     "ExtractorRow",
+    "ExtractorSource",
     "Features",
     "auto_extractors",
+    "auto_note",
     "cached_features",
     "get_extractor",
     "known_extractors",
 ]
 
-_LOADERS: dict[str, Callable[[str, Path | None, torch.device | str], Extractor]] = {
-    **dict.fromkeys(SHIPPED, load_shipped),
-    **dict.fromkeys(inception.WEIGHTS, inception.load_inception),
-    **dict.fromkeys(fidelity.NAMES, fidelity.load_fidelity),
-}
+
+def _describe_shipped(name: str) -> ExtractorRow:
+    path = shipped_files(name)[0]
+    advice = f"python -m ltbench.extractors.train {name}"
+    return ExtractorRow(name, f"FD ({name})", path.is_file(), path, (path.parent,), advice)
+
+
+def _describe_published(name: str) -> ExtractorRow:
+    title = inception.TITLES.get(name, f"FD ({name})")
+    try:
+        file = inception.WEIGHTS.get(name) or fidelity.weights_file(name)
+    except DataMissing as error:
+        return ExtractorRow(name, title, False, None, places(), str(error))
+    at = look(file)
+    return ExtractorRow(name, title, at is not None, at, places(), how_to_get(file))
+
+
+_OF_TREE = (
+    *(ExtractorSource(name, load_shipped, _describe_shipped) for name in SHIPPED),
+    *(ExtractorSource(name, inception.load_inception, _describe_published) for name in inception.WEIGHTS),
+    ExtractorSource(efficientnet.NAME, efficientnet.load_efficientnet, efficientnet.describe),
+    *(ExtractorSource(name, fidelity.load_fidelity, _describe_published) for name in fidelity.NAMES),
+)
+
+
+def _check(source: Any) -> None:
+    """Raise TypeError for what cannot be an extractor of the registry."""
+    if not isinstance(source, ExtractorSource):
+        raise TypeError(f"{source!r} is no ltbench.extractors.base.ExtractorSource")
+    if not callable(source.load) or not callable(source.describe):
+        raise TypeError(f"{source.name}: load and describe must be functions")
+
+
+EXTRACTORS: ExtensionPoint[ExtractorSource] = ExtensionPoint(
+    "extractor",
+    group="ltbench.extractors",
+    name_of=lambda source: source.name,
+    check=_check,
+    built_in=lambda: [("ltbench.extractors", source) for source in _OF_TREE],
+)
 
 
 def get_extractor(name: str, *, weights: Path | None = None, device: torch.device | str = "cpu") -> Extractor:
@@ -57,57 +95,44 @@ def get_extractor(name: str, *, weights: Path | None = None, device: torch.devic
     check_name(name)
     if name.startswith(torchscript.PREFIX):
         return torchscript.load_user(name, weights, device)
-    return _LOADERS[name](name, weights, device)
+    return EXTRACTORS[name].load(name, weights, device)
 
 
 def check_name(name: str) -> None:
     """Raise `UsageError` unless `get_extractor` knows the name; loads nothing."""
-    if name not in _LOADERS and not name.startswith(torchscript.PREFIX):
-        raise UsageError(
-            f"unknown extractor {name!r}{nearest(name, [*_LOADERS, torchscript.PREFIX + 'PATH'])}"
-        )
+    if name in EXTRACTORS or name.startswith(torchscript.PREFIX):
+        return
+    if name in EXTRACTORS.broken():
+        EXTRACTORS[name]  # says why it could not be loaded
+    known = [*EXTRACTORS.all(), torchscript.PREFIX + "PATH"]
+    raise UsageError(f"unknown extractor {name!r}{nearest(name, known)}")
 
 
 def auto_extractors(dataset: str) -> tuple[str, ...]:
-    """Return the extractors meant by ``auto`` for a data set: its shipped CNN, or else Inception."""
-    return tuple(name for name, design in SHIPPED.items() if design.dataset == dataset) or ("inception",)
+    """Return the extractors meant by ``auto`` for a data set.
 
-
-@dataclass(frozen=True)
-class ExtractorRow:
-    """One line of `ltbench doctor`.
-
-    Attributes
-    ----------
-    name, title : as in `Extractor`.
-    found : whether its weights are there (they are read and checked only when it is used).
-    at : the file, or None.
-    looked : every folder looked in.
-    advice : how to get the weights.
+    Its shipped CNN; or else Inception, the papers'; or, where Inception's file is not here and the package
+    with `efficientnet_lite0` is installed, that one.
     """
+    shipped = tuple(name for name, design in SHIPPED.items() if design.dataset == dataset)
+    if shipped:
+        return shipped
+    fallback = not _describe_published("inception").found and efficientnet.describe().found
+    return (efficientnet.NAME,) if fallback else ("inception",)
 
-    name: str
-    title: str
-    found: bool
-    at: Path | None
-    looked: tuple[Path, ...]
-    advice: str
+
+def auto_note(dataset: str) -> str:
+    """Say where ``auto`` is not the papers' Inception for want of its file; empty where there is nothing to say."""
+    if auto_extractors(dataset) != (efficientnet.NAME,):
+        return ""
+    return (
+        f"{dataset} is scored on {efficientnet.NAME}, which is installed, as FD ({efficientnet.NAME}): for the papers' "
+        f"FID get Inception's file with `{_describe_published('inception').advice}`"
+    )
 
 
 def known_extractors() -> list[ExtractorRow]:
-    """List every extractor that has a name, with whether and where its weights lie."""
-    rows = []
-    for name in SHIPPED:
-        path = shipped_files(name)[0]
-        advice = f"python -m ltbench.extractors.train {name}"
-        rows.append(ExtractorRow(name, f"FD ({name})", path.is_file(), path, (path.parent,), advice))
-    for name in (*inception.WEIGHTS, *fidelity.NAMES):
-        title = inception.TITLES.get(name, f"FD ({name})")
-        try:
-            file: WeightsFile = inception.WEIGHTS.get(name) or fidelity.weights_file(name)
-        except DataMissing as error:
-            rows.append(ExtractorRow(name, title, False, None, places(), str(error)))
-            continue
-        at = look(file)
-        rows.append(ExtractorRow(name, title, at is not None, at, places(), how_to_get(file)))
-    return rows
+    """List every extractor that has a name, with whether and where its weights lie; other packages' last."""
+    own = [source.name for source in _OF_TREE]
+    names = [*own, *(name for name in EXTRACTORS.all() if name not in own)]
+    return [EXTRACTORS[name].describe(name) for name in names]

@@ -32,6 +32,7 @@ _LIMIT = 40.0  # of a log variance
 _SHRINK = 0.81  # of squared distances to the background component
 _OFFSET = 1e-3  # in the first variances, for images that are in both sets
 MOST_GENERATED = 10_000
+FEWEST = 20  # of any set: below it neither a variance nor a half of the training set says anything
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ def feature_likelihood_divergence(
 
     Parameters
     ----------
-    training : (t, d) features of the training images, at least 4.
+    training : (t, d) features of the training images; every set has at least `FEWEST`.
     heldout : (n, d) features of real images in neither the training set nor the reference.
     generated : (m, d) features of samples; of more than 10,000 a seeded choice.
     seed : of that choice, and of the training set's halves.
@@ -129,8 +130,8 @@ def feature_likelihood_divergence(
     UsageError
         Too few images, NaN or infinite values, or unequal dimensions.
     """
-    train = as_features(training, "training", minimum=4)
-    real, fake = as_features(heldout, "held-out", minimum=2), as_features(generated, "generated")
+    train = as_features(training, "training", FEWEST)
+    real, fake = as_features(heldout, "held-out", FEWEST), as_features(generated, "generated", FEWEST)
     same_width(train, fake)
     same_width(real, fake)
     if len(fake) > MOST_GENERATED:

@@ -72,7 +72,9 @@ def _add_floors(
 ) -> None:
     count = min(inputs.smallest(pool, place) for pool in ("generated", "floor_heldout"))
     used = count * len(inputs.classes(place))
-    real = len(inputs.rows("floor_reference", place))
+    halved = inputs.pools["floor_reference"] is not inputs.pools["reference"]
+    other = halved and "reference" in inputs.metric.inputs
+    real = len(inputs.rows("floor_reference", place)) if other else inputs.sizes(place)[0]
     if min(used, real) < inputs.metric.minimum:
         short = Number(np.nan, real, used, f"{place.title} has too few images for a floor: {used} held out")
         for numbers in beside.values():
@@ -82,7 +84,6 @@ def _add_floors(
         beside[name]["floor"] = Number(float(np.mean(draws)), real, used)
         if len(draws) > 1:
             beside[name]["floor_sd"] = Number(float(np.std(draws, ddof=1)), real, used)
-    other = inputs.pools["floor_reference"] is not inputs.pools["reference"]
     if len(inputs.rows("generated", place)) > used or other:
         cut = [
             inputs.value(place, rows=rows, reference="floor_reference")

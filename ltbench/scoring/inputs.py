@@ -151,8 +151,10 @@ class MetricInputs:
         return min(len(rows.get(k, ())) for k in self.classes(place))
 
     def sizes(self, place: Place) -> tuple[int, int]:
-        """Return the numbers of reference and of generated images of a place."""
-        return len(self.rows("reference", place)), len(self.rows("generated", place))
+        """Return the numbers of real images that a place's samples are compared with, and of the samples."""
+        taken = set(self.metric.inputs)
+        real = "training" if "training" in taken and "reference" not in taken else "reference"
+        return len(self.rows(real, place)), len(self.rows("generated", place))
 
     def shortage(self, place: Place) -> str:
         """Say which of the metric's sets has too few images at a place; empty where all have enough."""

@@ -23,7 +23,9 @@ from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.training.model import plain_denoiser
-from ltbench.extractors.registry import auto_extractors, known_extractors
+from ltbench.extractors.efficientnet import ADVICE as IMAGENET_ADVICE
+from ltbench.extractors.registry import auto_extractors, auto_note, known_extractors
+from ltbench.scoring.score import requested_metrics
 from ltbench.training.flops import method_passes
 from ltbench.pipeline import is_done, stages
 from ltbench.study.checks import validate
@@ -135,7 +137,8 @@ def make_plan(
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
         costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling))
-    lacking = (*missing.values(), *absent_weights(runs))
+    notes = (auto_note(run.data.dataset) for run in runs if "auto" in run.score.extractors)
+    lacking = (*missing.values(), *absent_weights(runs), *dict.fromkeys(note for note in notes if note))
     return Plan(tuple(costs), parameters, workers, lacking, tuple(passed))
 
 
@@ -145,11 +148,13 @@ def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
     for spec in runs:
         for name in spec.score.extractors:
             wanted |= dict.fromkeys(auto_extractors(spec.data.dataset) if name == "auto" else (name,))
+        protocols = (metric.extractor for metric in requested_metrics(spec.score.metrics))
+        wanted |= dict.fromkeys(name for name in protocols if name)
     rows = {row.name: row for row in known_extractors()}
     return tuple(
         f"the weights of {name} are missing (looked in {', '.join(map(str, rows[name].looked))}), which scoring needs "
-        f"and training and sampling do not: {rows[name].advice}; without a network, --set score.extractors="
-        f"torchscript:FILE takes a network of yours"
+        f"and training and sampling do not: {rows[name].advice}; features of natural images without a download: "
+        f"{IMAGENET_ADVICE}; or --set score.extractors=torchscript:FILE takes a network of yours"
         for name in wanted
         if name in rows and not rows[name].found
     )

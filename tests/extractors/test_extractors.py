@@ -1,6 +1,8 @@
 """The extractor interface: shipped CNNs, cache, users' networks, training command."""
 
 import json
+from importlib import metadata
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from ltbench.data import default_data_root, get_source, load_dataset
 from ltbench.data.resample import area_resample
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors import cnn, train
-from ltbench.extractors.registry import Extractor, auto_extractors, cached_features, get_extractor, known_extractors
+from ltbench.extractors.registry import (
+    EXTRACTORS, Extractor, ExtractorRow, ExtractorSource, auto_extractors, cached_features, get_extractor, known_extractors
+)
 from ltbench.extractors.cache import images_hash
 from ltbench.extractors.weights import file_hash
 from ltbench.metrics.frechet import frechet_distance
@@ -137,7 +141,7 @@ def test_fashion_refuses_other_sizes():
 def test_names():
     assert auto_extractors("digits_lt") == ("digits_cnn",)
     assert auto_extractors("fashion_mnist_lt") == ("fashion_mnist_cnn",)
-    assert auto_extractors("cifar10_lt") == ("inception",)
+    assert auto_extractors("cifar10_lt") in (("inception",), ("efficientnet_lite0",))  # what is here
     with pytest.raises(UsageError, match="did you mean 'digits_cnn'"):
         get_extractor("digit_cnn")
 
@@ -151,7 +155,7 @@ def test_known_extractors_tell_what_is_there(tmp_path, monkeypatch):
     assert rows["digits_cnn"].found
     assert rows["inception"].title == "FID" and rows["inception_clean"].title == "FID (clean)"
     for name, row in rows.items():
-        if name in cnn.SHIPPED:
+        if name in cnn.SHIPPED or name == "efficientnet_lite0":  # whose weights are in packages
             continue
         assert not row.found and row.looked[0] == tmp_path and str(tmp_path) in row.advice
         with pytest.raises(DataMissing, match="get it with `curl") as raised:
@@ -345,3 +349,58 @@ def test_mistakes_in_users_networks_are_one_sentence(script, tmp_path):
         get_extractor(f"torchscript:{text}")
     with pytest.raises(UsageError, match="holds its own weights"):
         get_extractor(f"torchscript:{text}", weights=text)
+
+
+# -- other people's extractors ----------------------------------------------------------------------
+
+
+class MeanColour(torch.nn.Module):
+    def forward(self, images):
+        return images.float().mean((2, 3)), None
+
+
+def mean_colour(name, weights, device):
+    return Extractor(name, MeanColour(), weights_hash="none", preprocessing="mean/1", device=device)
+
+
+@pytest.fixture
+def plugin(monkeypatch):
+    """Install entry points of the extractors' group for one test."""
+
+    def install(**objects):
+        entries = [
+            SimpleNamespace(
+                name=name,
+                value=f"other:{name}",
+                load=lambda item=item: item,
+                dist=SimpleNamespace(name="other-extractors", version="0.3"),
+            )
+            for name, item in objects.items()
+        ]
+        monkeypatch.setattr(
+            metadata, "entry_points", lambda group: entries if group == "ltbench.extractors" else []
+        )
+        EXTRACTORS.forget()
+
+    yield install
+    monkeypatch.undo()
+    EXTRACTORS.forget()
+
+
+def test_a_packages_extractor_is_listed_loaded_and_says_where_it_comes_from(plugin):
+    row = ExtractorRow("mean_colour", "FD (mean_colour)", True, None, (), "")
+    plugin(mean_colour=ExtractorSource("mean_colour", mean_colour, lambda _: row))
+    assert known_extractors()[-1] is row and EXTRACTORS.origin("mean_colour") == "package other-extractors 0.3"
+    assert get_extractor("mean_colour")(noise(2, 8, 3)).features.shape == (2, 3)
+    with pytest.raises(UsageError, match="did you mean 'mean_colour'"):
+        get_extractor("mean_color")
+
+
+def test_a_packages_unusable_extractor_says_why_when_it_is_asked_for(plugin):
+    row = ExtractorRow("digits_cnn", "", True, None, (), "")
+    plugin(wrong=mean_colour, taken=ExtractorSource("digits_cnn", mean_colour, lambda _: row))
+    assert EXTRACTORS.origin("digits_cnn") == "ltbench.extractors"
+    with pytest.raises(UsageError, match="could not be loaded from .*is no ltbench.extractors.base"):
+        get_extractor("wrong")
+    with pytest.raises(UsageError, match="is taken by ltbench.extractors"):
+        get_extractor("taken")

@@ -126,6 +126,25 @@ def test_inception_v3_compat_is_torch_fidelitys(inception_file, monkeypatch):
     assert_close(ours.logits, logits)
 
 
+def test_sfids_features_are_seven_channels_of_an_inner_convolution(inception_file, monkeypatch):
+    """TensorFlow's mixed_6/conv is the first branch of torchvision's Mixed_6d, after its ReLU."""
+    batch = images(2)
+    network = inception.fid_inception().eval()
+    network.load_state_dict(torch.load(inception_file, weights_only=True))
+    x = 2 * (resize_legacy(torch.from_numpy(batch)) / 255) - 1
+    with torch.no_grad():
+        for name, layer in network.named_children():
+            if name == "Mixed_6d":
+                break
+            x = layer(x)
+        theirs = F.relu(layer.branch1x1.bn(layer.branch1x1.conv(x)))[:, :7].flatten(1).numpy()
+    extractor = get_extractor("inception_mixed_6", weights=inception_file)
+    ours = extractor(batch)
+    assert ours.features.shape == (2, 2023) and ours.logits is None and not extractor.has_logits
+    assert_close(ours.features, theirs)
+    assert extractor.hash != get_extractor("inception", weights=inception_file).hash
+
+
 class SmallInception(nn.Module):
     """The parts of NVIDIA's archive that are used, small: `layers` to 2048 features, `output`."""
 
@@ -157,7 +176,7 @@ def test_inception_clean_is_clean_fids_torchscript_route(tmp_path):
 
 
 def test_names_are_torch_fidelitys():
-    assert set(fidelity.NAMES) == set(FEATURE_EXTRACTORS_REGISTRY)
+    assert set(fidelity.NAMES) - {fidelity.CMMD} == set(FEATURE_EXTRACTORS_REGISTRY)
     for name in fidelity.CLIP:
         file = fidelity.weights_file(name)
         assert file.url.endswith(file.names[1]) and file.sha256 in file.names[0] and len(file.sha256) == 64
@@ -225,6 +244,22 @@ def test_clip_is_torch_fidelitys(tmp_path):
     with torch.no_grad():
         theirs = network(torch.from_numpy(batch))[0].numpy()
     assert_close(get_extractor("clip-vit-b-32", weights=path)(batch).features, theirs)
+
+
+def test_cmmds_clip_resizes_bicubically_without_a_crop(tmp_path):
+    path, clip = tmp_path / "clip.pt", SmallCLIP().eval()
+    torch.jit.trace(clip, torch.zeros(1, 3, 32, 32)).save(str(path))
+    batch = images(4, 20, 50)
+    x = F.interpolate(torch.from_numpy(batch).float() / 255, (32, 32), mode="bicubic")
+    mean = torch.tensor([0.48145466, 0.4578275, 0.40821073])[:, None, None]
+    std = torch.tensor([0.26862954, 0.26130258, 0.27577711])[:, None, None]
+    with torch.no_grad():
+        theirs = clip.visual((x - mean) / std).numpy()
+    ours = get_extractor("clip_l14_336", weights=path)
+    # torch-fidelity's reader rounds weights to half precision
+    np.testing.assert_allclose(ours(batch).features, theirs, atol=3e-3)
+    assert ours.hash != get_extractor("clip-vit-l-14-336px", weights=path).hash
+    assert fidelity.weights_file("clip_l14_336") == fidelity.weights_file("clip-vit-l-14-336px")
 
 
 def test_dinov2_is_built_from_the_users_copy_of_its_code(tmp_path, monkeypatch):

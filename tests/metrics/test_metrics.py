@@ -393,10 +393,11 @@ def test_images_that_are_none_are_refused_in_one_sentence():
 @pytest.mark.parametrize("metric", [m for m in FEATURE_METRICS if m.minimum > 1], ids=lambda m: m.name)
 def test_minimum_is_where_the_metric_begins(metric):
     n = metric.minimum
-    got = metric(**_inputs(reference=normal(0, n), generated=normal(1, n)))
+    sets = {name: normal(i, n) for i, name in enumerate(("reference", "training", "heldout", "generated"))}
+    got = metric(**_inputs(**sets))
     assert all(np.isfinite(v) for v in got.values())
     with pytest.raises(UsageError, match=f"at least {n} .*images, got {n - 1}"):
-        metric(**_inputs(reference=normal(0, n - 1)))
+        metric(**_inputs(**{metric.inputs[0]: normal(0, n - 1)}))
 
 
 @pytest.mark.parametrize("metric", [m for m in REGISTRY.values() if m.prepare], ids=lambda m: m.name)

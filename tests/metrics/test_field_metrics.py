@@ -1,0 +1,103 @@
+"""AuthPct, FLD, CMMD and CCUA's recall: values of the field's own code, and laws that hold for any data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ltbench.errors import UsageError
+from ltbench.metrics.authenticity import authenticity_percent
+from ltbench.metrics.cmmd import cmmd
+from ltbench.metrics.fld import Mixture, feature_likelihood_divergence, standardised
+from ltbench.metrics.registry import get_metric
+
+GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "group_metrics_k6.npz")
+TRAINING, TEST, GENERATED = (GOLDEN[name].astype(np.float64) for name in ("training", "test", "generated"))
+
+
+# -- the field's own code ---------------------------------------------------------------------------
+
+
+def test_cmmd_of_the_golden():
+    assert cmmd(GOLDEN["reference"], GOLDEN["generated"]) == pytest.approx(float(GOLDEN["cmmd"]), rel=1e-6)
+
+
+def test_authpct_of_the_golden():
+    assert authenticity_percent(TRAINING, GENERATED) == pytest.approx(float(GOLDEN["authpct"]), abs=1e-10)
+    assert authenticity_percent(TRAINING, GENERATED) - 50 == pytest.approx(
+        float(GOLDEN["authpct_official_minus_50"]), abs=1e-5
+    )
+
+
+def test_ccuas_recall_of_the_golden():
+    metric = get_metric("precision_recall_ccua")
+    assert metric.extractor == "inception" and dict(metric.settings) == {"k": 3, "strict": True}
+    found = metric(reference=GOLDEN["reference"], generated=GOLDEN["generated"])
+    assert found["recall_ccua"] == pytest.approx(float(GOLDEN["fld_recall_k3_strict"]), abs=1e-6)
+    assert found["precision_ccua"] == pytest.approx(float(GOLDEN["fld_precision_k3_strict"]), abs=1e-6)
+
+
+def golden_sets():
+    test, *others = (torch.from_numpy(x) for x in (TEST, TRAINING, TEST, GENERATED))
+    return standardised(test, *others)
+
+
+def test_flds_first_mixture_is_the_goldens():
+    train, test, generated = golden_sets()
+    start = Mixture.start(generated, train)
+    difference = (start.log_variance.numpy() - GOLDEN["fld_initial_log_sigma2"]).__abs__()
+    # The golden's float32 distances lose digits where two images nearly meet.
+    assert np.median(difference) < 1e-6 and difference.max() < 2e-3
+    assert start.nll(test) == pytest.approx(float(GOLDEN["fld_initial_nll_test"]), abs=1e-6)
+
+
+def test_flds_fitted_mixture_and_gap_are_the_goldens():
+    train, test, generated = golden_sets()
+    fitted = Mixture.start(generated, train).fitted(train)
+    assert fitted.nll(test) == pytest.approx(float(GOLDEN["fld_fitted_nll_test"]), rel=1e-3)
+    assert fitted.nll(train) == pytest.approx(float(GOLDEN["fld_fitted_nll_train"]), rel=1e-3)
+    found = feature_likelihood_divergence(TRAINING, TEST, GENERATED)
+    official = GOLDEN["fld_test_train_gap_over_8_seeds"]  # FLD on the test set, on the training set, gap
+    assert found["gap"] == pytest.approx(official[:, 2].mean(), abs=1e-3)
+    assert abs(found["fld"] - official[:, 0].mean()) < 3 * official[:, 0].std(ddof=1)
+
+
+# -- laws and exact small cases -----------------------------------------------------------------------
+
+
+def test_authpct_by_hand():
+    """Training at 0, 1 and 10: gaps of the nearest are 1, 1 and 9."""
+    training = np.array([[0.0], [1.0], [10.0]])
+    assert authenticity_percent(training, np.array([[-0.5]])) == 0  # .5 from 0, whose neighbour is 1 away
+    assert authenticity_percent(training, np.array([[-1.5]])) == 100
+    assert authenticity_percent(training, np.array([[-1.0]])) == 0  # a tie is no more than its neighbour
+    assert authenticity_percent(training, np.array([[14.0], [-3.0]])) == 50
+    with pytest.raises(UsageError, match="at least 2 training images, got 1"):
+        authenticity_percent(training[:1], training)
+
+
+def test_cmmd_by_hand_and_its_laws():
+    x, y = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
+    assert cmmd(x, y) == pytest.approx(1000 * (2 - 2 * np.exp(-2 / 200)))
+    assert cmmd(5 * x, y) == cmmd(x, y) == cmmd(y, x)
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(40, 6)), rng.normal(0.5, 1, (30, 6))
+    assert cmmd(a, a) == pytest.approx(0, abs=1e-9)
+    means = [(s / np.linalg.norm(s, axis=1, keepdims=True)).mean(axis=0) for s in (a, b)]
+    assert cmmd(a, b) == pytest.approx(10 * np.sum((means[0] - means[1]) ** 2), rel=0.02)
+    with pytest.raises(UsageError, match="length 0"):
+        cmmd(np.zeros((2, 3)), np.ones((2, 3)))
+
+
+def test_fld_tells_copies_of_the_training_set_from_new_images():
+    rng = np.random.default_rng(0)
+    training, test, fresh = (rng.normal(size=(200, 4)) for _ in range(3))
+    copied = training + rng.normal(0, 0.01, training.shape)
+    new, copies = (feature_likelihood_divergence(training, test, x) for x in (fresh, copied))
+    assert copies["gap"] < -20 < new["gap"] and copies["fld"] > new["fld"]
+    far = feature_likelihood_divergence(training, test, fresh + 3)
+    assert far["fld"] > new["fld"]
+    assert feature_likelihood_divergence(training, test, fresh) == new
+    assert feature_likelihood_divergence(training, test, fresh, seed=1)["gap"] == new["gap"]
+    assert feature_likelihood_divergence(training, test, fresh, seed=1)["fld"] != new["fld"]
