@@ -24,6 +24,7 @@ asking for it by name says why. Names of the tree come first: a package cannot r
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import logging
 import pkgutil
 import re
@@ -31,9 +32,11 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Generic, TypeVar
 
+import ltbench
 from ltbench.errors import UsageError, nearest
 
 T = TypeVar("T")
@@ -41,6 +44,7 @@ log = logging.getLogger("ltbench")
 _NAME = re.compile(r"[a-z][a-z0-9_+.-]*")
 _Load = Callable[[], Iterable[Any]]
 
+_BESIDE = ("ltbench.methods", "ltbench.baselines")  # packages that stand beside ltbench/ in the checkout
 GROUPS = ("ltbench.methods", "ltbench.datasets", "ltbench.metrics", "ltbench.extractors", "ltbench.samplers")
 
 
@@ -136,6 +140,8 @@ class ExtensionPoint(Generic[T]):
             return self._found
 
     def _discover(self) -> dict[str, Extension[T]]:
+        if self._scan:
+            check_one_checkout()
         found: dict[str, Extension[T]] = {}
         for label, origin, load in (*self._of_tree(), *self._of_packages()):
             try:
@@ -171,6 +177,33 @@ class ExtensionPoint(Generic[T]):
         for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
             origin = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             yield entry.name, origin, lambda entry=entry: _as_list(entry.load())  # type: ignore[misc]
+
+
+def check_one_checkout() -> None:
+    """Refuse to work where the methods come from another checkout than the harness.
+
+    An editable install maps ``ltbench.methods`` to the checkout that it was made in. A second checkout on the
+    path would train the first one's methods and record its own commit.
+
+    Raises
+    ------
+    UsageError
+        One sentence naming both places and what to do.
+    """
+    here = Path(ltbench.__file__).resolve().parent
+    for package in _BESIDE:
+        spec = importlib.util.find_spec(package)
+        found = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
+        if not found:
+            raise UsageError(
+                f"ltbench runs from {here.parent}, which is not installed, so that {package} is missing: "
+                f"run `pip install -e {here.parent}`"
+            )
+        if found[0].parent not in (here, here.parent):
+            raise UsageError(
+                f"ltbench comes from {here.parent} and {package} from {found[0].parent}, which would train one checkout's "
+                f"methods under the other's name: run `pip install -e {here.parent}`, or leave that folder"
+            )
 
 
 def _as_list(loaded: Any) -> list[Any]:

@@ -52,7 +52,9 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, commit and libraries; what a bug report needs.")
     ] = False,
 ) -> None:
-    pass
+    from ltbench.plugins import check_one_checkout
+
+    check_one_checkout()
 
 
 # -- running ----------------------------------------------------------------------------------------
@@ -459,6 +461,14 @@ def samplers() -> None:
     from ltbench.cli.lists import list_samplers
 
     list_samplers()
+
+
+@app.command()
+def plugins() -> None:
+    """List what other packages add (methods, data sets, metrics, extractors, samplers) and what could not be loaded."""
+    from ltbench.cli.lists import list_plugins
+
+    list_plugins()
 
 
 @app.command()

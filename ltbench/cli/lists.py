@@ -166,3 +166,18 @@ def list_presets() -> None:
         console.print(styled((name, "bold"), f"  {content.get('title', '')}"), soft_wrap=True)
         if content.get("description"):
             console.print(f"  {content['description']}", soft_wrap=True)
+
+
+def list_plugins() -> None:
+    """Print what installed packages add, by kind, and what of them could not be loaded."""
+    from ltbench.api import extension_points
+
+    for kind, point in extension_points().items():
+        console.print(styled((kind, "bold"), f"  entry-point group {point.group}"), soft_wrap=True)
+        added = [e for e in point.extensions().values() if e.origin.startswith("package ")]
+        for extension in added:
+            console.print(f"  {extension.name}  from {extension.origin}", soft_wrap=True)
+        for name, why in point.broken().items():
+            console.print(styled("  ", ("left out", "red"), f" {name}: {why}"), soft_wrap=True)
+        if not added and not point.broken():
+            console.print("  none")

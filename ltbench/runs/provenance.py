@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.util
 import math
 import os
 import platform
@@ -42,6 +43,10 @@ def code_version() -> dict[str, Any]:
         out["git_commit"] = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None
         changed = git(["git", "status", "--porcelain", "--", "ltbench", "methods", "baselines"]).stdout
         out["git_dirty"] = bool(changed.strip())
+        methods = importlib.util.find_spec("ltbench.methods")  # of one checkout, see `check_one_checkout`
+        for place in (methods.submodule_search_locations or ()) if methods else ():
+            done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=place, capture_output=True, text=True, check=False)
+            out["methods_git_commit"] = done.stdout.strip() or None
     return out
 
 

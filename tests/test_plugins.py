@@ -1,0 +1,65 @@
+"""Extension points: one check for all, and one checkout for the harness and its methods."""
+
+import importlib.machinery
+from types import SimpleNamespace
+
+import pytest
+
+from ltbench import plugins
+from ltbench.errors import UsageError
+from ltbench.plugins import ExtensionPoint, check_one_checkout
+
+
+def named(value):
+    if not hasattr(value, "name"):
+        raise TypeError(f"{value!r} has no name")
+
+
+def point(built_in=(), entries=(), monkeypatch=None):
+    if monkeypatch is not None:
+        monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: entries)
+    return ExtensionPoint(
+        "thing", "ltbench.things", name_of=lambda v: v.name, check=named, built_in=lambda: built_in
+    )
+
+
+def entry(name, load, package="other"):
+    return SimpleNamespace(name=name, value="m:x", dist=SimpleNamespace(name=package, version="2.0"), load=load)
+
+
+def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, caplog):
+    own, more, rival = (SimpleNamespace(name=n) for n in ("own", "more", "own"))
+    entries = [entry("a", lambda: [more]), entry("b", lambda: rival), entry("c", lambda: 1 / 0)]
+    things = point([("ltbench.things", own)], entries, monkeypatch)
+    assert things.all() == {"more": more, "own": own} and things["own"] is own
+    assert (things.origin("own"), things.origin("more")) == ("ltbench.things", "package other 2.0")
+    assert set(things.broken()) == {"b", "c"} and "taken by ltbench.things" in things.broken()["b"]
+    assert len(caplog.records) == 2
+    with pytest.raises(UsageError, match=r"thing 'c' could not be loaded from package other 2.0 \(ZeroDivision"):
+        things["c"]
+    with pytest.raises(UsageError, match="unknown thing 'mor'; did you mean 'more'"):
+        things["mor"]
+
+
+@pytest.mark.parametrize("value", [5, SimpleNamespace(name="Bad Name"), SimpleNamespace(name=3)])
+def test_what_is_no_extension_is_left_out(monkeypatch, value):
+    assert point((), [entry("x", lambda: value)], monkeypatch).all() == {}
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [
+        (["/other/checkout/methods"], r"ltbench\.methods from /other/checkout.*pip install -e"),
+        (None, "which is not installed, so that ltbench.methods is missing"),
+    ],
+)
+def test_methods_of_another_checkout_are_refused(monkeypatch, places, says):
+    found = importlib.machinery.ModuleSpec("ltbench.methods", None, is_package=True)
+    found.submodule_search_locations = places
+    monkeypatch.setattr(plugins.importlib.util, "find_spec", lambda name: found if places else None)
+    with pytest.raises(UsageError, match=says):
+        check_one_checkout()
+
+
+def test_one_checkout_is_accepted():
+    check_one_checkout()
