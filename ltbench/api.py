@@ -545,12 +545,23 @@ def score(
         )
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < dataset.num_classes:
         raise UsageError(f"labels must be 0..{dataset.num_classes - 1}, not {labels.min()}..{labels.max()}")
-    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    request = _request(metrics, extractors, bootstrap)
     generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
         kept = Path(scratch) if cache is None else Path(cache)
         rows = score_pools(dataset, generated, request, kept, usable_device(device))
     return pd.DataFrame(rows)
+
+
+def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
+    """Return a request; a TorchScript file that the caller names here may run."""
+    from ltbench.extractors import torchscript
+
+    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    for name in request.extractors:
+        if name.startswith(torchscript.PREFIX):
+            torchscript.trust(name)
+    return request
 
 
 def _names(names: str | Sequence[str]) -> tuple[str, ...]:
@@ -599,7 +610,7 @@ def evaluate(
 
     given = [runs] if isinstance(runs, stored.Run | str | Path) else list(runs)
     folders = [entry.folder if isinstance(entry, stored.Run) else Path(entry) for entry in given]
-    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    request = _request(metrics, extractors, bootstrap)
     tables = [table for _, table in evaluate_sets(folders, request, recompute, device=device)]
     return pd.concat(tables, ignore_index=True)
 
@@ -827,9 +838,9 @@ def available(kind: str) -> pd.DataFrame:
 
         rows = [(name, content.get("title", ""), "ltbench") for name, content in load_all().items()]
     elif kind == "extractors":
-        from ltbench.extractors.registry import known_extractors
+        from ltbench.extractors.registry import EXTRACTORS, known_extractors
 
-        rows = [(row.name, row.title, "ltbench") for row in known_extractors()]
+        rows = [(row.name, row.title, EXTRACTORS.origin(row.name)) for row in known_extractors()]
     else:
         point = extension_points()[kind]
         rows = [(name, _title(found.value), found.origin) for name, found in point.extensions().items()]
@@ -843,10 +854,17 @@ def extension_points() -> dict[str, ExtensionPoint[Any]]:
     """Return where other people's packages can add something, by kind."""
     from ltbench.data.registry import SOURCES
     from ltbench.diffusion.registry import SAMPLERS
+    from ltbench.extractors.registry import EXTRACTORS
     from ltbench.method.registry import METHODS
     from ltbench.metrics.registry import METRICS
 
-    return {"methods": METHODS, "datasets": SOURCES, "metrics": METRICS, "samplers": SAMPLERS}
+    return {
+        "methods": METHODS,
+        "datasets": SOURCES,
+        "metrics": METRICS,
+        "extractors": EXTRACTORS,
+        "samplers": SAMPLERS,
+    }
 
 
 def _title(extension: Any) -> str:

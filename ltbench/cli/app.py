@@ -212,7 +212,8 @@ def evaluate(
     device: Device = None,
 ) -> None:
     """Add or recompute metrics of finished runs; nothing is trained or sampled."""
-    from ltbench.cli.study import evaluate_runs, score_request, trust_named
+    from ltbench.cli.results import evaluate_runs, score_request
+    from ltbench.cli.study import trust_named
 
     trust_named([extractors])
     request = score_request(metrics, extractors, groups, reference, bootstrap)
@@ -257,12 +258,14 @@ def score(
     device: Device = None,
 ) -> None:
     """Score images made elsewhere; reports show them beside our runs, marked external."""
-    from ltbench.cli.data import data_cell, folder_safe, score_external
-    from ltbench.cli.study import score_request, trust_named
+    from ltbench.cli.exchange import folder_safe, score_external
+    from ltbench.cli.results import score_request
+    from ltbench.cli.study import trust_named
+    from ltbench.study.resolve import resolve_cell
 
     trust_named([extractors])
     request = score_request(metrics, extractors, groups, reference, bootstrap)
-    data = data_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
+    data = resolve_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
     claims = {
         "name": name or folder_safe(samples.stem),
         "variant": variant,
@@ -297,7 +300,7 @@ def import_(
     data_root: DataRoot = None,
 ) -> None:
     """Turn an official checkpoint (DDPM, CBDM, T2H, CORAL) into a trained run that can be sampled and scored."""
-    from ltbench.cli.data import import_run
+    from ltbench.cli.exchange import import_run
 
     import_run(path, method, dataset, imbalance_ratio, train_seed, step, sets or [], out, data_root)
 
@@ -310,7 +313,7 @@ def export(
     weights: Annotated[str, typer.Option("--weights", help="ema (averaged) or raw (the last).")] = "ema",
 ) -> None:
     """Write a run's network with a model card, for diffusers' UNet2DModel.from_pretrained."""
-    from ltbench.cli.data import export_network
+    from ltbench.cli.exchange import export_network
 
     export_network(run, to, step, weights)
 
@@ -415,7 +418,7 @@ def report(
     ] = False,
 ) -> None:
     """Turn stored scores into tables (terminal, Markdown, CSV, LaTeX), figures (PNG, PDF) and one HTML page."""
-    from ltbench.cli.study import compare_results, make_report
+    from ltbench.cli.results import compare_results, make_report
 
     folders = roots or [Path("runs")]
     if compare:
@@ -527,7 +530,7 @@ def doctor(
     device: Device = None,
 ) -> None:
     """Show versions, devices, data and weights: found, or missing and what to do."""
-    from ltbench.cli.data import show_doctor
+    from ltbench.cli.doctor import show_doctor
 
     if calibrate:
         from ltbench.cli.calibrate import show_calibration

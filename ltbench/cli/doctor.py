@@ -18,14 +18,18 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from ltbench.api import usable_device
+from ltbench.cli.console import make_console, styled
 from ltbench.data import default_data_root, get_source, list_sources, load_dataset
 from ltbench.data.facts import absent_files
 from ltbench.errors import DataMissing
 from ltbench.spec import DataSpec
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
 from ltbench.metrics.registry import get_metric
+from ltbench.runs.layout import CACHE
 from ltbench.runs.provenance import code_version, machine
 
+console = make_console()
 State = Literal["ok", "missing", "note"]
 _EXTRAS = {
     "submitit": "`ltbench run --slurm` needs it: pip install 'ltbench[slurm]'",
@@ -226,3 +230,35 @@ def _measure(check: CheckValue, cell: Any, cache: Path, device: str) -> float:
     else:
         inputs |= {"reference": train, "generated": of(cell.heldout.images, check.test)}
     return float(metric(**inputs)[check.output])
+
+
+# -- what is printed -----------------------------------------------------------------------------------
+
+
+def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | None) -> bool:
+    """Print what is there, what is missing and what to do; return whether no published value is missed."""
+    colours = {"ok": "green", "missing": "red", "note": "yellow"}
+    marks = {state: (f"{state:<7}", colour) for state, colour in colours.items()}
+    topic = ""
+    for found in examine(data_root, out):
+        if found.topic != topic:
+            topic = found.topic
+            console.print(styled((topic, "bold")))
+        console.print(styled("  ", marks[found.state], f" {found.name:<22} {found.text}"), soft_wrap=True)
+        if found.state != "ok" and found.advice:
+            console.print(f"          {found.advice}", soft_wrap=True)
+    if not golden:
+        return True
+    console.print(styled(("published check values", "bold")))
+    with console.status("") as status:
+        results = check_golden(data_root, out / CACHE, usable_device(device), progress=lambda text: status.update(styled(text)))
+    for result in results:
+        check = result.check
+        stated = f"published {check.value:g} +- {check.tolerance:g}"
+        if result.value is None:
+            console.print(styled("  ", marks["missing"], f" {check.name}, {stated}"), soft_wrap=True)
+            console.print(f"          {result.missing}", soft_wrap=True)
+            continue
+        mark = marks["ok"] if result.agrees else ("differs", "red")
+        console.print(styled("  ", mark, f" {check.name}: {result.value:.6g}, {stated}"), soft_wrap=True)
+    return all(result.agrees is not False for result in results)

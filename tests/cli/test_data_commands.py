@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltbench.cli import study as commands
+from ltbench.study.resolve import resolve_study
 from ltbench.cli.app import main
 
 
@@ -55,12 +55,12 @@ def test_the_command_that_preparing_ends_with_plans_a_run(tmp_path, capsys):
         assert run(*prepare, "--data-root", data) == 0
     command = re.search("use it: ltbench run --dataset (.*)", capsys.readouterr().out.splitlines()[-1])
     assert command and command[1].startswith("folder_lt:mine --set data.image_size=16 ")
-    study = commands._study(None, ["data.image_size=16"], {"dataset": "folder_lt:mine"}, data)
+    study = resolve_study(None, ["data.image_size=16"], {"dataset": "folder_lt:mine"}, data)
     (run_spec,) = study.runs
     assert (run_spec.data.profile, run_spec.data.image_size) == ("asis", 16)
     assert run_spec.data.imbalance_ratio == 0.2857  # 2 of 7: what it is, not the default
     assert run_spec.data.dataset == "folder_lt" and len(run_spec.data.content) == 64  # names are in no key
-    study = commands._study(
+    study = resolve_study(
         None, ["data.image_size=16"], {"dataset": "folder_lt", "imbalance_ratio": "0.4"}, data
     )
     assert (study.runs[0].data.profile, study.runs[0].data.imbalance_ratio) == ("exponential", 0.4)

@@ -11,7 +11,7 @@ import pytest
 
 PACKAGES = Path(__file__).resolve().parents[2] / "examples" / "plugins"
 KINDS = {
-    "method": ("methods", "p2"),
+    "method": ("methods", "debiased"),
     "dataset": ("datasets", "bars_lt"),
     "metric": ("metrics", "brightness"),
     "extractor": ("extractors", "thumbnail"),
@@ -30,10 +30,10 @@ out["counts"] = bars.counts.tolist()
 table = lt.score(bars.heldout.images, bars.heldout.labels, bars, metrics="brightness,frechet", extractors="thumbnail", device="cpu")
 overall = table[table["scope"] == "overall"].set_index("metric")["value"]
 out["gap"], out["distance"] = overall["brightness_gap"], overall["frechet"]
-out["composition"] = create("coral+p2").name
+out["composition"] = create("coral+debiased").name
 settings = {"model.size": "tiny", "train.steps": 2, "sample.steps": 3, "sample.per_class": 4, "sample.sampler": "euler"}
-study = lt.load_study(None, dataset="bars_lt", methods="p2", imbalance_ratio=0.1,
-    **settings, **{"train.flip": False, "score.metrics": ["brightness"]})
+study = lt.load_study(None, dataset="bars_lt", methods="debiased", imbalance_ratio=0.1,
+    **settings, **{"train.flip": False, "score.metrics": ["brightness"], "score.extractors": ["thumbnail"]})
 (run,) = lt.run(study, "runs", workers=1, device="cpu", progress=False)
 out["numbers"] = sorted(run.scores().query("scope == 'overall'")["metric"])[:1]
 print(json.dumps(out))
@@ -65,11 +65,11 @@ def python(site, folder, *arguments):
 def test_each_example_package_is_found_listed_and_used(site, tmp_path):
     out = json.loads(python(site, tmp_path, "-c", USE, json.dumps(list(KINDS.values()))).splitlines()[-1])
     assert {out[kind].partition(" 1.0")[0] for kind, _ in KINDS.values()} == {
-        f"package ltbench-{name}" for name in ("p2", "bars", "brightness", "thumbnail", "euler")
+        f"package ltbench-{name}" for name in ("debias", "bars", "brightness", "thumbnail", "euler")
     }
     assert out["counts"][0] == 40 and out["counts"][-1] == 4
     assert 0 <= out["gap"] < 5 and 0 < out["distance"] < 1
-    assert out["composition"] == "coral+p2" and out["numbers"] == ["brightness_gap"]
+    assert out["composition"] == "coral+debiased" and out["numbers"] == ["brightness_gap"]
 
 
 def test_one_command_lists_them_all(site, tmp_path):

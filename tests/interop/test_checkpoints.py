@@ -12,7 +12,7 @@ from diffusers import UNet2DModel
 from PIL import Image
 
 from ltbench.cli.app import main
-from ltbench.cli.data import export_network, import_run
+from ltbench.cli.exchange import export_network, import_run
 from ltbench.data import load_dataset
 from ltbench.data.prepare.prepare import prepare
 from ltbench.interop.official import load_official

@@ -383,7 +383,7 @@ def test_unknown_groupings_and_references_are_named_with_what_there_is(scored, c
 
 
 def test_more_than_one_data_cell_or_other_settings_are_refused():
-    from ltbench.cli.data import data_cell
+    from ltbench.study.resolve import resolve_cell as data_cell
 
     with pytest.raises(UsageError, match="2 data cells"):
         data_cell("digits_lt", ["data.split_seed=0,1"], {}, None)

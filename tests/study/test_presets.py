@@ -9,6 +9,7 @@ from rich.console import Console
 from ltbench.runs.layout import folder_name, weights_name
 from ltbench.cli import study as commands
 from ltbench.cli.study import print_plan
+from ltbench.study.resolve import resolve_study
 from ltbench.data import SOURCES, get_source
 from ltbench.data.longtail import class_sizes
 from ltbench.data.source import Status
@@ -97,7 +98,7 @@ def test_a_ratio_that_a_paper_reports_takes_that_cells_settings():
     ],
 )
 def test_a_ratio_takes_its_cells_settings_however_it_is_given(sets, flags):
-    study = commands._study(None, sets, {"dataset": "cifar10_lt", "method": "cbdm", **flags}, None)
+    study = resolve_study(None, sets, {"dataset": "cifar10_lt", "method": "cbdm", **flags}, None)
     assert {run.sample.guidance for run in study.runs} == {1.8}
 
 
