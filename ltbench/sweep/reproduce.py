@@ -20,7 +20,7 @@ from rich.console import Console
 from ltbench.extractors.torchscript import require_trust
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import write_json
-from ltbench.runs.layout import IMAGES, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
+from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
 from ltbench.runs.provenance import all_stages, read_provenance
 from ltbench.runs.run import read_run, read_spec, read_trained
 from ltbench.runs.scores import identity, read_scores
@@ -159,7 +159,7 @@ def _whole(stage: dict[str, Any], key: str) -> int:
     value = stage.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1_000_000:
         raise CheckpointError(
-            f"a provenance.json states no {key} for {stage.get('stage')}: it is not ltbench's"
+            f"a {PROVENANCE} states no {key} for {stage.get('stage')}: it is not ltbench's"
         )
     return value
 
