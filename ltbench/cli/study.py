@@ -90,7 +90,7 @@ def run_study(
     from ltbench.sweep.status import Row, closing_lines, exit_code
     from ltbench.environment import Settings
 
-    study = resolve_study(preset, sets, flags, data_root)
+    study = resolve_study(preset, sets, flags, data_root, _say)
     where = usable_device(device)
     settings = Settings(data_root=data_root, device=where, **speed)
     if init_from is not None:
@@ -131,6 +131,10 @@ def run_study(
             make_report([out], None, "ddpm")
     if code:
         sys.exit(code)
+
+
+def _say(sentence: str) -> None:
+    console.print(sentence, soft_wrap=True)
 
 
 def _show_curves(runs: Sequence[RunSpec], out: Path) -> None:
@@ -215,7 +219,7 @@ def show_plan(
         from ltbench.study.resolve import resolve_study
         from ltbench.sweep.cost import make_plan
 
-        study, where = resolve_study(preset, sets, flags, data_root), usable_device(device)
+        study, where = resolve_study(preset, sets, flags, data_root, _say), usable_device(device)
         count = worker_count(workers, where)
     with waiting(f"timing the network on this machine ({where})"):
         planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)

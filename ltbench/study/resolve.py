@@ -7,7 +7,7 @@ A data set named alone means its default preset, and nothing at all the demo. Wh
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +17,7 @@ from ltbench.errors import UsageError
 from ltbench.spec import DataSpec
 from ltbench.study.file import Study, load_study
 from ltbench.study.presets import default_preset
+from ltbench.study.quick import QUICK, is_folder, prepare_and_choose
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -26,11 +27,23 @@ def resolve_study(
     sets: Sequence[str] = (),
     flags: Mapping[str, Any] = _NOTHING,
     data_root: Path | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Study:
-    """Return the study that is asked for, its data resolved; parameters and errors as `load_study`."""
-    if preset is None:
-        dataset = flags.get("dataset") or ""
-        name = (dataset if isinstance(dataset, str) else dataset[0]).split(",")[0].strip()
+    """Return the study that is asked for, its data resolved; parameters and errors as `load_study`.
+
+    A ``dataset`` that is a folder on disk is prepared, and without a preset a quick study is chosen for it; `say`
+    is told what.
+    """
+    dataset = flags.get("dataset") or ""
+    name = (dataset if isinstance(dataset, str) else dataset[0]).split(",")[0].strip()
+    if is_folder(name):
+        choice = prepare_and_choose(name, data_root, _image_size(sets, flags))
+        flags = {**flags, "dataset": choice.dataset}
+        if preset is None:
+            preset, sets = QUICK, (*choice.settings, *sets)
+        if say is not None:
+            say(choice.sentence if preset == QUICK else f"{choice.dataset} is prepared from {name}")
+    elif preset is None:
         ratio = flags.get("imbalance_ratio")
         for entry in sets:
             key, _, value = entry.partition("=")
@@ -39,6 +52,15 @@ def resolve_study(
     study = load_study(preset, sets, flags)
     runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
     return dataclasses.replace(study, runs=runs)
+
+
+def _image_size(sets: Sequence[str], flags: Mapping[str, Any]) -> int | None:
+    """Return the image size that settings ask for, or None."""
+    given = [entry.partition("=")[2] for entry in sets if entry.partition("=")[0].strip() == "data.image_size"]
+    text = str(given[-1] if given else flags.get("data.image_size") or "").strip()
+    if text and not text.isdecimal():
+        raise UsageError(f"data.image_size={text}: a folder is prepared at one size, a whole number of pixels")
+    return int(text) if text else None
 
 
 def resolve_cell(

@@ -433,3 +433,38 @@ def test_image_set_digest_covers_pixels_labels_and_shape():
     assert digest == content_sha256(np.asfortranarray(images), labels)
     with pytest.raises(ValueError, match="4 images but 3 labels"):
         ImageSet(images, labels[:3])
+
+
+# --- sources of other packages ------------------------------------------------------------------------
+
+
+def test_a_source_of_another_package_is_listed_and_loaded(tmp_path, monkeypatch, capsys):
+    from ltbench.cli.lists import list_datasets
+
+    (tmp_path / "stripes.py").write_text(
+        "import dataclasses\nfrom ltbench.data.sources.digits import DIGITS\n"
+        "STRIPES = dataclasses.replace(DIGITS, name='stripes_lt', title='Stripes')\n"
+    )
+    info = tmp_path / "stripes-2.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: stripes\nVersion: 2.0\n")
+    (info / "entry_points.txt").write_text("[ltbench.datasets]\nany = stripes:STRIPES\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    data.SOURCES.forget()
+    try:
+        assert data.SOURCES.origin("stripes_lt") == "package stripes 2.0"
+        assert data.load_dataset(DataSpec(dataset="stripes_lt", imbalance_ratio=0.1)).counts[0] == 120
+        list_datasets("100", None)
+        shown = capsys.readouterr().out
+        assert "from package stripes 2.0" in shown and "from ltbench.data.sources.digits" in shown
+        assert "imbalance_ratio is 0.01" in shown
+    finally:
+        monkeypatch.undo()
+        data.SOURCES.forget()
+
+
+def test_a_data_root_that_is_the_folder_itself_is_understood(tmp_path, use):
+    use(cifar_files(tmp_path, CIFAR10))
+    for root in (tmp_path, tmp_path / "cifar-10-batches-py"):
+        assert data.get_source("cifar10_lt").status(root).found, root
+    assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "cifar-10-batches-py").num_classes == 10

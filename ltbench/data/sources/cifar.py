@@ -43,6 +43,8 @@ class Cifar(Source):
         """Find the unpacked folder, else the archive, in the data root or in a folder of the set's name."""
         roots = (data_root, data_root / self.name.removesuffix("_lt"))
         looked = (*(root / self.folder for root in roots), *(root / self.archive for root in roots))
+        if data_root.resolve().name == self.folder:  # the folder itself was given
+            return Status(data_root.is_dir(), (data_root,), data_root)
         at = next((path for path in looked if path.is_dir() or path.is_file()), None)
         return Status(at is not None, looked, at)
 
@@ -64,7 +66,7 @@ class Cifar(Source):
             check_md5(at / name, md5)
         sets = []
         for train in (True, False):
-            files = dataset(str(at.parent), train=train)
+            files = dataset(str(at.resolve().parent), train=train)
             pixels = np.ascontiguousarray(np.asarray(files.data).transpose(0, 3, 1, 2))
             sets.append(ImageSet(area_resample(pixels, size), np.asarray(files.targets, np.int64)))
         names = tuple(name.replace("_", " ") for name in files.classes)

@@ -6,6 +6,9 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from ltbench.data.longtail import read_ratio
+from ltbench.errors import UsageError
+
 
 def load_all() -> dict[str, dict[str, Any]]:
     """Return every preset's name and parsed content, in alphabetical order."""
@@ -40,6 +43,6 @@ def default_preset(dataset: str, ratio: str | None = None) -> str | None:
 def _is(text: str, value: float | None) -> bool:
     """Tell whether a flag's text is this one number, however it is written."""
     try:
-        return float(text) == value
-    except ValueError:  # a list, or what the grid will refuse
+        return float(str(read_ratio(text)[0])) == value
+    except (ValueError, UsageError):  # a list, or what the grid will refuse
         return False
