@@ -96,6 +96,7 @@ class ScoringContext:
     reference : what the reference is called.
     prepared : what was made of the reference.
     extracted : features by pool, shared by the metrics on one extractor.
+    absent : name of the extractor that a metric needs and that is not here, in `extractor`'s place.
     """
 
     pools: dict[str, ImageSet]
@@ -105,6 +106,7 @@ class ScoringContext:
     reference: str
     prepared: ReferenceCache
     extracted: dict[str, Features] = field(default_factory=dict)
+    absent: str = ""
 
     def arrays(self, pool: str, needs: str) -> np.ndarray:
         """Return features (n,d), logits (n,M) or images (n,C,H,W) of a pool, computed once.

@@ -23,7 +23,7 @@ import pandas as pd
 
 from ltbench.data import Dataset, ImageSet
 from ltbench.data.images import balanced, halves
-from ltbench.errors import DataCorrupt, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import Extractor, Features, auto_extractors, get_extractor
 from ltbench.metrics.registry import REGISTRY, Metric, get_metric
 from ltbench.runs.scores import COLUMNS, run_columns
@@ -105,9 +105,9 @@ def score_pools(
     pools["generated"] = generated
     rows: list[Row] = []
     extracted: dict[str, dict[str, Features]] = {}
-    for metric, extractor, reason in _requested(request, dataset, device):
+    for metric, extractor, absent, reason in _available(request, dataset, device):
         shared = extracted.setdefault(extractor.name if extractor else "", {})
-        context = ScoringContext(pools, extractor, dataset.num_classes, cache, name, prepared, shared)
+        context = ScoringContext(pools, extractor, dataset.num_classes, cache, name, prepared, shared, absent)
         if stored is not None and _is_stored(metric, context, request, groups, stored):
             continue
         rows.extend(_measure(metric, context, dataset, request, groups, reason))
@@ -135,31 +135,45 @@ def _pools(dataset: Dataset, request: ScoreSpec) -> tuple[dict[str, ImageSet], s
     return pools, name
 
 
-def _requested(
+def _available(
     request: ScoreSpec, dataset: Dataset, device: str
-) -> Iterator[tuple[Metric, Extractor | None, str]]:
-    """Pair each metric with the extractors it runs on (a named protocol brings its own), or with why none can."""
+) -> Iterator[tuple[Metric, Extractor | None, str, str]]:
+    """Pair each metric with the extractors it runs on; where none can, with its name and the reason.
+
+    Where no metric at all can be computed for want of weights, that is an error and not a table of dashes.
+    """
     names = [
         n
         for name in request.extractors
         for n in (auto_extractors(dataset.spec.dataset) if name == "auto" else (name,))
     ]
     loaded: dict[str, Extractor] = {}
+    missing: dict[str, DataMissing] = {}
+    pairs: list[tuple[Metric, Extractor | None, str, str]] = []
     for metric in requested_metrics(request.metrics):
         if metric.needs == "bottleneck":
             continue
         if metric.needs == "images":
-            yield metric, None, ""
+            pairs.append((metric, None, "", ""))
             continue
-        chosen = []
+        unfit: list[tuple[Metric, Extractor | None, str, str]] = []
+        fit = len(pairs)
         for name in (metric.extractor,) if metric.extractor else dict.fromkeys(names):
-            if name not in loaded:
-                loaded[name] = get_extractor(name, device=device)
-            chosen.append(loaded[name])
-        fit = [extractor for extractor in chosen if not _unfit(metric, extractor, dataset)]
-        yield from ((metric, extractor, "") for extractor in fit)
-        if not fit:
-            yield metric, chosen[0], _unfit(metric, chosen[0], dataset)
+            try:
+                if name not in loaded and name not in missing:
+                    loaded[name] = get_extractor(name, device=device)
+            except DataMissing as error:
+                missing[name] = error
+            if name in missing:
+                unfit.append((metric, None, name, str(missing[name])))
+            elif why := _unfit(metric, loaded[name], dataset):
+                unfit.append((metric, loaded[name], "", why))
+            else:
+                pairs.append((metric, loaded[name], "", ""))
+        pairs += unfit if len(pairs) == fit else [pair for pair in unfit if pair[2]]
+    if missing and all(reason for *_, reason in pairs):
+        raise next(iter(missing.values()))
+    yield from pairs
 
 
 def _unfit(metric: Metric, extractor: Extractor, dataset: Dataset) -> str:
@@ -319,7 +333,7 @@ def _row(
         "n_train": int(counts[labels].sum()),
         "metric": name,
         "definition": inputs.metric.definition,
-        "extractor": context.extractor.name if context.extractor else "",
+        "extractor": context.extractor.name if context.extractor else context.absent,
         "reference": context.reference,
         "n_reference": number.n_reference,
         "n_generated": number.n_generated,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import digits, make_spec
 
-from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, UsageError
+from ltbench.errors import CheckpointError, ClaimLost, DataMissing, DataCorrupt, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.data.images import ImageSet, balanced, halves
@@ -506,6 +506,22 @@ def test_a_classifier_of_other_classes_is_a_dash_with_the_reason(cache, noisy):
     rows = score_pools(other, ImageSet(*noisy), request, cache)
     assert [(row["metric"], row["scope"]) for row in rows] == [("agreement", "overall")]
     assert rows[0]["reason"] == "digits_cnn does not classify the classes of fashion_mnist_lt"
+
+
+def test_missing_weights_are_a_dash_with_the_way_to_them_beside_what_can_be_computed(
+    cache, noisy, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LTBENCH_WEIGHTS", str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    spec = make_spec(score={"metrics": ["frechet", "sfid"], "bootstrap": 0})
+    table = score_samples(CELL, *noisy, spec, cache)
+    (sfid,) = [row for _, row in table[table.metric == "sfid"].iterrows()]
+    assert (sfid.extractor, sfid.extractor_hash, sfid.scope) == ("inception_mixed_6", "", "overall")
+    assert np.isnan(sfid.value) and "get it with `curl" in sfid.reason
+    assert value(table, "frechet") > 0
+    with pytest.raises(DataMissing, match="inception_mixed_6 needs"):
+        score_samples(CELL, *noisy, make_spec(score={"metrics": ["sfid"]}), cache)
 
 
 # -- the file ---------------------------------------------------------------------------------------
