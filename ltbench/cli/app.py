@@ -37,6 +37,8 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare and verify data sets that come as image folders.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+new_app = typer.Typer(help="Write the files of a package of yours.", no_args_is_help=True)
+app.add_typer(new_app, name="new")
 
 def _version(asked: bool) -> None:
     if asked:
@@ -586,6 +588,21 @@ def verify(
 
 for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge, bundles.site):
     app.command()(_command)
+
+
+@new_app.command("method")
+def new_method_(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and _.")],
+    to: Annotated[Path | None, typer.Option("--to", help="Folder to write; default: NAME.")] = None,
+) -> None:
+    """Write a package with one method, its entry point and a test that passes."""
+    from shlex import quote
+
+    from ltbench.cli.new import new_method
+
+    folder = new_method(name, to)
+    typer.echo(f"{folder}: {name}.py is the method; python -m pytest {quote(str(folder))} tests it")
+    typer.echo(f"pip install {quote(f'./{folder}' if not folder.is_absolute() else str(folder))} registers it: ltbench run -m ddpm,{name}")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -54,7 +54,8 @@ def _of_module(module: ModuleType) -> list[type[Method]]:
     return [item for item in own if isinstance(item, type) and issubclass(item, Method) and item.name]
 
 
-def _check(method: Any) -> None:
+def check_method(method: Any) -> None:
+    """Raise TypeError or ValueError, with a sentence, for what is no method that can be registered."""
     if not (isinstance(method, type) and issubclass(method, Method)):
         raise TypeError(f"{method!r} is not a subclass of ltbench.method.Method")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", method.name):
@@ -74,7 +75,7 @@ METHODS: ExtensionPoint[type[Method]] = ExtensionPoint(
     "method",
     group="ltbench.methods",
     name_of=lambda method: method.name,
-    check=_check,
+    check=check_method,
     scan=("ltbench.methods", "ltbench.baselines"),
     pick=_of_module,
 )
