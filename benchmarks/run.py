@@ -1,6 +1,6 @@
 """Speed, measured side by side with the released code, and written to benchmarks/RESULTS.md.
 
-    python benchmarks/run.py --released FOLDER [--only step,methods,transfer,settings,sampling,scoring,startup,profile]
+    python benchmarks/run.py --released FOLDER [--only step,methods,transfer,settings,calibration,sampling,scoring,startup,profile]
 
 FOLDER holds checkouts of the released code (see `released`). Both sides of a comparison run in turns within
 one run, so a ratio holds on a machine where seconds do not. Parts that are not measured keep their section, and
@@ -15,6 +15,7 @@ import re
 import time
 from pathlib import Path
 
+import calibration
 import costs
 import profiling
 import sampling
@@ -28,6 +29,7 @@ PARTS = {
     "methods": ("Every method's step", steps.compare_methods),
     "transfer": ("T2H's transfer", steps.compare_transfer),
     "settings": ("Precision and layout", steps.compare_settings),
+    "calibration": ("Samplers and a known distribution", calibration.measure),
     "sampling": ("Samplers", sampling.measure),
     "scoring": ("Scoring", scorers.measure),
     "startup": ("Start-up, harness, data preparation", costs.measure),

@@ -10,8 +10,7 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import spearmanr
 
-from ltbench.report.load import read_provenance
-from ltbench.report.runs_tables import compute_seconds
+from ltbench.runs.provenance import compute_seconds, read_provenance
 
 PAPERS = ("ancestral", 1000)
 TIMES_CHEAPER = 30

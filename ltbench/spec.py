@@ -49,7 +49,9 @@ class DataSpec(_Frozen):
 class ModelSpec(_Frozen):
     """The denoiser."""
 
-    size: Literal["tiny", "small", "ddpm32", "ddpm64"] = Field("ddpm32", description="U-Net size")
+    size: Literal["tiny", "small", "ddpm32", "ddpm64", "exact"] = Field(
+        "ddpm32", description="U-Net size; exact: the perfect network, known for closed_form data only"
+    )
     dropout: float = Field(0.1, ge=0, lt=1, description="dropout in the residual blocks")
     widths: tuple[int, ...] = Field(
         (), description="channels of each level, finest first; default: the size's"

@@ -82,7 +82,7 @@ class ClosedForm(nn.Module):
         of_class = label.clamp(max=self.num_classes - 1)
         eps = self._of_class(x, level, of_class)
         unlabelled = label >= self.num_classes
-        if not unlabelled.any():
+        if x.is_meta or not unlabelled.any():
             return eps
         share = self.posterior(x, level).view(len(x), self.num_classes, 1, 1, 1)
         mixed = torch.zeros_like(x)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ltbench.errors import DataMissing, UsageError, nearest
-from ltbench.extractors import efficientnet, fidelity, inception, torchscript
+from ltbench.extractors import efficientnet, fidelity, inception, pixels, torchscript
 from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features
 from ltbench.extractors.cache import cached_features
 from ltbench.extractors.cnn import SHIPPED, load_shipped, shipped_files
@@ -53,7 +53,9 @@ _OF_TREE = (
     *(ExtractorSource(name, inception.load_inception, _describe_published) for name in inception.WEIGHTS),
     ExtractorSource(efficientnet.NAME, efficientnet.load_efficientnet, efficientnet.describe),
     *(ExtractorSource(name, fidelity.load_fidelity, _describe_published) for name in fidelity.NAMES),
+    ExtractorSource(pixels.NAME, pixels.load_pixels, pixels.describe),
 )
+_AUTO = {"closed_form": (pixels.NAME,)}  # data for which no network is meant
 
 
 def _check(source: Any) -> None:
@@ -111,9 +113,11 @@ def check_name(name: str) -> None:
 def auto_extractors(dataset: str) -> tuple[str, ...]:
     """Return the extractors meant by ``auto`` for a data set.
 
-    Its shipped CNN; or else Inception, the papers'; or, where Inception's file is not here and the package
+    Its pixels where those are Gaussian (closed_form); its shipped CNN; or else Inception, the papers'; or, where Inception's file is not here and the package
     with `efficientnet_lite0` is installed, that one.
     """
+    if dataset in _AUTO:
+        return _AUTO[dataset]
     shipped = tuple(name for name, design in SHIPPED.items() if design.dataset == dataset)
     if shipped:
         return shipped

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -65,6 +66,7 @@ class _Facts:
 
     shape: tuple[int, int, int]
     num_classes: int
+    prior: Any = None  # only the exact network asks for it, and that is no U-Net to export
 
 
 def _facts(spec: RunSpec, folder: Path, which: str) -> _Facts:

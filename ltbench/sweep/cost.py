@@ -185,7 +185,7 @@ def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) 
     per_image, parameters = flops(denoiser), count_parameters(denoiser)
     denoiser.to(device).train()
     count = (
-        max(1, min(spec.train.batch_size, int(2e10 // per_image)))
+        max(1, min(spec.train.batch_size, int(2e10 // max(per_image, 1))))
         if device.type == "cpu"
         else spec.train.batch_size
     )
@@ -198,7 +198,7 @@ def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) 
         start = time.perf_counter()
         with torch.set_grad_enabled(grad), precision(spec.train.precision, device):
             loss = denoiser(x, t, label).eps.float().square().mean()
-        if grad:
+        if grad and parameters:
             loss.backward()
         _wait_for(device)
         return time.perf_counter() - start

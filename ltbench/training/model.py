@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
 
 from ltbench import rng
+from ltbench.data.sources import closed_form
+from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.unet import Denoiser, build_denoiser
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.method.composition import Composition
@@ -21,6 +23,9 @@ from ltbench.method.registry import create
 from ltbench.runs.layout import weights_path
 from ltbench.runs.weights import load_weights
 from ltbench.spec import RunSpec, train_key
+
+EXACT = "exact"
+"""The model size that is no U-Net and has nothing to train."""
 
 
 class Facts(Protocol):
@@ -33,6 +38,10 @@ class Facts(Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes K."""
+
+    @property
+    def prior(self) -> Any:
+        """(K,) share of each class in the training set."""
 
 
 def build_model(spec: RunSpec, facts: Facts, method: Composition | None = None) -> nn.ModuleDict:
@@ -50,9 +59,23 @@ def plain_denoiser(spec: RunSpec, facts: Facts) -> Denoiser:
     """Return the freshly initialised U-Net, to which no method has attached anything."""
     channels, size, _ = facts.shape
     network = spec.model
+    if network.size == EXACT:
+        return cast(Denoiser, _exact_denoiser(spec, facts))  # is called, sampled and stored alike
     return build_denoiser(
         network.size, facts.num_classes, channels, size, network.dropout, spec.train_seed, network.overrides
     )
+
+
+def _exact_denoiser(spec: RunSpec, facts: Facts) -> ClosedForm:
+    """Return the perfect network for the data set whose distribution is known."""
+    if spec.data.dataset != closed_form.SOURCE.name:
+        raise UsageError(
+            f"model.size=exact is known for data.dataset={closed_form.SOURCE.name} only: choose tiny, small, ddpm32 "
+            f"or ddpm64 for {spec.data.dataset}"
+        )
+    prior = torch.as_tensor(facts.prior)  # of the long-tailed training set: what a perfect network has seen
+    means, sds = (torch.from_numpy(v) for v in (closed_form.class_means(), closed_form.class_sds()))
+    return ClosedForm(means, sds, prior, facts.shape)
 
 
 def load_model(
@@ -99,6 +122,8 @@ def merged_denoiser(spec: RunSpec, model: nn.ModuleDict) -> Denoiser:
     ------
     UsageError : a method leaves parts inside that it does not fold.
     """
+    if spec.model.size == EXACT:
+        raise UsageError("model.size=exact is a formula and no network: there is nothing to export")
     denoiser: Denoiser = model["denoiser"]  # type: ignore[assignment]
     attached = dict(model["methods"].named_children())
     for name, part in create(spec.method).parts:

@@ -27,7 +27,7 @@ from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
 from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
 from ltbench.training.distributed import Group, join, local_device
-from ltbench.training.model import build_model, load_initial, load_state, state_of
+from ltbench.training.model import EXACT, build_model, load_initial, load_state, state_of
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.method.registry import Composition, create, loss_terms
@@ -50,6 +50,10 @@ def train(
     Interrupted : `env.stop` asked to; the state is saved.
     NonFiniteLoss : the loss or gradient became NaN or infinite; the last good checkpoint stays.
     """
+    if spec.model.size == EXACT:
+        state = state_of(build_model(spec, cell))  # there is nothing to train
+        save_weights(weights_path(folder, spec.train.steps), state, state, train_key(spec), spec.train.steps, env.guard)
+        return
     Training(spec, cell, folder, env, init).run()
 
 
