@@ -53,7 +53,8 @@ def test_a_network_has_its_counts(network):
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_runs_a_network_that_is_counted(preset):
-    assert {network_of(run) for run in load_study(preset).runs} <= NETWORKS.keys()
+    runs = [run for run in load_study(preset).runs if run.model.size != "exact"]  # a formula has no parameters
+    assert {network_of(run) for run in runs} <= NETWORKS.keys()
 
 
 def batch_of(size, facts):
