@@ -550,13 +550,15 @@ def doctor(
 
 @data_app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="celeba5, imagenet_lt or folder_lt.")],
+    name: Annotated[str, typer.Argument(help="folder_lt, celeba5, imagenet_lt, tiny_imagenet_lt, places_lt, inaturalist2018.")],
     source: Annotated[Path, typer.Option("--source", help="The folder or zip file with the images.")],
     image_size: Annotated[
         int | None, typer.Option("--image-size", help="Pixels a side; default: the data set's own.")
     ] = None,
     lists: Annotated[
-        Path | None, typer.Option("--lists", help="Folder of official lists (imagenet_lt); default: SOURCE.")
+        Path | None, typer.Option(
+            "--lists", "--list", help="A file of `PATH LABEL` lines, or a folder of lists; default: SOURCE."
+        )
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes; default: one a core this process may use.")
@@ -577,7 +579,7 @@ def prepare(
 
 @data_app.command()
 def verify(
-    name: Annotated[str, typer.Argument(help="celeba5, imagenet_lt or folder_lt.")],
+    name: Annotated[str, typer.Argument(help="folder_lt, celeba5, imagenet_lt, tiny_imagenet_lt, places_lt, inaturalist2018.")],
     data_root: DataRoot = None,
 ) -> None:
     """Read prepared images again and compare all of them with their manifest."""

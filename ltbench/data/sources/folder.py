@@ -20,9 +20,11 @@ from ltbench.data.class_folders import (
     class_names,
     images_below,
     is_split,
+    plain,
     read_level,
 )
-from ltbench.data.image_file import printable
+from ltbench.data.image_file import printable, wrong_with
+from ltbench.data.lists import labelled, read_list
 from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.data.source import Status
 from ltbench.errors import DataMissing, UsageError
@@ -82,6 +84,8 @@ class FolderLt(PreparedSource):
         """List the images of either layout."""
         if not path.is_dir():
             raise UsageError(f"{printable(path)} is no folder: give a folder of class folders")
+        if lists is not None:
+            return self._listed(path, lists)
         scan = Scan()
         top = read_level(path, Scan())
         parts = [name for name in top.folders if is_split(path, name, TRAIN_NAMES)]
@@ -94,6 +98,38 @@ class FolderLt(PreparedSource):
                 "class folders, or train beside val and test"
             )
         return self._split(path, parts[0], others, scan)
+
+    def _listed(self, path: Path, lists: Path) -> Listing:
+        """List the images that a file of ``PATH LABEL`` names, or a folder with one for training and others."""
+        if lists.is_dir():
+            files = sorted(lists.glob("*.txt"))
+            train = [file for file in files if plain(file.stem).find("train") >= 0]
+            if len(train) != 1 or len(files) < 2:
+                raise DataMissing(
+                    f"{printable(lists)} has {len(files)} lists (*.txt), {len(train)} of them named train: give one file "
+                    "with --list, or a folder with one list named train beside one named val"
+                )
+            files = [train[0], *(file for file in files if file != train[0])]
+        else:
+            files = [lists]
+        rows, names = labelled(files[0], [read_list(file) for file in files])
+        scan = Scan()
+        wrong = {file: wrong_with(path / file) for part in rows for file, _ in part}
+        for file, what in wrong.items():
+            if what:
+                scan.problem(path / file, what)
+        sets = [
+            tuple(SourceImage(file, label) for file, label in part if not wrong[file]) for part in rows
+        ]
+        note = f"images by {', '.join(printable(file.name) for file in files)}, paths below {printable(path)}"
+        if len(sets) == 1:
+            return Listing(path, {"all": sets[0]}, {}, names, {}, scan=scan, notes=(note,))
+        roles = {"pool": "train", "reference": "heldout", "heldout": "heldout"}
+        heldout = tuple(image for part in sets[1:] for image in part)
+        facts = {"split": " | ".join(printable(file.name) for file in files)}
+        return Listing(
+            path, {"train": sets[0], "heldout": heldout}, roles, names, facts, scan=scan, notes=(note,)
+        )
 
     def _images(self, path: Path, folder: Path, names: Sequence[str], scan: Scan) -> list[SourceImage]:
         found, empty = [], []
