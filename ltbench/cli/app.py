@@ -515,6 +515,9 @@ def settings(
 
 @app.command()
 def doctor(
+    everything: Annotated[
+        bool, typer.Option("--all", help="Every library, device, data set and extractor.")
+    ] = False,
     golden: Annotated[
         bool, typer.Option("--golden", help="Compute published values where data and weights are present.")
     ] = False,
@@ -531,7 +534,12 @@ def doctor(
     data_root: DataRoot = None,
     device: Device = None,
 ) -> None:
-    """Show versions, devices, data and weights: found, or missing and what to do."""
+    """Show what can be run here now, and the one thing that each other data set lacks."""
+    if not (everything or golden or calibrate or sampler):
+        from ltbench.cli.overview import show_overview
+
+        show_overview(data_root, out)
+        return
     from ltbench.cli.doctor import show_doctor
 
     if calibrate:
