@@ -719,16 +719,16 @@ def compare(
     """
     import pandas as pd
 
-    from ltbench.report.aggregate import cells
-    from ltbench.report.statistics import contrasts
+    from ltbench.report.cells import cells
+    from ltbench.report.tables.differences import differences
 
-    tables = [contrasts(cell, baseline) for cell in cells(scores)]
+    tables = [differences(cell, baseline) for cell in cells(scores)]
     tables = [table for table in tables if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if table.empty:
         raise UsageError(f"no method has a seed in common with a baseline called {baseline!r}")
     place = "" if where == "overall" else where
-    table = table[(table["metric"] == metric) & (table["class_or_group"] == place)]
+    table = table[(table["metric"] == metric) & (table["class_or_group"] == place) & (table["scope"] != "pooled")]
     if table.empty:
         raise UsageError(f"no {metric!r} in {where!r} to compare: `load_scores` says which metrics and groups there are")
     columns = ["cell", "label", "baseline_label", "extractor", "n", "seeds", "mean", "low", "high", "agree", "p"]
@@ -796,18 +796,17 @@ def report(
     """
     import pandas as pd
 
-    from ltbench.report.write import write_report
+    from ltbench.report import write_report
 
     given = [Path(root) for root in roots or ("runs",)]
     target = Path(out) if out is not None else given[0] / "report"
     written = write_report(given, target, paper=paper, baseline=baseline, contrast=contrast)
-    content = written.content
     tables = {
         table.name: pd.DataFrame([[entry.text for entry in row] for row in table.rows], columns=table.columns)
-        for table in content.tables()
+        for table in written.document.tables()
     }
-    figures = {figure.name: figure.png for section in content.sections for figure in section.figures}
-    return Report(target, tuple(content.findings()), tables, figures)
+    figures = {path.stem: path for path in written.files if path.suffix == ".png"}
+    return Report(target, tuple(written.findings), tables, figures)
 
 
 def available(kind: str) -> pd.DataFrame:

@@ -24,11 +24,13 @@ Probability 21, 1993 (halves and the classical scheme are two of one family); Sh
 Bootstrap", 1995.
 """
 
+from __future__ import annotations
+
 import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -36,8 +38,9 @@ from scipy.special import stdtr, stdtrit
 from scipy.stats import binom, permutation_test, rankdata
 
 from ltbench.errors import UsageError
-from ltbench.metrics.features import Array, as_labels, by_class
-from ltbench.rng import numpy_generator
+
+if TYPE_CHECKING:
+    from ltbench.metrics.features import Array
 
 Better = Literal["lower", "higher"]
 EXACT_UP_TO = 16
@@ -98,6 +101,10 @@ def bootstrap(
     UsageError
         Too few images or replicates, or a level outside (0, 1).
     """
+    # both import torch, which a report does without
+    from ltbench.metrics.features import as_labels, by_class
+    from ltbench.rng import numpy_generator
+
     if replicates < 2 or not 0 < level < 1:
         raise UsageError(f"a bootstrap needs replicates >= 2 and 0 < level < 1, got {replicates} and {level}")
     y = np.zeros(n_images, np.int64) if labels is None else as_labels(labels, n_images)
@@ -165,24 +172,35 @@ def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | Non
     confidence : of the interval mean +- t_{n-1} sd / sqrt(n) of the n differences.
     """
     difference = (a - b).dropna()
-    n = len(difference)
-    if n == 0:
+    if not len(difference):
         return None
-    values = difference.to_numpy(float)
-    mean = float(values.mean())
-    agree = int((np.sign(values) == np.sign(mean)).sum())
+    row = paired_columns(difference.to_numpy(float)[:, None], confidence).iloc[0]
     seeds = tuple(int(s) for s in difference.index)
-    if n == 1:
-        return Paired(seeds, mean, math.nan, math.nan, math.nan, agree, math.nan)
-    sd = float(values.std(ddof=1))
-    half = t_half_width(sd, n, confidence)
-    return Paired(seeds, mean, sd, mean - half, mean + half, agree, _t_test_p(mean, sd, n))
+    return Paired(seeds, row["mean"], row["sd"], row["low"], row["high"], int(row["agree"]), row["p"])
 
 
-def _t_test_p(mean: float, sd: float, n: int) -> float:
-    if sd == 0:
-        return 1.0 if mean == 0 else 0.0
-    return float(2 * stdtr(n - 1, -abs(mean) / (sd / np.sqrt(n))))
+def paired_columns(differences: np.ndarray, confidence: float = 0.95) -> pd.DataFrame:
+    """Describe many paired differences at once.
+
+    Parameters
+    ----------
+    differences : (seeds, m), a column a comparison; nan where a pair lacks the seed.
+
+    Returns
+    -------
+    One row a column: ``n``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p``, as in `Paired`.
+    """
+    present = np.isfinite(differences)
+    n = present.sum(axis=0)
+    with np.errstate(all="ignore"):
+        mean = np.nansum(differences, axis=0) / n
+        sd = np.sqrt(np.nansum((differences - mean) ** 2, axis=0) / (n - 1))
+        sd = np.where(n > 1, sd, np.nan)
+        half = stdtrit(np.maximum(n - 1.0, 1), 0.5 + confidence / 2) * sd / np.sqrt(n)
+        p = 2 * stdtr(np.maximum(n - 1.0, 1), -np.abs(mean) / (sd / np.sqrt(n)))
+    p = np.where((sd == 0) & (mean == 0), 1.0, np.where(n > 1, p, np.nan))
+    agree = (present & (np.sign(differences) == np.sign(mean))).sum(axis=0)
+    return pd.DataFrame({"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "agree": agree, "p": p})
 
 
 def agreement_chance(agree: int, n: int) -> float:
@@ -261,22 +279,10 @@ def best_and_ties(values: pd.DataFrame, better: Better | None, level: float = 0.
     means = np.nanmean(table, axis=0)
     best = int(means.argmin() if better == "lower" else means.argmax())
     rows, columns = np.triu_indices(len(keep), 1)
-    rejected = holm(_paired_p(table[:, rows] - table[:, columns]), level)
+    rejected = holm(paired_columns(table[:, rows] - table[:, columns])["p"], level)
     worse = {int(c if r == best else r) for r, c, no in zip(rows, columns, rejected, strict=True)
              if no and best in (r, c)}  # fmt: skip
     return {names[keep[i]] for i in range(len(keep)) if i not in worse}
-
-
-def _paired_p(differences: np.ndarray) -> np.ndarray:
-    """Return the two-sided p of each column's t test of mean 0: (n, m) with nan for no pair -> (m,)."""
-    n = np.isfinite(differences).sum(axis=0)
-    total = np.nansum(differences, axis=0)
-    with np.errstate(all="ignore"):
-        mean = total / n
-        sd = np.sqrt(np.nansum((differences - mean) ** 2, axis=0) / (n - 1))
-        p = 2 * stdtr(n - 1.0, -np.abs(mean) / (sd / np.sqrt(n)))
-    p = np.where((sd == 0) & (mean == 0), 1.0, p)
-    return np.where(n >= 2, p, np.nan)
 
 
 # -- the best of several settings ---------------------------------------------------------------------------
@@ -380,13 +386,24 @@ def seed_correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> Correlat
     if math.factorial(n) <= _MOST_PERMUTATIONS:
         orders = [np.array(order, int) for order in itertools.permutations(range(n))]
     else:
-        rng = numpy_generator(0, "seed permutations", n)
+        rng = np.random.default_rng(n)
         orders = [np.arange(n), *(rng.permutation(n) for _ in range(_MOST_PERMUTATIONS - 1))]
-    rho = np.array([_spearman(first, second[order]) for order in orders])
+    rho = _rank_correlations(first, second, orders)
     if not len(rho) or np.isnan(rho[0]):
         return Correlation(math.nan, math.nan, math.nan, int(both.to_numpy().sum()), n)
     p = float(np.mean(np.abs(rho[np.isfinite(rho)]) >= abs(rho[0]) * (1 - 1e-12)))
     return Correlation(float(rho[0]), p, 1 / len(orders), int(both.to_numpy().sum()), n)
+
+
+def _rank_correlations(x: np.ndarray, y: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:
+    """Return Spearman's correlation of x (n,m) with y's rows in each of the given orders; nan where one is constant."""
+    if np.isfinite(x).all() and np.isfinite(y).all():  # every order has the same values: they are ranked once
+        a, b = (rankdata(v).reshape(v.shape) - (v.size + 1) / 2 for v in (x, y))
+        scale = np.sqrt((a**2).sum() * (b**2).sum())
+        if x.size < 3 or scale < 1e-12:
+            return np.full(len(orders), np.nan)
+        return np.array([float((a * b[order]).sum() / scale) for order in orders])
+    return np.array([_spearman(x, y[order]) for order in orders])
 
 
 def _spearman(x: np.ndarray, y: np.ndarray) -> float:

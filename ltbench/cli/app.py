@@ -415,11 +415,19 @@ def report(
     study: Annotated[
         Path | None, typer.Option("--study", help="Study file that declared a contrast beforehand.")
     ] = None,
+    latex: Annotated[bool, typer.Option("--latex", help="Also write every table as LaTeX.")] = False,
+    pdf: Annotated[bool, typer.Option("--pdf", help="Also write every drawn figure as PDF.")] = False,
+    all_figures: Annotated[
+        bool, typer.Option("--all-figures", help="Draw every figure as a file, and the t-SNE where it is not kept yet.")
+    ] = False,
+    checklist: Annotated[
+        bool, typer.Option("--checklist", help="Show what reviewers ask, answered from the results.")
+    ] = False,
     compare: Annotated[
         bool, typer.Option("--compare", help="Given two folders: which numbers moved beyond their spread.")
     ] = False,
 ) -> None:
-    """Turn stored scores into tables (terminal, Markdown, CSV, LaTeX), figures (PNG, PDF) and one HTML page."""
+    """Turn stored scores into one HTML page, Markdown and CSV; figures and LaTeX for a paper on request."""
     from ltbench.cli.results import compare_results, make_report
 
     folders = roots or [Path("runs")]
@@ -428,7 +436,9 @@ def report(
             raise UsageError("--compare takes two folders: ltbench report --compare A B")
         compare_results(folders[0], folders[1])
     else:
-        make_report(folders, out, baseline, paper, study)
+        make_report(
+            folders, out, baseline, paper, study, latex=latex, pdf=pdf, all_figures=all_figures, checklist=checklist
+        )
 
 
 @app.command()

@@ -15,28 +15,53 @@ console = make_console()
 
 
 def make_report(
-    roots: Sequence[Path], out: Path | None, baseline: str, paper: bool = False, study: Path | None = None
+    roots: Sequence[Path],
+    out: Path | None,
+    baseline: str,
+    paper: bool = False,
+    study: Path | None = None,
+    *,
+    latex: bool = False,
+    pdf: bool = False,
+    all_figures: bool = False,
+    checklist: bool = False,
 ) -> None:
-    """Write the report of all runs in some folders and show its tables."""
+    """Write the report of all runs in some folders; show the league and where the report is."""
+    from ltbench.report import write_report
+    from ltbench.report.render import terminal_table
     from ltbench.study.file import load_study
-    from ltbench.report.write import write_report
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
-    contrast = None if study is None else load_study(study).contrast
+    declared = None if study is None else load_study(study)
     target = out or roots[0] / "report"
-    written = write_report(list(roots), target, paper=paper, baseline=baseline, contrast=contrast)
-    for renderable in written.terminal:
-        console.print(renderable)
-    console.print(
-        f"report: {written.out / 'index.html'} (report.md, tables and figures beside it)", soft_wrap=True
-    )
+    with console.status("reading scores") as status:
+        written = write_report(
+            list(roots),
+            target,
+            paper=paper,
+            baseline=baseline,
+            contrast=None if declared is None else declared.contrast,
+            title=None if declared is None else declared.title,
+            latex=latex,
+            pdf=pdf,
+            all_figures=all_figures,
+            progress=status.update,
+        )
+    tables = written.document.tables()
+    asked = [t for t in tables if t.name == "checklist"] if checklist else []
+    for table in [*written.league[:1], *asked]:
+        console.print(terminal_table(table, console.width))
+    for sentence in written.findings:
+        console.print(f"- {sentence}", markup=False)
+    console.print(f"report: {written.path / 'index.html'} (report.md, tables and figures beside it)", markup=False, soft_wrap=True)
 
 
 def compare_results(a: Path, b: Path) -> None:
     """Show which numbers of two result folders differ beyond their spread over seeds."""
     from ltbench.report.compare import compare
+    from ltbench.report.render import terminal_table
 
-    console.print(compare(a, b).table().rich())
+    console.print(terminal_table(compare(a, b).table(), console.width, notes=2))
 
 
 def evaluate_runs(

@@ -1,6 +1,7 @@
 """Stored scores -> tables, figures and one HTML page. Knows nothing of how scores were made."""
 
-from ltbench.report.load import Results, Run, load_results, load_scores
-from ltbench.report.write import ReportPaths, write_report
+from ltbench.report.build import Report, write_report
+from ltbench.runs.results import Results, load_results, load_scores
+from ltbench.runs.run import Run
 
-__all__ = ["ReportPaths", "Results", "Run", "load_results", "load_scores", "write_report"]
+__all__ = ["Report", "Results", "Run", "load_results", "load_scores", "write_report"]

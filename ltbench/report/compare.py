@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import UsageError
-from ltbench.report.aggregate import PLACE, cells
-from ltbench.report.load import load_results
-from ltbench.report.naming import AUXILIARY, MISSING, group_title, integer, metric_style, metric_title, number
-from ltbench.report.tables import Entry, Table
+from ltbench.report.cells import PLACE, cells
+from ltbench.report.names import MISSING, group_title, integer, metric_title, number, output_of
+from ltbench.report.tables.grid import Entry, Table
+from ltbench.runs.results import load_results
 from ltbench.stats import welch_half_width
 
 STATUSES = (
@@ -92,7 +92,7 @@ class Comparison:
     def _largest_within(self) -> str:
         """Name the largest relative move that its spread covers: one broken run hides in the spread it makes."""
         rows = self.rows[(self.rows["status"] == "within spread") & (self.rows["mean_a"] != 0)]
-        rows = rows[~rows["metric"].isin(AUXILIARY)]
+        rows = rows[[not output_of(m).auxiliary for m in rows["metric"]]]
         if rows.empty:
             return ""
         size = (rows["difference"] / rows["mean_a"]).abs()
@@ -126,7 +126,8 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
 def _side(root: Path) -> pd.DataFrame:
     frames = []
     for cell in cells(load_results(root).scores):
-        rows = cell.summary[cell.summary["role"] == ""]
+        rows = cell.summary[(cell.summary["role"] == "").to_numpy()]
+        rows = rows.astype({c: object for c in rows if rows[c].dtype == "category"})
         frames.append(rows.assign(cell=cell.label).merge(cell.series[["series", "label"]], on="series"))
     table = pd.concat(frames, ignore_index=True)
     table["defined"] = table[_DEFINED].agg("|".join, axis=1)
@@ -152,7 +153,7 @@ def _judge(row: pd.Series) -> dict[str, object]:
 
 
 def _entries(row: pd.Series) -> list[Entry]:
-    decimals = metric_style(row["metric"]).decimals + 1
+    decimals = output_of(row["metric"]).decimals + 1
     place = row["class_or_group"]
     where = {"overall": "overall", "class": f"class {place}", "group": group_title(place)}[row["scope"]]
     interval = (

@@ -1,241 +1,213 @@
-"""What the intervals support, in sentences, and the one table that carries it over all data cells."""
+"""Findings: from the frame of differences and the scores to a few short sentences, and each best guidance.
 
-from collections import Counter
+A sentence has at most 25 words and no list of numbers: the forest plot and the tables beside it have those.
+"""
 
-import numpy as np
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
 import pandas as pd
 
 from ltbench.diffusion.registry import kind
-from ltbench.report.aggregate import Cell, main_protocols
-from ltbench.report.naming import (
-    MISSING,
-    group_title,
-    guidance_text,
-    mean_sd,
-    method_rank,
-    method_title,
-    metric_style,
-    metric_title,
-    number,
-)
-from ltbench.report.statistics import by_seed
-from ltbench.report.statistics_tables import chances, declared_rows, difference_entry
-from ltbench.report.tables import Entry, Table, at_place, seeds_text
-from ltbench.stats import best_setting, holm
+from ltbench.report.cells import CellResults, block_title, long_tails, main_protocols, method_and_variant
+from ltbench.report.names import group_title, guidance_text, mean_sd, method_title, metric_title, number, output_of
+from ltbench.report.tables.differences import PLACES, declared_rows, difference_text, of_measure, pair_title
+from ltbench.report.tables.grid import Entry, Table, Tags
+from ltbench.stats import Best, best_setting, holm
 
-_PLACES = ("", "tail")
+MOST_WORDS = 25
+MOST_SENTENCES = 6
+_NAMED = 3  # methods by name in a sentence
+
+Sections = Sequence[tuple[CellResults, pd.DataFrame]]
 
 
-def cell_findings(cell: Cell, contrasts: pd.DataFrame, baseline: str) -> list[str]:
-    """Say for each main protocol which methods differ from the baseline, overall and in the tail, and by how much."""
+def findings(sections: Sections, baseline: str) -> list[str]:
+    """Return three to six sentences on who is ahead, where, how surely, and at what price."""
+    frames = dict(sections)
+    leading = long_tails([cell for cell, _ in sections])
+    drafts: list[Iterator[str]] = [_declared(sections)]
+    for cell in leading[:2]:
+        drafts += [
+            _ahead(cell, frames[cell], baseline),
+            _best(cell),
+            _memorised(cell),
+        ]
+    out: list[str] = []
+    for draft in [*drafts, _sureness(leading)]:
+        out += [s for s in draft if len(s.split()) <= MOST_WORDS and s not in out]
+    last = out[-1:]  # how sure it all is stays
+    return [*out[: MOST_SENTENCES - 1], *last] if len(out) > MOST_SENTENCES else out
+
+
+def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[str]:
+    """Say of each guidance which methods are shown to be better or worse than the baseline."""
     measure = cell.frechet("overall")
-    if measure is None:
-        return [f"{cell.label}: no Frechet distance was scored; see the tables."]
-    out = []
-    for block in main_protocols(cell):
-        rows = contrasts
-        if len(rows):
-            rows = rows[rows["series"].isin(block["series"])]
-            rows = rows[(rows["metric"] == "frechet") & (rows["extractor"] == measure["extractor"])]
-        head = f"{cell.label}, {_protocol(block)}"
-        rows = rows[rows["class_or_group"].isin(_PLACES)] if len(rows) else rows
-        if len(rows):
-            rows = rows.assign(differs=holm(rows["p_t"]))
+    if measure is None or frame.empty:
+        return
+    title = metric_title("frechet", measure["extractor"], arrow=False).partition(" (")[0]
+    for block in main_protocols(cell)[:2]:
+        rows = of_measure(frame, measure)
+        rows = rows[rows["series"].isin(block["series"]) & rows["class_or_group"].isin(PLACES)]
         if rows.empty:
-            alone = ", ".join(method_title(m) for m in block["method"].unique())
-            out.append(f"{head}: {alone}; nothing to compare with {method_title(baseline)} seed by seed.")
             continue
+        rows = rows.assign(differs=holm(rows["p_t"]))
         names = dict(zip(block["series"], block["label"], strict=True))
-        parts = [_place(rows[rows["class_or_group"] == place], names, place) for place in _PLACES]
-        title = metric_title("frechet", measure["extractor"], arrow=False)
-        base = names.get(rows["baseline"].iloc[0], rows["baseline_label"].iloc[0])
-        out.append(f"{head}: {title} against {base}. {' '.join(part for part in parts if part)}")
-    out += _best_guidance(cell, measure)
+        at = f"ω={guidance_text(block['guidance'].iloc[0])}"
+        told = []
+        for place in PLACES:
+            here = rows[(rows["class_or_group"] == place) & rows["differs"]]
+            better = [names[s] for s in here[here["mean"] < 0]["series"]]
+            worse = [names[s] for s in here[here["mean"] > 0]["series"]]
+            where = "in the tail " if place else ""
+            if better:
+                told.append(f"{where}{_several(better)} {'beats' if len(better) == 1 else 'beat'} {method_title(baseline)}")
+            elif worse:
+                told.append(f"{where}{_several(worse)} {'is' if len(worse) == 1 else 'are'} worse than {method_title(baseline)}")
+            elif place == "":
+                told.append(f"no method is shown to differ from {method_title(baseline)}")
+        yield f"{_short(cell)}, {at}: {'; '.join(told)} ({title}, Holm 5 %)."
+
+
+def _several(names: Sequence[str]) -> str:
+    unique = list(dict.fromkeys(names))
+    if len(unique) > _NAMED:
+        return f"{len(unique)} methods"
+    return ", ".join(unique[:-1]) + (" and " if len(unique) > 1 else "") + unique[-1]
+
+
+def _short(cell: CellResults) -> str:
+    parts = cell.label.split(", ")
+    return ", ".join(parts[:2]).replace(", ratio", "")
+
+
+def _best(cell: CellResults) -> Iterator[str]:
+    """Say who leads where each method has its own best guidance."""
+    measure = cell.frechet("overall")
+    rows = best_guidances(cell)
+    if measure is None or len(rows) < 2:
+        return
+    rows = sorted(rows, key=lambda row: row[1].mean)
+    (name, best), (second, next_best) = rows[0], rows[1]
+    how = "chosen on other seeds" if all(b.held_out for _, b in rows) else "choice flatters"
+    decimals = output_of("frechet").decimals
+    yield (
+        f"{_short(cell)}, each method at its best guidance: lowest FD has {name} with {number(best.mean, decimals)}, "
+        f"then {second} with {number(next_best.mean, decimals)} (n={best.n}, {how})."
+    )
+
+
+def _memorised(cell: CellResults) -> Iterator[str]:
+    """Name the method that copies most in the tail, against what is expected of real images."""
+    measure = cell.leading("memorisation_rate", "group")
+    if measure is None or "tail" not in cell.groups():
+        return
+    block = main_protocols(cell)[0]
+    found = cell.column("group", measure, "tail")["mean"]
+    found = found[found.index.isin(block["series"])]
+    if not len(found):
+        return
+    names = dict(zip(block["series"], block["label"], strict=True))
+    companion = measure.copy()
+    companion["metric"] = "memorisation_expected"
+    expected = float(cell.points_of("group", companion, "tail", sizes=False)["value"].mean())
+    worst = str(found.idxmax())
+    if found[worst] > 2 * expected:
+        yield (
+            f"{_short(cell)}: {names[worst]} memorises most: {100 * found[worst]:.0f} % of its tail images lie nearer "
+            f"to training images than real ones do (expected {100 * expected:.0f} %)."
+        )
+
+
+def _sureness(leading: Sequence[CellResults]) -> Iterator[str]:
+    seeds = sorted({len(s) for cell in leading for s in main_protocols(cell)[0]["train_seeds"]})
+    if not seeds:
+        return
+    told = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+    if seeds[-1] == 1:
+        yield "One training seed: these are measurements, and no ranking."
+    else:
+        yield f"Intervals rest on {told} training seeds of one data split; they say nothing about other splits."
+
+
+def _declared(sections: Sections) -> Iterator[str]:
+    """Say what the contrast that the study file declared came to, at the main protocols of every data cell."""
+    for cell, frame in sections:
+        for _, row in declared_rows(cell, frame).iterrows():
+            where = group_title(row["class_or_group"])
+            title = metric_title(row["metric"], row["extractor"], arrow=False).partition(" (")[0]
+            yield (
+                f"Declared beforehand, {_short(cell)}: {row['label']} - {row['baseline_label']}, {where} {title} "
+                f"{difference_text(row)} ({row['p']})."
+            )
+
+
+# -- best guidance --------------------------------------------------------------------------------------------
+
+
+def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
+    """Return each method's best guidance of those run under one sampler, on seeds that all its guidances have."""
+    measure = cell.frechet("overall")
+    blocks = main_protocols(cell, every=True)
+    if measure is None or len(blocks) < 2:
+        return []
+    wide = cell.by_seed("overall", measure)
+    series = pd.concat(blocks)
+    series = series[series["series"].isin(wide.columns)].drop_duplicates("series")
+    series = series[series["sampler"] == blocks[0]["sampler"].iloc[0]]
+    pairs = set(method_and_variant(series))
+    several = series.groupby(["method", "variant"])["series"].transform("size") > 1
+    shared = wide[list(series[several]["series"])].dropna()
+    wide = shared if len(shared) else wide  # seeds that all scales of all methods have, where there are any
+    out = []
+    for pair, rows in series.groupby(["method", "variant"], sort=False):
+        columns = wide[list(rows["series"])].set_axis(list(rows["guidance"]), axis=1)
+        best = best_setting(columns, output_of("frechet").better or "lower")
+        if best is not None and len(rows) > 1:
+            out.append((pair_title((str(pair[0]), str(pair[1])), pairs), best))
     return out
 
 
-def declared_findings(sections: list[tuple[Cell, pd.DataFrame]]) -> list[str]:
-    """Say what the contrast that the study file declared came to, at the main protocols of every data cell."""
-    found = [declared_rows(cell, contrasts) for cell, contrasts in sections if len(contrasts)]
-    rows = [row for frame in found for _, row in frame.iterrows()]
-    if not rows:
-        return []
-    first = rows[0]
-    where = group_title(first["class_or_group"]) or "overall"
-    told = "; ".join(
-        f"{row['cell']}, {row['label']} - {row['baseline_label']} {difference_entry(row).text} ({row['p']})"
-        for row in rows
-    )
-    title = metric_title(first["metric"], first["extractor"], arrow=False)
-    return [f"Declared before the runs, {title} {where}: {told}."]
-
-
-def _protocol(block: pd.DataFrame) -> str:
-    guidance = block["guidance"].dropna().unique()
-    told = f"guidance {guidance[0]:g}" if len(guidance) == 1 else "guidance as in the labels"
-    return f"{told} ({sampler_kind(block)} sampler), training seeds {_seeds(block)}"
-
-
-def _seeds(block: pd.DataFrame) -> str:
-    """Name the seeds that most methods have, and whose are others."""
-    usual = Counter(block["train_seeds"]).most_common(1)[0][0]
-    others = block[block["train_seeds"] != usual]
-    told = [
-        f"{label} {seeds_text(s)}" for label, s in zip(others["label"], others["train_seeds"], strict=True)
-    ]
-    return ", ".join([seeds_text(usual), *told])
-
-
-def _place(rows: pd.DataFrame, names: dict[str, str], place: str) -> str:
-    """Sort one place's contrasts by what their interval says."""
-    if rows.empty:
-        return ""
-    said: dict[str, list[str]] = {}
-    for _, row in rows.iterrows():
-        if row["n"] < 2:
-            verdict = "one seed, no interval"
-        elif not row["differs"]:
-            verdict = "no difference shown"
-        else:
-            verdict = "lower" if row["mean"] < 0 else "higher"
-        said.setdefault(verdict, []).append(f"{names[row['series']]} {difference_entry(row).text}")
-    order = ("lower", "higher", "no difference shown", "one seed, no interval")
-    told = "; ".join(f"{verdict}: {', '.join(said[verdict])}" for verdict in order if verdict in said)
-    return f"{(group_title(place) or 'overall').capitalize()}: {told}."
-
-
-def _best_guidance(cell: Cell, measure: pd.Series) -> list[str]:
-    """Say each method's best guidance of those tried, since a ranking at one guidance may not hold at another."""
-    blocks = main_protocols(cell, every=True)
-    if len(blocks) < 2:
-        return []
-    wide = by_seed(cell.points_of("overall", measure))
-    decimals = metric_style("frechet").decimals
-    series = pd.concat(blocks)
-    series = series[series["series"].isin(wide.columns)].drop_duplicates("series")
-    pairs = set(_method_and_variant(series))
-    told, flatters = [], False
-    for (method, variant), rows in series.groupby(["method", "variant"], sort=False):
-        best = best_setting(wide[rows["series"]].rename(columns=dict(zip(rows["series"], rows["guidance"], strict=True))), "lower")
-        if best is None or len(rows) < 2:
-            continue
-        flatters |= not best.held_out
-        value = mean_sd(best.mean, best.sd, decimals)
-        told.append((best.mean, f"{_column((str(method), str(variant)), pairs)} {value} (n={best.n}) at {best.chosen:g}"))
-    if not told:
-        return []
-    floor = cell.points_of("overall", measure, "floor")["value"].mean()
-    beside = f"; floor {number(floor, decimals)}" if np.isfinite(floor) else ""
-    how = (
-        "chosen on the scores that it is reported by, so flattering to all"
-        if flatters
-        else "each half of the seeds chooses, the other half gives the value"
-    )
-    return [
-        f"{cell.label}, each method at its best guidance of those run on seeds that all have, {sampler_kind(series)} sampler "
-        f"({', '.join(text for _, text in sorted(told))}{beside}): {how}."
-    ]
-
-
-def sampler_kind(series: pd.DataFrame) -> str:
-    """Name the kind of sampler that a scale of guidance is for: it means another thing under the other kind."""
-    return " or ".join(sorted({kind(sampler) for sampler in series["sampler"]}))
-
-
-def glance_table(sections: list[tuple[Cell, pd.DataFrame]], baseline: str) -> Table | None:
-    """Set the paired Frechet differences of all data cells and guidances under one another."""
-    rows: list[list[Entry]] = []
-    rules = []
-    where: dict[tuple[str, str], set[str]] = {}  # (method, variant) -> data cells
-    lines = []
-    for cell, contrasts in sections:
-        measure = cell.frechet("overall")
-        if measure is None or contrasts.empty:
-            continue
-        for block in main_protocols(cell):
-            for place in _PLACES:
-                lines.append((cell, block, place, contrasts, measure))
-            for pair in _method_and_variant(block):
-                if pair[0] != baseline:
-                    where.setdefault(pair, set()).add(cell.label)
-    several = {pair for pair, labels in where.items() if len(labels) > 1}
-    compared = several or set(where)
-    methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
-    shown = pd.concat(
-        [
-            contrasts[
-                contrasts["series"].isin(block["series"])
-                & (contrasts["metric"] == "frechet")
-                & (contrasts["extractor"] == measure["extractor"])
-                & (contrasts["class_or_group"] == place)
-            ]
-            for _, block, place, contrasts, measure in lines
-        ]
-        or [pd.DataFrame(columns=["p_t", "n"])],
-        ignore_index=True,
-    )
-    shown = shown.assign(differs=holm(shown["p_t"].to_numpy(float)))
-    keys = ["cell", "series", "class_or_group"]
-    differ = set(shown.loc[shown["differs"], keys].itertuples(index=False, name=None)) if len(shown) else set()
-    for cell, block, place, contrasts, measure in lines:
-        scope = "group" if place else "overall"
-        base = block[block["method"] == baseline]["series"].head(1)
-        here = contrasts[
-            contrasts["series"].isin(block["series"])
-            & (contrasts["metric"] == "frechet")
-            & (contrasts["extractor"] == measure["extractor"])
-            & (contrasts["class_or_group"] == place)
-        ].set_index("series")
-        if here.empty or base.empty:
-            continue
-        wide = by_seed(at_place(cell.points_of(scope, measure, sizes=not place), place))
-        values = wide[base.iloc[0]] if base.iloc[0] in wide else pd.Series(dtype=float)
-        decimals = metric_style("frechet").decimals
-        at = dict(zip(_method_and_variant(block), block["series"], strict=True))
-        if not place:
-            rules.append(len(rows))
-        rows.append(
-            [
-                Entry(cell.label),
-                Entry(guidance_text(block["guidance"].iloc[0])),
-                Entry(group_title(place) or "overall"),
-                Entry(mean_sd(values.mean(), values.std(ddof=1), decimals)),
-                *[
-                    difference_entry(here.loc[at[m]], (cell.label, at[m], place) in differ)
-                    if at.get(m) in here.index
-                    else Entry(MISSING)
-                    for m in methods
-                ],
-            ]
-        )
-    if not rows:
+def best_guidance_table(cell: CellResults) -> Table | None:
+    """Build the table of each method at its best guidance, valued on seeds that did not choose it where possible."""
+    measure = cell.frechet("overall")
+    rows = sorted(best_guidances(cell), key=lambda row: row[1].mean)
+    if measure is None or not rows:
         return None
+    decimals = output_of("frechet").decimals
+    block = main_protocols(cell)[0]
+    entries = [
+        [
+            Entry(name),
+            Entry(mean_sd(best.mean, best.sd, decimals)),
+            Entry(f"{best.chosen:g}"),
+            Entry(str(best.n)),
+            Entry("on the other half of the seeds" if best.held_out else "on the same scores: flatters"),
+        ]
+        for name, best in rows
+    ]
+    mean, sd, n = cell.floor("overall", measure)
+    title = metric_title("frechet", measure["extractor"])
+    kinds = kind(block["sampler"].iloc[0])
     notes = [
-        f"First {method_title(baseline)}'s Frechet distance, mean ± standard deviation over training seeds; then the "
-        f"others minus it on common seeds: mean [95 % t interval] k/n seeds with the mean's sign{chances(shown)}; negative "
-        f"is better; bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. One training "
-        "seed: no interval."
-        + " Methods run in one data cell alone are in that cell's tables."
-        * (len(compared) < len(where))
+        f"Best of the scales run under one sampler ({block['sampler'].iloc[0]}, {kinds}), on seeds that all scales of the "
+        "method have. With four seeds or more each half of them chooses a scale and the other half gives the value; "
+        "with fewer the value is of the scores that chose it, and flatters. "
+        f"Floor: {mean_sd(mean, sd, decimals)}{f' (n={n:,.0f})' if n == n else ''}."
     ]
-    columns = [
-        "Data",
-        "Guidance ω",
-        "Where",
-        method_title(baseline),
-        *[f"{_column(pair, compared)} - {method_title(baseline)}" for pair in methods],
-    ]
+    tags: list[Tags] = []
     return Table(
-        "at-a-glance", "All data cells at a glance", columns, rows, 3, tuple(r for r in rules if r), notes
+        f"best-guidance-{cell.slug}",
+        f"Each method at its best guidance, {cell.label}",
+        ["Method", title, "ω", "Common seeds", "Valued"],
+        entries,
+        1,
+        (),
+        notes,
+        1,
+        tags,
     )
 
 
-def _method_and_variant(block: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(block["method"].map(str), block["variant"].map(str), strict=True))
-
-
-def _column(pair: tuple[str, str], compared: set[tuple[str, str]]) -> str:
-    """Name a method, and its variant where several of it are compared in any data cell."""
-    method, variant = pair
-    several = sum(other == method for other, _ in compared) > 1
-    return f"{method_title(method)} ({variant})" if several else method_title(method)
+__all__ = ["MOST_SENTENCES", "MOST_WORDS", "best_guidance_table", "best_guidances", "block_title", "findings"]

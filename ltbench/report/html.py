@@ -1,152 +1,207 @@
-"""The report as one self-contained HTML page: works offline, from a file, without a server."""
+"""The document tree as one self-contained HTML page: works offline, from a file, without a server.
+
+Figures travel as data and are drawn by the page's own script, so that filters act on them as on tables, marks answer
+to the pointer, and the page stays small; pictures travel as PNG.
+"""
+
+from __future__ import annotations
 
 import base64
+import functools
 import io
 import json
-from functools import cache
+import math
+from collections.abc import Iterator, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, select_autoescape
 from markupsafe import Markup
-from PIL import Image
+from PIL import Image as Picture
 
 import ltbench
-from ltbench.report.aggregate import Cell, main_series
-from ltbench.report.content import Content, Section
-from ltbench.report.figures.sheets import main_folder, spread
-from ltbench.report.figures.style import method_styles
-from ltbench.report.load import Run
-from ltbench.runs.samples import first_of_each_class
-from ltbench.report.markdown import LIMITS
-from ltbench.report.naming import class_title
-from ltbench.report.tables import Table
+from ltbench.report.document import Document, Plot, Section, Text
+from ltbench.report.figures.base import Figure, Image, Mark, Panel
+from ltbench.report.names import method_rank, method_title
+from ltbench.report.tables.grid import Table
+from ltbench.runs.run import Run
 
-_STRIP = 8  # images a class and method
-_MOST_CLASSES = 20
+LARGEST = 4 << 20  # bytes of pictures that a page may hold
+_DIGITS = 5  # significant, of a number that is drawn
 
 
-def html_page(content: Content) -> str:
-    """Return the page, figures and samples embedded."""
-    methods = content.results.scores["method"].unique()
-    styles = method_styles(methods)
-    page = _environment().get_template("report.html.j2")
-    return page.render(
-        version=ltbench.__version__,
-        content=content,
-        limits=LIMITS,
-        findings=content.findings(),
-        sections=[_section(section, styles) for section in content.sections],
-        datasets=sorted({s.cell.dataset for s in content.sections}),
-        ratios=sorted({s.cell.imbalance_ratio for s in content.sections}, reverse=True),
-        metrics=_metrics(content),
-        runs=[_run(run) for _, run in sorted(content.results.runs.items())],
-        css=_inline("report.css"),
-        js=_inline("report.js"),
+def html_page(document: Document) -> str:
+    """Return the page; pictures beyond `LARGEST` are left out and said so."""
+    figures = {figure.name: figure for figure in document.figures()}
+    budget = LARGEST
+    pictures: dict[str, Any] = {}
+    for name, figure in figures.items():
+        if figure.image is not None:
+            packed = _picture(figure.image)
+            size = sum(len(uri) for row in packed["rows"] for uri in row["strips"])
+            if size <= budget:
+                budget -= size
+                pictures[name] = packed
+    charts = {name: _chart(figure) for name, figure in figures.items() if figure.image is None}
+    cells = [scene.cell for scene in document.scenes]
+    blocks = {f"{g:g}" for scene in document.scenes for g in scene.cell.series["guidance"].dropna()}
+    methods = sorted(map(str, document.results.scores["method"].unique()), key=method_rank)
+    styles = document.scenes[0].styles
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            version=ltbench.__version__,
+            title=document.title,
+            top=document.top,
+            contents=list(_contents(document.top)),
+            datasets=sorted({c.dataset for c in cells}),
+            ratios=sorted({c.imbalance_ratio for c in cells}, reverse=True),
+            guidances=sorted(blocks, key=float),
+            methods=[(m, method_title(m), styles[m].colour) for m in methods],
+            colours={m: styles[m].colour for m in methods},
+            runs=[_run(run) for _, run in sorted(document.results.runs.items())],
+            pictures=pictures,
+            kind_of=_kind_of,
+            charts=Markup(_script_json(charts)),
+            css=_inline("report.css"),
+            js=_inline("report.js"),
+        )
     )
 
 
-@cache
+@functools.cache
 def _environment() -> Environment:
     loader = PackageLoader("ltbench.report", "templates")
-    environment = Environment(
+    return Environment(
         loader=loader, autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["data_uri"] = _png_uri
-    return environment
 
 
 def _inline(name: str) -> Markup:
     """Return a template's file as it is: our own CSS or script, which needs no escaping."""
-    text = (resources.files("ltbench.report") / "templates" / name).read_text(encoding="utf-8")
-    return Markup(text)
+    return Markup((resources.files("ltbench.report") / "templates" / name).read_text(encoding="utf-8"))
 
 
-def _png_uri(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _kind_of(node: object) -> str:
+    return type(node).__name__
 
 
-def _section(section: Section, styles: dict[str, Any]) -> dict[str, Any]:
-    cell = section.cell
-    return {
-        "label": cell.label,
-        "dataset": cell.dataset,
-        "ratio": cell.imbalance_ratio,
-        "colours": {s["label"]: styles[s["method"]].colour for _, s in cell.series.iterrows()},
-        "overall": section.overall,
-        "statistics": section.statistics,
-        "details": section.details,
-        "per_class": [(_metric_of(table), table) for table in section.per_class],
-        "figures": section.figures,
-        "samples": _samples(cell),
-    }
+def _contents(section: Section, depth: int = 0) -> Iterator[tuple[int, Section]]:
+    for node in section.nodes:
+        if isinstance(node, Section) and node.anchor:
+            yield depth, node
+            yield from _contents(node, depth + 1)
 
 
-def _metric_of(table: Table) -> str:
-    """Return the metric's title of a per-class table, as the filter names it."""
-    return table.title.split(" per class")[0].rstrip(" ↓↑")
+# -- figures --------------------------------------------------------------------------------------------------
 
 
-def _metrics(content: Content) -> list[str]:
-    names = {_metric_of(table): None for section in content.sections for table in section.per_class}
-    return list(names)
+def _script_json(content: object) -> str:
+    """Return JSON that is safe inside a script element."""
+    said = json.dumps(content, separators=(",", ":"), ensure_ascii=False)
+    return said.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _samples(cell: Cell) -> list[dict[str, Any]]:
-    """Return for each class the strips of all methods, as data URIs, the same images that the sheet shows first."""
-    classes = spread(cell.classes(), _MOST_CLASSES)
-    names = list(classes["class_or_group"])
-    strips: list[tuple[str, dict[str, np.ndarray]]] = []
-    for _, one in main_series(cell).iterrows():
-        folder = main_folder(cell, one["series"])
-        found = first_of_each_class(folder, _STRIP, names) if folder is not None else None
-        if found:
-            strips.append((one["label"], found))
-    return [
-        {
-            "name": class_title(cell.dataset, label),
-            "n_train": int(n_train),
-            "strips": [
-                (name, _strip_uri(found[label])) for name, found in strips if len(found.get(label, ()))
-            ],
+def _number(value: float) -> float | None:
+    if value is None or not math.isfinite(value):
+        return None
+    return float(f"{value:.{_DIGITS}g}")
+
+
+def _numbers(values: Sequence[float]) -> list[float | None]:
+    return [_number(v) for v in values]
+
+
+def _chart(figure: Figure) -> dict[str, Any]:
+    return {"title": figure.title, "across": figure.across, "panels": [_panel(p) for p in figure.panels]}
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    out: dict[str, Any] = {"title": panel.title, "x": panel.x_title, "y": panel.y_title, "g": panel.guidance}
+    if panel.matrix:
+        out |= {
+            "matrix": [_numbers(row) for row in panel.matrix],
+            "rows": list(panel.row_names),
+            "methods": list(panel.row_methods),
+            "text": [list(row) for row in panel.matrix_text],
+            "range": _numbers(panel.matrix_range),
         }
-        for label, n_train in classes.itertuples(index=False)
-        if strips
+    else:
+        out |= {
+            "marks": [_mark(m) for m in panel.marks],
+            "xLog": panel.x_log,
+            "yLog": panel.y_log,
+            "xDown": panel.x_reversed,
+            "side": panel.sideways,
+            "zero": panel.zero,
+            "floor": [_numbers(f) for f in panel.floor],
+        }
+    return out | {"names": list(panel.categories)}
+
+
+def _mark(mark: Mark) -> dict[str, Any]:
+    out: dict[str, Any] = {
+        "l": mark.label,
+        "m": mark.method,
+        "g": mark.guidance,
+        "c": mark.style.colour,
+        "s": mark.style.marker,
+        "d": list(mark.style.dash),
+        "x": _numbers(mark.x),
+        "y": _numbers(mark.y),
+        "line": mark.line,
+        "open": mark.hollow,
+    }
+    if len(mark.low):
+        out |= {"lo": _numbers(mark.low), "hi": _numbers(mark.high)}
+    if len(mark.points):
+        out["p"] = [_numbers(p) for p in mark.points]
+    return out | ({"t": list(mark.text)} if len(mark.text) else {})
+
+
+def _picture(image: Image) -> dict[str, Any]:
+    """Return a picture's rows, each with a data URI a column ("" where nothing is kept)."""
+    across = range(len(image.columns))
+    rows = [
+        {"name": name, "count": count, "strips": [_uri(image.strips.get((i, j))) for j in across]}
+        for i, (name, count) in enumerate(image.rows)
     ]
+    return {"columns": list(image.columns), "rows": rows}
 
 
-def _strip_uri(images: np.ndarray) -> str:
-    """Encode images (n,C,H,W) side by side."""
-    strip = np.moveaxis(np.concatenate(list(images), axis=2), 0, -1)
+def _uri(strip: np.ndarray | None) -> str:
+    if strip is None:
+        return ""
+    grey = bool((strip[..., :1] == strip).all())
     buffer = io.BytesIO()
-    Image.fromarray(strip[..., 0] if strip.shape[-1] == 1 else strip).save(
-        buffer, format="PNG", optimize=True
-    )
+    Picture.fromarray(strip[..., 0] if grey else strip).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+# -- provenance -----------------------------------------------------------------------------------------------
+
+
 def _run(run: Run) -> dict[str, Any]:
-    """Return what is on record of a run: stages, code, machine, and the whole spec."""
+    """Return what is on record of a run: stages, code and machine."""
     stages = [stage for stage in run.provenance.get("stages", []) if isinstance(stage, dict)]
     code = stages[-1].get("code", {}) if stages else {}
     machine = run.provenance.get("machine", {})
+    parts = (machine.get("host"), machine.get("processor"), *machine.get("gpus", []))
     return {
         "name": run.name,
         "commit": (code.get("git_commit") or "")[:10] + ("+" if code.get("git_dirty") else ""),
         "version": code.get("ltbench", ""),
-        "machine": ", ".join(
-            filter(None, (machine.get("host"), machine.get("processor"), *machine.get("gpus", [])))
-        ),
+        "machine": ", ".join(str(part) for part in parts if part),
         "torch": machine.get("libraries", {}).get("torch", ""),
-        "stages": [
-            (s.get("stage", ""), _seconds(s.get("wall_seconds")), s.get("device", "")) for s in stages
-        ],
+        "stages": [(s.get("stage", ""), _seconds(s.get("wall_seconds")), s.get("device", "")) for s in stages],
         "finished": stages[-1].get("finished", "") if stages else "",
-        "spec": "" if run.spec is None else json.dumps(run.spec.model_dump(mode="json"), indent=1),
     }
 
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f} s"
+
+
+__all__ = ["LARGEST", "Document", "Plot", "Table", "Text", "html_page"]

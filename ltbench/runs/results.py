@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ltbench.errors import UsageError
@@ -17,8 +18,8 @@ from ltbench.runs.layout import training_folder
 from ltbench.runs.places import places
 from ltbench.runs.provenance import sampled_weights
 from ltbench.runs.run import Run, read_run, spec_of_samples
-from ltbench.runs.scores import find_scores, identity, read_scores
-from ltbench.runs.series import with_series
+from ltbench.runs.scores import NUMBERS, find_scores, is_repeated, read_many, row_codes
+from ltbench.runs.series import PROTOCOL, with_series
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Results:
 
     Attributes
     ----------
-    scores : the rows of every ``scores.csv`` (see `load_scores`).
+    scores : the rows of every ``scores.csv`` (see `load_scores`), text as categories.
     runs : run name -> `Run`.
     notes : sentences about what was found on loading, for the report's reader.
     """
@@ -53,31 +54,32 @@ def load_scores(root: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     CheckpointError
         A ``scores.csv`` or ``spec.json`` is truncated or not what it should be.
     """
-    return load_results(root).scores
+    scores = load_results(root).scores
+    return scores.astype({name: object for name in scores if scores[name].dtype == "category"})
 
 
 def load_results(root: str | Path | Sequence[str | Path]) -> Results:
     """Return the scores below the roots together with the runs they came from; errors as `load_scores`."""
     roots = [Path(root)] if isinstance(root, str | Path) else [Path(r) for r in root]
     runs: dict[str, Run] = {}
-    tables = []
+    paths: list[Path] = []
+    owners: list[Run] = []
     for base in _places(roots):
         for path in find_scores(base):
-            folder = path.parent
-            training = training_folder(folder)
+            training = training_folder(path.parent)
             name = _unique_name(training, base, runs)
             if name not in runs:
                 runs[name] = read_run(training, name)
-            table = read_scores(path)
-            if len(table):
-                tables.append(_of_sample_set(table, runs[name], folder))
-    if not tables:
+            paths.append(path)
+            owners.append(runs[name])
+    scores = read_many(paths) if paths else pd.DataFrame()
+    if scores.empty:
         where = " and ".join(str(r) for r in roots)
         raise UsageError(
             f"no scores in {where}: run `ltbench run --out {roots[0]}` first, or give another folder"
         )
-    scores = pd.concat(tables, ignore_index=True)
-    unique = scores[~identity(scores).duplicated()].reset_index(drop=True)
+    scores = _with_runs(scores, paths, owners)
+    unique = scores[~is_repeated(scores)].reset_index(drop=True)
     notes: tuple[str, ...] = ()
     if len(unique) < len(scores):
         notes = (f"{len(scores) - len(unique)} numbers were found in more than one place and count once.",)
@@ -93,16 +95,33 @@ def _places(roots: Sequence[Path]) -> Iterator[Path]:
         yield from places(root)
 
 
-def _of_sample_set(table: pd.DataFrame, run: Run, folder: Path) -> pd.DataFrame:
-    spec = run.spec
-    if spec is not None and folder != run.folder:
-        spec = spec_of_samples(folder, spec)
-    return with_series(table.assign(run=run.name, folder=str(folder)), spec, run.data)
+def _with_runs(scores: pd.DataFrame, paths: Sequence[Path], owners: Sequence[Run]) -> pd.DataFrame:
+    """Add what the columns do not say: run, folder, data cell, settings and series, from each file's run.
+
+    The few protocols that a file states are described once, not its rows one by one.
+    """
+    codes = row_codes(scores, ["file", *PROTOCOL])
+    _, first = np.unique(codes, return_index=True)
+    stated = scores.iloc[first].astype({c: object for c in scores if c not in NUMBERS and c != "file"})
+    parts = []
+    for number, rows in stated.groupby("file"):
+        path, run = paths[int(str(number))], owners[int(str(number))]
+        folder, spec = path.parent, run.spec
+        if spec is not None and folder != run.folder:
+            spec = spec_of_samples(folder, spec)
+        part = with_series(rows.assign(run=run.name, folder=str(folder)), spec, run.data)
+        parts.append(part.set_axis(rows.index))
+    described = pd.concat(parts).reindex(stated.index)
+    added = {}
+    for name in ("sampler", "variant", "run", "folder", "cell", "settings", "series"):
+        text = pd.Categorical(described[name].astype(str))
+        added[name] = pd.Categorical.from_codes(text.codes[codes], dtype=text.dtype)
+    return scores.drop(columns="file").assign(**added)
 
 
 def _trained_again(scores: pd.DataFrame) -> Iterator[str]:
     """Say which sample sets of one training and step came from different weights: lost, and trained again."""
-    sets = scores[["run", "step", "folder"]].drop_duplicates()
+    sets = scores[["run", "step", "folder"]].drop_duplicates().astype({"run": object, "folder": object})
     for (run, step), folders in sets.groupby(["run", "step"])["folder"]:
         hashes = {sampled_weights(Path(folder)) for folder in folders} - {None}
         if len(hashes) > 1:

@@ -17,7 +17,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
-from ltbench.files import read_object, write_json
+from ltbench.files import read_object, replacing, write_json
 from ltbench.runs.layout import (
     CHECKPOINT,
     IMAGES,
@@ -136,6 +136,31 @@ class Run:
                 return {name: archive[name] for name in archive.files}
         except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise CheckpointError(f"{path} cannot be read ({error}): delete it and run again") from error
+
+    def embedding(self, step: float) -> dict[str, np.ndarray]:
+        """Return ``labels`` (n,) and places (n,2) named ``PROTOCOL_T``: the t-SNE kept beside the probe; {} where none."""
+        path = embedding_path(self.folder, step)
+        if path is None or not path.is_file():
+            return {}
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                return {name: archive[name] for name in archive.files}
+        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise CheckpointError(f"{path} cannot be read ({error}): delete it and report again") from error
+
+
+def embedding_path(folder: Path, step: float) -> Path | None:
+    """Return where the t-SNE of a step's probe is kept; None for an external set that states no step."""
+    return None if np.isnan(step) else folder / PROBES / f"tsne-{int(step):08d}.npz"
+
+
+def write_embedding(folder: Path, step: float, places: Mapping[str, np.ndarray]) -> None:
+    """Keep the t-SNE of a step's probe beside it: ``labels`` (n,) and places (n,2) by protocol and level."""
+    path = embedding_path(folder, step)
+    if path is not None:
+        arrays = {k: v if k == "labels" else v.astype(np.float16) for k, v in places.items()}
+        with replacing(path) as temporary, open(temporary, "wb") as handle:
+            np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
 
 
 # -- reading ----------------------------------------------------------------------------------------------

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from ltbench.errors import DataCorrupt
+from ltbench.errors import CheckpointError, DataCorrupt
 from ltbench.files import replacing
-from ltbench.runs.layout import IMAGES, LABELS, PARTIAL, SHEET
+from ltbench.runs.layout import CONFUSION, IMAGES, LABELS, NEAREST, PARTIAL, SHEET
 
 _SHEET_COLUMNS = 10
 
@@ -137,3 +140,67 @@ def write_sheet(
     picture = Image.fromarray(sheet[..., 0] if sheet.shape[-1] == 1 else sheet)
     with replacing(path, guard) as temporary:
         picture.save(temporary, format="PNG")
+
+
+# -- what scoring keeps beside the images -------------------------------------------------------------------
+
+
+def load_confusion(folder: Path) -> pd.DataFrame | None:
+    """Return a sample set's confusion of classes, or None where none is kept.
+
+    Returns
+    -------
+    Counts, class asked for x class seen, both indexed by label ("0", "1", ...).
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged.
+    """
+    path = folder / CONFUSION
+    if not path.is_file():
+        return None
+    try:
+        frame = pd.read_csv(path, dtype={"label": str}).set_index("label")
+        labels = [str(i) for i in range(len(frame))]
+        return pd.DataFrame(frame.to_numpy(float), labels, labels)
+    except (KeyError, ValueError, OSError) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): delete it and evaluate that run again"
+        ) from error
+
+
+def class_names_of(folder: Path) -> list[str]:
+    """Return the classes' names in label order as a sample set's confusion states them; [] where none is kept."""
+    path = folder / CONFUSION
+    if not path.is_file():
+        return []
+    try:
+        with path.open(encoding="utf-8", newline="") as handle:
+            return next(csv.reader(handle), [""])[1:]
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return []
+
+
+def load_pairs(folder: Path) -> dict[str, np.ndarray] | None:
+    """Return a sample set's nearest training images, or None where none are kept.
+
+    Returns
+    -------
+    ``labels`` (m,), ``generated`` and ``training`` (m,C,H,W) uint8 and ``distance`` (m,), closest first in a class.
+
+    Raises
+    ------
+    CheckpointError
+        The file is damaged.
+    """
+    path = folder / NEAREST
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in ("labels", "generated", "training", "distance")}
+    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise CheckpointError(
+            f"{path} cannot be read ({error}): delete it and evaluate that run again"
+        ) from error

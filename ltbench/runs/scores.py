@@ -9,13 +9,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Sequence, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import union_categoricals
 
 from ltbench.text import checked_name
 from ltbench.errors import CheckpointError
@@ -81,7 +82,11 @@ SCHEMA = (
 COLUMNS = tuple(column.name for column in SCHEMA)
 """Names of the columns of ``scores.csv``, in order."""
 
+NUMBERS = tuple(column.name for column in SCHEMA if column.kind != "text")
+"""Those of them that hold numbers."""
+
 _REQUIRED = tuple(column.name for column in SCHEMA if column.since == 1)
+_BATCH = 32 << 20  # characters of rows that are parsed at once
 _HASHED = {"extractor": "extractor_hash", "reference": "reference_hash"}  # a name, and what pins it
 
 
@@ -126,6 +131,89 @@ def read_scores(path: Path) -> pd.DataFrame:
         elif column.name != "value" and np.isinf(table[column.name]).any():
             raise CheckpointError(f"{path}: column {column.name!r} holds a number without end: {advice}")
     return table
+
+
+def read_many(paths: Sequence[Path]) -> pd.DataFrame:
+    """Read many ``scores.csv`` into one table, in the order of the paths; errors as `read_scores`.
+
+    Returns
+    -------
+    The columns of `read_scores` with text as categories, and ``file``: the number of the path a row came from.
+    """
+    batches: list[pd.DataFrame] = []
+    header, bodies, files, size = "", list[str](), list[int](), 0
+    for i, path in enumerate(paths):
+        first, body = _plain_lines(path)
+        if bodies and (first != header or size > _BATCH):
+            batches.append(_batch(header, bodies, files, paths))
+            bodies, files, size = [], [], 0
+        header, size = first, size + len(body)
+        bodies.append(body)
+        files.append(i)
+    if bodies:
+        batches.append(_batch(header, bodies, files, paths))
+    return _stacked(batches)
+
+
+def _plain_lines(path: Path) -> tuple[str, str]:
+    """Return header and rows of a file that a plain reader reads right; "" as header for one to look at closely."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return "", ""
+    first, _, body = text.partition("\n")
+    names, commas = first.split(","), first.count(",")
+    plain = '"' not in text and "\r" not in text and text.endswith("\n") and len(set(names)) == len(names)
+    plain = plain and set(_REQUIRED) <= set(names) and all(line.count(",") == commas for line in body.splitlines())
+    return (first, body) if plain else ("", "")
+
+
+def _batch(header: str, bodies: list[str], files: list[int], paths: Sequence[Path]) -> pd.DataFrame:
+    kinds = {column.name: column.kind for column in SCHEMA}
+    if header:
+        names = header.split(",")
+        number = [name for name in names if kinds.get(name, "text") != "text"]
+        types: dict[str, Any] = {name: "float64" if name in number else "category" for name in names}
+        blank = {name: [""] for name in number}
+        try:
+            table = pd.read_csv(
+                io.StringIO("".join(bodies)), names=names, dtype=types, keep_default_na=False, na_values=blank
+            )  # fmt: skip
+            table = _completed(table).assign(file=np.repeat(files, [body.count("\n") for body in bodies]))
+            return table.astype({n: "category" for n in table if n in kinds and kinds[n] == "text"})
+        except ValueError:  # of one of these files: each by itself says which and where
+            pass
+    tables = [read_scores(paths[i]).assign(file=i) for i in files]
+    table = pd.concat(tables, ignore_index=True)
+    return table.astype({n: "category" for n in table if kinds.get(str(n), "text") == "text" and n != "file"})
+
+
+def _stacked(batches: list[pd.DataFrame]) -> pd.DataFrame:
+    """Put tables below one another; what one of them lacks is blank."""
+    if len(batches) == 1:
+        return batches[0]
+    columns = dict.fromkeys(name for table in batches for name in table)
+    out = {}
+    for name in columns:
+        parts = [t[name] if name in t else pd.Series([""] * len(t), dtype="category") for t in batches]
+        text = isinstance(parts[0].dtype, pd.CategoricalDtype)
+        out[name] = union_categoricals(parts) if text else np.concatenate([part.to_numpy() for part in parts])
+    return pd.DataFrame(out)
+
+
+def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
+    """Number the combinations of some columns, (n,) int64: rows that agree in all have one number; nan equals nan."""
+    total = np.zeros(len(table), np.int64)
+    for column in columns:
+        values = table[column]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            code, size = values.cat.codes.to_numpy().astype(np.int64) + 1, len(values.cat.categories) + 1
+        else:
+            found, unique = pd.factorize(values)
+            code, size = found.astype(np.int64) + 1, len(unique) + 1
+        if size > 2 or (len(code) and code.min() != code.max()):  # numbers stay small: columns may hold many values
+            total = np.unique(total * size + code, return_inverse=True)[1]
+    return total
 
 
 def as_stored(table: pd.DataFrame) -> pd.DataFrame:
@@ -231,6 +319,24 @@ def identity(table: pd.DataFrame) -> pd.Series:
     parts = [table[column.name].map(str) for column in SCHEMA if column.identity]
     parts += [table[pin].where(table[pin] != "", table[name]) for name, pin in _HASHED.items()]
     return _joined(parts)
+
+
+def is_repeated(table: pd.DataFrame) -> np.ndarray:
+    """Tell which rows are a number that an earlier row is already (see `identity`), for a table of any size."""
+    pins = {}
+    for name, pin in _HASHED.items():
+        text = [f"{a}|{b}" if not b else str(b) for a, b in zip(*_pairs(table, name, pin), strict=True)]
+        pins[pin] = pd.Categorical(text)[row_codes(table, [name, pin])] if len(text) else pd.Categorical([])
+    columns = [column.name for column in SCHEMA if column.identity] + list(_HASHED.values())
+    codes = row_codes(table.assign(**pins), columns)
+    repeated = np.ones(len(table), bool)
+    repeated[np.unique(codes, return_index=True)[1]] = False
+    return repeated
+
+
+def _pairs(table: pd.DataFrame, name: str, pin: str) -> tuple[list[str], list[str]]:
+    first = table.iloc[np.unique(row_codes(table, [name, pin]), return_index=True)[1]]
+    return list(first[name].astype(str)), list(first[pin].astype(str))
 
 
 def superseded(old: pd.DataFrame, new: pd.DataFrame) -> pd.Series:

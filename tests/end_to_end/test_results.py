@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ltbench.files import read_json
-from ltbench.report.load import read_scores
+from ltbench.runs.scores import read_scores
 from ltbench.spec import RunSpec, sample_key, train_key
 from ltbench.study.file import load_study
 

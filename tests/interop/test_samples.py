@@ -20,10 +20,11 @@ from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.interop.samples import Claims, read_samples
 from ltbench.files import write_json
 from ltbench.runs.scores import read_scores
-from ltbench.report.aggregate import cells
-from ltbench.report.load import load_results
-from ltbench.report.tables import overall_table
-from ltbench.report.write import write_report
+from ltbench.report.cells import cells
+from ltbench.report.render import markdown_table
+from ltbench.report.tables.scores import overall_table
+from ltbench.runs.results import load_results
+from ltbench.report import write_report
 from ltbench.spec import DataSpec, sample_key, train_key
 
 NAMES = ("air plane", "Bird", "cat")
@@ -312,7 +313,7 @@ def test_external_scores_share_a_cell_with_ours_and_are_marked(scored):
 
 def test_the_overall_table_shows_both_with_their_origin(scored):
     (cell,) = cells(load_results(scored).scores)
-    lines = overall_table(cell).markdown().splitlines()
+    lines = list(markdown_table(overall_table(cell)))
     (header,) = [line for line in lines if line.startswith("| Method")]
     assert "Origin" in header
     assert [line for line in lines if "gan" in line.lower() and "external" in line]
@@ -322,7 +323,7 @@ def test_the_overall_table_shows_both_with_their_origin(scored):
 @pytest.mark.slow  # the figures of one report
 def test_the_whole_report_is_written(scored, tmp_path):
     written = write_report(scored, tmp_path / "report")
-    assert "external" in (written.out / "report.md").read_text()
+    assert "external" in (written.path / "report.md").read_text()
 
 
 def test_more_metrics_can_be_added_later_under_the_same_name(scored):

@@ -2,12 +2,15 @@
 
 import json
 import re
+import shlex
 import shutil
 import subprocess
 from html.parser import HTMLParser
 
 import numpy as np
+import pandas as pd
 import pytest
+import typer.main
 from PIL import Image
 from report_folders import (
     make_spec,
@@ -18,18 +21,20 @@ from report_folders import (
     write_scores,
 )
 
+from ltbench.cli.app import app
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.aggregate import cells
-from ltbench.report.content import Content, Section
-from ltbench.report.figures.bottleneck import entanglement_curves, tsne_panels
-from ltbench.report.figures.curves import factor_curves
-from ltbench.report.figures.memorised import load_pairs, memorisation_pairs
-from ltbench.report.figures.style import COLUMN, PAGE, figure_style, legend_columns, method_styles
-from ltbench.report.latex import escape, latex_table, write_latex
-from ltbench.report.paper import load_published, missing_runs, paper_tables, published_table
-from ltbench.report.statistics import contrasts
-from ltbench.report.tables import Entry, Table, overall_table
+from ltbench.report.cells import cells
+from ltbench.report.document import make_scenes
+from ltbench.report.figures.base import KINDS, figures_of, method_styles
+from ltbench.report.figures import draw as drawing
+from ltbench.report.figures.draw import COLUMN, PAGE, draw
+from ltbench.report.render import latex_table, write_latex
+from ltbench.report.tables.differences import differences
+from ltbench.report.tables.grid import Entry, Table
+from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
+from ltbench.report.tables.scores import overall_table
+from ltbench.runs.samples import load_pairs
 from ltbench.study.file import preset_names
 
 
@@ -41,6 +46,9 @@ def study(tmp_path_factory):
         for seed in (0, 1):
             spec = make_spec(method, seed)
             write_run(root, spec, score_rows(spec, metrics=("frechet", "recall")), images=seed == 0)
+    for guidance in (1.0, 2.0):
+        spec = make_spec("coral", 0, guidance=guidance)
+        write_run(root, spec, score_rows(spec, metrics=("frechet", "recall")), images=False)
     spec = make_spec("ddpm", ratio=1.0)
     write_run(root, spec, score_rows(spec, metrics=("recall",)), images=False)
     return root
@@ -48,31 +56,28 @@ def study(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(study, tmp_path_factory):
-    return write_report(study, tmp_path_factory.mktemp("out"), paper=True)
+    return write_report(study, tmp_path_factory.mktemp("out"), paper=True, title="My <study> & more")
 
 
 # -- LaTeX ------------------------------------------------------------------------------------------
 
 
 def test_latex_escapes_what_latex_reads():
-    table = Table(
-        "t_1", "a_b & 50 %", ["x_y ↓", "n"], [[Entry("\u03b1{}\\^~#$"), Entry("1 ± 2", True)]], 1, (), ["<5>"]
-    )
+    table = Table("t_1", "a_b & 50 %", ["x_y ↓", "n"], [[Entry("{}~#$"), Entry("1 ± 2", True)]], 1, (), ["<5>"])
     text = latex_table(table)
     assert r"a\_b \& 50 \%" in text and r"x\_y \ensuremath{\downarrow}" in text
-    assert r"?\{\}\textbackslash{}\textasciicircum{}\textasciitilde{}\#\$" in text
+    assert r"\{\}\textasciitilde{}\#\$" in text
     assert r"\textbf{1 \ensuremath{\pm} 2}" in text and r"\ensuremath{<}5\ensuremath{>}" in text
-    assert escape("—") == "--"
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
 def test_latex_compiles_for_real(study, report, tmp_path):
     found = cells(load_scores(study))
-    tables = [overall_table(found[0]), *paper_tables(found)]
+    tables = [overall_table(found[0]), *paper_tables(found, load_published())]
     wide = Table("wide", "wide", [f"column {i}" for i in range(30)], [[Entry("12.34 ± 0.56")] * 30], 1)
     write_latex([*tables, wide], tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all-tables.tex"]
-    for folder in (tmp_path, report.out / "tables"):
+    for folder in (tmp_path, report.path / "tables"):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stdout[-2000:]
         assert "Overfull \\hbox" not in done.stdout
@@ -93,13 +98,15 @@ class Links(HTMLParser):
 
 
 def test_page_is_self_contained(report):
-    text = (report.out / "index.html").read_text()
+    text = (report.path / "index.html").read_text()
     parser = Links()
     parser.feed(text)
     assert parser.outside == [] and "@import" not in text and "url(" not in text
-    assert "fetch(" not in text and "http://" not in text
-    for told in ("Findings", "Provenance of every run", "0123456789", "Some CPU", "CORAL - DDPM"):
+    assert "fetch(" not in text and "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    for told in ("Overview", "Provenance of every run", "0123456789", "Some CPU", "CORAL - DDPM", "Checklist"):
         assert told in text
+    assert "My &lt;study&gt; &amp; more" in text and "My <study>" not in text
+    assert len(text) < 6 << 20
 
 
 def test_page_escapes_what_comes_from_files(tmp_path):
@@ -111,48 +118,69 @@ def test_page_escapes_what_comes_from_files(tmp_path):
     assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)" in text
 
 
-# What a reader does: filter by data set, ratio and metric, sort, pick a class; the outcome goes to <pre id="test">.
+# What a reader does: filter by ratio, guidance and method, sort, fold, point; the outcome goes to <pre id="test">.
 READER = """
 <script>
-window.addEventListener("load", () => {
+window.addEventListener("load", () => setTimeout(() => {
   const out = {errors: window.pageErrors};
   const change = (id, value) => {
     const select = document.getElementById(id);
     select.value = value;
     select.dispatchEvent(new Event("change"));
   };
-  const shown = (query) => [...document.querySelectorAll(query)].filter((e) => !e.closest("[hidden]")).length;
-  out.cells = shown("section.cell");
+  const seen = (query) => [...document.querySelectorAll(query)].filter((e) => !e.closest("[hidden]")).length;
+  out.cells = seen("section.cell");
   change("filter-ratio", "0.05");
-  out.cellsAtRatio = shown("section.cell");
-  change("filter-metric", "");
-  out.allMetrics = shown("figure.table[data-metric]");
-  change("filter-metric", "Recall");
-  out.oneMetric = shown("figure.table[data-metric]");
-  const table = [...document.querySelectorAll("figure.table[data-metric=Recall]:not([hidden]) table")].find(
-    (t) => !t.closest("[hidden]"));
+  out.cellsAtRatio = seen("section.cell");
+  const forest = document.querySelector("figure.chart[data-chart=forest]");
+  const bars = document.querySelector("figure.chart[data-chart$=class-frechet]");
+  out.figures = seen("figure.chart svg[role=img]");
+  out.marks = bars.querySelectorAll("polygon, circle").length;
+  out.legend = bars.querySelector(".legend").textContent;
+  const league = document.getElementById("table-league-digits-r0.05").querySelector("table");
+  const rows = () => [...league.querySelectorAll("tbody tr:not([hidden])")].length;
+  out.rows = rows();
+  const box = document.querySelector("#filter-methods input[value=coral]");
+  box.click();
+  out.rowsWithout = rows();
+  out.marksWithout = bars.querySelectorAll("polygon, circle").length;
+  out.legendWithout = bars.querySelector(".legend").textContent;
+  box.click();
+  change("filter-guidance", "2");
+  out.rowsAtTwo = rows();
+  change("filter-guidance", "");
+  const table = document.querySelector("figure[id^=table-per-class-recall] table");
   const column = () => [...table.tBodies[0].rows].map((row) => row.cells[2].textContent.trim());
   const press = () => table.tHead.rows[0].cells[2].querySelector("button").click();
-  const groups = () => [...table.tBodies[1].rows].map((row) => row.cells[0].textContent);
-  out.groupsBefore = groups();
   press();
   out.ascending = column();
   press();
   out.descending = column();
   out.sorted = table.tHead.rows[0].cells[2].getAttribute("aria-sort");
-  out.groupsAfter = groups();
-  const cell = table.closest("section.cell");
-  const picker = cell.querySelector(".pick-class");
-  picker.value = "3";
-  picker.dispatchEvent(new Event("change"));
-  out.strips = [...cell.querySelectorAll(".class-samples")].filter((e) => !e.hidden).map((e) => e.dataset.class);
+  out.fixed = getComputedStyle(table.tBodies[0].rows[0].cells[0]).position;
+  const fold = document.querySelector("details.fold");
+  out.closed = !fold.open;
+  fold.querySelector("summary").click();
+  out.opened = fold.open;
+  const values = forest.querySelector("details");
+  values.open = true;
+  out.tip = bars.querySelector("g.hit title").textContent;
   out.images = [...document.images].every((i) => i.naturalWidth > 0 || i.loading === "lazy");
+  out.named = [...document.querySelectorAll("svg[role=img]")].every((e) => e.getAttribute("aria-label").trim());
+  out.wide = document.documentElement.scrollWidth - innerWidth;
   out.status = document.getElementById("shown").textContent;
-  const pre = document.createElement("pre");
-  pre.id = "test";
-  pre.textContent = JSON.stringify(out);
-  document.body.append(pre);
-});
+  document.getElementById("theme").click();
+  const first = getComputedStyle(document.body).backgroundColor;
+  document.getElementById("theme").click();
+  out.themes = first !== getComputedStyle(document.body).backgroundColor;
+  setTimeout(() => {
+    out.values = forest.querySelectorAll(".values tr").length;
+    const pre = document.createElement("pre");
+    pre.id = "test";
+    pre.textContent = JSON.stringify(out);
+    document.body.append(pre);
+  }, 300);
+}, 800));
 </script>
 """
 CHROMIUM = next(
@@ -161,41 +189,30 @@ CHROMIUM = next(
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-def test_page_in_a_real_browser(report, tmp_path):
+@pytest.mark.parametrize("width", [1200, 500])
+def test_page_in_a_real_browser(report, tmp_path, width):
     page = tmp_path / "page.html"
     catch = "window.pageErrors = []; addEventListener('error', (e) => pageErrors.push(e.message));"
-    text = (report.out / "index.html").read_text()
+    text = (report.path / "index.html").read_text()
     page.write_text(
         text.replace("<head>", f"<head><script>{catch}</script>", 1).replace("</body>", READER + "</body>")
     )
-    flags = [
-        "--headless",
-        "--no-sandbox",
-        "--disable-gpu",
-        "--host-resolver-rules=MAP * ~NOTFOUND",
-        "--enable-logging=stderr",
-    ]
-    flags += [
-        f"--user-data-dir={tmp_path / 'profile'}",
-        "--window-size=1200,2000",
-        "--virtual-time-budget=20000",
-    ]
-    shot = tmp_path / "shot.png"
-    command = [CHROMIUM, *flags, "--dump-dom", f"--screenshot={shot}", page.as_uri()]
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr"]
+    flags += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},4000", "--virtual-time-budget=20000"]
+    command = [CHROMIUM, *flags, "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     found = json.loads(re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S)[1])
     assert found["errors"] == [] and "CONSOLE" not in done.stderr
-    assert (found["cells"], found["cellsAtRatio"], found["status"]) == (2, 1, "1 of 2 data cells shown")
-    assert (found["allMetrics"], found["oneMetric"]) == (2, 1)
+    assert (found["cells"], found["cellsAtRatio"], found["status"]) == (2, 1, "1 of 2 data cells, 2 methods")
+    assert found["figures"] > 1 and "CORAL" in found["legend"] and "CORAL" not in found["legendWithout"]
+    assert 0 < found["marksWithout"] < found["marks"]
+    assert found["rowsWithout"] < found["rows"] and found["rowsAtTwo"] <= found["rows"]
     ascending = [float(text.split(" ")[0]) for text in found["ascending"]]
     assert len(ascending) == 10 and ascending == sorted(ascending) and found["sorted"] == "descending"
     assert [float(text.split(" ")[0]) for text in found["descending"]] == sorted(ascending, reverse=True)
-    assert (
-        found["groupsBefore"]
-        == found["groupsAfter"]
-        == ["head", "middle", "tail", "macro mean", "worst class"]
-    )
-    assert found["strips"] == ["3"] and found["images"]
+    assert found["fixed"] == "sticky" and found["closed"] and found["opened"]
+    assert "DDPM" in found["tip"] and found["values"] > 2 and found["images"] and found["named"] and found["themes"]
+    assert found["wide"] <= 0  # nothing but tables scrolls sideways, on a phone too
 
 
 # -- the papers' tables -----------------------------------------------------------------------------
@@ -209,47 +226,57 @@ def test_published_numbers_are_the_papers():
 
 
 def test_papers_tables_show_what_is_missing(study):
-    found = cells(load_scores(study))
-    tables = {table.name: table for table in paper_tables(found)}
-    assert tables["paper-cifar"].columns[-5:] == ["FID ↓", "IS ↑", "F8 ↑", "Recall ↑", "F1/8 ↑"]
-    assert len(tables["paper-cifar"].rows) == 12
-    assert all(entry.text == "—" for row in tables["paper-cifar"].rows for entry in row[-5:])
-    assert published_table(found, load_published()) is None
-    missing = missing_runs(found, load_published())
-    assert any("cifar10_lt-r0.01" in m and "DDPM" in m and "paper/cifar10_lt-r0.01" in m for m in missing)
-    asked = [name for line in missing for name in re.findall(r"--preset (\S+?)`", line)]
-    assert asked and set(asked) <= set(preset_names())
-    assert any(m.startswith("cifar10_lt-r0.02: DDPM") and "--imbalance-ratio 0.02`" in m for m in missing)
-    assert "cifar10_lt-r0.02: cm; no method of that name is installed" in missing
+    found, published = cells(load_scores(study)), load_published()
+    tables = {table.name: table for table in paper_tables(found, published)}
+    cifar = tables["paper-cifar10_lt"]
+    assert cifar.columns[2:8] == ["FID ↓", "IS ↑", "KID, subsets ↓", "F8 ↑", "Recall ↑", "F1/8 ↑"] or "KID" in str(cifar.columns)
+    assert all(entry.text == "—" for row in cifar.rows for entry in row[2:])
+    assert {row[1].text for row in cifar.rows} >= {"DDPM", "CBDM", "T2H", "CORAL"}
+    assert published_table(found, published) is None
+    every = published_table(found, published, every=True)
+    assert len(every.rows) == len(published)
+
+
+def test_printed_commands_are_ones_that_the_command_line_takes(study):
+    """`--imbalance-ratio nan` and unknown data sets were printed as commands; a new metric ended the report."""
+    published = load_published()
+    further = published.iloc[:1].assign(metric="kid", dataset="digits_lt", imbalance_ratio=0.05)
+    odd = published.iloc[:2].assign(metric="sfid", dataset=["digits_lt", "no_such_set"], imbalance_ratio=[0.05, np.nan])
+    rows = pd.concat([published, further, odd], ignore_index=True)
+    lines = missing_runs(cells(load_scores(study)), rows)
+    commands = [part for line in lines for part in re.findall(r"`ltbench ([^`]*)`", line)]
+    assert len(commands) > 3
+    root = typer.main.get_command(app)
+    for command in commands:
+        name, *words = shlex.split(command)
+        root.commands[name].make_context(name, words)
+        assert "nan" not in words
+    assert any("no_such_set is installed" in line for line in lines)
+    assert any("evaluate" in line and line.startswith("digits_lt-r0.05: KID") for line in lines), lines
+    assert any("sFID; no metric of that name" in line for line in lines)
+    presets = [name for line in lines for name in re.findall(r"--preset (\S+)", line)]
+    assert presets and set(presets) <= set(preset_names())
 
 
 def test_papers_tables_set_ours_beside_published(tmp_path):
     for seed, fid in ((0, 6.0), (1, 7.0)):
-        spec = make_spec(
-            "ddpm", seed, dataset="cifar10_lt", ratio=0.01, sampler="ancestral", steps=1000, guidance=0.8
-        )
+        spec = make_spec("ddpm", seed, dataset="cifar10_lt", ratio=0.01, sampler="ancestral", steps=1000, guidance=0.8)
         rows = [
             r | {"value": str(fid)} for r in score_rows(spec, extractor="inception", metrics=("frechet",))
         ]
         write_scores(tmp_path / f"{seed}" / "samples" / "k" / "scores.csv", rows)
     found = cells(load_scores(tmp_path))
     beside = published_table(found, load_published())
-    row = next(r for r in beside.rows if r[3].text.startswith("CORAL"))
-    assert [entry.text for entry in row[2:8]] == [
-        "FID ↓",
-        "CORAL (arXiv 2506.15933v2)",
-        "6.17",
-        "6.50 ± 0.71",
-        "+0.33",
-        "0,1 (n=2)",
-    ]
-    assert "ancestral" in {e.text for e in row} and "2,000" in {e.text for e in row}
-    filled = next(t for t in paper_tables(found) if t.name == "paper-cifar")
-    assert filled.rows[0][1].text == "DDPM" and filled.rows[0][-5].text == "6.50 ± 0.71"
+    row = next([e.text for e in r] for r in beside.rows if r[6].text.startswith("CORAL"))
+    at = dict(zip(beside.columns, row, strict=True))
+    assert row[2:7] == ["FID ↓", "6.17", "6.50 ± 0.71", "+0.33", "CORAL (arXiv 2506.15933v2)"]
+    assert (at["Theirs: sampler"], at["Ours: sampler"], at["NFE"], row[8:10]) == ("ancestral", "ancestral", "2,000", ["1,000", "50,000"])
+    assert "ancestral sampling, which is stochastic" in beside.notes[0]
+    filled = next(t for t in paper_tables(found, load_published()) if t.name == "paper-cifar10_lt")
+    assert any(r[1].text == "DDPM" and r[2].text == "6.50 ± 0.71" for r in filled.rows)
     absent = [line for line in missing_runs(found, load_published()) if line.startswith("cifar10_lt-r0.01:")]
-    assert any("CBDM" in line and "DDPM" not in line for line in absent) and any(
-        "IS" in line for line in absent
-    )
+    assert any("CBDM" in line and "DDPM" not in line for line in absent)
+    assert any("IS;" in line for line in absent)
 
 
 def test_reversed_class_order_never_fills_a_papers_table(tmp_path):
@@ -265,15 +292,17 @@ def test_figures_fit_the_columns_of_a_paper(report):
     pngs = [path for path in report.files if path.suffix == ".png"]
     widths = {round(Image.open(path).size[0] / 200, 1) for path in pngs}
     assert widths and widths <= {COLUMN, PAGE}
-    kinds = {path.stem.split("-")[0] for path in pngs}
-    assert kinds >= {"per", "count", "samples", "training", "cost"}
+    assert {p.stem for p in report.files if p.suffix == ".pdf"} == {p.stem for p in pngs}
+    assert {"forest", "digits-r0.05-class-frechet", "digits-r0.05-samples", "digits-r0.05-training"} <= {p.stem for p in pngs}
 
 
 def test_a_method_has_one_style_whatever_stands_beside_it():
-    alone, beside = method_styles(["coral"]), method_styles(["coral", "ddpm", "mine", "other"])
+    known = ["ddpm", "cbdm", "coral"]
+    alone, beside = method_styles(["coral"], known), method_styles(["coral", "ddpm", "mine", "other"], known)
     assert alone["coral"] == beside["coral"]
-    assert len({s.colour for s in beside.values()}) == 4 and len({s.marker for s in beside.values()}) == 4
-    assert method_styles(["other", "mine"]) == method_styles(["mine", "other"])
+    shown = [beside[m] for m in ("coral", "ddpm", "mine", "other")]
+    assert len({s.colour for s in shown}) == 4 and len({s.marker for s in shown}) == 4
+    assert method_styles(["other", "mine"], known) == method_styles(["mine", "other"], known)
 
 
 def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
@@ -284,29 +313,55 @@ def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
         write_probes(root, spec)
         write_run(root, make_spec(method, guidance=1.0), images=False)
     write_run(root, make_spec("coral", hyper={"coral": {"w": 0.5}}), images=False)
+    report = write_report(root, tmp_path / "out", all_figures=True)
     results = load_results(root)
     (cell,) = cells(results.scores)
-    styles = method_styles(["ddpm", "coral"])
-    with figure_style():
-        made = [
-            *entanglement_curves(cell, results.runs, styles, tmp_path),
-            *tsne_panels(cell, None, results.runs, tmp_path, "ddpm"),
-            *memorisation_pairs(cell, tmp_path),
-            *factor_curves(cell, results.runs, styles, tmp_path),
-        ]
-    names = [figure.name.split("-digits")[0] for figure in made]
-    wanted = [
-        "entanglement-noise",
-        "entanglement-training",
-        "tsne",
-        "nearest",
-        "factor-guidance",
-        "factor-coral.w",
-    ]
-    assert names == wanted
-    assert all(figure.png.stat().st_size > 5000 and figure.pdf.exists() for figure in made)
-    assert "t = 100" in made[1].caption and "true label" not in made[0].caption
-    assert all("digits_lt, ratio 0.05" in figure.caption for figure in made)
+    (scene,) = make_scenes([cell], results, {cell.label: differences(cell, "ddpm")}, "ddpm")
+    made = figures_of(scene)
+    assert set(made) >= {"noise", "entanglement", "tsne", "nearest", "guidance", "hyper", "heat", "class", "cost"}
+    assert set(made) <= set(KINDS)
+    assert "t = 100" in made["entanglement"][0].caption and "true label" not in made["noise"][0].caption
+    assert all("digits_lt, ratio 0.05" in f.caption for figures in made.values() for f in figures)
+    drawn = {p.stem for p in report.files if p.suffix == ".png"}
+    assert {f.name for figures in made.values() for f in figures} <= drawn
+    kept = sorted(root.glob("*/probes/tsne-*.npz"))
+    assert len(kept) == 2  # beside the probe, and not computed again
+    before = [p.stat().st_mtime_ns for p in kept]
+    write_report(root, tmp_path / "again", all_figures=True)
+    assert [p.stat().st_mtime_ns for p in kept] == before
+
+
+def test_one_guidance_axis_is_of_one_kind_of_sampler(tmp_path):
+    """A scale of guidance means one thing to a deterministic and another to a stochastic sampler."""
+    for sampler, steps in (("dpmsolver++", 20), ("ancestral", 1000)):
+        for guidance in (0.0, 1.0):
+            write_run(tmp_path, make_spec("ddpm", sampler=sampler, steps=steps, guidance=guidance), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    (scene,) = make_scenes([cell], results, {cell.label: differences(cell, "ddpm")}, "ddpm")
+    curves = figures_of(scene, ["guidance"])["guidance"]
+    assert sorted(f.name for f in curves) == ["digits-r0.05-guidance-deterministic", "digits-r0.05-guidance-stochastic"]
+    assert all(len(panel.marks) == 1 for f in curves for panel in f.panels)
+
+
+def test_figures_drawn_on_several_cores_are_the_same(report, tmp_path, monkeypatch):
+    figures = report.document.figures()[:8]
+    monkeypatch.setattr(drawing, "_cores", lambda: 2)
+    told = []
+    several = draw(figures, tmp_path / "a", progress=lambda done, of: told.append((done, of)))
+    monkeypatch.setattr(drawing, "_cores", lambda: 1)
+    one = draw(figures, tmp_path / "b")
+    assert [p.read_bytes() for p in several] == [p.read_bytes() for p in one]
+    assert told == [(i + 1, 8) for i in range(8)]
+
+
+def test_the_checklist_answers_every_question(report):
+    (table,) = [t for t in report.document.tables() if t.name == "checklist"]
+    answers = {row[0].text: row[1].text for row in table.rows}
+    assert len(answers) >= 12 and set(answers.values()) <= {"yes", "no", "partly", "not applicable"}
+    assert answers["Several training seeds (3 or more) for every row?"] == "no"
+    assert answers["One sampler for all methods?"] == "yes"
+    assert answers["Baselines include class-balanced sampling?"] == "no"
 
 
 def test_damaged_probes_and_pairs_are_refused(tmp_path):
@@ -335,36 +390,3 @@ def test_log_that_is_still_growing_is_read_up_to_its_last_line(tmp_path):
 def test_unknown_baseline_names_the_nearest(study, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'coral'"):
         write_report(study, tmp_path, baseline="corel")
-
-
-def test_findings_say_only_what_intervals_support(tmp_path):
-    shift = {"far": -3.0, "near": 0.0}
-    for name, by in shift.items():
-        for seed in (0, 1, 2):
-            base = score_rows(make_spec("ddpm", seed), metrics=("frechet",))
-            spec = make_spec("coral", seed)
-            rows = [r | {"value": repr(float(r["value"]) + by + 0.1 * (seed - 1))} for r in base]
-            same = {
-                k: row[k]
-                for row in score_rows(spec)[:1]
-                for k in ("method", "variant", "train_key", "sample_key")
-            }
-            write_run(tmp_path / name, make_spec("ddpm", seed), base, images=False)
-            write_run(tmp_path / name, spec, [row | same for row in rows], images=False)
-    told = {}
-    for name in shift:
-        found = cells(load_scores(tmp_path / name))
-        sections = [Section(c, overall_table(c), [], [], [], contrasts(c, "ddpm")) for c in found]
-        told[name] = Content(load_results(tmp_path / name), sections, "ddpm").findings()
-    assert (
-        len(told["far"]) == 1 and "Overall: lower: CORAL -3.00" in told["far"][0] and "3/3" in told["far"][0]
-    )
-    assert "no difference shown" in told["near"][0] and "lower" not in told["near"][0].split("Tail")[0]
-
-
-def test_a_legend_takes_the_columns_that_fit():
-    """Thirteen samplers' names ran out of the page on both sides."""
-    short, long = ["DDPM", "CBDM", "T2H", "CORAL", "floor: real vs real"], ["CORAL (sde-dpmsolver++)"] * 13
-    assert legend_columns(short, PAGE) == 5 and legend_columns(short, COLUMN) == 3
-    assert legend_columns(long, PAGE) == 3 and legend_columns(long, COLUMN) == 1
-    assert legend_columns(["x" * 500], COLUMN) == 1

@@ -10,11 +10,11 @@ from rich.console import Console
 
 from ltbench.errors import CheckpointError, DataCorrupt, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.aggregate import cells, main_series
-from ltbench.report.class_tables import per_class_tables
+from ltbench.report.cells import cells, main_series
+from ltbench.report.names import method_title
+from ltbench.report.render import terminal_table
+from ltbench.report.tables.scores import overall_table, per_class_tables
 from ltbench.runs.samples import first_of_each_class
-from ltbench.report.naming import method_title
-from ltbench.report.tables import overall_table
 
 
 @pytest.fixture(scope="module")
@@ -41,12 +41,12 @@ def test_mean_sd_and_n_run_over_training_seeds(tmp_path):
         spec = make_spec("ddpm", seed)
         write_run(tmp_path, spec, constant_rows(spec, value), images=False)
     cell = only_cell(tmp_path)
-    row = cell.summary_of("overall", cell.measures("overall").iloc[0]).iloc[0]
+    row = cell.column("overall", cell.measures("overall").iloc[0]).iloc[0]
     assert (row["mean"], row["n"]) == (3.0, 3)
     assert row["sd"] == pytest.approx(np.std([1, 2, 6], ddof=1))
     assert row["n_sampling"] == 0 and np.isnan(row["sd_sampling"])
-    assert len(row["runs"].split(";")) == 3
-    assert overall_table(cell).rows[0][-3].text == "3.00 ± 2.65"
+    assert [len(runs) for runs in cell.series["runs"]] == [3]
+    assert overall_table(cell).rows[0][1].text == "3.00 ± 2.65"
 
 
 def test_sampling_seeds_never_enter_the_spread_over_training_seeds(tmp_path):
@@ -57,7 +57,7 @@ def test_sampling_seeds_never_enter_the_spread_over_training_seeds(tmp_path):
         spec = make_spec("ddpm", sample_seed=sampling)
         write_run(tmp_path, spec, constant_rows(spec, 100.0 * sampling), images=False)
     cell = only_cell(tmp_path)
-    row = cell.summary_of("overall", cell.measures("overall").iloc[0]).iloc[0]
+    row = cell.column("overall", cell.measures("overall").iloc[0]).iloc[0]
     assert (row["mean"], row["n"]) == (2.5, 2)
     assert row["sd_sampling"] == pytest.approx(np.std([2, 100, 200], ddof=1)) and row["n_sampling"] == 3
 
@@ -115,7 +115,8 @@ def test_missing_numbers_are_shown_as_missing(tmp_path):
     cell = only_cell(tmp_path)
     table = overall_table(cell)
     cbdm = next(row for row in table.rows if row[0].text == "CBDM")
-    assert [entry.text for entry in cbdm[-2:]] == ["—", "—"]
+    recall = table.columns.index("Recall ↑")
+    assert cbdm[recall].text == "—"
     assert any("not measured" in note for note in table.notes)
     last_class = per_class_tables(cell)[0].rows[9]
     assert last_class[3].text == "—" and last_class[2].text != "—"
@@ -157,44 +158,46 @@ def test_figure_of_methods_uses_one_protocol(tmp_path):
 
 
 def test_report_writes_every_file_it_names(report):
-    assert {p.suffix for p in report.files} >= {".md", ".csv", ".png", ".pdf"}
-    assert all(p.stat().st_size > 100 for p in report.files)
-    names = {p.stem for p in report.files}
-    assert "per-class-frechet-digits_cnn-digits_lt-ratio-0.05" in names
-    assert "samples-digits_lt-ratio-0.05" in names
+    assert all(p.stat().st_size > 30 for p in report.files)
+    names = {p.name for p in report.files}
+    assert {"index.html", "report.md", "details.md", "summary.csv", "series.csv", "forest.png"} <= names
+    assert "digits-r0.05-heat.png" in names and not [n for n in names if n.endswith((".pdf", ".tex"))]
+    assert max(len(p.stem) for p in report.files) <= 60
 
 
 def test_report_again_gives_the_same_bytes_and_never_reads_itself(study, report):
-    inside = write_report(study, study / "report")
-    for a, b in zip(report.files, inside.files, strict=True):
+    inside = write_report(study, study / "report", title="study")
+    again = write_report(study, report.path.parent / "again", title="study")
+    for a, b in zip(again.files, inside.files, strict=True):
         assert a.read_bytes() == b.read_bytes(), a.name
     assert len(load_scores(study)) == len(load_scores([p for p in study.iterdir() if p.name != "report"]))
 
 
 def test_every_number_of_the_summary_is_traceable(report, study):
-    path = next(p for p in report.files if p.name == "summary.csv")
-    summary = pd.read_csv(path, dtype={"runs": str})
-    runs = {name for names in summary["runs"] for name in names.split(";")}
+    tables = {p.stem: pd.read_csv(p) for p in report.files if p.suffix == ".csv"}
+    series = tables["series"].set_index("series")
+    runs = {name for names in series["runs"] for name in names.split(";")}
     assert runs == {p.name for p in study.iterdir() if (p / "spec.json").exists()}
-    assert "runs" in summary and summary["mean"].notna().all()
+    summary = tables["summary"]
+    assert set(summary["series"]) == set(series.index) and summary["mean"].notna().all()
+    assert set(summary["measure"]) <= set(tables["measures"]["measure"])
 
 
-def test_terminal_and_markdown_tell_how_numbers_were_made(report):
-    console = Console(width=200, record=True, file=io.StringIO())
-    for renderable in report.terminal:
-        console.print(renderable)
-    text = console.export_text()
-    markdown = next(p for p in report.files if p.name == "report.md").read_text()
-    for told in (
-        "CORAL",
-        "0-2 (n=3)",
-        "digits_cnn",
-        "dpmsolver++",
-        "NFE 20",
-        "guidance ω 0",
-        "300 generated",
-    ):
-        assert told in text and told in markdown
+def test_the_first_page_is_short_and_says_how_numbers_were_made(report):
+    markdown = (report.path / "report.md").read_text()
+    assert len(markdown.splitlines()) < 200
+    for told in ("CORAL", "dpmsolver++", "NFE 20", "guidance ω 0", "deterministic sampler", "forest.png"):
+        assert told in markdown
+    assert 1 <= len(report.findings) <= 6
+    assert all(len(sentence.split()) <= 25 for sentence in report.findings)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_the_terminals_table_is_never_wider_than_the_terminal(report, width):
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(terminal_table(report.league[0], width))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= width and any("CORAL" in line for line in lines)
 
 
 def test_folder_that_is_missing_or_empty(tmp_path):

@@ -7,15 +7,16 @@ from report_folders import make_spec, score_rows, write_run, write_study
 
 from ltbench.errors import UsageError
 from ltbench.report import load_scores
-from ltbench.report.aggregate import cells
+from ltbench.report.cells import cells
 from ltbench.report.compare import compare
 from ltbench.study.file import load_study
-from ltbench.report.statistics import (
-    by_seed,
-    contrasts,
+from ltbench.report.tables.differences import (
+    contrast_table,
+    differences,
     p_statement,
+    rank_table,
+    spread_table,
 )
-from ltbench.report.statistics_tables import contrast_table, rank_table, spread_table
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
@@ -41,27 +42,27 @@ def study(tmp_path_factory):
 
 def test_contrasts_pair_with_the_baseline_of_the_same_protocol(study):
     (cell,) = cells(load_scores(study))
-    found = contrasts(cell, "ddpm")
+    found = differences(cell, "ddpm")
     overall = found[(found["scope"] == "overall") & (found["metric"] == "frechet")]
     assert set(overall["label"]) == {"CORAL (ω=0)", "CORAL (ω=1)"}  # cbdm has no common seed
     row = overall[overall["label"] == "CORAL (ω=0)"].iloc[0]
     points = cell.points[(cell.points["scope"] == "overall") & (cell.points["metric"] == "frechet")]
     points = points[(points["role"] == "") & (points["guidance"] == 0) & (points["sample_seed"] == 0)]
     wide = points.pivot_table(index="train_seed", columns="method", values="value")
-    differences = (wide["coral"] - wide["ddpm"]).dropna()
-    assert (row["mean"], row["n"], row["agree"]) == (pytest.approx(differences.mean()), 3, 3)
+    expected = (wide["coral"] - wide["ddpm"]).dropna()
+    assert (row["mean"], row["n"], row["agree"]) == (pytest.approx(expected.mean()), 3, 3)
     assert row["high"] < 0
     assert "smallest attainable p = 0.25" in row["p"]
 
 
 def test_tables_say_where_intervals_and_spreads_come_from(study):
     (cell,) = cells(load_scores(study))
-    table = contrast_table(cell, contrasts(cell, "ddpm"))
+    table = contrast_table(cell, differences(cell, "ddpm"))
     assert any("[" in e.text and e.text.endswith("3/3") for row in table.rows for e in row)
     assert "no p-value" in table.notes[0]
     spread = spread_table(cell)
     texts = [[entry.text for entry in row] for row in spread.rows]
-    assert any("(n=3)" in row[4] and "(n=2)" in row[5] for row in texts)
+    assert any("(n=3)" in row[2] and "(n=2)" in row[3] for row in texts)
     assert "evaluation noise" in spread.notes[0]
     ranks = rank_table(cell)
     assert ranks.rows[0][0].text == "DDPM" and "test nothing" in ranks.notes[0]
@@ -76,15 +77,15 @@ def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
     write_run(tmp_path, spec, rows, images=False)
     (cell,) = cells(load_scores(tmp_path))
     spread = spread_table(cell)
-    assert [row[-1].text for row in spread.rows] == ["[1.25, 3.75]"]
-    assert spread.columns[-1] == "Image bootstrap 95 %" and "evaluation noise" in spread.notes[0]
+    assert [row[4].text for row in spread.rows] == ["[1.25, 3.75]"]
+    assert spread.columns[4] == "Image bootstrap 95 %" and "evaluation noise" in spread.notes[0]
 
 
 def test_declared_contrast_gets_its_p_value(tmp_path):
     root = write_study(tmp_path / "runs", methods=("ddpm", "coral"), seeds=range(6))
     study = declared_study(tmp_path / "study.toml", ratio=0.05)
     (cell,) = cells(load_scores(root))
-    found = contrasts(cell, "ddpm", load_study(study).contrast)
+    found = differences(cell, "ddpm", load_study(study).contrast)
     declared = found[found["declared"]]
     assert list(declared["class_or_group"]) == ["tail"]
     assert declared["p"].iloc[0] == "sign-flip test: p = 0.031"
@@ -107,7 +108,7 @@ def test_a_contrast_is_declared_for_the_studys_own_runs_alone(tmp_path):
         for changed in ({}, {"guidance": 1.0}, {"guidance": 2.0}, {"steps": 50}, {"ratio": 0.1}):
             write_run(tmp_path / "runs", make_spec(method, **changed), images=False)
     contrast = load_study(declared_study(tmp_path / "study.toml", ratio=0.05)).contrast
-    found = pd.concat(contrasts(cell, "ddpm", contrast) for cell in cells(load_scores(tmp_path / "runs")))
+    found = pd.concat(differences(cell, "ddpm", contrast) for cell in cells(load_scores(tmp_path / "runs")))
     declared = found[found["declared"]]
     assert set(declared["cell"]) == {"digits_lt, ratio 0.05"}
     assert sorted(declared["label"]) == ["CORAL (20 NFE, ω=0)", "CORAL (40 NFE, ω=1)"]
@@ -162,10 +163,39 @@ def test_compare_refuses_other_definitions_and_other_studies(tmp_path):
 
 def test_by_seed_takes_the_main_sampling_seed_only(study):
     (cell,) = cells(load_scores(study))
-    wide = by_seed(cell.points_of("overall", cell.measures("overall").iloc[0]))
+    wide = cell.by_seed("overall", cell.measures("overall").iloc[0])
     key = cell.series.loc[cell.series["method"] == "ddpm", "series"].iloc[0]
     rows = cell.points[(cell.points["series"] == key) & (cell.points["sample_seed"] == 0)]
     expected = rows[(rows["scope"] == "overall") & (rows["metric"] == "frechet") & (rows["role"] == "")]
-    assert wide[key].dropna().to_list() == pytest.approx(
-        expected.sort_values("train_seed")["value"].to_list()
-    )
+    assert wide[key].dropna().to_list() == pytest.approx(expected.sort_values("train_seed")["value"].to_list())
+
+
+def test_a_deterministic_sampler_is_never_compared_with_a_stochastic_one(tmp_path):
+    write_run(tmp_path, make_spec("ddpm", sampler="ancestral", steps=1000, guidance=1.0), images=False)
+    write_run(tmp_path, make_spec("coral", guidance=1.0), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    assert differences(cell, "ddpm").empty
+
+
+def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
+    """One difference of many whose own interval leaves out 0 stays plain; a clear one is bold."""
+    for seed in range(3):
+        for method, by in (("ddpm", 0.0), ("cbdm", -0.2 - 0.06 * seed), ("coral", -3.0 - 0.001 * seed)):
+            spec = make_spec(method, seed)
+            rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["scope"] == "overall"]
+            write_run(tmp_path, spec, [r | {"value": str(4 + by)} for r in rows if r["metric"] == "frechet"], images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    frame = differences(cell, "ddpm").set_index("label")
+    assert frame.loc["CBDM", "high"] < 0 and 0.01 < frame.loc["CBDM", "p_t"] < 0.05
+    bold = {row[0].text: row[1].bold for row in contrast_table(cell, frame.reset_index()).rows}
+    assert bold == {"CBDM - DDPM": True, "CORAL - DDPM": True}  # two tests: .025, then .05
+    for method in ("t2h", "plug-in"):
+        for seed in range(3):
+            spec = make_spec(method, seed)
+            rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["scope"] == "overall" and r["metric"] == "frechet"]
+            write_run(tmp_path, spec, [r | {"value": str(4 + 0.1 * (seed - 1))} for r in rows], images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    table = contrast_table(cell, differences(cell, "ddpm"))
+    bold = {row[0].text: row[1].bold for row in table.rows}
+    assert bold["CORAL - DDPM"] and not bold["CBDM - DDPM"]
+    assert "by chance 3/3 in 25 % of cases" in table.notes[0]

@@ -7,17 +7,16 @@ from report_folders import make_spec, score_rows, write_probes, write_run
 from ltbench.errors import CheckpointError
 from ltbench.files import read_json, write_json
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.aggregate import cells, main_protocols, main_series
-from ltbench.report.class_tables import groups_table, tail_table
-from ltbench.report.figures.confusion import confusion_matrices, load_confusion
-from ltbench.report.figures.curves import _at_most, _varied, factor_curves
-from ltbench.report.figures.style import figure_style, method_styles
-from ltbench.report.figures.twins import class_counts
-from ltbench.report.findings import cell_findings, glance_table
-from ltbench.report.runs_tables import cost_table, entanglement_table
-from ltbench.report.statistics import contrasts
-from ltbench.report.tables import overall_table, settings_table
-from ltbench.report.twins import balanced, twin_tables
+from ltbench.report.cells import cells, main_protocols, main_series
+from ltbench.report.document import make_scenes
+from ltbench.report.figures.base import figures_of
+from ltbench.report.figures.curves import _at_most, varied
+from ltbench.report.findings import best_guidances, findings
+from ltbench.report.tables.controls import balanced_controls, controls_tables
+from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
+from ltbench.report.tables.differences import differences, glance_table
+from ltbench.report.tables.scores import groups_table, overall_table, pooled_table, settings_table, tail_table
+from ltbench.runs.samples import load_confusion
 
 SHIFT = {("coral", 0.0): -1.0, ("coral", 1.0): 2.0}  # better without guidance, worse with it
 
@@ -73,7 +72,7 @@ def test_of_a_guidance_curve_the_fully_scored_are_shown_and_the_best_is_sought_a
     (cell,) = cells(load_scores(tmp_path))
     assert [block["guidance"].iloc[0] for block in main_protocols(cell)] == [0.0, 1.0]
     assert len(main_protocols(cell, every=True)) == 6
-    assert "at 3" in cell_findings(cell, contrasts(cell, "ddpm"), "ddpm")[-1]
+    assert {best.chosen for _, best in best_guidances(cell)} == {3.0}
 
 
 def test_a_guidance_curve_is_of_one_number_of_sampler_steps(tmp_path):
@@ -85,14 +84,22 @@ def test_a_guidance_curve_is_of_one_number_of_sampler_steps(tmp_path):
                 write_run(tmp_path, spec, images=False)
     results = load_results(tmp_path)
     (cell,) = cells(results.scores)
-    curves = {factor: lines for factor, lines in _varied(cell.series.assign(flops=np.nan))}
+    curves = dict(varied(cell.series, ["guidance", "nfe"]))
     points = sorted(zip(curves["guidance"]["x"], curves["guidance"]["nfe"], strict=True))
     assert points == [(0, 20), (1, 40), (2, 40)]
     assert sorted(curves["nfe"]["x"]) == [5, 20, 50]
-    with figure_style():
-        drawn = {f.name: f for f in factor_curves(cell, results.runs, method_styles(["ddpm"]), tmp_path)}
-    caption = drawn["factor-guidance-digits_lt-ratio-0.05"].caption
-    assert "training seeds 0,1 (n=2)" in caption and "Some points have fewer seeds" in caption
+    (figure,) = drawn_of(tmp_path, "guidance")
+    assert "training seeds 0,1 (n=2)" in figure.caption and "Some points have fewer seeds" in figure.caption
+
+
+def scenes_of(root, baseline="ddpm"):
+    results = load_results(root)
+    found = cells(results.scores)
+    return make_scenes(found, results, {c.label: differences(c, baseline) for c in found}, baseline)
+
+
+def drawn_of(root, kind):
+    return [f for scene in scenes_of(root) for f in figures_of(scene, [kind]).get(kind, [])]
 
 
 def test_of_many_curves_each_methods_longest_is_drawn(tmp_path):
@@ -102,7 +109,7 @@ def test_of_many_curves_each_methods_longest_is_drawn(tmp_path):
                 spec = make_spec(method, steps=steps, guidance=guidance)
                 write_run(tmp_path, spec, score_rows(spec, metrics=("frechet",)), images=False)
     (cell,) = cells(load_scores(tmp_path))
-    lines = dict(_varied(cell.series.assign(flops=np.nan)))["guidance"]
+    lines = dict(varied(cell.series, ["guidance"]))["guidance"]
     assert lines["line"].nunique() == 10
     drawn = _at_most(lines)
     assert sorted(zip(drawn["method"], drawn["x"], strict=True)) == [
@@ -118,47 +125,39 @@ def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
     (cell,) = cells(load_scores(tmp_path))
     frechet = cell.measures("overall").query("metric == 'frechet'")
     assert list(frechet["n_generated"]) == [300, 100]
-    floors = [set(cell.points_of("overall", m, "floor")["sampler"]) for _, m in frechet.iterrows()]
-    assert floors == [{"dpmsolver++"}, {"ancestral"}]  # a floor belongs to one sample size
     for seed in (0, 1, 2):
         for steps in range(5, 17):  # many settings, so that tables and figures show the main ones alone
             write_run(tmp_path, make_spec("ddpm", seed, steps=steps), images=False)
     report = write_report(tmp_path, tmp_path / "report")
-    assert "n=100" not in (report.out / "report.md").read_text()
-    assert "n=100" in (report.out / "details.md").read_text()
+    assert "n=100" not in (report.path / "report.md").read_text()
+    assert "n=100" in (report.path / "details.md").read_text()
     assert main_series(cell)["train_seeds"].iloc[0] == (0, 1, 2)
 
 
-def test_findings_hold_at_one_guidance_and_say_so_at_each(cell):
-    found = contrasts(cell, "ddpm")
-    plain, guided, best = cell_findings(cell, found, "ddpm")
-    assert "guidance 0" in plain and "Overall: lower: CORAL" in plain
-    assert "guidance 1" in guided and "Overall: higher: CORAL" in guided
-    assert "best guidance" in best and "flattering" in best
-    rows = texts(glance_table([(cell, found)], "ddpm"))
-    assert [(row[1], row[2]) for row in rows] == [
-        ("0", "overall"),
-        ("0", "tail"),
-        ("1", "overall"),
-        ("1", "tail"),
-    ]
-    assert rows[0][4].startswith("-1.4") and rows[2][4].startswith("+1.6")
+def test_findings_are_short_and_hold_at_one_guidance_each(cell):
+    frame = differences(cell, "ddpm")
+    told = findings([(cell, frame)], "ddpm")
+    assert any("ω=0: CORAL beats DDPM" in s for s in told)
+    assert any("ω=1: CORAL is worse than DDPM" in s for s in told)
+    assert any("best guidance" in s and "choice flatters" in s for s in told)
+    assert "3 training seeds" in told[-1] and all(len(s.split()) <= 25 for s in told)
+    rows = texts(glance_table([(cell, frame)], "ddpm"))
+    assert [(row[-1], row[1]) for row in rows] == [("0", "overall"), ("0", "tail"), ("1", "overall"), ("1", "tail")]
+    assert rows[0][3].startswith("-1.4") and rows[2][3].startswith("+1.6")
 
 
-def test_a_finding_names_whose_seeds_are_fewer(tmp_path):
-    for method, seeds in (("ddpm", (0, 1, 2)), ("coral", (0, 1, 2)), ("coral+t2h", (0,))):
-        for seed in seeds:
-            write_run(tmp_path, make_spec(method, seed), images=False)
+def test_one_seed_is_a_measurement_and_no_ranking(tmp_path):
+    for method in ("ddpm", "coral"):
+        write_run(tmp_path, make_spec(method), images=False)
     (cell,) = cells(load_scores(tmp_path))
-    first = cell_findings(cell, contrasts(cell, "ddpm"), "ddpm")[0]
-    assert "training seeds 0-2 (n=3), CORAL+T2H 0 (n=1): FD" in first
+    assert findings([(cell, differences(cell, "ddpm"))], "ddpm")[-1].startswith("One training seed")
 
 
 def test_bold_is_decided_among_rows_of_one_protocol(cell):
     table = overall_table(cell)
     column = table.columns.index("FD (digits_cnn) ↓")
-    bold = {(row[0].text, row[1].text, row[3].text): row[column].bold for row in table.rows[:-1]}
-    assert len(table.rules) >= 2 and sum(bold.values()) == 2  # CORAL without guidance, DDPM with it
+    bold = [row[0].text for row in table.rows[:-1] if row[column].bold]
+    assert len(table.rules) >= 2 and len(bold) == 2  # CORAL without guidance, DDPM with it
 
 
 def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
@@ -174,12 +173,11 @@ def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
 def test_groups_stand_with_t_intervals_and_the_tail_with_its_measures(cell):
     table = groups_table(cell)
     tail = table.columns.index("tail")
-    rows = cell.summary_of("group", cell.measures("group").iloc[0])
-    first = rows[(rows["series"] == main_series(cell)["series"].iloc[0]) & (rows["class_or_group"] == "tail")]
-    half = 4.302653 * first["sd"].iloc[0] / np.sqrt(3)
-    mean = first["mean"].iloc[0]
+    first = cell.column("group", cell.measures("group").iloc[0], "tail").loc[main_series(cell)["series"].iloc[0]]
+    half = 4.302653 * first["sd"] / np.sqrt(3)
+    mean = first["mean"]
     assert texts(table)[0][tail] == f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
-    assert tail_table(cell).columns[-2:] == ["FD (digits_cnn) ↓", "Recall ↑"]
+    assert tail_table(cell).columns[1:3] == ["FD (digits_cnn) ↓", "Recall ↑"]
 
 
 def test_cost_is_cpu_time_that_other_work_on_the_machine_does_not_move(root):
@@ -195,7 +193,7 @@ def test_cost_is_cpu_time_that_other_work_on_the_machine_does_not_move(root):
     finally:
         content["stages"][0]["wall_seconds"] /= 50
         write_json(path, content)
-    assert before[0][2:4] == ["2.00e+12", "2.5 (2.5-2.5)"]
+    assert before[0][1:3] == ["2.00e+12", "2.5 (2.5-2.5)"]
 
 
 def test_a_training_that_was_begun_again_costs_what_its_last_beginning_took(tmp_path):
@@ -208,7 +206,7 @@ def test_a_training_that_was_begun_again_costs_what_its_last_beginning_took(tmp_
     write_json(path, content)
     results = load_results(tmp_path)
     table = cost_table(cells(results.scores)[0], results.runs)
-    assert texts(table)[0][3] == "2.0"
+    assert texts(table)[0][2] == "2.0"
     assert "Recorded on Another CPU and Some CPU: times of one do not compare" in table.notes[0]
 
 
@@ -225,7 +223,8 @@ def test_sample_sets_of_two_trainings_of_one_spec_are_pointed_out(tmp_path):
 
 def test_entanglement_is_correlated_with_the_score_over_runs(root):
     results = load_results(root)
-    table = entanglement_table(cells(results.scores)[0], results.runs)
+    (cell,) = cells(results.scores)
+    table = entanglement_table(cell, stored_probes(main_series(cell), results.runs))
     assert table.columns[1] == "macro, ω=0, n=6" and "nothing about cause" in table.notes[0].replace(
         "\n", " "
     )
@@ -239,10 +238,11 @@ def test_confusion_is_drawn_where_it_is_kept(tmp_path):
     table = "label," + ",".join(names) + "\n"
     table += "".join(f"{a}," + ",".join("30" if a == b else "0" for b in names) + "\n" for a in names)
     (samples / "confusion.csv").write_text(table)
+    (figure,) = drawn_of(tmp_path, "confusion")
+    (panel,) = figure.panels
+    assert np.trace(panel.matrix) == pytest.approx(10) and "asked for" in figure.caption
     (cell,) = cells(load_scores(tmp_path))
-    with figure_style():
-        (figure,) = confusion_matrices(cell, tmp_path / "figures")
-    assert figure.png.stat().st_size > 5000 and "asked for" in figure.caption
+    assert cell.class_name("3") == "d"  # the data set has numbers alone: the user's names are the report's
     assert load_confusion(samples).loc["3", "3"] == 30
     (samples / "confusion.csv").write_text("label,0\n0,x\n")
     with pytest.raises(CheckpointError, match=r"confusion\.csv cannot be read"):
@@ -265,13 +265,13 @@ def write_classes(root, frechet, counts=COUNTS, **spec):
 
 
 def tables_of(root):
-    return {table.name: table for table in twin_tables(cells(load_scores(root)))}
+    return {table.name: table for table in controls_tables(cells(load_scores(root)))}
 
 
 def test_the_same_class_stands_beside_itself_under_another_order(tmp_path):
     for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
         write_classes(tmp_path, np.arange(1, 11) / np.array(counts), counts, order=order)
-    table = tables_of(tmp_path)["twin-digits_lt-ratio-0.05-and-class-order-reversed"]
+    table = tables_of(tmp_path)["control-digits-r0.05-and-class-order-reversed"]
     changed = "class order reversed"
     assert table.columns == ["Class", "Images", f"Images, {changed}", "DDPM", f"DDPM, {changed}"]
     rows = texts(table)
@@ -287,12 +287,12 @@ def test_rarity_and_difficulty_are_told_apart_where_they_are_apart(tmp_path):
             frechet = difficulty * np.array(counts, float) ** -power
             write_classes(tmp_path, frechet, counts, seed=seed, order=order)
     write_classes(tmp_path, difficulty, seed=2)  # one order alone says nothing
-    (row,) = texts(tables_of(tmp_path)["rarity-digits_lt-ratio-0.05"])
+    (row,) = texts(tables_of(tmp_path)["rarity-digits-r0.05"])
     growth = 10**0.35
     half = 12.7062 * np.log(10) * 0.05  # t of two seeds x sd of b / sqrt(2)
-    assert row[3] == "0,1 (n=2)"
-    assert row[4] == f"{growth:.2f} [{growth * np.exp(-half):.2f}, {growth * np.exp(half):.2f}]"
-    assert row[5:] == ["100 %", "4", "9.00"]
+    assert row[-1] == "0,1 (n=2)"
+    assert row[1] == f"{growth:.2f} [{growth * np.exp(-half):.2f}, {growth * np.exp(half):.2f}]"
+    assert row[2:5] == ["100 %", "4", "9.00"]
 
 
 def test_another_split_alone_cannot_tell_rarity_from_difficulty(tmp_path):
@@ -300,7 +300,7 @@ def test_another_split_alone_cannot_tell_rarity_from_difficulty(tmp_path):
     spec = make_spec()
     other = spec.model_copy(update={"data": spec.data.model_copy(update={"split_seed": 1})})
     write_run(tmp_path, other, score_rows(other), images=False)
-    assert list(tables_of(tmp_path)) == ["twin-digits_lt-ratio-0.05-and-split-seed-1"]
+    assert list(tables_of(tmp_path)) == ["control-digits-r0.05-and-split-seed-1"]
 
 
 def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path):
@@ -313,25 +313,25 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
         write_run(tmp_path, one, score_rows(one, counts=(count,) * 10), images=False)
     found = cells(load_scores(tmp_path))
     tail = next(c for c in found if c.imbalance_ratio < 1)
-    assert [c.label for c in balanced(tail, found)] == [
+    assert [c.label for c in balanced_controls(tail, found)] == [
         "digits_lt, ratio 1",
         "digits_lt, ratio 1, head count 6",
     ]
-    assert not any(balanced(c, found) for c in found if c is not tail)
+    assert not any(balanced_controls(c, found) for c in found if c is not tail)
     tables = tables_of(tmp_path)
-    assert [name for name in tables if name.startswith("twin-")] == [
-        "twin-digits_lt-ratio-0.05-and-ratio-1",
-        "twin-digits_lt-ratio-0.05-and-ratio-1-head-count-6",
+    assert [name for name in tables if name.startswith("control-")] == [
+        "control-digits-r0.05-and-ratio-1",
+        "control-digits-r0.05-and-ratio-1-head-count-6",
     ]
-    scarce = tables["twin-digits_lt-ratio-0.05-and-ratio-1-head-count-6"]
+    scarce = tables["control-digits-r0.05-and-ratio-1-head-count-6"]
     assert scarce.columns[2] == "Images, ratio 1, head count 6" and "scarcity" in scarce.notes[0]
     assert texts(scarce)[-1][3] == "8.00"
     spec = make_spec(
         ratio=0.1
     )  # another long tail has the same head, whose table must not take this one's place
     write_run(tmp_path, spec, score_rows(spec, counts=(*COUNTS[:-1], 12)), images=False)
-    names = [table.name for table in twin_tables(cells(load_scores(tmp_path)))]
-    assert len(names) == len(set(names)) == 3 and "twin-digits_lt-ratio-0.1-and-ratio-1" in names
+    names = [table.name for table in controls_tables(cells(load_scores(tmp_path)))]
+    assert len(names) == len(set(names)) == 3 and "control-digits-r0.1-and-ratio-1" in names
 
 
 def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
@@ -349,11 +349,9 @@ def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
     ]
     control = found[-1]
     assert control.groups() == ["macro", "worst"] and tail_table(control) is None
-    assert groups_table(control).columns[-2:] == ["macro mean", "worst class"]
-    found_there = cell_findings(control, contrasts(control, "ddpm"), "ddpm")
-    assert "Overall" in found_there[0] and "Tail" not in found_there[0]
-    glance = glance_table([(c, contrasts(c, "ddpm")) for c in found], "ddpm")
-    assert [row[2].text for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
+    assert groups_table(control).columns[1:3] == ["macro mean", "worst class"]
+    glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
+    assert [row[1].text for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
 
 
 def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_path):
@@ -366,12 +364,12 @@ def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_pa
                 rows = [row | {"variant": variant} for row in score_rows(spec)]
                 write_run(tmp_path, spec, rows, images=False)
     found = cells(load_scores(tmp_path))
-    glance = glance_table([(c, contrasts(c, "ddpm")) for c in found], "ddpm")
-    assert glance.columns[4:] == ["CORAL (published) - DDPM", "CORAL (released) - DDPM"]
+    glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
+    assert glance.columns[3:-1] == ["CORAL (published) - DDPM", "CORAL (released) - DDPM"]
     assert all(entry.text != "—" for row in glance.rows for entry in row)
     assert "Methods run in one data cell alone" in glance.notes[0]  # CBDM
-    alone = glance_table([(found[1], contrasts(found[1], "ddpm"))], "ddpm")
-    assert alone.columns[4] == "CBDM - DDPM" and "alone" not in alone.notes[0]
+    alone = glance_table([(found[1], differences(found[1], "ddpm"))], "ddpm")
+    assert alone.columns[3] == "CBDM - DDPM" and "alone" not in alone.notes[0]
 
 
 def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
@@ -381,20 +379,35 @@ def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path)
             frechet = difficulty / np.sqrt(counts)
             write_classes(tmp_path, frechet, counts, method=method, order=order)
     write_classes(tmp_path, difficulty / np.sqrt(120), (120,) * 10, ratio=1.0)
-    found = cells(load_scores(tmp_path))
-    with figure_style():
-        (figure,) = [f for cell in found for f in class_counts(cell, found, tmp_path / "figures")]
-        alone = [c for c in found if c.imbalance_ratio < 1][:1]
-        assert class_counts(alone[0], alone, tmp_path / "none") == []
-    assert figure.name == "class-counts-digits_lt-ratio-0.05" and figure.png.stat().st_size > 20_000
-    assert "class order reversed; balanced, 120 images a class" in figure.caption
+    (figure,) = drawn_of(tmp_path, "counts")
+    assert figure.name == "digits-r0.05-counts" and len(figure.panels) == 2
+    assert "class order reversed" in figure.caption and "balanced, 120 images a class" in figure.caption
+    line = figure.panels[0].marks[0]
+    assert line.line and list(line.x) == [6.0, 120.0]
+
+
+def test_pooled_groups_have_a_table_of_their_own_and_a_dash_its_reason(tmp_path):
+    """A group's mean over classes and its pooled value never share a column; what is missing says why."""
+    spec = make_spec()
+    rows = score_rows(spec, metrics=("frechet",))
+    tail = next(r for r in rows if r["scope"] == "group" and r["class_or_group"] == "tail")
+    rows.append(tail | {"scope": "pooled", "value": "3.5", "n_generated": 90, "grouping": "thirds", "labels": "7 8 9"})
+    rows = [r | ({"value": "", "reason": "one image only"} if r["class_or_group"] == "9" and r["metric"] == "frechet" else {}) for r in rows]
+    write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    pooled = pooled_table(cell)
+    assert texts(pooled)[0][1] == "3.50" and "thirds" in pooled.notes[1] and "7 8 9" in pooled.notes[1]
+    assert "3.50" not in {text for row in texts(groups_table(cell)) for text in row}
+    from ltbench.report.tables.scores import per_class_tables
+
+    table = per_class_tables(cell)[0]
+    assert texts(table)[9][2] == "—" and any("9: one image only" in note for note in table.notes)
 
 
 def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lacks(tmp_path):
     for method in ("ddpm", "coral"):
         write_run(tmp_path / "runs", make_spec(method), images=False)
     report = write_report(tmp_path / "runs", tmp_path / "out")
-    text = (report.out / "report.md").read_text()
-    assert "## Not drawn" in text and "sample sheet: nowhere; needs images.npy" in text
-    assert "score at equal FLOPs: nowhere; needs sample sets at several steps" in text
-    assert "details.md" in text and (report.out / "details.md").read_text().startswith("# Details")
+    text = (report.path / "details.md").read_text()
+    assert "## Not drawn" in text and "sample sheet: nowhere; needs stored images" in text
+    assert "score at equal steps and FLOPs: nowhere; needs sample sets at several steps" in text

@@ -1,1 +1,1 @@
-"""Figures of a report, one module a kind; each returns `FigureFile`s, or none where nothing is stored."""
+"""Figures of a report as data, one module a question; `draw` makes PNG and PDF of them, the page draws them itself."""

@@ -1,187 +1,195 @@
-"""The bottleneck: how far apart the classes lie over noise level and over training, and what t-SNE makes of it."""
+"""The bottleneck: how far apart the classes lie over noise level and training, their t-SNE, and the classes' confusion."""
 
-from pathlib import Path
+from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 
-from ltbench.report.aggregate import Cell, main_series
-from ltbench.report.figures.style import (
-    PAGE,
-    FigureFile,
-    MethodStyle,
-    dash,
-    footer,
-    save,
-    seed_points,
-    shared_legend,
-)
-from ltbench.report.load import Run
-from ltbench.report.naming import class_title, method_title, metric_style
-from ltbench.report.runs_tables import PROBE_TITLES, nearest_level, stored_probes
-from ltbench.report.tables import seeds_text, slug
+from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.figures.base import Figure, Mark, Panel, Scene, Style, figure, how_made
+from ltbench.report.names import arrow_of, method_title, output_of, seeds_text
+from ltbench.report.tables.controls import balanced_controls
+from ltbench.report.tables.cost import PROBE_TITLES, nearest_level
+from ltbench.runs.samples import load_confusion
 
-_POINTS_PER_CLASS = 30
-_PERPLEXITY = 30
 _MOST_PANELS = 5
-_MOST_NUMBERED = 12  # classes whose clusters carry their number
-_ITERATIONS = 500
+_MOST_CLASSES = 20  # in a confusion matrix
 
 
-def entanglement_curves(
-    cell: Cell, runs: dict[str, Run], styles: dict[str, MethodStyle], folder: Path
-) -> list[FigureFile]:
-    """Draw the entanglement figures over noise level, and over training where several steps are stored."""
-    series = main_series(cell)
-    probes = stored_probes(series, runs)
+@figure("noise", "entanglement over noise level", "probes at several levels (score.probes)")
+def entanglement_over_noise(scene: Scene) -> Figure | None:
+    """Draw the entanglement figures over noise level, after training."""
+    probes = _noised(scene)
     if probes.empty:
-        return []
-    noised = probes[probes["protocol"] == "noised"]
-    last = noised[noised["step"] == noised.groupby("run")["step"].transform("max")]
-    what = "Pooled bottleneck features of balanced held-out real images, noised, null label"
-    out = []
-    if len(last["t"].unique()) > 1:
-        caption = f"{what}; after training. {_said(cell, series, probes)}"
-        figure = _panels(last, "t", "noise level t (of 1000)", series, styles, caption)
-        title = f"Entanglement over noise level, {cell.label}"
-        out.append(save(figure, folder, f"entanglement-noise-{slug(cell.label)}", title, caption))
-    if len(noised["step"].unique()) > 1:
-        level = nearest_level(noised["t"].unique())
-        caption = f"{what}; at t = {level:g}. {_said(cell, series, probes)}"
-        figure = _panels(noised[noised["t"] == level], "step", "training step", series, styles, caption)
-        title = f"Entanglement over training, {cell.label}"
-        out.append(save(figure, folder, f"entanglement-training-{slug(cell.label)}", title, caption))
-    return out
+        return None
+    last = probes[probes["step"] == probes.groupby("run")["step"].transform("max")]
+    if last["t"].nunique() < 2:
+        return None
+    return _entanglement(scene, last, "t", "noise level t (of 1000)", "noise", "after training")
 
 
-def _said(cell: Cell, series: pd.DataFrame, probes: pd.DataFrame) -> str:
-    images = f"{int(probes['n_images'].iloc[0])} images; " if "n_images" in probes else ""
-    seeds = "; ".join(f"{s['label']} {seeds_text(s['train_seeds'])}" for _, s in series.iterrows())
-    return f"{cell.label}; {images}training seeds: {seeds}; mean and standard deviation over them."
+@figure("entanglement", "entanglement over training", "probes at several steps (train.snapshots)")
+def entanglement_over_training(scene: Scene) -> Figure | None:
+    """Draw the entanglement figures over training, at one noise level."""
+    probes = _noised(scene)
+    if probes.empty or probes["step"].nunique() < 2:
+        return None
+    level = nearest_level(probes["t"].unique())
+    return _entanglement(scene, probes[probes["t"] == level], "step", "training step", "steps", f"at t = {level:g}")
 
 
-def _panels(
-    rows: pd.DataFrame,
-    x: str,
-    x_title: str,
-    series: pd.DataFrame,
-    styles: dict[str, MethodStyle],
-    caption: str,
-) -> Figure:
+def _noised(scene: Scene) -> pd.DataFrame:
+    probes = scene.probes
+    return probes[probes["protocol"] == "noised"] if len(probes) else probes
+
+
+def _entanglement(scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: str, when: str) -> Figure:
+    series = main_series(scene.cell)
     metrics = [m for m in PROBE_TITLES if m in set(rows["metric"])]
     metrics += sorted(set(rows["metric"]) - set(metrics))
-    columns = min(3, len(metrics))
-    lines = -(-len(metrics) // columns)
-    figure = Figure(figsize=(PAGE, 0.55 + 1.7 * lines))
-    grid = figure.subplots(lines, columns, squeeze=False).ravel()
-    for axes, metric in zip(grid, metrics, strict=False):
+    panels = []
+    for metric in metrics:
+        marks = []
         for _, one in series.iterrows():
             found = rows[(rows["series"] == one["series"]) & (rows["metric"] == metric)]
             if found.empty:
                 continue
-            style = styles[one["method"]]
-            if len(found["run"].unique()) > 1:
-                seed_points(axes, found[x], found["value"], style.colour)
             at = found.groupby(x)["value"].agg(["mean", "std"])
-            axes.errorbar(at.index, at["mean"], at["std"].fillna(0), color=style.colour, marker=style.marker,
-                          ls=dash(style), elinewidth=0.6, label=one["label"])  # fmt: skip
-        axes.set_title(PROBE_TITLES.get(metric, metric) + metric_style(metric).arrow)
-        axes.set_xlabel(x_title)
-    for axes in grid[len(metrics) :]:
-        axes.set_axis_off()
-    shared_legend(figure, list(grid[: len(metrics)]))
-    footer(figure, caption)
-    return figure
+            spread = at["std"].fillna(0)
+            several = found["run"].nunique() > 1
+            marks.append(
+                Mark(
+                    one["label"],
+                    at.index.astype(float).tolist(),
+                    at["mean"].tolist(),
+                    scene.styles[one["method"]],
+                    (at["mean"] - spread).tolist() if several else (),
+                    (at["mean"] + spread).tolist() if several else (),
+                    list(zip(found[x].astype(float), found["value"].astype(float), strict=True)) if several else (),
+                    True,
+                    method=one["method"],
+                )
+            )
+        title = PROBE_TITLES.get(metric, output_of(metric).title) + arrow_of(metric)
+        panels.append(Panel(title, x_title, "", marks))
+    images = f"{int(rows['n_images'].iloc[0])} images; " if "n_images" in rows else ""
+    seeds = "; ".join(f"{s['label']} {seeds_text(s['train_seeds'])}" for _, s in series.iterrows())
+    caption = (
+        f"Pooled bottleneck features of balanced held-out real images, noised, null label; {when}. {scene.cell.label}; "
+        f"{images}training seeds: {seeds}; mean and standard deviation over them."
+    )
+    title = f"Entanglement over {'noise level' if name == 'noise' else 'training'}, {scene.cell.label}"
+    return Figure(f"{scene.cell.slug}-entanglement-{name}", title, caption, panels)
 
 
-def tsne_panels(
-    cell: Cell, balanced: Cell | None, runs: dict[str, Run], folder: Path, baseline: str
-) -> list[FigureFile]:
-    """Draw t-SNE of the bottleneck (figure 1): the baseline on balanced data, on the long tail, other methods.
+@figure("tsne", "t-SNE of the bottleneck", "t-SNE beside the probes (score.probes, or `report --all-figures` once)")
+def tsne_panels(scene: Scene) -> Figure | None:
+    """Draw t-SNE of the bottleneck: the baseline on balanced data, then methods on the long tail.
 
     Both protocols of the probes are shown: noised images with the null label, and clean images with
     their true label, which tells the network the class that the picture then shows.
     """
-    panels = _with_features(balanced, runs, {baseline}, "balanced data")[:1] if balanced is not None else []
-    panels += _with_features(cell, runs, None, "")[: _MOST_PANELS - len(panels)]
-    if not panels:
-        return []
-    stored = [set(features) - {"labels"} for _, features in panels]
-    names = set.intersection(*stored)
+    cell = scene.cell
+    balanced = next(iter(balanced_controls(cell, scene.found)), None)
+    chosen = [] if balanced is None else _embeddings(scene, balanced, {scene.baseline}, "balanced data")[:1]
+    chosen += _embeddings(scene, cell, None, "")[: _MOST_PANELS - len(chosen)]
+    if not chosen:
+        return None
+    names = set.intersection(*(set(places) - {"labels"} for _, _, places in chosen))
     levels = np.array([float(n.split("_")[1]) for n in names if n.startswith("noised_")])
     protocols = [f"noised_{nearest_level(levels):g}"] if len(levels) else []
     protocols += sorted(n for n in names if n.startswith("clean_"))
     if not protocols:
-        return []
-    classes = list(cell.classes()["class_or_group"])
-    side = PAGE / _MOST_PANELS
-    figure = Figure(figsize=(side * len(panels), (side + 0.1) * len(protocols) + 0.5))
-    grid = figure.subplots(len(protocols), len(panels), squeeze=False)
-    for i, protocol in enumerate(protocols):
-        for j, (name, features) in enumerate(panels):
-            _scatter(grid[i, j], features[protocol], features["labels"], classes)
-            if i == 0:
-                grid[i, j].set_title(name)
+        return None
+    classes = [str(c) for c in cell.classes()["class_or_group"]]
+    panels = []
+    for protocol in protocols:
         kind, t = protocol.split("_")
-        grid[i, 0].set_ylabel(
-            f"noised to t = {t}, null label" if kind == "noised" else f"clean (t = {t}), true label"
-        )
+        told = f"noised to t = {t}, null label" if kind == "noised" else f"clean (t = {t}), true label"
+        for name, method, places in chosen:
+            marks = _scatter(cell, places[protocol], places["labels"], classes, method)
+            panels.append(Panel(name, "", told if name == chosen[0][0] else "", marks))
     lacking = balanced is None and cell.imbalance_ratio != 1
     without = " Missing: the network trained on balanced data (imbalance ratio 1)." if lacking else ""
-    titles = {k: class_title(cell.dataset, k) for k in classes} if len(classes) <= _MOST_NUMBERED else {}
-    key = ", ".join(f"{k} {name}" for k, name in titles.items() if name != k)
     caption = (
-        f"t-SNE (perplexity {_PERPLEXITY}, PCA start, seed 0) of the pooled bottleneck of "
-        f"{_POINTS_PER_CLASS} or fewer held-out real images a class, the same in all panels; {cell.label}; "
-        "first training seed of each. Dark: head, bright: tail. Distances between clusters mean nothing in "
-        f"t-SNE; the measured figures are beside it.{f' Classes: {key}.' if key else ''}{without}"
+        "t-SNE (PCA start, seed 0) of the pooled bottleneck of held-out real images, the same in all panels; "
+        f"{cell.label}; first training seed of each. Dark: head, bright: tail. Distances between clusters mean nothing in "
+        f"t-SNE; the measured figures are beside it.{without}"
     )
-    footer(figure, caption)
-    return [
-        save(figure, folder, f"tsne-{slug(cell.label)}", f"t-SNE of the bottleneck, {cell.label}", caption)
-    ]
+    return Figure(f"{cell.slug}-tsne", f"t-SNE of the bottleneck, {cell.label}", caption, panels, len(chosen))
 
 
-def _with_features(
-    cell: Cell, runs: dict[str, Run], methods: set[str] | None, note: str
-) -> list[tuple[str, dict[str, np.ndarray]]]:
-    found = []
+def _embeddings(
+    scene: Scene, cell: CellResults, methods: set[str] | None, note: str
+) -> list[tuple[str, str, dict[str, np.ndarray]]]:
+    out = []
     for _, one in main_series(cell).iterrows():
-        if methods is None or one["method"] in methods:
-            for name in one["runs"][:1]:
-                features = runs[name].probe_features(one["step"])
-                if "labels" in features and len(features) > 1:
-                    found.append(
-                        (f"{method_title(one['method'])}, {note}" if note else one["label"], features)
-                    )
-    return found
+        for name in one["runs"][:1] if methods is None or one["method"] in methods else ():
+            places = scene.runs[name].embedding(one["step"])
+            if "labels" in places and len(places) > 1:
+                out.append((f"{method_title(one['method'])}, {note}" if note else one["label"], one["method"], places))
+    return out
 
 
-def _scatter(axes: Axes, features: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
-    keep = np.concatenate([np.flatnonzero(labels == k)[:_POINTS_PER_CLASS] for k in np.unique(labels)])
-    x, y = features[keep].astype(np.float32), labels[keep]
-    perplexity = min(_PERPLEXITY, (len(x) - 1) // 3)
-    with threadpool_limits(1):  # the same picture on any number of cores
-        place = TSNE(perplexity=perplexity, max_iter=_ITERATIONS, init="pca", random_state=0).fit_transform(x)
-    rank = {c: i for i, c in enumerate(classes)}
-    order = np.array([rank.get(str(k), len(classes)) for k in y])
-    shades = mpl.colormaps["viridis"](order / max(1, len(classes) - 1) * 0.93)
-    axes.scatter(place[:, 0], place[:, 1], s=3, c=shades, linewidths=0)
-    if len(classes) <= _MOST_NUMBERED:
-        for k in np.unique(y):  # numbers: names would cover the points
-            centre = np.median(place[y == k], axis=0)
-            halo = [withStroke(linewidth=1.2, foreground="white")]
-            axes.annotate(
-                str(k), centre, ha="center", va="center", fontsize=6, weight="bold", path_effects=halo
+def _scatter(cell: CellResults, places: np.ndarray, labels: np.ndarray, classes: list[str], method: str) -> list[Mark]:
+    marks = []
+    for rank, name in enumerate(classes):
+        own = places[labels.astype(str) == name]
+        t = rank / max(1, len(classes) - 1)
+        low, middle, high = (68, 1, 84), (33, 145, 140), (233, 200, 30)  # viridis, in three
+        ends = ((low, middle), 2 * t) if t < 0.5 else ((middle, high), 2 * t - 1)
+        colour = "#" + "".join(f"{round(a + (b - a) * ends[1]):02X}" for a, b in zip(*ends[0], strict=True))
+        if len(own):
+            x, y = own.astype(float).T.tolist()
+            marks.append(Mark(cell.class_name(name), x, y, Style(colour, "."), method=method))
+    return marks
+
+
+# -- confusion ------------------------------------------------------------------------------------------------
+
+
+@figure("confusion", "confusion of classes", "confusion.csv beside the scores")
+def confusion_matrices(scene: Scene) -> Figure | None:
+    """Draw the share of each class's images that the classifier gives each class, mean over training seeds."""
+    cell = scene.cell
+    classes = [str(c) for c in cell.classes()["class_or_group"]]
+    if not 1 < len(classes) <= _MOST_CLASSES:
+        return None
+    panels, used = [], []
+    names = [cell.class_name(c)[:11] for c in classes]
+    blocks = main_protocols(cell, limit=5)[:2]
+    for block in blocks:
+        for _, one in block.iterrows():
+            share = _confusion(cell, one["series"], classes)
+            if share is None:
+                continue
+            used.append(one)
+            guidance = f", ω = {one['guidance']:g}" if len(blocks) > 1 else ""
+            panels.append(
+                Panel(
+                    f"{one['label']}{guidance}: {np.nanmean(np.diag(share)):.2f}",
+                    "looks like",
+                    "asked for",
+                    categories=names,
+                    matrix=share.tolist(),
+                    row_names=names,
+                    row_methods=[one["method"]] * len(names),
+                    guidance=f"{one['guidance']:g}",
+                )
             )
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
-    axes.spines[:].set_visible(True)
-    axes.spines[:].set_color("#BBBBBB")
+    if not panels:
+        return None
+    caption = (
+        "Rows: the class that was asked for, head to tail; columns: the class that a classifier of real images sees, in "
+        f"the same order; in the titles the mean diagonal. Means over training seeds. {how_made(cell, pd.DataFrame(used))}"
+    )
+    return Figure(f"{cell.slug}-confusion", f"Confusion of classes, {cell.label}", caption, panels, 5)
+
+
+def _confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:
+    shares = [
+        t.reindex(index=classes, columns=classes).div(t.sum(axis=1).reindex(classes), axis=0).to_numpy()
+        for folder in cell.folders(series)
+        if (t := load_confusion(folder)) is not None
+    ]
+    return np.mean(shares, axis=0) if shares else None

@@ -1,123 +1,98 @@
-"""Curves: loss terms over training; scores over steps and FLOPs, guidance, sampler steps, hyper-parameters."""
+"""Curves: scores over guidance, steps, FLOPs, sampler steps and hyper-parameters; cost; loss terms over training."""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
+from ltbench.diffusion.registry import kind
 from ltbench.errors import UsageError
-from ltbench.report.aggregate import Cell, main_series
-from ltbench.report.figures.per_class import how_made
-from ltbench.report.figures.style import (
-    COLUMN,
-    FLOOR_STYLE,
-    PAGE,
-    FigureFile,
-    MethodStyle,
-    dash,
-    footer,
-    plain_log,
-    save,
-    seed_points,
-    shared_legend,
+from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.figures.base import (
+    Figure,
+    Mark,
+    Panel,
+    Scene,
+    faded,
+    figure,
+    how_made,
+    seed_mark,
+    spans_decades,
 )
-from ltbench.report.load import Run
-from ltbench.report.naming import describe_series, forward_passes, is_hyperparameter, metric_title
-from ltbench.runs.provenance import training_cost
-from ltbench.report.statistics_tables import headline
-from ltbench.report.tables import slug
+from ltbench.report.names import describe_series, forward_passes, is_hyperparameter, metric_title
+from ltbench.runs.provenance import processors, sampling_cost, training_cost
 
 _MOST_LINES = 8  # curves in a panel
 _NOT_A_TERM = ("step", "learning_rate", "images_per_second")
-_FACTOR_TITLES = {
+_TITLES = {
     "step": "training steps",
     "flops": "training FLOPs",
     "guidance": "guidance ω",
     "nfe": "network evaluations an image",
 }
-
-
 # What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass (and `passes` has NFE without it).
 _FOLLOWS = {"flops": ["step"], "guidance": ["nfe"], "nfe": ["passes"]}
+_LOGGED = 200  # points of a training curve
 
 
-def training_curves(
-    cell: Cell, runs: dict[str, Run], styles: dict[str, MethodStyle], folder: Path
-) -> list[FigureFile]:
-    """Draw every loss term of ``train.csv``: thin lines a seed, thick their mean, smoothed over 2 % of the steps."""
-    series = main_series(cell)
-    logs = {row["series"]: _logs(row["runs"], runs) for _, row in series.iterrows()}
-    found = {str(column) for frames in logs.values() for frame in frames for column in frame}
-    terms = sorted(found - set(_NOT_A_TERM), key=_term_rank)
-    if not terms:
-        return []
-    columns = min(3, len(terms))
-    rows = -(-len(terms) // columns)
-    figure = Figure(figsize=(PAGE if columns > 1 else COLUMN, 0.55 + 1.75 * rows))
-    grid = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, term in zip(grid, terms, strict=False):
-        for _, one in series.iterrows():
-            frames = [f.set_index("step")[term].dropna() for f in logs[one["series"]] if term in f]
-            style = styles[one["method"]]
-            smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in frames if len(f)]
-            for line in smooth if len(smooth) > 1 else []:
-                axes.plot(line.index, line, color=style.colour, lw=0.4, alpha=0.5)
-            if smooth:
-                mean = pd.concat(smooth, axis=1).mean(axis=1)
-                axes.plot(mean.index, mean, color=style.colour, ls=dash(style), label=one["label"])
-        axes.set_title(term)
-        axes.set_xlabel("step")
-        drawn = np.concatenate([np.asarray(line.get_ydata(), float) for line in axes.get_lines()])
-        plain_log(axes, "y", drawn.min(), drawn.max())
-    for axes in grid[len(terms) :]:
-        axes.set_axis_off()
-    shared_legend(figure, list(grid[: len(terms)]))
-    caption = f"What training logged; {how_made(cell, series)} Thin: a seed; thick: their mean."
-    footer(figure, caption)
-    return [save(figure, folder, f"training-{slug(cell.label)}", f"Training curves, {cell.label}", caption)]
+@figure("guidance", "guidance curve", "sample sets at several guidances")
+def guidance_curve(scene: Scene) -> list[Figure] | None:
+    """Draw scores over the scale of guidance: deterministic and stochastic samplers in figures of their own."""
+    return _curves(scene, ["guidance"])
 
 
-def _logs(names: tuple[str, ...], runs: dict[str, Run]) -> list[pd.DataFrame]:
-    logs = (runs[name].train_log() for name in names)
-    return [log for log in logs if log is not None]
+@figure("budget", "score at equal steps and FLOPs", "sample sets at several steps (train.snapshots)")
+def budget_curve(scene: Scene) -> list[Figure] | None:
+    """Draw scores over training steps and over FLOPs."""
+    return _curves(scene, ["step", "flops"])
 
 
-def _term_rank(term: str) -> tuple[int, str]:
-    order = ("loss", "denoising")
-    return (order.index(term) if term in order else len(order)), term
+@figure("nfe", "sampler curve", "sample sets at several numbers of sampler steps")
+def sampler_curve(scene: Scene) -> list[Figure] | None:
+    """Draw scores over network evaluations an image."""
+    return _curves(scene, ["nfe"])
 
 
-def factor_curves(
-    cell: Cell, runs: dict[str, Run], styles: dict[str, MethodStyle], folder: Path
-) -> list[FigureFile]:
-    """Draw overall scores against every factor that was varied with all else equal: steps and FLOPs, guidance,
-    network evaluations, numeric hyper-parameters."""
-    measures = headline(cell)
-    if measures.empty:
-        return []
-    series = cell.series.assign(flops=[_flops(row, runs) for _, row in cell.series.iterrows()])
+@figure("hyper", "temperature and other hyper-parameter curves", "trainings at several values")
+def hyperparameter_curves(scene: Scene) -> list[Figure] | None:
+    """Draw scores over every numeric hyper-parameter that was varied."""
+    return _curves(scene, None)
+
+
+def _curves(scene: Scene, factors: list[str] | None) -> list[Figure] | None:
+    measures = scene.cell.headline()
     out = []
-    for factor, every in _varied(series):
-        lines = _at_most(every.drop(columns=["label", "differs"]))
-        figure = Figure(figsize=(COLUMN if len(measures) == 1 else PAGE, 2.5))
-        grid = figure.subplots(1, len(measures), squeeze=False).ravel()
-        for axes, (_, measure) in zip(grid, measures.iterrows(), strict=True):
-            _factor_panel(axes, cell, measure, factor, lines, styles)
-        shared_legend(figure, list(grid))
-        told = _FACTOR_TITLES.get(factor, factor)
-        made = how_made(cell, _lines(_with_all_seeds(lines), factor))
-        drawn = "mean and SD over seeds, a small point a seed"
-        left_out = " A method's shorter curves are in summary.csv." * (len(lines) < len(every))
-        caption = f"Score against {told}, all else equal; {drawn}; {made}{_fewer(lines)}{left_out}"
-        footer(figure, caption)
-        title = f"Score against {told}, {cell.label}"
-        out.append(save(figure, folder, f"factor-{slug(factor)}-{slug(cell.label)}", title, caption))
-    return out
+    for factor, every in varied(_with_flops(scene), factors) if len(measures) else []:
+        for sampler_kind, lines in every.groupby(every["sampler"].map(kind), sort=False):
+            shown = _at_most(lines.drop(columns=["label", "differs"]))
+            panels = [p for _, m in measures.iterrows() if (p := _curve_panel(scene, m, factor, shown)) is not None]
+            if not panels:
+                continue
+            several = every["sampler"].map(kind).nunique() > 1
+            told = _TITLES.get(factor, factor)
+            about = f" ({sampler_kind} samplers)" if factor == "guidance" or several else ""
+            fewer = every["line"].nunique() - shown["line"].nunique()
+            caption = (
+                f"Score against {told}{about}, all else equal; mean and SD over seeds, a small point a seed; "
+                f"{how_made(scene.cell, _lines(_with_all_seeds(shown), factor))}{_fewer(shown)}"
+                + (f" {fewer} shorter curves are left out: see every setting." if fewer > 0 else "")
+            )
+            name = f"{scene.cell.slug}-{factor}" + (f"-{sampler_kind}" if several else "")
+            out.append(Figure(name, f"Score against {told}{about}, {scene.cell.label}", caption, panels, len(panels)))
+    return out or None
+
+
+def _with_flops(scene: Scene) -> pd.DataFrame:
+    series = scene.cell.series
+    flops = []
+    for _, one in series.iterrows():
+        counted = (training_cost(scene.runs[name].provenance, one["step"])[1] for name in one["runs"])
+        flops.append(next((f for f in counted if np.isfinite(f)), float("nan")))
+    return series.assign(flops=flops)
 
 
 def _at_most(lines: pd.DataFrame) -> pd.DataFrame:
@@ -130,10 +105,8 @@ def _at_most(lines: pd.DataFrame) -> pd.DataFrame:
     size = size.groupby(["method", "line"], as_index=False).agg(
         points=("seeds", "size"), seeds=("seeds", "sum")
     )
-    kept = size.sort_values(["points", "seeds"], ascending=False, kind="stable").drop_duplicates("method")[
-        "line"
-    ]
-    return lines[lines["line"].isin(kept)]
+    kept = size.sort_values(["points", "seeds"], ascending=False, kind="stable").drop_duplicates("method")
+    return lines[lines["line"].isin(kept["line"])]
 
 
 def _with_all_seeds(lines: pd.DataFrame) -> pd.DataFrame:
@@ -148,19 +121,25 @@ def _fewer(lines: pd.DataFrame) -> str:
     return " Some points have fewer seeds." if (whole != lines["train_seeds"]).any() else ""
 
 
-def _varied(series: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each factor with the series of its curves: ``x`` and ``line`` (key of all else) added."""
+def varied(series: pd.DataFrame, factors: list[str] | None) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Yield each factor with the series of its curves: ``x`` and ``line`` (key of all else) added.
+
+    Parameters
+    ----------
+    factors : columns to look at; None: the methods' numeric hyper-parameters.
+    """
     settings = pd.DataFrame([json.loads(text) for text in series["settings"]], index=series.index)
     columns = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]
     fixed = pd.concat([series[columns], forward_passes(series).rename("passes"), settings], axis=1).map(str)
     hyper = [str(c) for c in settings if is_hyperparameter(str(c))]
-    for factor in ["step", "flops", "guidance", "nfe", *hyper]:
+    for factor in hyper if factors is None else factors:
         values = (
             series[factor] if factor in series else [_resolved(row, factor) for _, row in series.iterrows()]
         )
         x = pd.to_numeric(pd.Series(values, index=series.index), errors="coerce")
-        follow = ["variant"] if factor in hyper else _FOLLOWS.get(factor, [])  # a changed variant is "custom"
-        keys = fixed.drop(columns=[c for c in [factor, *follow] if c in fixed]).agg("|".join, axis=1)
+        follow = ["variant"] if factors is None else _FOLLOWS.get(factor, [])  # a changed variant is "custom"
+        rest = fixed.drop(columns=[c for c in [factor, *follow] if c in fixed])
+        keys = ["|".join(row) for row in rest.itertuples(index=False)]
         lines = series.assign(x=x, line=keys).dropna(subset=["x"])
         lines = lines[lines.groupby("line")["x"].transform("nunique") > 1]
         if len(lines):
@@ -181,40 +160,35 @@ def _resolved(series: pd.Series, factor: str) -> Any:
         return None
 
 
-def _factor_panel(
-    axes: Axes,
-    cell: Cell,
-    measure: pd.Series,
-    factor: str,
-    lines: pd.DataFrame,
-    styles: dict[str, MethodStyle],
-) -> None:
-    summary = cell.summary_of("overall", measure).set_index("series")
-    points = cell.points_of("overall", measure)
+def _curve_panel(scene: Scene, measure: pd.Series, factor: str, lines: pd.DataFrame) -> Panel | None:
     names = _lines(lines, factor)
     label = dict(zip(names["line"], names["label"], strict=True))
+    marks: list[Mark] = []
     drawn: dict[str, int] = {}
     for line, rows in lines.groupby("line", sort=False):
-        rows = rows[rows["series"].isin(summary.index)].sort_values("x")
-        if rows.empty:
-            continue
-        style = styles[rows["method"].iloc[0]]
-        found = summary.loc[rows["series"]]
+        rows = rows.sort_values("x")
         method = str(rows["method"].iloc[0])
-        again = drawn[method] = drawn.get(method, -1) + 1  # another line of the method: hollow, then paler
-        seeds = points[points["series"].isin(rows["series"]) & points["main"]]
-        if len(seeds["train_seed"].unique()) > 1:
-            at = dict(zip(rows["series"], rows["x"], strict=True))
-            seed_points(axes, seeds["series"].map(at), seeds["value"], style.colour)
-        axes.errorbar(rows["x"], found["mean"], found["sd"].fillna(0), color=style.colour, ls=dash(style),
-                      marker=style.marker, elinewidth=0.6, label=label[str(line)],
-                      mfc="white" if again else style.colour, alpha=1 - 0.25 * min(2, again))  # fmt: skip
-    floor = cell.points_of("overall", measure, "floor")["value"].mean()
-    if np.isfinite(floor):
-        axes.axhline(floor, label="floor", **FLOOR_STYLE)
-    plain_log(axes, "x", lines["x"].min(), lines["x"].max())
-    axes.set_xlabel(_FACTOR_TITLES.get(factor, factor))
-    axes.set_ylabel(metric_title(measure["metric"], measure["extractor"]))
+        again = drawn.get(method, -1) + 1
+        style = faded(scene.styles[method], again)
+        mark = seed_mark(
+            scene.cell, "overall", measure, rows, list(rows["x"]), style, label=label[str(line)], line=True, hollow=again > 0
+        )  # fmt: skip
+        if mark is not None:
+            drawn[method] = again
+            marks.append(mark)
+    if not marks:
+        return None
+    floor = scene.cell.floor("overall", measure)[0]
+    values = [v for m in marks for v in m.y]
+    return Panel(
+        "",
+        _TITLES.get(factor, factor),
+        metric_title(measure["metric"], measure["extractor"]),
+        marks,
+        spans_decades([v for m in marks for v in m.x]),
+        measure["metric"] == "frechet" and spans_decades(values),
+        floor=[(float("nan"), floor)] if floor == floor else (),
+    )
 
 
 def _lines(lines: pd.DataFrame, factor: str) -> pd.DataFrame:
@@ -226,11 +200,106 @@ def _lines(lines: pd.DataFrame, factor: str) -> pd.DataFrame:
         json.dumps({k: v for k, v in json.loads(text).items() if k != factor}, sort_keys=True)
         for text in lines["settings"]
     ]
-    blank = dict.fromkeys(names, float("nan"))
+    blank = {name: "" if name == "variant" else float("nan") for name in names}
     return describe_series(lines.assign(settings=settings, **blank).drop_duplicates("line"))
 
 
-def _flops(series: pd.Series, runs: dict[str, Run]) -> float:
-    """Return the FLOPs of training up to the series' step, as recorded, or nan."""
-    counted = (training_cost(runs[name].provenance, series["step"])[1] for name in series["runs"])
-    return next((flops for flops in counted if np.isfinite(flops)), float("nan"))
+# -- cost -----------------------------------------------------------------------------------------------------
+
+
+@figure("cost", "cost against quality", "provenance with times or FLOPs")
+def cost_quality(scene: Scene) -> Figure | None:
+    """Draw Frechet distance against training FLOPs and time, and sampling time for 1,000 images."""
+    cell, main = scene.cell, main_series(scene.cell)
+    measure = cell.frechet("overall")
+    if measure is None:
+        return None
+    one_protocol = _alike(cell.series, main, ["sampler", "nfe", "guidance"])
+    sampled = _alike(cell.series, pd.concat(main_protocols(cell)), ["step", "guidance", "sampler"])
+    panels = []
+    for title, rows, cost in (
+        ("training FLOPs", one_protocol, lambda s: _training(scene, s)[1]),
+        ("training, minutes", one_protocol, lambda s: _training(scene, s)[0] / 60),
+        ("sampling, s per 1,000 images", sampled, lambda s: _median(sampling_cost(cell.folders(s["series"])))),
+    ):
+        costs = [cost(one) for _, one in rows.iterrows()]
+        if np.isfinite(costs).any():
+            panels.append(_cost_panel(scene, measure, rows, costs, title))
+    if not panels:
+        return None
+    machines = ", ".join(processors(scene.runs[str(n)].provenance for n in cell.points["run"].unique()))
+    caption = (
+        "Training: all steps at one sampling protocol; sampling: the guidances of the tables. Medians over runs; time: "
+        f"CPU time where a CPU did the work ({machines}), else wall-clock. Main protocol: "
+        f"{how_made(cell, main, measure, 'overall')}"
+    )
+    return Figure(f"{cell.slug}-cost", f"Cost against quality, {cell.label}", caption, panels, len(panels))
+
+
+def _alike(series: pd.DataFrame, main: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+    """Choose the series that share these settings with any main series."""
+    wanted = set(map(tuple, main[columns].map(str).to_numpy().tolist()))
+    return series[[tuple(row) in wanted for row in series[columns].map(str).to_numpy().tolist()]]
+
+
+def _cost_panel(scene: Scene, measure: pd.Series, rows: pd.DataFrame, costs: list[float], title: str) -> Panel:
+    marks = []
+    rows = rows.assign(cost=costs)
+    rows = rows[np.isfinite(rows["cost"])]
+    rows = describe_series(rows.drop(columns=["label", "differs"])) if len(rows) else rows
+    again: dict[str, int] = {}
+    for _, one in rows.iterrows():
+        again[one["method"]] = again.get(one["method"], -1) + 1
+        style = faded(scene.styles[one["method"]], again[one["method"]])
+        mark = seed_mark(scene.cell, "overall", measure, one.to_frame().T, [one["cost"]], style, label=one["label"])
+        marks += [mark] if mark is not None else []
+    values = [v for m in marks for v in m.x]
+    y = [v for m in marks for v in m.y]
+    return Panel("", title, metric_title(measure["metric"], measure["extractor"]), marks, spans_decades(values), spans_decades(y))
+
+
+def _training(scene: Scene, series: pd.Series) -> tuple[float, float]:
+    spent = [training_cost(scene.runs[name].provenance, series["step"]) for name in series["runs"]]
+    return _median([s for s, _ in spent]), _median([f for _, f in spent])
+
+
+def _median(values: list[float]) -> float:
+    found = [v for v in values if np.isfinite(v)]
+    return float(np.median(found)) if found else float("nan")
+
+
+# -- training -------------------------------------------------------------------------------------------------
+
+
+@figure("training", "training curves", "training logs of the main series' runs")
+def training_curves(scene: Scene) -> Figure | None:
+    """Draw every loss term of the training log: the mean over seeds, smoothed over 2 % of the steps."""
+    series = main_series(scene.cell)
+    logs = {
+        one["series"]: [log for name in one["runs"] if (log := scene.runs[name].train_log()) is not None]
+        for _, one in series.iterrows()
+    }
+    columns = {str(column) for frames in logs.values() for frame in frames for column in frame}
+    terms = sorted(columns - set(_NOT_A_TERM), key=lambda t: (t not in ("loss", "denoising"), t != "loss", t))
+    panels = []
+    for term in terms:
+        marks = []
+        for _, one in series.iterrows():
+            frames = [f.set_index("step")[term].dropna() for f in logs[one["series"]] if term in f]
+            smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in frames if len(f)]
+            if smooth:
+                mean = pd.concat(smooth, axis=1).mean(axis=1)
+                mean = mean.iloc[:: max(1, len(mean) // _LOGGED)]
+                x, y = mean.index.astype(float).tolist(), mean.astype(float).tolist()
+                marks.append(Mark(one["label"], x, y, scene.styles[one["method"]], line=True, method=one["method"]))
+        values = [v for m in marks for v in m.y]
+        if marks:
+            panels.append(Panel(term, "step", "", marks, y_log=bool(values) and min(values) > 0 and spans_decades(values)))
+    if not panels:
+        return None
+    made = how_made(scene.cell, series)
+    caption = f"What training logged, mean over training seeds, smoothed over 2 % of the steps; {made}"
+    return Figure(f"{scene.cell.slug}-training", f"Training curves, {scene.cell.label}", caption, panels)
+
+
+__all__ = ["CellResults", "budget_curve", "cost_quality", "guidance_curve", "training_curves", "varied"]

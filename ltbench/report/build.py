@@ -1,0 +1,204 @@
+"""Write a whole report, from stored scores only: one page, two Markdown files, summaries, figures, LaTeX on request."""
+
+from __future__ import annotations
+
+import gzip
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from ltbench import text
+from ltbench.errors import UsageError, nearest
+from ltbench.files import ensure_writable, replacing, write_text
+from ltbench.report.cells import MEASURE, CellResults, cells
+from ltbench.report.document import Document, build, make_scenes
+from ltbench.report.html import html_page
+from ltbench.report.render import markdown_pages, write_latex
+from ltbench.report.tables.differences import differences
+from ltbench.report.tables.grid import Table
+from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
+from ltbench.runs.results import Results, load_results
+
+if TYPE_CHECKING:
+    from ltbench.study.contrast import Contrast
+
+Progress = Callable[[str], None]
+LARGEST = 4 << 20  # bytes of a CSV; a larger one is written gzipped
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and what to print.
+
+    Attributes
+    ----------
+    path : the report's folder.
+    files : every file written, the page first.
+    league : the tables that lead.
+    document : the report as data: `document.tables()`, `document.figures()`, `document.top`.
+    """
+
+    path: Path
+    files: list[Path]
+    league: list[Table]
+    document: Document = field(repr=False)
+
+    @property
+    def findings(self) -> list[str]:
+        """The sentences that the report leads with."""
+        from ltbench.report.findings import findings
+
+        sections = [(scene.cell, scene.differences) for scene in self.document.scenes]
+        return findings(sections, self.document.scenes[0].baseline)
+
+
+def write_report(
+    roots: str | Path | Sequence[str | Path],
+    out: str | Path,
+    *,
+    paper: bool = False,
+    baseline: str = "ddpm",
+    contrast: Contrast | None = None,
+    title: str | None = None,
+    latex: bool = False,
+    pdf: bool = False,
+    all_figures: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Turn the stored scores below `roots` into a report in the folder `out`.
+
+    Parameters
+    ----------
+    roots : one results folder or several, shown side by side.
+    out : folder that is created or written over file by file.
+    paper : also fill the papers' tables, published numbers beside ours, and say what is missing; implies `latex`,
+        `pdf` and `all_figures`.
+    baseline : method that the others are compared with, seed by seed.
+    contrast : the comparison declared beforehand in the study file, if any.
+    title : the report's; the study's title, or the folders' names.
+    latex, pdf, all_figures : also LaTeX of every table, PDF of every drawn figure, files of every figure.
+    progress : called with what is being done.
+
+    Raises
+    ------
+    UsageError, CheckpointError
+        Nothing to report, no such baseline, or a file that cannot be read (see `load_scores`).
+    StorageError
+        `out` cannot be written.
+    """
+    tell = progress or (lambda said: None)
+    out = Path(out)
+    sources = [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
+    tell("reading scores")
+    results = load_results(sources)
+    methods = set(map(str, results.scores["method"].unique()))
+    if baseline != "ddpm" and baseline not in methods:
+        raise UsageError(f"no scores of a baseline called {baseline!r}{nearest(baseline, methods)}")
+    ensure_writable(out)
+    tell("comparing")
+    found = cells(results.scores)
+    frames = {cell.label: differences(cell, baseline, contrast) for cell in found}
+    if all_figures or paper:
+        tell("placing the bottleneck's features (t-SNE)")
+        _embed(found, results)
+    scenes = make_scenes(found, results, frames, baseline)
+    papers, missing = _papers(found, paper, sources[0])
+    title = title or " and ".join(text.one_line(path.resolve().name) for path in sources)
+    tell("arranging tables and figures")
+    document = build(scenes, results, title, papers=papers, missing=missing)
+    files = _write(document, out, frames, latex or paper)
+    tell("drawing")
+    from ltbench.report.figures.draw import draw  # a second of import that pages alone do not need
+
+    chosen = document.figures(first=not (all_figures or paper))
+    files += draw(
+        chosen, out / "figures", pdf=pdf or paper, progress=lambda done, of: tell(f"drawing figures, {done} of {of}")
+    )  # fmt: skip
+    return Report(out, files, document.league, document)
+
+
+def _papers(found: list[CellResults], paper: bool, root: Path) -> tuple[list[Table], list[str]]:
+    published = load_published()
+    beside = published_table(found, published, every=paper)
+    tables = [beside] if beside is not None else []
+    if not paper:
+        return tables, []
+    return [*tables, *paper_tables(found, published)], missing_runs(found, published, root)
+
+
+def _embed(found: Sequence[CellResults], results: Results) -> None:
+    """Compute the t-SNE of the leading series' probes where it is not kept yet, and keep it beside the probe."""
+    from ltbench.report.cells import main_series
+    from ltbench.runs.run import write_embedding
+    from ltbench.scoring.embedding import embed
+
+    for cell in found:
+        for _, one in main_series(cell).iterrows():
+            for name in one["runs"][:1]:
+                run = results.runs[name]
+                if not run.embedding(one["step"]) and (places := embed(run.probe_features(one["step"]))):
+                    write_embedding(run.folder, one["step"], places)
+
+
+# -- files ----------------------------------------------------------------------------------------------------
+
+
+def _write(document: Document, out: Path, frames: dict[str, pd.DataFrame], latex: bool) -> list[Path]:
+    pages = {"index.html": html_page(document), **markdown_pages(document)}
+    files = []
+    for name, content in pages.items():
+        files.append(out / name)
+        write_text(files[-1], content)
+    if latex:
+        files += write_latex(document.tables(), out / "tables")
+    found = [scene.cell for scene in document.scenes]
+    for name, frame in _summaries(found, frames).items():
+        files.append(_write_csv(out / "tables" / f"{name}.csv", frame))
+    return files
+
+
+def _summaries(found: Sequence[CellResults], frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return the report's numbers as tables: series and measures described once, then means and differences by key."""
+    series, measures, summary = [], [], []
+    for cell in found:
+        rows = cell.series.assign(cell=cell.label)
+        for column in ("train_seeds", "sample_seeds", "runs"):
+            rows[column] = [";".join(map(str, values)) for values in rows[column]]
+        series.append(rows[["cell", "series", "label", *(c for c in rows if c not in ("cell", "series", "label"))]])
+        table = cell.summary.assign(cell=cell.label)
+        measures.append(table[MEASURE].drop_duplicates().astype({c: object for c in MEASURE[:6]}))
+        summary.append(table)
+    known = pd.concat(measures).drop_duplicates(ignore_index=True)
+    known.insert(0, "measure", [f"m{i}" for i in range(len(known))])
+    whole = pd.concat([t.astype({c: object for c in t if t[c].dtype == "category"}) for t in summary], ignore_index=True)
+    whole = whole.merge(known, on=MEASURE, how="left")
+    columns = ["cell", "series", "scope", "class_or_group", "n_train", "metric", "role", "measure"]
+    whole = whole[[*columns, "mean", "sd", "n", "sd_sampling", "n_sampling"]]
+    number = {cell.label: i for i, cell in enumerate(found)}
+    whole = whole.assign(cell=whole["cell"].map(number)).rename(columns={"cell": "cell_number"})
+    cell_rows = pd.DataFrame({"cell_number": range(len(found)), "cell": [c.label for c in found]})
+    return {
+        "cells": cell_rows,
+        "series": pd.concat(series, ignore_index=True),
+        "measures": known,
+        "summary": whole,
+        "contrasts": pd.concat(list(frames.values()), ignore_index=True),
+    }
+
+
+def _write_csv(path: Path, frame: pd.DataFrame) -> Path:
+    """Write a summary to seven digits; gzipped where it would be large; text that a spreadsheet would run is quoted."""
+    texts = [str(c) for c in frame if frame[c].dtype == object or str(frame[c].dtype) in ("str", "string")]
+    safe = frame.assign(**{c: frame[c].map(lambda v: text.csv_cell(v) if isinstance(v, str) else v) for c in texts})
+    buffer = io.StringIO()
+    safe.to_csv(buffer, index=False, lineterminator="\n", float_format="%.7g")
+    content = buffer.getvalue().encode()
+    if large := len(content) > LARGEST:
+        path = path.with_suffix(".csv.gz")
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(content, mtime=0) if large else content)
+    return path

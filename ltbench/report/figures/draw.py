@@ -1,0 +1,317 @@
+"""Figures as data -> PNG and PDF files, at sizes that fit a paper's columns; several at once on several cores."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import textwrap
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import LogLocator, NullLocator
+
+from ltbench.files import replacing
+from ltbench.report.figures.base import Figure, Image, Mark, Panel
+
+COLUMN = 3.3  # inches: one column of a paper
+PAGE = 6.9  # inches: both columns
+_FLOOR: dict[str, Any] = {"color": "black", "linestyle": (0, (2, 1.2)), "linewidth": 1.0}
+_SMALL: dict[str, Any] = {"fontsize": 5.5, "color": "#555555"}
+_WORTH_A_PROCESS = 4  # figures that a further process must have to be worth its start
+
+Progress = Callable[[int, int], None]
+
+
+def draw(
+    figures: Sequence[Figure], folder: Path, *, pdf: bool = False, progress: Progress | None = None
+) -> list[Path]:
+    """Write each figure as ``NAME.png`` (and ``NAME.pdf``), without dates: the same scores give the same bytes.
+
+    Parameters
+    ----------
+    progress : called with (drawn, of how many).
+
+    Returns
+    -------
+    The files, a figure's PNG first.
+    """
+    workers = min(_cores(), len(figures) // _WORTH_A_PROCESS)
+    tell = progress or (lambda done, of: None)
+    paths: list[Path] = []
+    if workers < 2:
+        for i, figure in enumerate(figures):
+            paths += _draw_one(figure, folder, pdf)
+            tell(i + 1, len(figures))
+        return paths
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        jobs = [pool.submit(_draw_one, figure, folder, pdf) for figure in figures]
+        for i, job in enumerate(jobs):
+            paths += job.result()
+            tell(i + 1, len(figures))
+    return paths
+
+
+def _cores() -> int:
+    """Return the processors for one-threaded drawing: those given to this process, over the threads each takes."""
+    threads = max(1, int(os.environ.get("OMP_NUM_THREADS", "1") or 1))
+    given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, given // threads)
+
+
+def _draw_one(figure: Figure, folder: Path, pdf: bool) -> list[Path]:
+    with resources.as_file(resources.files("ltbench.report") / "ltbench.mplstyle") as sheet, mpl.rc_context(fname=sheet):
+        canvas = _picture(figure) if figure.image is not None else _plot(figure)
+        paths = []
+        for suffix in ("png", "pdf") if pdf else ("png",):
+            metadata = {"Software": None} if suffix == "png" else {"CreationDate": None, "Title": figure.title}
+            paths.append(folder / f"{figure.name}.{suffix}")
+            with replacing(paths[-1]) as temporary:
+                canvas.savefig(temporary, format=suffix, metadata=metadata)
+    return paths
+
+
+# -- panels ---------------------------------------------------------------------------------------------------
+
+
+def _plot(figure: Figure) -> Canvas:
+    across = min(figure.across, len(figure.panels))
+    down = -(-len(figure.panels) // across)
+    width = PAGE if across > 1 or len(figure.panels[0].categories) > 6 else COLUMN
+    heights = [max(_height(p) for p in figure.panels[i * across : (i + 1) * across]) for i in range(down)]
+    labels = list(dict.fromkeys(m.label for p in figure.panels if not p.sideways for m in p.marks))
+    has_floor = any(p.floor for p in figure.panels)
+    columns = _legend_columns([*labels, "floor"], width) if labels else 1
+    legend = 0.16 * -(-(len(labels) + has_floor) // columns) + 0.05 if labels else 0.0
+    small = textwrap.wrap(figure.caption, int(width * 23))
+    bottom = 0.1 + 0.095 * len(small)
+    total = sum(heights) + legend + bottom
+    canvas = Canvas(figsize=(width, total))
+    canvas.text(0.01, 0.04 / total, "\n".join(small), va="bottom", **_SMALL)
+    handles: dict[str, Any] = {}
+    top = total - legend
+    for i in range(down):
+        row = figure.panels[i * across : (i + 1) * across]
+        left = _left(row)
+        step = width / across
+        for j, panel in enumerate(row):
+            if not panel.marks and not panel.matrix:
+                continue
+            inner = left if panel.sideways or panel.matrix or j == 0 or panel.y_title else left * 0.75
+            below = _below(panel, step - inner)
+            box = (
+                (j * step + inner) / width,
+                (top - heights[i] + below) / total,
+                (step - inner - 0.08) / width,
+                (heights[i] - below - 0.24) / total,
+            )
+            axes = canvas.add_axes(box)
+            _panel(axes, panel)
+            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+                handles.setdefault(label, handle)
+        top -= heights[i]
+    if labels:
+        named = {k: handles[k] for k in sorted(handles, key=lambda k: k == "floor")}
+        canvas.legend(
+            named.values(), named.keys(), loc="upper center", ncols=columns, columnspacing=1, bbox_to_anchor=(0.5, 1)
+        )  # fmt: skip
+    return canvas
+
+
+def _height(panel: Panel) -> float:
+    if panel.sideways:
+        return 0.75 + 0.17 * len(panel.categories)
+    if panel.matrix:
+        square = len(panel.matrix) == len(panel.categories) and not panel.matrix_text
+        return 1.55 if square else 0.95 + 0.15 * len(panel.matrix)
+    return 2.1
+
+
+def _left(row: Sequence[Panel]) -> float:
+    """Return inches left of a row's axes: its longest name along y."""
+    names = [n for p in row for n in (p.categories if p.sideways else p.row_names)]
+    if not names:
+        return 0.55
+    longest = max(map(len, names))
+    return min(2.6, 0.25 + 0.055 * longest)
+
+
+def _below(panel: Panel, width: float) -> float:
+    if panel.categories and not panel.sideways:
+        longest = max(map(len, panel.categories))
+        room = width / len(panel.categories) / 0.055
+        return 0.3 if longest <= room else min(1.0, 0.3 + 0.036 * longest)
+    return 0.42
+
+
+def _panel(axes: Axes, panel: Panel) -> None:
+    axes.set_title(panel.title, loc="left", pad=3, fontsize=7)
+    axes.set_xlabel(panel.x_title, labelpad=1)
+    axes.set_ylabel(panel.y_title, labelpad=2)
+    if panel.matrix:
+        _heat(axes, panel)
+        return
+    for mark in panel.marks:
+        _mark(axes, mark, panel)
+    if panel.zero:
+        axes.axvline(0, color="black", lw=0.6, zorder=0)
+    for x, y in panel.floor:
+        (axes.axhline(y, label="floor", **_FLOOR) if x != x else axes.hlines(y, x - 0.45, x + 0.45, label="floor", **_FLOOR))
+    if panel.sideways:
+        axes.set_yticks(range(len(panel.categories)), panel.categories)
+        axes.set_ylim(len(panel.categories) - 0.5, -0.5)
+        axes.grid(True, axis="x")
+        axes.grid(False, axis="y")
+        return
+    if panel.x_log:
+        _log(axes, "x", [v for m in panel.marks for v in m.x])
+    if panel.y_log:
+        _log(axes, "y", [v for m in panel.marks for v in m.y])
+    elif panel.categories:
+        axes.set_ylim(bottom=0)
+    if panel.x_reversed:
+        axes.invert_xaxis()
+    if all(m.style.marker == "." for m in panel.marks):
+        axes.set(xticks=[], yticks=[])
+        axes.grid(False)
+        axes.spines[:].set_visible(True)
+    elif panel.categories:
+        _name_classes(axes, panel)
+
+
+def _name_classes(axes: Axes, panel: Panel) -> None:
+    many = len(panel.categories) > 20
+    at = np.unique(np.linspace(0, len(panel.categories) - 1, 8).round().astype(int)) if many else range(len(panel.categories))
+    names = [panel.categories[i] for i in at]
+    inches = _inches(axes)
+    turned = max(map(len, names)) > inches / len(names) / 0.055
+    axes.set_xticks(list(at), names, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize=6)
+    axes.set_xlim(-0.6, len(panel.categories) - 0.4)
+
+
+def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
+    style = mark.style
+    if style.marker == ".":
+        axes.plot(mark.x, mark.y, ".", ms=2.2, color=style.colour, mew=0, label="_")
+        return
+    error = None
+    if len(mark.low):
+        middle = np.array(mark.x if panel.sideways else mark.y, float)
+        error = np.abs(np.stack([middle - mark.low, np.array(mark.high) - middle]))
+    dash: Any = (0, style.dash) if style.dash else "-"
+    axes.errorbar(
+        mark.x,
+        mark.y,
+        xerr=error if panel.sideways else None,
+        yerr=None if panel.sideways else error,
+        color=style.colour,
+        marker="" if mark.line and len(mark.x) > 40 else style.marker,
+        ls=dash if mark.line else "",
+        ms=4,
+        mfc="white" if mark.hollow else style.colour,
+        elinewidth=0.8,
+        label=mark.label,
+        zorder=3,
+    )
+    if len(mark.points):
+        x, y = zip(*mark.points, strict=True)
+        axes.plot(x, y, "o", ms=2, mfc="white", mec=style.colour, mew=0.5, ls="", zorder=4)
+
+
+def _heat(axes: Axes, panel: Panel) -> None:
+    values = np.array(panel.matrix, float)
+    low, high = panel.matrix_range
+    texts = np.array(panel.matrix_text) if len(panel.matrix_text) else False
+    sns.heatmap(
+        values,
+        ax=axes,
+        cmap="cividis" if not len(panel.matrix_text) else "YlOrRd",
+        vmin=low,
+        vmax=high,
+        annot=texts if isinstance(texts, np.ndarray) else None,
+        fmt="",
+        annot_kws={"fontsize": 5.5},
+        cbar=False,
+        linewidths=0.3,
+        xticklabels=False,
+        yticklabels=list(panel.row_names),
+    )
+    names = list(panel.categories)
+    inches = _inches(axes)
+    turned = max(map(len, names)) > inches / len(names) / 0.055
+    few = len(names) <= 20
+    if few:
+        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=30 if turned else 0, ha="right" if turned else "center")
+    axes.tick_params(length=0, pad=1, labelsize=6)
+    axes.grid(False)
+
+
+def _inches(axes: Axes) -> float:
+    """Return the width of some axes."""
+    return float(axes.get_window_extent().width / axes.figure.dpi)
+
+
+def _log(axes: Axes, which: str, values: Sequence[float]) -> None:
+    """Make an axis logarithmic, with ticks written out."""
+    low, high = min(values), max(values)
+    axes.set(**{f"{which}scale": "log"})
+    axis = getattr(axes, f"{which}axis")
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
+    axis.set_major_formatter("{x:,g}" if high >= 1e6 or low < 1 else "{x:,.0f}")
+    axis.set_minor_locator(NullLocator())
+
+
+def _legend_columns(labels: Sequence[str], inches: float) -> int:
+    """Return how many columns of a legend fit a width: six at most, three in a paper's column."""
+    most = min(len(labels), 6 if inches > COLUMN else 3)
+    for columns in range(most, 1, -1):
+        rows = -(-len(labels) // columns)
+        widest = [max(map(len, labels[i : i + rows])) for i in range(0, len(labels), rows)]
+        if sum(0.45 + 0.062 * letters for letters in widest) <= inches:
+            return columns
+    return 1
+
+
+# -- pictures -------------------------------------------------------------------------------------------------
+
+
+def _picture(figure: Figure) -> Canvas:
+    image: Image = figure.image  # type: ignore[assignment]
+    left, title = 0.95, 0.25
+    first = next(iter(image.strips.values()))
+    wide = max(s.shape[1] for s in image.strips.values())
+    width = PAGE if len(image.columns) > 1 else COLUMN
+    step = (width - left) / len(image.columns)
+    high = min(step * 0.97 * first.shape[0] / wide, 0.9)
+    small = textwrap.wrap(figure.caption, int(width * 23))
+    bottom = 0.1 + 0.095 * len(small)
+    row = max(high + 0.03, 0.26)
+    total = bottom + title + row * len(image.rows)
+    canvas = Canvas(figsize=(width, total))
+    canvas.text(0.01, 0.04 / total, "\n".join(small), va="bottom", **_SMALL)
+    for i, (class_name, count) in enumerate(image.rows):
+        middle = (total - title - (i + 0.5) * row) / total
+        canvas.text((left - 0.05) / width, middle, class_name[:18], ha="right", va="bottom", fontsize=6.5)
+        canvas.text((left - 0.05) / width, middle, count, ha="right", va="top", **_SMALL)
+    for j, (name, _) in enumerate(image.columns):
+        said = textwrap.shorten(name, int(step / 0.065), placeholder="…")
+        canvas.text((left + (j + 0.485) * step) / width, 1 - 0.12 / total, said, ha="center", va="center", fontsize=7)
+        below = round(first.shape[0] * (row / high - 1))  # pixels of white under each strip
+        column = np.full(((first.shape[0] + below) * len(image.rows), wide, 3), 255, np.uint8)
+        for i in range(len(image.rows)):
+            if (strip := image.strips.get((i, j))) is not None:
+                top = i * (first.shape[0] + below)
+                column[top : top + strip.shape[0], : strip.shape[1]] = strip
+        box = ((left + j * step) / width, bottom / total, step * 0.97 / width, row * len(image.rows) / total)
+        axes = canvas.add_axes(box)
+        axes.imshow(column, interpolation="nearest", aspect="auto")
+        axes.set_axis_off()
+    return canvas

@@ -1,0 +1,320 @@
+"""The papers' tables, from ``results/published/*.csv``: their numbers, ours where there are any, and what is missing.
+
+Published numbers are one run without a spread, sampled and scored by their authors; they stand beside ours and are
+never averaged or tested with them. Each carries what its source states of the protocol; blank is unknown. Which
+data cells, methods and metrics there are is read off the files: a new file is a new table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+import ltbench
+from ltbench import text
+from ltbench.data.registry import SOURCES
+from ltbench.errors import DataCorrupt
+from ltbench.metrics.registry import METRICS
+from ltbench.report.cells import CellResults
+from ltbench.report.names import (
+    MISSING,
+    guidance_text,
+    integer,
+    mean_sd,
+    method_rank,
+    method_title,
+    metric_title,
+    output_of,
+    seeds_text,
+)
+from ltbench.report.tables.grid import Entry, Table, Tags, score_entry
+from ltbench.stats import best_and_ties
+from ltbench.study.presets import load_all
+
+_COLUMNS = ["source", "table", "dataset", "imbalance_ratio", "method", "metric", "value", "confidence"]
+_PROTOCOL = ["sampler", "steps", "images", "extractor", "image_size"]  # blank: the source does not state it
+# The papers' names -> ours: metric and extractor, the papers' own protocol first. Others are shown by their own name.
+_OURS = {
+    "fid": [("frechet", "inception")],
+    "is": [("inception_score", "inception")],
+    "kid": [("kid_subsets_mean", "inception"), ("kid", "inception")],
+    "prd_f8": [("f8", "inception")],
+    "prd_f1_8": [("f1_8", "inception")],
+    "recall": [
+        ("recall_coral", "vgg16"),
+        ("recall", "vgg16"),
+        ("recall_cbdm", "inception"),
+        ("recall", "inception"),
+    ],
+}
+_CELL = ["dataset", "imbalance_ratio"]
+
+
+def load_published() -> pd.DataFrame:
+    """Return every published number, one a row, with the columns of ``results/published/*.csv``."""
+    frames = []
+    for file in sorted(_published_files(), key=lambda f: f.name):
+        with file.open(encoding="utf-8") as handle:
+            frame = pd.read_csv(handle, dtype=dict.fromkeys(["table", *_PROTOCOL], str))
+        missing = [c for c in _COLUMNS if c not in frame]
+        if missing:
+            raise DataCorrupt(f"{file} lacks the column {missing[0]!r}: restore it from the repository")
+        frames.append(frame.reindex(columns=[*_COLUMNS, *_PROTOCOL]))
+    return pd.concat(frames, ignore_index=True).fillna(dict.fromkeys(["table", *_PROTOCOL], ""))
+
+
+def _published_files() -> Iterable[Traversable]:
+    """Find the files in the installed package, or in the checkout that an editable install points to."""
+    try:
+        found = [f for f in resources.files("ltbench.published").iterdir() if f.name.endswith(".csv")]
+    except ModuleNotFoundError:
+        found = []
+    checkout = Path(ltbench.__file__).resolve().parents[1] / "results" / "published"
+    found = found or list(checkout.glob("*.csv"))
+    if not found:
+        raise DataCorrupt("the published tables are not installed: install ltbench again")
+    return found
+
+
+def published_title(metric: str) -> str:
+    """Name a published metric as our own of that meaning, or in its source's words."""
+    if metric in _OURS:
+        name, _ = _OURS[metric][0]
+        return "Recall ↑" if metric == "recall" else metric_title(name, "inception")
+    return metric.replace("_", " ").replace("fid", "FID").replace("kid", "KID")
+
+
+# -- the papers' tables, filled with ours -----------------------------------------------------------------------
+
+
+def paper_tables(found: list[CellResults], published: pd.DataFrame) -> list[Table]:
+    """Fill the papers' tables with our numbers: one a published data set; what nobody has run shows dashes."""
+    out = []
+    for dataset, theirs in published.groupby("dataset", sort=False):
+        metrics = [m for m in _OURS if m in set(theirs["metric"])]
+        ratios = sorted(theirs["imbalance_ratio"].unique(), key=lambda r: -r if r == r else np.inf)
+        rows: list[list[Entry]] = []
+        rules: list[int] = []
+        for ratio in ratios if metrics else []:
+            rules.append(len(rows))
+            here = theirs[theirs["imbalance_ratio"].isna() if ratio != ratio else theirs["imbalance_ratio"] == ratio]
+            rows += _paper_rows(cell_for(found, str(dataset), ratio), str(dataset), ratio, here, metrics)
+        if not rows:
+            continue
+        columns = ["Data", "Method", *map(published_title, metrics), "Step", "Sampler", "Guidance ω", "Seeds"]
+        notes = [
+            f"Ours only; the papers' own numbers stand beside them in a table of their own. {MISSING}: not run. Mean ± "
+            "standard deviation over training seeds; bold as in the overall table. The papers' scales of guidance are "
+            "those of ancestral sampling, which is stochastic."
+        ]
+        title = f"{dataset}, as the papers print it"
+        out.append(Table(f"paper-{dataset}", title, columns, rows, 2, tuple(rules[1:]), notes, 4))
+    return [*out, *_paper_classes(found, published)]
+
+
+def _paper_rows(
+    cell: CellResults | None, dataset: str, ratio: float, theirs: pd.DataFrame, metrics: Sequence[str]
+) -> list[list[Entry]]:
+    name = dataset if ratio != ratio else f"{dataset}, {ratio:g}"
+    series = candidates(cell)
+    rows = {str(s["series"]): [Entry(name), Entry(s["label"])] for _, s in series.iterrows()}
+    for metric in metrics:
+        measure = None if cell is None else our_measure(cell, metric, "overall")
+        if cell is None or measure is None:
+            for row in rows.values():
+                row.append(Entry(MISSING))
+            continue
+        wide = cell.by_seed("overall", measure)
+        output = output_of(measure["metric"])
+        bold = best_and_ties(wide[[k for k in rows if k in wide]], output.better)
+        for key, row in rows.items():
+            row.append(score_entry(cell.column("overall", measure), key, output.decimals, key in bold))
+    for _, s in series.iterrows():
+        texts = (integer(s["step"]), s["sampler"], guidance_text(s["guidance"]), seeds_text(s["train_seeds"]))
+        rows[str(s["series"])] += [Entry(text) for text in texts]
+    absent = sorted(set(theirs["method"]) - set(series["method"]), key=method_rank)
+    blank = [[Entry(name), Entry(method_title(m)), *[Entry(MISSING)] * (len(metrics) + 4)] for m in absent]
+    return [*rows.values(), *blank]
+
+
+def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Table]:
+    """Per-class FID of the published cells that were run: by group, and a column a class where ten or fewer."""
+    out = []
+    for dataset, ratio in published[_CELL].drop_duplicates().itertuples(index=False):
+        cell = cell_for(found, str(dataset), ratio)
+        measure = None if cell is None else our_measure(cell, "fid", "class")
+        if cell is None or measure is None:
+            continue
+        classes = [str(c) for c in cell.classes()["class_or_group"]]
+        places = [("group", g) for g in cell.groups()]
+        places += [("class", c) for c in classes] if len(classes) <= 10 else []
+        decimals = output_of(measure["metric"]).decimals
+        columns = [cell.column(s, measure, p, sizes=s == "class") for s, p in places]
+        rows = [
+            [Entry(s["label"]), *(score_entry(column, s["series"], decimals) for column in columns)]
+            for _, s in candidates(cell).iterrows()
+        ]
+        headers = ["Method", *(p if s == "group" else cell.class_name(p) for s, p in places)]
+        notes = [f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."]
+        out.append(Table(f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}", headers, rows, 1, (), notes))
+    return out
+
+
+# -- published beside ours --------------------------------------------------------------------------------------
+
+
+def published_table(
+    found: list[CellResults], published: pd.DataFrame, every: bool = False
+) -> Table | None:
+    """Set each published number beside ours, with what of both protocols is on record.
+
+    Parameters
+    ----------
+    every : also those of data cells that were not run; otherwise None where none of the papers' was.
+    """
+    rows: list[list[Entry]] = []
+    tags: list[Tags] = []
+    order = published.assign(rank=published["method"].map(method_rank)).sort_values(
+        ["dataset", "imbalance_ratio", "rank"], ascending=[True, False, True], kind="stable"
+    )
+    for _, theirs in order.groupby([*_CELL, "method", "metric"], sort=False, dropna=False):
+        first = theirs.iloc[0]
+        cell = cell_for(found, first["dataset"], first["imbalance_ratio"])
+        measure = None if cell is None else our_measure(cell, first["metric"], "overall")
+        ours = [] if cell is None or measure is None else _ours(cell, measure, first["method"])
+        if not ours and not every:
+            continue
+        for _, number in theirs.iterrows():
+            rows += [_beside(number, one) for one in ours] or [_beside(number, None)]
+            tags += [{"method": first["method"]}] * max(1, len(ours))
+    if not rows:
+        return None
+    columns = ["Data", "Method", "Metric", "Published", "Ours", "Δ", "Source"]
+    columns += ["Theirs: sampler", "steps", "images", "extractor", "px"]
+    columns += ["Ours: sampler", "NFE", "images", "extractor", "Guidance ω", "Step", "Seeds"]
+    notes = [
+        "Published: one run each, no spread given; blank: not stated by the source. Where the two protocols differ, the "
+        "difference is not the method's alone. The papers tune a guidance for every method under ancestral sampling, "
+        "which is stochastic: the same scale means another thing under a deterministic sampler. (S): from a summary of the "
+        "paper, not its table; (C): from released code or logs."
+    ]
+    title = "Published numbers beside ours"
+    return Table("published-beside-ours", title, columns, rows, 3, (), notes, 13, tags)
+
+
+_Ours = tuple[CellResults, pd.Series, pd.Series, pd.Series]  # cell, measure, series, its numbers
+
+
+def _ours(cell: CellResults, measure: pd.Series, method: str) -> list[_Ours]:
+    column = cell.column("overall", measure)
+    rows = candidates(cell)
+    rows = rows[(rows["method"] == method) & rows["series"].isin(column.index)]
+    return [(cell, measure, one, column.loc[one["series"]]) for _, one in rows.iterrows()]
+
+
+def _beside(theirs: pd.Series, ours: _Ours | None) -> list[Entry]:
+    sure = "" if theirs["confidence"] == "T" else f" ({theirs['confidence']})"
+    ratio = theirs["imbalance_ratio"]
+    data = theirs["dataset"] if ratio != ratio else f"{theirs['dataset']}, ratio {ratio:g}"
+    label, value, difference = method_title(theirs["method"]), MISSING, MISSING
+    mine = [""] * 7
+    if ours is not None:
+        cell, measure, series, number = ours
+        decimals = output_of(measure["metric"]).decimals
+        data, label = cell.label, series["label"]
+        value = mean_sd(number["mean"], number["sd"], decimals)
+        difference = f"{number['mean'] - theirs['value']:+.{decimals}f}"
+        mine = [series["sampler"], integer(series["nfe"]), integer(measure["n_generated"]), measure["extractor"]]
+        mine += [guidance_text(series["guidance"]), integer(series["step"]), seeds_text(series["train_seeds"])]
+    texts = [data, label, published_title(theirs["metric"]), f"{theirs['value']:g}{sure}", value, difference]
+    texts += [theirs["source"], *(_count(theirs[c]) for c in _PROTOCOL), *mine]
+    return [Entry(text) for text in texts]
+
+
+def _count(text: str) -> str:
+    return f"{int(text):,}" if text.isdecimal() else text
+
+
+# -- what is missing ----------------------------------------------------------------------------------------------
+
+
+def missing_runs(found: list[CellResults], published: pd.DataFrame, runs: Path = Path("runs")) -> list[str]:
+    """Say which of the papers' numbers we have no counterpart to, with a command that makes them, if there is one."""
+    from ltbench.method.registry import known_methods  # imports torch: only for the papers' tables
+
+    out = []
+    for _, theirs in published.groupby(_CELL, sort=False, dropna=False):
+        dataset, ratio = theirs.iloc[0][_CELL]
+        name = dataset if ratio != ratio else f"{dataset}-r{ratio:g}"
+        cell = cell_for(found, dataset, ratio)
+        have = set(cell.series["method"]) if cell is not None else set()
+        absent = sorted(set(theirs["method"]) - have, key=method_rank)
+        ours = [m for m in absent if m in known_methods()]
+        if ours and dataset in SOURCES:
+            out.append(f"{name}: {', '.join(map(method_title, ours))}; `{_command(dataset, ratio, ours)}`")
+        elif ours:
+            out.append(f"{name}: {', '.join(map(method_title, ours))}; no data set called {dataset} is installed")
+        if theirs_alone := [m for m in absent if m not in known_methods()]:
+            out.append(f"{name}: {', '.join(map(method_title, theirs_alone))}; no method of that name is installed")
+        for metric in theirs["metric"].unique():
+            if cell is not None and our_measure(cell, str(metric), "overall") is None:
+                out.append(f"{name}: {published_title(str(metric)).rstrip(' ↓↑')}; {_evaluation(str(metric), runs)}")
+    return out
+
+
+def _command(dataset: str, ratio: float, methods: Sequence[str]) -> str:
+    preset = f"paper/{dataset if ratio != ratio else f'{dataset}-r{ratio:g}'}"
+    if preset in load_all():
+        return text.command("ltbench", "run", "--preset", preset, "--methods", ",".join(methods))
+    command = ["ltbench", "run", "--dataset", dataset, "--methods", ",".join(methods)]
+    return text.command(*(command if ratio != ratio else [*command, "--imbalance-ratio", f"{ratio:g}"]))
+
+
+def _evaluation(metric: str, runs: Path) -> str:
+    """Say with which command a published metric is measured on runs that are there."""
+    for name, extractor in _OURS.get(metric, []):
+        owner = next((m.name for m in METRICS.all().values() if name in {o.name for o in m.outputs}), None)
+        if owner is not None:
+            command = ["ltbench", "evaluate", str(runs), "--metrics", owner, "--extractors", extractor]
+            return f"`{text.command(*command)}`"
+    return "no metric of that name is installed"
+
+
+# -- which of ours ------------------------------------------------------------------------------------------------
+
+
+def cell_for(found: list[CellResults], dataset: str, ratio: float) -> CellResults | None:
+    """Return the published split's cell: no other class order, split, size or head count; any ratio where nan."""
+    for cell in found:
+        if cell.dataset != dataset:
+            continue
+        if ratio != ratio and cell.published:
+            return cell
+        if cell.label == f"{dataset}, ratio {cell.imbalance_ratio:g}" and cell.imbalance_ratio == ratio:
+            return cell
+    return None
+
+
+def candidates(cell: CellResults | None) -> pd.DataFrame:
+    """Return for each method and setting its most trained, most finely sampled series."""
+    if cell is None:
+        return pd.DataFrame(columns=["series", "method", "label"])
+    best = cell.series.sort_values(["step", "nfe"], kind="stable").drop_duplicates(
+        ["method", "variant", "differs", "guidance"], keep="last"
+    )
+    return best.sort_index()
+
+
+def our_measure(cell: CellResults, metric: str, scope: str) -> pd.Series | None:
+    """Return the measure that stands for a published metric, the papers' protocol before others."""
+    measures = cell.measures(scope)
+    for name, extractor in _OURS.get(metric, []):
+        match = measures[(measures["metric"] == name) & (measures["extractor"] == extractor)]
+        if len(match):
+            return match.sort_values("n_generated").iloc[-1]
+    return None

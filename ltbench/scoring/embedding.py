@@ -1,0 +1,41 @@
+"""t-SNE of the bottleneck: from pooled features of one probe to places in the plane, computed once and kept beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+POINTS_PER_CLASS = 30
+PERPLEXITY = 30
+ITERATIONS = 500
+
+
+def embed(features: Mapping[str, np.ndarray], levels: tuple[float, ...] = (100, 0)) -> dict[str, np.ndarray]:
+    """Place a probe's features in the plane.
+
+    Parameters
+    ----------
+    features : ``labels`` (n,) and features (n,d) named ``PROTOCOL_T``, as a probe stores them.
+    levels : noise levels that are embedded where they are stored.
+
+    Returns
+    -------
+    ``labels`` (m,) and places (m,2) by the same names; the first `POINTS_PER_CLASS` of each class. {} without any.
+    """
+    from sklearn.manifold import TSNE  # a second of import that only this needs
+
+    names = [n for n in features if n != "labels" and float(n.split("_")[1]) in levels]
+    if "labels" not in features or not names:
+        return {}
+    labels = features["labels"]
+    keep = np.concatenate([np.flatnonzero(labels == k)[:POINTS_PER_CLASS] for k in np.unique(labels)])
+    out = {"labels": labels[keep]}
+    for name in names:
+        x = features[name][keep].astype(np.float32)
+        perplexity = min(PERPLEXITY, (len(x) - 1) // 3)
+        with threadpool_limits(1):  # the same picture on any number of cores
+            model = TSNE(perplexity=perplexity, max_iter=ITERATIONS, init="pca", random_state=0)
+            out[name] = model.fit_transform(x)
+    return out
