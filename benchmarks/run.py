@@ -1,6 +1,6 @@
 """Speed, measured side by side with the released code, and written to benchmarks/RESULTS.md.
 
-    python benchmarks/run.py --released FOLDER [--only step,methods,transfer,settings,calibration,sampling,scoring,startup,profile]
+    python benchmarks/run.py --released FOLDER [--only step,methods,transfer,settings,calibration,sampling,scoring,startup,bundles,profile]
 
 FOLDER holds checkouts of the released code (see `released`). Both sides of a comparison run in turns within
 one run, so a ratio holds on a machine where seconds do not. Parts that are not measured keep their section, and
@@ -15,6 +15,7 @@ import re
 import time
 from pathlib import Path
 
+import bundles
 import calibration
 import costs
 import profiling
@@ -33,6 +34,7 @@ PARTS = {
     "sampling": ("Samplers", sampling.measure),
     "scoring": ("Scoring", scorers.measure),
     "startup": ("Start-up, harness, data preparation", costs.measure),
+    "bundles": ("Bundles", bundles.measure),
     "profile": ("Where a step's time goes", profiling.measure),
 }
 NEED_RELEASED = ("step", "transfer", "scoring")
