@@ -283,7 +283,7 @@ def score(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A ckpt_STEP.pt of the authors' code.")],
+    path: Annotated[Path, typer.Argument(help="A ckpt_STEP.pt of the authors' code, bare weights, or a folder for diffusers.")],
     method: Annotated[
         str, typer.Option("--method", "-m", help="Which it was trained by; the file does not say.", autocompletion=complete.method)
     ],

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.weights import add_initial_weights, save_weights
 from ltbench.data import SOURCES
-from ltbench.interop.official import load_official
+from ltbench.interop.diffusers_folder import load_diffusers, weights_file
+from ltbench.interop.official import load_official, read_content
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
 from ltbench.files import sha256, write_json, write_text
@@ -42,8 +43,8 @@ class OfficialCheckpoint:
     path, sha256 : the file.
     config : the network's architecture.
     step : training step, None where the file does not say.
-    weights : ``ema`` and ``raw`` -> the denoiser's state.
-    heads : ``ema`` and ``raw`` -> a projection head's ``weight`` and ``bias``; empty without one.
+    weights : ``ema`` and ``raw``, as far as the file has them -> the denoiser's state.
+    heads : of the same names -> a projection head's ``weight`` and ``bias``; empty without one.
     """
 
     path: Path
@@ -58,9 +59,21 @@ class OfficialCheckpoint:
 
 
 def read_official(path: Path) -> OfficialCheckpoint:
-    """Read an official checkpoint's averaged and last weights; errors as `load_official`."""
-    weights, heads = {}, {}
+    """Read an official checkpoint's averaged and last weights, or what it has of them, or a folder for diffusers.
+
+    Raises
+    ------
+    CheckpointError
+        As `load_official` and `load_diffusers`.
+    """
+    if path.is_dir():
+        denoiser = load_diffusers(path)
+        state = {f"denoiser.{key}": value for key, value in denoiser.state_dict().items()}
+        return OfficialCheckpoint(path, sha256(weights_file(path)), denoiser.config, None, {"ema": state}, {})
+    weights, heads, content = {}, {}, read_content(path)
     for name, which in (("ema", "ema"), ("raw", "net")):
+        if f"{which}_model" not in content:
+            continue
         denoiser, extras = load_official(path, which)  # type: ignore[arg-type]
         weights[name] = {f"denoiser.{key}": value for key, value in denoiser.state_dict().items()}
         if extras["mean_proj"]:
@@ -140,7 +153,7 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
     model = build_model(spec, facts)
     parts = {
         name: checkpoint.weights[name] | _attached(model, checkpoint.heads.get(name), checkpoint, spec)
-        for name in ("ema", "raw")
+        for name in checkpoint.weights
     }
     for state in parts.values():
         load_state(model, state)
@@ -155,7 +168,8 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
         },
     )
     write_text(folder / "study.toml", study_text(spec, checkpoint.path))
-    save_weights(weights_path(folder, step), parts["ema"], parts["raw"], key, step, lambda: None)
+    ema, raw = parts.get("ema", {}), parts.get("raw", {})
+    save_weights(weights_path(folder, step), ema, raw, key, step, lambda: None)
     return folder
 
 
@@ -186,7 +200,7 @@ def add_initial(path: Path, out: Path) -> str:
     official = read_official(path)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "initial.safetensors"
-        save_weights(file, official.weights["ema"], {}, official.sha256, official.step or 0, lambda: None)
+        save_weights(file, next(iter(official.weights.values())), {}, official.sha256, official.step or 0, lambda: None)
         return add_initial_weights(out, file)
 
 

@@ -1,20 +1,47 @@
-"""Exporting a denoiser as a folder that ``diffusers.UNet2DModel.from_pretrained`` loads."""
+"""A denoiser as a folder for diffusers, and back: network, scheduler, pipeline index and model card.
+
+    config.json  diffusion_pytorch_model.safetensors    `UNet2DModel.from_pretrained(FOLDER)`
+    model_index.json  unet/  scheduler/                 `ltbench.interop.pipeline.ClassConditionalPipeline.from_pretrained(FOLDER)`
+    README.md                                           the model card
+
+``unet/`` holds the network's two files again, as hard links where the file system has them: pipelines look there.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import torch
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from ltbench import files
-from ltbench.diffusion.unet import Denoiser
+from ltbench.diffusion.unet import Denoiser, UNetConfig
+from ltbench.errors import CheckpointError, UsageError
+
+
+CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+SCHEDULER = {
+    "_class_name": "DPMSolverMultistepScheduler",
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+    "beta_schedule": "linear",
+    "num_train_timesteps": 1000,
+    "algorithm_type": "dpmsolver++",
+    "solver_order": 2,
+    "use_lu_lambdas": True,  # uniform in log-SNR
+    "final_sigmas_type": "zero",
+}
+"""The papers' noise levels with the fast sampler; an exported folder may be sampled by any other of diffusers'."""
 
 
 def export_diffusers(denoiser: Denoiser, folder: Path | str, card: str) -> None:
-    """Write ``config.json``, ``diffusion_pytorch_model.safetensors`` and ``README.md`` into `folder`.
+    """Write the network, its scheduler, the pipeline's index and the model card into `folder`.
 
     The exported class table has K + 1 rows; row K, the null label, is zero, so that ``unet(x, t, K)`` is
     the unconditional prediction. Weights are float32.
@@ -37,7 +64,74 @@ def export_diffusers(denoiser: Denoiser, folder: Path | str, card: str) -> None:
     state["class_embedding.weight"] = torch.cat([table, torch.zeros_like(table[:1])])
     with torch.device("meta"):
         exported: Any = replace(denoiser.config, num_classes=denoiser.num_classes + 1).unet()
-    with files.replacing(folder / "diffusion_pytorch_model.safetensors") as temporary:
+    with files.replacing(folder / WEIGHTS) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
-    files.write_text(folder / "config.json", exported.to_json_string())
+    files.write_text(folder / CONFIG, exported.to_json_string())
+    for name in (CONFIG, WEIGHTS):
+        _link(folder / name, folder / "unet" / name)
+    files.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
+    files.write_json(
+        folder / "model_index.json",
+        {
+            "_class_name": "ClassConditionalPipeline",
+            "_diffusers_version": diffusers.__version__,
+            "unet": ["diffusers", "UNet2DModel"],
+            "scheduler": ["diffusers", SCHEDULER["_class_name"]],
+        },
+    )
     files.write_text(folder / "README.md", card)
+
+
+def _link(source: Path, target: Path) -> None:
+    with files.replacing(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:  # no hard links here
+            shutil.copyfile(source, temporary)
+
+
+def weights_file(folder: Path) -> Path:
+    """Return the file of a folder's network: at its root, or in ``unet/`` as pipelines keep it."""
+    places = [path for path in (folder, folder / "unet") if (path / CONFIG).is_file() and (path / WEIGHTS).is_file()]
+    if not places:
+        raise CheckpointError(
+            f"{folder} holds no {CONFIG} and {WEIGHTS}: give a folder that `ltbench export` or diffusers wrote"
+        )
+    return places[0] / WEIGHTS
+
+
+def load_diffusers(folder: Path) -> Denoiser:
+    """Read a folder's class-conditional `UNet2DModel` as our denoiser, in eval mode on the CPU.
+
+    Raises
+    ------
+    CheckpointError
+        It is no such folder, its network is none of this family, or its tensors are damaged.
+    """
+    weights = weights_file(folder)
+    settings = files.read_json(weights.with_name(CONFIG))
+    try:
+        blocks = settings["down_block_types"]
+        state = load_file(weights)
+        table = state["class_embedding.weight"]
+        dropped = not bool(table[-1].any())  # the null label's row, which ours has not
+        config = UNetConfig(
+            channels=tuple(settings["block_out_channels"]),
+            attention=tuple(level for level, block in enumerate(blocks) if block == "AttnDownBlock2D"),
+            res_blocks=int(settings["layers_per_block"]),
+            norm_groups=int(settings["norm_num_groups"]),
+            image_size=int(settings["sample_size"]),
+            image_channels=int(settings["in_channels"]),
+            num_classes=len(table) - dropped,
+            dropout=float(settings.get("dropout", 0.0)),
+        )
+        denoiser = Denoiser(config)
+        denoiser.unet.load_state_dict(state | {"class_embedding.weight": table[: config.num_classes]})
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError, UsageError) as error:
+        raise CheckpointError(
+            f"{folder} holds no class-conditional UNet2DModel of the papers' kind ({str(error).splitlines()[0][:120]}): "
+            "only networks that `ltbench export` wrote, or of that architecture, can be imported"
+        ) from error
+    if not all(bool(torch.isfinite(value).all()) for value in state.values()):
+        raise CheckpointError(f"{folder} has NaN or infinite weights: that training diverged")
+    return denoiser.eval()

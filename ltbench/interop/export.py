@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from huggingface_hub import EvalResult, ModelCardData
 
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import read_provenance
@@ -21,6 +22,9 @@ from ltbench.method.registry import create
 from ltbench.runs.scores import read_scores
 from ltbench.spec import RunSpec, train_key
 from ltbench.training.model import load_model, merged_denoiser
+
+
+_PLACE = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
 
 
 def export_run(folder: Path, target: Path, step: int | None = None, weights: str = "ema") -> int:
@@ -102,8 +106,7 @@ def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weigh
     manifest = _manifest(folder)
     lines = [
         "---",
-        "library_name: diffusers",
-        "tags: [diffusion, long-tailed, class-conditional]",
+        _metadata(spec, folder, step),
         "---",
         f"# {spec.method.name} on {data.dataset}, ratio {data.imbalance_ratio:g}",
         "",
@@ -112,7 +115,9 @@ def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weigh
         "",
         "```python",
         "from diffusers import UNet2DModel",
-        'unet = UNet2DModel.from_pretrained("FOLDER").eval()',
+        'unet = UNet2DModel.from_pretrained("FOLDER").eval()      # or, images at once:',
+        "# from ltbench.interop.pipeline import ClassConditionalPipeline",
+        '# ClassConditionalPipeline.from_pretrained("FOLDER")([0, 1], guidance_scale=1.0).images',
         "eps_c = unet(x_t, t, y).sample                            # x_t in [-1, 1], t in 0..999",
         f"eps_u = unet(x_t, t, torch.full_like(y, {k})).sample{' ' * 9}# label {k}: no label",
         "eps = eps_c + omega * (eps_c - eps_u)",
@@ -144,31 +149,72 @@ def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weigh
     return "\n".join(lines) + "\n"
 
 
+def _metadata(spec: RunSpec, folder: Path, step: int) -> str:
+    """Return the card's metadata in the hub's format, with the scores as its evaluation results."""
+    name = f"{spec.method.name} on {spec.data.dataset}, ratio {spec.data.imbalance_ratio:g}"
+    cell = {k: v for k, v in spec.data.model_dump(mode="json", exclude_defaults=True).items() if k != "dataset"}
+    rows, _ = _scores(folder, step)
+    results = [
+        EvalResult(
+            task_type="unconditional-image-generation",
+            task_name="class-conditional image generation",
+            dataset_type=spec.data.dataset,
+            dataset_name=f"{get_source(spec.data.dataset).title}, ratio {spec.data.imbalance_ratio:g}",
+            dataset_args=cell | {"imbalance_ratio": spec.data.imbalance_ratio},
+            metric_type=row["metric"],
+            metric_name=f"{row['metric']} ({row['class_or_group'] or 'overall'}, {row['extractor']})",
+            metric_value=round(row["value"], 6),
+            metric_args={
+                "sampler": row["sampler"],
+                "nfe": int(row["nfe"]),
+                "guidance": row["guidance"],
+                "n_generated": int(row["n_generated"]),
+                "n_reference": int(row["n_reference"]),
+                "sample_seed": int(row["sample_seed"]),
+            },
+        )
+        for row in rows.to_dict("records")
+        if row["value"] == row["value"]
+    ]
+    return ModelCardData(
+        library_name="diffusers",
+        pipeline_tag="unconditional-image-generation",
+        tags=["diffusion", "long-tailed", "class-conditional"],
+        model_name=name,
+        eval_results=results or None,
+    ).to_yaml()
+
+
 def _manifest(folder: Path) -> str:
     recorded = read_provenance(folder).get("stages", [])
     found = [stage["manifest"] for stage in recorded if stage.get("manifest")]
     return f", manifest {found[-1][:16]}" if found else ""
 
 
-def _score_lines(folder: Path, step: int) -> list[str]:
-    """Return a Markdown table of the stored overall and group scores of a step, floors beside them."""
+def _scores(folder: Path, step: int) -> tuple[pd.DataFrame, dict[tuple[object, ...], float]]:
+    """Return the stored overall and group scores of a step, and their floors by place and metric."""
     rows = read_run(folder).scores()
-    if len(rows):
-        rows = rows[(rows["step"] == step) & rows["scope"].isin(("overall", "group"))]
     if not len(rows):
-        return ["None are stored."]
-    place = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
+        return rows, {}
+    rows = rows[(rows["step"] == step) & rows["scope"].isin(("overall", "group"))]
     floors = rows[rows["metric"].str.endswith(".floor")]
     floor_of = {
         (*key, row["metric"].removesuffix(".floor")): row["value"]
-        for key, row in zip(floors[place].itertuples(index=False), floors.to_dict("records"), strict=True)
+        for key, row in zip(floors[_PLACE].itertuples(index=False), floors.to_dict("records"), strict=True)
     }
+    return rows[~rows["metric"].str.contains(".", regex=False)], floor_of
+
+
+def _score_lines(folder: Path, step: int) -> list[str]:
+    """Return a Markdown table of the stored overall and group scores of a step, floors beside them."""
+    shown, floor_of = _scores(folder, step)
+    if not len(shown):
+        return ["None are stored."]
     out = [
         "| scope | metric | extractor | value | floor | generated | reference | sampler | NFE | guidance | seed |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    shown = rows[~rows["metric"].str.contains(".", regex=False)]
-    for key, row in zip(shown[place].itertuples(index=False), shown.to_dict("records"), strict=True):
+    for key, row in zip(shown[_PLACE].itertuples(index=False), shown.to_dict("records"), strict=True):
         floor = floor_of.get((*key, row["metric"]))
         out.append(
             f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['value']:.4g} | "

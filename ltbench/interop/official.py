@@ -8,11 +8,13 @@ the projection heads ``mean_proj`` and ``logvar_proj``, the second of which its 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.diffusion.unet import Denoiser, UNetConfig
@@ -68,13 +70,18 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
     """
     if which not in ("ema", "net"):
         raise UsageError(f"an official checkpoint holds 'ema' and 'net' weights, not {which!r}")
-    content = _read(Path(path))
-    if not isinstance(content, Mapping) or not _is_state(content.get(f"{which}_model")):
+    content = read_content(Path(path))
+    if f"{which}_model" not in content:
         raise CheckpointError(
             f"{path} holds no {which}_model weights, so it is not an official checkpoint: "
             "give the ckpt_STEP.pt that the authors' code wrote"
         )
     state = content[f"{which}_model"]
+    if "head.weight" not in state:
+        raise CheckpointError(
+            f"{path} has other tensors than the official U-Net (no head.weight): only checkpoints of "
+            "DDPM, CBDM, T2H and CORAL as released can be imported"
+        )
     if "label_embedding.weight" not in state:
         raise CheckpointError(
             f"{path} was trained without labels: only class-conditional checkpoints can be compared"
@@ -86,7 +93,7 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
             "that training diverged, give an earlier checkpoint"
         )
     try:
-        denoiser = Denoiser(_architecture(state, content["fixed_x_T"]))
+        denoiser = Denoiser(_architecture(state, content.get("fixed_x_T")))
         denoiser.unet.load_state_dict(_renamed(state))
     except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, UsageError) as error:
         raise CheckpointError(
@@ -97,12 +104,60 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
     return denoiser.eval(), {"step": content.get("step"), "mean_proj": head or None}
 
 
+def read_content(path: Path) -> dict[str, Any]:
+    """Read an official file's content: ``ema_model`` and ``net_model`` as far as it has them, and the rest.
+
+    A file of bare weights (``.pt`` or ``.safetensors``) holds averaged ones, which are what people share; the
+    prefixes that DataParallel and torch.compile put before every name are taken off.
+
+    Raises
+    ------
+    CheckpointError
+        The file cannot be read, or holds no weights.
+    """
+    content = _read(path)
+    if isinstance(content, Mapping) and not any(f"{which}_model" in content for which in ("ema", "net")):
+        whole = {key.partition(".")[0] for key in content if isinstance(key, str)}
+        if whole & {"ema_model", "net_model"}:  # a flat file of both: "ema_model.head.weight"
+            content = {
+                name: {k.partition(".")[2]: v for k, v in content.items() if k.startswith(f"{name}.")}
+                for name in sorted(whole & {"ema_model", "net_model"})
+            }
+        elif _is_state(content):
+            content = {"ema_model": content}
+    if not isinstance(content, Mapping):
+        content = {}
+    models = {k: _without_prefixes(v) for k, v in content.items() if k in ("ema_model", "net_model") and _is_state(v)}
+    if not models:
+        raise CheckpointError(
+            f"{path} holds no ema_model or net_model weights, so it is not an official checkpoint: "
+            "give the ckpt_STEP.pt that the authors' code wrote"
+        )
+    return {str(k): v for k, v in content.items() if k not in ("ema_model", "net_model")} | models
+
+
+def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    names = dict(zip(state, state, strict=True))
+    for prefix in ("module.", "_orig_mod.") * 2:
+        if all(name.startswith(prefix) for name in names.values()):
+            names = {key: name.removeprefix(prefix) for key, name in names.items()}
+    return {names[key]: value for key, value in state.items()}
+
+
 def _read(path: Path) -> Any:
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f"cannot read {path} ({error.strerror}): check the path") from error
     except Exception as error:  # torch lets through whatever a damaged file makes its parsers raise
+        if found := re.search(r"(?:GLOBAL|Unsupported class|global:?) ?`?([A-Za-z_][\w.]*\.\w+)", str(error)):
+            raise CheckpointError(
+                f"{path} holds a {found[1]} beside its tensors, which could run code and is not loaded: where the file "
+                f"was made, save it again without, as torch.save({{'ema_model': ckpt['ema_model'], 'net_model': "
+                "ckpt['net_model'], 'step': ckpt['step'], 'fixed_x_T': ckpt['fixed_x_T']}, 'ckpt_STEP.pt')"
+            ) from error
         raise CheckpointError(
             f"{path} is truncated, damaged or no PyTorch checkpoint of plain tensors: give the ckpt_STEP.pt that "
             "the authors' code wrote, copied whole"
@@ -110,7 +165,11 @@ def _read(path: Path) -> Any:
 
 
 def _is_state(value: Any) -> bool:
-    return isinstance(value, Mapping) and bool(value) and all(isinstance(v, Tensor) for v in value.values())
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
+    )
 
 
 def _summary(error: Exception) -> str:
@@ -136,8 +195,8 @@ def _places(state: Mapping[str, Tensor]) -> dict[str, tuple[str, int, int]]:
     return places
 
 
-def _architecture(state: Mapping[str, Tensor], fixed_x_t: Tensor) -> UNetConfig:
-    """Read the architecture off the shapes; the image size is that of the noise kept for previews."""
+def _architecture(state: Mapping[str, Tensor], fixed_x_t: Tensor | None) -> UNetConfig:
+    """Read the architecture off the shapes; the image size is that of the noise kept for previews, else the papers' 32."""
     channels: dict[int, int] = {}
     attention: set[int] = set()
     first_level = 0
@@ -152,7 +211,7 @@ def _architecture(state: Mapping[str, Tensor], fixed_x_t: Tensor) -> UNetConfig:
         attention=tuple(sorted(attention)),
         res_blocks=first_level,
         norm_groups=32,
-        image_size=fixed_x_t.shape[-1],
+        image_size=32 if fixed_x_t is None else fixed_x_t.shape[-1],
         image_channels=state["head.weight"].shape[1],
         num_classes=state["label_embedding.weight"].shape[0],
     )

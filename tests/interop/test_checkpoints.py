@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from diffusers import UNet2DModel
+from huggingface_hub import ModelCard
 from PIL import Image
 
 from ltbench.cli.app import main
@@ -24,6 +25,8 @@ from ltbench.files import read_json
 from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings
 from ltbench.pipeline import is_done, load_model, run_stage, stages
 from ltbench.method.registry import create
+from ltbench.runs.layout import kept_steps, weights_path
+from ltbench.runs.weights import load_weights
 from ltbench.environment import Environment
 from ltbench.spec import MethodSpec, ModelSpec, train_key
 from ltbench.study.file import load_study
@@ -346,7 +349,12 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
     finally:
         (samples / "scores.csv").unlink()
         samples.rmdir()
-    assert card.startswith("---\nlibrary_name: diffusers\n")
+    data = ModelCard(card).data
+    assert data.library_name == "diffusers" and "long-tailed" in data.tags
+    results = {r.metric_name: r for r in data.eval_results}
+    assert results["frechet (overall, inception)"].metric_value == 12.5
+    assert results["frechet (tail, inception)"].metric_args["sampler"] == "ancestral"
+    assert results["frechet (overall, inception)"].dataset_args["imbalance_ratio"] == spec.data.imbalance_ratio
     for words in (
         "folder_lt",
         "Qin et al.",
@@ -361,6 +369,31 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
     )
     assert "| tail | frechet | inception | 40 |  |" in card
     assert "label 10: no label" in card and "| 7 " not in card  # classes are left to the table on disk
+
+
+@pytest.mark.parametrize("shared", ["export", "ema only", "ddp"])
+def test_an_exported_network_and_shared_files_are_imported_again(cbdm, ten, tmp_path, shared):
+    """What others share of a network: a folder for diffusers, averaged weights alone, DataParallel's names."""
+    _, folder, _ = cbdm
+    path = tmp_path / "shared.pt"
+    if shared == "export":
+        path = tmp_path / "shared"
+        export_network(folder, path, None, "ema")
+    elif shared == "ema only":
+        torch.save({k: v for k, v in torch.load(CBDM, weights_only=True).items() if k in ("ema_model", "fixed_x_T")}, path)
+    else:
+        content = torch.load(CBDM, weights_only=True)
+        ema = {f"module.{k}": v for k, v in content["ema_model"].items()}
+        torch.save(content | {"ema_model": ema}, path)
+    import_run(path, "cbdm", "folder_lt", None, 0, 1000, [], tmp_path / "runs", ten)
+    (back,) = (p.parent for p in (tmp_path / "runs").glob("*/spec.json"))
+    assert torch.equal(
+        read_ema(back)["denoiser.unet.conv_in.weight"], read_ema(folder)["denoiser.unet.conv_in.weight"]
+    )
+
+
+def read_ema(folder):
+    return load_weights(weights_path(folder, kept_steps(folder)[-1]), "ema")
 
 
 def text_of(folder, target):
