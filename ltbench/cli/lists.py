@@ -48,6 +48,8 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
             )
         if row.note:
             console.print(f"  {row.note}", soft_wrap=True)
+        for line in row.prepared:
+            console.print(f"  prepared: {line}", soft_wrap=True)
         if row.found:
             console.print(f"  files: {row.at or 'inside scikit-learn'}", soft_wrap=True)
         else:

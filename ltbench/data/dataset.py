@@ -197,6 +197,7 @@ class DatasetRow:
     origin : the module or package that the source comes from.
     found, at, looked : whether the files are there, where, and every place looked at.
     advice : how to get the files.
+    prepared : one line for each prepared folder of it.
     """
 
     source: Source
@@ -207,6 +208,7 @@ class DatasetRow:
     at: Path | None
     looked: tuple[Path, ...]
     advice: str
+    prepared: tuple[str, ...] = ()
 
 
 def list_sources(
@@ -218,18 +220,18 @@ def list_sources(
     for name, source in SOURCES.all().items():
         origin = SOURCES.origin(name)
         try:
-            status, pool = source.status(root), source.pool_sizes(root)
+            status, pool, prepared = source.status(root), source.pool_sizes(root), source.prepared(root)
         except LtbenchError as error:  # a broken prepared folder must not hide the other sources
             rows.append(DatasetRow(source, origin, None, str(error), False, None, (), source.advice(root)))
             continue
         counts: tuple[int, ...] | None = None
-        note = "" if pool else "prepare it first"
+        note = "" if pool or status.found else "prepare it first"
         if pool:
             try:
                 counts = tuple(longtail.class_sizes(pool, imbalance_ratio, source.default_profile).tolist())
             except UsageError as error:
                 note = str(error)
         rows.append(
-            DatasetRow(source, origin, counts, note, status.found, status.at, status.looked, source.advice(root))
+            DatasetRow(source, origin, counts, note, status.found, status.at, status.looked, source.advice(root), prepared)
         )
     return rows

@@ -101,6 +101,10 @@ class Source:
             )
         return data
 
+    def prepared(self, data_root: Path) -> tuple[str, ...]:
+        """Return one line for each prepared folder: its name in a spec, size and classes; others have none."""
+        return ()
+
     def status(self, data_root: Path) -> Status:
         """Look for the files, without reading them."""
         raise NotImplementedError

@@ -37,7 +37,11 @@ def test_a_folder_is_prepared_listed_and_verified(tmp_path, capsys):
     assert run("data", "verify", "folder_lt", "--data-root", data) == 0
     assert "as their manifests state" in capsys.readouterr().out
     assert run("datasets", "--data-root", data) == 0
-    assert "folder_lt-mine-16" in capsys.readouterr().out.replace("\n", "")
+    shown = capsys.readouterr().out
+    assert "folder_lt-mine-16" in shown.replace("\n", "")
+    assert "prepared: folder_lt:mine  16x16, 3 classes, 12 training images, 7 to 2 a class" in shown
+    own = shown[shown.index("folder_lt ") : shown.index("imagenet_lt")]
+    assert "prepare it first" not in own
     (array,) = data.glob("prepared/*/train.npy")
     content = bytearray(array.read_bytes())
     content[-1] ^= 1

@@ -90,6 +90,17 @@ class PreparedSource(Source):
         found = [PreparedFolder.open(manifest.parent) for manifest in folders]
         return [folder for folder in found if image_size in (None, folder.image_size)]
 
+    def prepared(self, data_root: Path) -> tuple[str, ...]:
+        """Return one line for each prepared folder: its name in a spec, size, classes and images."""
+        lines = []
+        for folder in self.candidates(data_root, None):
+            counts, side = folder.counts("pool"), folder.image_size
+            lines.append(
+                f"{folder.spec_name}  {side}x{side}, {len(counts)} classes, {sum(counts):,} training images, "
+                f"{max(counts):,} to {min(counts):,} a class"
+            )
+        return tuple(lines)
+
     def pool_sizes(self, data_root: Path | None = None) -> tuple[int, ...] | None:
         """Return the pool's images by label where they are known or exactly one folder is prepared."""
         if self.pool or data_root is None:
