@@ -132,4 +132,5 @@ class T2H(Method):
         if hp.dropped_gate != "same":
             accepted = torch.where(batch.dropped, accepts(hp.dropped_gate, own, drawn), accepted)
         accepted = accepted & (batch.t >= hp.from_time)
-        return accepted if hp.until_time is None else accepted & (batch.t < hp.until_time)
+        result: Tensor = accepted if hp.until_time is None else accepted & (batch.t < hp.until_time)
+        return result

@@ -113,7 +113,7 @@ def speed_up(denoiser: nn.Module, env: Settings) -> Any:
     import torch
 
     if env.channels_last:
-        denoiser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        denoiser.to(memory_format=torch.channels_last)
     if not env.compile:
         return denoiser
     import torch._inductor.config as inductor

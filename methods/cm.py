@@ -87,7 +87,8 @@ class ExpertConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with W, or with W_g where the switch is off."""
-        return self._conv_forward(x, self.whole_weight() if self.switch.expert else self.weight, self.bias)
+        result: Tensor = self._conv_forward(x, self.whole_weight() if self.switch.expert else self.weight, self.bias)
+        return result
 
 
 class ExpertParts(nn.Module):

@@ -135,5 +135,5 @@ def with_study_flags(command: Callable[..., None]) -> Callable[..., None]:
 
     with_flags.__signature__ = inspect.Signature([*flags, *others])  # type: ignore[attr-defined]
     with_flags.__annotations__ = {p.name: p.annotation for p in (*flags, *others)}
-    del with_flags.__wrapped__  # type: ignore[attr-defined]
+    del with_flags.__wrapped__
     return with_flags

@@ -80,7 +80,8 @@ class Dataset:
     @property
     def prior(self) -> NDArray[np.float64]:
         """Class frequencies n_k / N of the training set, (K,)."""
-        return self.counts / self.counts.sum()
+        result: NDArray[np.float64] = self.counts / self.counts.sum()
+        return result
 
     @property
     def shape(self) -> tuple[int, int, int]:

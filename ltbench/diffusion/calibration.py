@@ -76,7 +76,7 @@ def settings_of(sampler: Sampler, steps: Sequence[int] = STEPS) -> Iterator[Samp
     for order in sampler.orders or (2,):
         for spacing in SPACINGS:
             for count in steps:
-                yield SampleSpec(sampler=sampler.name, steps=count, order=order, spacing=spacing)  # type: ignore[arg-type]
+                yield SampleSpec(sampler=sampler.name, steps=count, order=order, spacing=spacing)
 
 
 def calibration_table(
@@ -90,7 +90,7 @@ def calibration_table(
 
 @functools.lru_cache(maxsize=256)
 def _unfit(sampler: str, steps: int, order: int, spacing: str) -> str | None:
-    sample = SampleSpec(sampler=sampler, steps=steps, order=order, spacing=spacing)  # type: ignore[arg-type]
+    sample = SampleSpec(sampler=sampler, steps=steps, order=order, spacing=spacing)
     try:
         found = calibrate(sample)
     except UsageError:  # refused elsewhere, in words of its own

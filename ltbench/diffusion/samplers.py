@@ -166,18 +166,21 @@ def sample_batch(
 def guided_eps(denoiser: Network, x: Tensor, t: int, labels: Tensor, guidance: float) -> Tensor:
     """Return eps_c + guidance (eps_c - eps_u), (B, C, H, W) float32; both passes run in one batch."""
     if guidance == 0:
-        return denoiser(x, torch.full_like(labels, t), labels).eps.float()
+        result: Tensor = denoiser(x, torch.full_like(labels, t), labels).eps.float()
+        return result
     both = torch.cat([labels, torch.full_like(labels, denoiser.num_classes)])
     eps = denoiser(torch.cat([x, x]), torch.full_like(both, t), both).eps.float()
     conditional, unconditional = eps.chunk(2)
-    return conditional + guidance * (conditional - unconditional)
+    guided: Tensor = conditional + guidance * (conditional - unconditional)
+    return guided
 
 
 def clip_x0(eps: Tensor, x: Tensor, alpha_bar_t: float) -> Tensor:
     """Return the eps whose x_0 is the predicted one clipped to [-1, 1] (as guided-diffusion clips)."""
     signal, noise = alpha_bar_t**0.5, (1 - alpha_bar_t) ** 0.5
     x0 = ((x - noise * eps) / signal).clamp(-1, 1)
-    return (x - signal * x0) / noise
+    clipped: Tensor = (x - signal * x0) / noise
+    return clipped
 
 
 def to_uint8(x: Tensor) -> Tensor:

@@ -219,4 +219,4 @@ def flops(denoiser: Denoiser) -> int:
     model = copy.deepcopy(denoiser).to("meta").eval()
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model(torch.empty(1, *denoiser.shape), torch.empty(1), torch.zeros(1, dtype=torch.long))
-    return counter.get_total_flops()
+    return int(counter.get_total_flops())

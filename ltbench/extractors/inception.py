@@ -91,7 +91,8 @@ def fid_inception() -> nn.Module:
     network.Mixed_6e = patched.FIDInceptionC(768, channels_7x7=192)
     network.Mixed_7b = patched.FIDInceptionE_1(1280)
     network.Mixed_7c = patched.FIDInceptionE_2(2048)
-    return network
+    result: nn.Module = network
+    return result
 
 
 class InceptionPyTorch(nn.Module):

@@ -111,4 +111,5 @@ def load_torchscript(path: Path) -> torch.jit.ScriptModule:
     """Read a TorchScript archive ; it is code, and calling it may do anything: who calls this has been told to."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecated, but the format of published weights
-        return torch.jit.load(str(path), map_location="cpu").eval()
+        result: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu").eval()
+        return result

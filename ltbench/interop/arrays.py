@@ -81,14 +81,16 @@ class ArrayFile:
         """
         with self._errors():
             if self._kind == ".npy":
-                return np.load(self.path, mmap_mode="r", allow_pickle=False)
+                result: NDArray[Any] = np.load(self.path, mmap_mode="r", allow_pickle=False)
+                return result
             if self._kind == ".npz":
                 return self._read_member(name)
             with safe_open(self.path, framework="np") as handle:
                 part = handle.get_slice(name)
                 shape = part.get_shape()
                 self._fits(name, math.prod(shape))
-                return handle.get_tensor(name)
+                value: NDArray[Any] = handle.get_tensor(name)
+                return value
 
     def _read_member(self, name: str) -> NDArray[Any]:
         with zipfile.ZipFile(self.path) as archive:

@@ -52,7 +52,8 @@ def _unit(features: Array, name: str) -> Tensor:
     length = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     if bool((length == 0).any()):
         raise UsageError(f"{name} holds embeddings of length 0, which have no direction: check the extractor")
-    return x / length
+    result: Tensor = x / length
+    return result
 
 
 def _mean_kernel(x: Tensor, y: Tensor, gamma: float) -> float:

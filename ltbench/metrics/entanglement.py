@@ -50,7 +50,8 @@ def knn_votes(x: Tensor, labels: np.ndarray, num_classes: int, k: int) -> np.nda
     votes = np.zeros((len(labels), num_classes))
     weights = 1 + 1e-6 * np.arange(k, 0, -1)  # too small to outvote, enough to break ties
     np.add.at(votes, (np.arange(len(labels))[:, None], voters), weights)
-    return votes.argmax(axis=1)
+    result: np.ndarray = votes.argmax(axis=1)
+    return result
 
 
 def scatter_ratio(x: Tensor, labels: np.ndarray) -> float:

@@ -72,7 +72,7 @@ class Mixture:
                 far = _log_densities(_SHRINK * _squared(x, mean), background, x.shape[1])
                 loss = -torch.cat([parts, far], dim=1).logsumexp(dim=1).mean() / x.shape[1]
                 optimizer.zero_grad()
-                loss.backward()  # type: ignore[no-untyped-call]
+                loss.backward()
                 optimizer.step()
                 with torch.no_grad():
                     log_variance.clamp_(-_LIMIT, _LIMIT)

@@ -235,7 +235,8 @@ class _Builder:
         }
         parts["method"] = self._cached("method", groups["method"], lambda: _method(groups["method"]))
         seed = own.get("train_seed", Value(0, ""))
-        return _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
+        result: RunSpec = _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
+        return result
 
 
 def _with_own_profile(settings: _Layer) -> _Layer:
@@ -308,7 +309,8 @@ def _method(settings: _Layer) -> MethodSpec:
         if key != "method.name":
             hyperparameters.setdefault(part, {})[field_name] = item.value
     try:
-        return registry().resolve(name.value, hyperparameters)
+        result: MethodSpec = registry().resolve(name.value, hyperparameters)
+        return result
     except UsageError as error:
         keys = [item.where for key, item in settings.items() if key != "method.name"]
         raise UsageError(f"{', '.join([name.where, *keys])}: {error}") from error

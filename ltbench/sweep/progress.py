@@ -116,7 +116,7 @@ class _Line:
         step, total = self.progress.get("step"), self.progress.get("total")
         if not total or self.first is None or step is None or step <= self.first[1]:
             return None
-        return (total - step) * (time.monotonic() - self.first[0]) / (step - self.first[1])
+        return float((total - step) * (time.monotonic() - self.first[0]) / (step - self.first[1]))
 
 
 class _Base:

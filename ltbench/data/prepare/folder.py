@@ -210,12 +210,12 @@ class PreparedFolder:
     @property
     def identity(self) -> dict[str, Any]:
         """What the images are: source, size, resampling, classes, each set's counts and SHA-256."""
-        return self.manifest["identity"]
+        return dict(self.manifest["identity"])
 
     @property
     def hash(self) -> str:
         """The manifest's hash, 64 hex digits."""
-        return self.manifest["hash"]
+        return str(self.manifest["hash"])
 
     @property
     def name(self) -> str:
@@ -246,7 +246,7 @@ class PreparedFolder:
     @property
     def image_size(self) -> int:
         """Pixels a side."""
-        return self.identity["image_size"]
+        return int(self.identity["image_size"])
 
     def counts(self, role: str) -> tuple[int, ...]:
         """Return the images by label of the set in a role."""
@@ -272,7 +272,8 @@ class PreparedFolder:
             raise DataCorrupt(
                 f"{path} is not what its manifest states: delete {self.folder} and prepare it again"
             )
-        return array
+        result: NDArray[Any] = array
+        return result
 
     @cached_property
     def source_list_sha256(self) -> str:
