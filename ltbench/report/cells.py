@@ -226,7 +226,8 @@ class CellResults:
     def _rows(self, scope: str, measure: pd.Series, place: str, role: str, sizes: bool) -> np.ndarray:
         """Return the numbers of the points of one measure and place."""
         rows = self._point_rows.get((scope, role, place, *(measure[c] for c in _NAMES)), np.array([], int))
-        return rows[_has_sizes(self._arrays, rows, measure, role, sizes)]
+        result: np.ndarray = rows[_has_sizes(self._arrays, rows, measure, role, sizes)]
+        return result
 
     def points_of(
         self, scope: str, measure: pd.Series, place: str = "", role: str = "", sizes: bool = True
@@ -363,7 +364,7 @@ def _series(points: pd.DataFrame) -> pd.DataFrame:
         values: dict[str, set[int | str]] = {}
         for key, value in zip(pairs["series"], pairs[source], strict=True):
             values.setdefault(str(key), set()).add(str(value) if source == "run" else int(value))
-        series[column] = [tuple(sorted(values.get(key, ()))) for key in series["series"]]  # type: ignore[type-var]
+        series[column] = [tuple(sorted(values.get(key, ()))) for key in series["series"]]
     series["rank"] = series["method"].map(method_rank)
     series = series.sort_values(
         ["rank", "variant", "step", "sampler", "nfe", "guidance", "settings"], ignore_index=True

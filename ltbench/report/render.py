@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import rich.box
 import rich.table
 from rich.console import Console, RenderableType
 from rich.text import Text as RichText
@@ -177,7 +178,7 @@ def _rich(table: Table, shown: int, notes: int) -> rich.table.Table:
         caption=RichText(text.visible("\n".join(said), keep="\n")),
         caption_justify="left",
         padding=(0, 1),
-        box=rich.table.box.SIMPLE,
+        box=rich.box.SIMPLE,
     )
     for i, column in enumerate(table.columns[:shown]):
         out.add_column(RichText(text.visible(column)), justify="left" if table.is_text(i) else "right", overflow="fold")

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.data.source import ImageSet, Source, Splits, Status
+from ltbench.data.images import ImageSet
+from ltbench.data.source import Source, Splits, Status
 
 NUM_CLASSES, SIZE, PER_CLASS = 10, 8, 300
 _AMPLITUDE = 0.36

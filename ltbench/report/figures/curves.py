@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -217,11 +217,12 @@ def cost_quality(scene: Scene) -> Figure | None:
     one_protocol = _alike(cell.series, main, ["sampler", "nfe", "guidance"])
     sampled = _alike(cell.series, pd.concat(main_protocols(cell)), ["step", "guidance", "sampler"])
     panels = []
-    for title, rows, cost in (
+    kinds: tuple[tuple[str, pd.DataFrame, Callable[[pd.Series], float]], ...] = (
         ("training FLOPs", one_protocol, lambda s: _training(scene, s)[1]),
         ("training, minutes", one_protocol, lambda s: _training(scene, s)[0] / 60),
         ("sampling, s per 1,000 images", sampled, lambda s: _median(sampling_cost(cell.folders(s["series"])))),
-    ):
+    )
+    for title, rows, cost in kinds:
         costs = [cost(one) for _, one in rows.iterrows()]
         if np.isfinite(costs).any():
             panels.append(_cost_panel(scene, measure, rows, costs, title))

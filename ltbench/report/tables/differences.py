@@ -95,7 +95,8 @@ def matching_baseline(cell: CellResults, series: pd.Series, baseline: str) -> pd
     if rows.empty or series["method"] == baseline:
         return None
     same = sum(alike(rows[c], series[c]).astype(int) for c in ("sampler", "guidance", "nfe", "origin"))
-    return rows.iloc[int(np.argmax(same))]
+    result: pd.Series | None = rows.iloc[int(np.argmax(same))]
+    return result
 
 
 def _is_declared(
@@ -140,7 +141,8 @@ def of_measure(frame: pd.DataFrame, measure: pd.Series, place: str | None = None
     keep = (frame["metric"] == measure["metric"]) & (frame["extractor"] == measure["extractor"])
     keep &= frame["scope"] != "pooled"
     keep &= (frame["scope"] != "overall") | (frame["n_generated"] == measure["n_generated"])
-    return frame[keep if place is None else keep & (frame["class_or_group"] == place)]
+    result: pd.DataFrame = frame[keep if place is None else keep & (frame["class_or_group"] == place)]
+    return result
 
 
 def difference_text(row: pd.Series) -> str:
