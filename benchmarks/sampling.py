@@ -1,6 +1,7 @@
 """What a sampler costs and what it changes, read from finished runs: nothing is trained or sampled here.
 
-A results folder holds the papers' sampler (ancestral, 1000 steps) and faster ones for the same trainings.
+A results folder holds the papers' sampler (ancestral, 1000 steps) and faster ones for the same trainings:
+results/digits as it is committed, and beside it what `ltbench run --preset benchmarks/samplers.toml` makes.
 Frechet distances are those of ``scores.csv``; seconds are those that the sampling stage recorded: CPU seconds on a CPU,
 where several runs shared the machine, and the wall's on a GPU.
 """
@@ -10,7 +11,9 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import spearmanr
 
+from ltbench.files import read_json
 from ltbench.runs.provenance import compute_seconds, read_provenance
+from ltbench.spec import SampleSpec
 
 PAPERS = ("ancestral", 1000)
 TIMES_CHEAPER = 30
@@ -30,6 +33,7 @@ def load(folder: Path) -> pd.DataFrame:
             continue
         row = table.iloc[0].to_dict()
         row["seconds"] = 1000 * sum(map(compute_seconds, sampled)) / images
+        row["sampler"] = SampleSpec.stored(read_json(file.with_name("spec.json"))["sample"]).label
         row["threads"] = max(stage["threads"] for stage in sampled)
         rows.append(row)
     if not rows:
