@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from ltbench.cli.console import make_console, styled
+from ltbench.diffusion.registry import SAMPLERS
 from ltbench.errors import UsageError, nearest
 from ltbench.study.keys import SECTIONS, SHORT
 
@@ -76,7 +77,7 @@ def find(key: str) -> list[Setting]:
 
 
 def _setting(key: str, info: FieldInfo) -> Setting:
-    choices = _choices(info.annotation)
+    choices = tuple(SAMPLERS.all()) if key == "sample.sampler" else _choices(info.annotation)
     default = info.get_default()
     return Setting(
         key,
