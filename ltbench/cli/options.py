@@ -113,7 +113,7 @@ STUDY: dict[str, Any] = {
     "sampler": _text(
         "--sampler",
         panel=SAMPLING,
-        help="ancestral, ddim (first order: too smooth by 12 % at 20 steps), dpmsolver++, sde-dpmsolver++; see `ltbench samplers`.",
+        help="ancestral, ddim (at 20 steps too smooth by 12 %), dpmsolver++, sde-dpmsolver++; `ltbench samplers`.",
         values=complete.choices("sample.sampler"),
     ),
     "sample_seed": _text("--sample-seed", panel=SAMPLING, help="Sampling seeds."),

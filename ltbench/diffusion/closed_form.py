@@ -16,6 +16,7 @@ equations 4 and 6, with sigma(t) = t).
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 
@@ -143,7 +144,7 @@ def exact_flow(guided: Guided, start: Tensor, steps: int = 2000) -> Tensor:
     """
     sigmas = _sigmas(steps)
     y = start.double() * (1 + sigmas[0] ** 2).sqrt()
-    for here, there in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for here, there in itertools.pairwise(sigmas):
         first = _noise_at(guided, y, here)
         second = _noise_at(guided, y + (there - here) * first, there)
         y = y + (there - here) * (first + second) / 2
@@ -159,7 +160,7 @@ def exact_diffusion(guided: Guided, start: Tensor, generator: torch.Generator, s
     sigmas = _sigmas(steps)
     y = start.double() * (1 + sigmas[0] ** 2).sqrt()
     before = None
-    for here, there in zip(sigmas[:-1], sigmas[1:], strict=True):
+    for here, there in itertools.pairwise(sigmas):
         data = y - here * _noise_at(guided, y, here)
         ahead = data if before is None else data + (data - before) / 2
         before, kept = data, (there / here) ** 2

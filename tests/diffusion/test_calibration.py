@@ -166,7 +166,13 @@ def test_settings_that_distort_are_named_in_one_sentence(spec: SampleSpec) -> No
 
 @pytest.mark.parametrize(
     "spec",
-    [SampleSpec(), spec_of("dpmsolver++"), spec_of("sde-dpmsolver++"), spec_of("dpmsolver++", 3), spec_of("ddim", steps=100)],
+    [
+        SampleSpec(),
+        spec_of("dpmsolver++"),
+        spec_of("sde-dpmsolver++"),
+        spec_of("dpmsolver++", 3),
+        spec_of("ddim", steps=100),
+    ],
 )
 def test_nothing_is_said_of_good_settings(spec: SampleSpec) -> None:
     assert unfit(spec) is None
