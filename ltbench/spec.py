@@ -134,7 +134,9 @@ class SampleSpec(_Frozen):
         "logsnr", description="where a fast sampler's steps lie; ancestral visits all"
     )
     clip: bool = Field(False, description="clip the predicted x0 to [-1, 1] at every step")
-    guidance: float = Field(0.0, ge=0, le=100, description="omega in eps_c + omega (eps_c - eps_u); compare within a kind of sampler only")
+    guidance: float = Field(
+        0.0, ge=0, le=100, description="omega in eps_c + omega (eps_c - eps_u); compare within a kind of sampler only"
+    )
     per_class: int = Field(5000, ge=1, description="images a class")
     seed: int = Field(0, ge=0, description="sampling seed")
     weights: Literal["ema", "raw"] = Field("ema", description="averaged or last weights")
