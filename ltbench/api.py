@@ -120,7 +120,11 @@ def load_dataset(
     from ltbench.data.dataset import cached_dataset
     from ltbench.study.resolve import resolve_cell
 
-    settings: dict[str, Any] = {"class_order": class_order, "split_seed": split_seed, "image_size": image_size}
+    settings: dict[str, Any] = {
+        "class_order": class_order,
+        "split_seed": split_seed,
+        "image_size": image_size,
+    }
     if get_source(name).default_profile != "asis" or imbalance_ratio != _PUBLISHED_RATIO:
         settings["imbalance_ratio"] = imbalance_ratio
     given = {f"data.{key}": value for key, value in settings.items() if value is not None}
@@ -438,11 +442,15 @@ def sample(
             f"labels must be 0..{denoiser.num_classes - 1}, not {int(wanted.min())}..{int(wanted.max())}"
         )
     try:
-        spec = SampleSpec.model_validate({"sampler": sampler, "steps": steps, "guidance": guidance, "seed": seed})
+        spec = SampleSpec.model_validate(
+            {"sampler": sampler, "steps": steps, "guidance": guidance, "seed": seed}
+        )
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
-        raise UsageError(f"sample: {name}{': ' * bool(name)}{first['msg'].removeprefix('Value error, ')}") from error
+        raise UsageError(
+            f"sample: {name}{': ' * bool(name)}{first['msg'].removeprefix('Value error, ')}"
+        ) from error
     return draw(denoiser, wanted.long(), sampler=spec, device=where).numpy()
 
 
@@ -728,10 +736,26 @@ def compare(
     if table.empty:
         raise UsageError(f"no method has a seed in common with a baseline called {baseline!r}")
     place = "" if where == "overall" else where
-    table = table[(table["metric"] == metric) & (table["class_or_group"] == place) & (table["scope"] != "pooled")]
+    table = table[
+        (table["metric"] == metric) & (table["class_or_group"] == place) & (table["scope"] != "pooled")
+    ]
     if table.empty:
-        raise UsageError(f"no {metric!r} in {where!r} to compare: `load_scores` says which metrics and groups there are")
-    columns = ["cell", "label", "baseline_label", "extractor", "n", "seeds", "mean", "low", "high", "agree", "p"]
+        raise UsageError(
+            f"no {metric!r} in {where!r} to compare: `load_scores` says which metrics and groups there are"
+        )
+    columns = [
+        "cell",
+        "label",
+        "baseline_label",
+        "extractor",
+        "n",
+        "seeds",
+        "mean",
+        "low",
+        "high",
+        "agree",
+        "p",
+    ]
     return table[columns].reset_index(drop=True)
 
 

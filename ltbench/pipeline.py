@@ -14,15 +14,23 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
-from ltbench.errors import CheckpointError
 from ltbench.environment import explain_failures
-from ltbench.runs.layout import CACHE, CHECKPOINT, SCORES, folder_name, probe_path, sample_folder, weights_path
+from ltbench.errors import CheckpointError
+from ltbench.runs.layout import (
+    CACHE,
+    CHECKPOINT,
+    SCORES,
+    folder_name,
+    probe_path,
+    sample_folder,
+    weights_path,
+)
 from ltbench.runs.places import places
 from ltbench.runs.run import open_folder, open_samples
 from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunks, load_samples, write_chunk
 from ltbench.runs.scores import merge_scores, record_requests, scored_requests
 from ltbench.runs.tracking import tracking
-from ltbench.spec import RunSpec, stage_key, train_key
+from ltbench.spec import RunSpec, stage_key
 
 if TYPE_CHECKING:  # these import torch, which a listing or a driver need not wait for
     from torch import nn

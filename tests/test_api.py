@@ -15,11 +15,7 @@ from ltbench import api
 from ltbench.errors import CheckpointError, LtbenchError, RunFailed, UsageError
 from ltbench.method import Prediction
 
-EXAMPLES = [
-    test
-    for test in doctest.DocTestFinder(recurse=True).find(api, "api")
-    if test.examples
-]
+EXAMPLES = [test for test in doctest.DocTestFinder(recurse=True).find(api, "api") if test.examples]
 
 
 @pytest.fixture(scope="module")
@@ -50,19 +46,20 @@ def test_every_public_function_has_an_example_and_its_parts_documented():
     for name in set(lt.__all__) - {"Batch", "Method", "Needs"}:
         function, text = getattr(lt, name), getattr(lt, name).__doc__
         assert name in documented
-        assert "Raises\n" in text and "Returns\n" in text or name == "available"
+        assert ("Raises\n" in text and "Returns\n" in text) or name == "available"
         for parameter in inspect.signature(function).parameters:
             assert parameter in text.partition("Returns\n")[0], (name, parameter)
 
 
 def test_importing_the_package_loads_no_library():
-    code = "import sys, ltbench; print(sorted({'torch', 'pandas', 'numpy', 'scipy', 'rich'} & set(sys.modules)))"
+    code = (
+        "import sys, ltbench; print(sorted({'torch', 'pandas', 'numpy', 'scipy', 'rich'} & set(sys.modules)))"
+    )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "[]"
 
 
 def test_the_names_are_the_promised_ones_and_report_stays_a_function():
-    import ltbench.report.build
 
     assert callable(lt.report) and not inspect.ismodule(lt.report)
     assert set(lt.__all__) <= set(dir(lt)) and all(getattr(lt, name) is not None for name in lt.__all__)
@@ -161,7 +158,13 @@ def test_nothing_is_printed_without_progress(folder, monkeypatch, capfd):
 
 def test_a_comparison_is_paired_by_seed_against_closed_form():
     rows = [
-        {"method": method, "train_seed": seed, "value": value, "series": method, "train_key": f"{method}{seed}"}
+        {
+            "method": method,
+            "train_seed": seed,
+            "value": value,
+            "series": method,
+            "train_key": f"{method}{seed}",
+        }
         for method, values in {"ddpm": (10.0, 12.0, 14.0), "coral": (9.0, 11.5, 12.5)}.items()
         for seed, value in enumerate(values)
     ]

@@ -24,7 +24,9 @@ def point(built_in=(), entries=(), monkeypatch=None):
 
 
 def entry(name, load, package="other"):
-    return SimpleNamespace(name=name, value="m:x", dist=SimpleNamespace(name=package, version="2.0"), load=load)
+    return SimpleNamespace(
+        name=name, value="m:x", dist=SimpleNamespace(name=package, version="2.0"), load=load
+    )
 
 
 def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, caplog):
@@ -35,7 +37,9 @@ def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, capl
     assert (things.origin("own"), things.origin("more")) == ("ltbench.things", "package other 2.0")
     assert set(things.broken()) == {"b", "c"} and "taken by ltbench.things" in things.broken()["b"]
     assert len(caplog.records) == 2
-    with pytest.raises(UsageError, match=r"thing 'c' could not be loaded from package other 2.0 \(ZeroDivision"):
+    with pytest.raises(
+        UsageError, match=r"thing 'c' could not be loaded from package other 2.0 \(ZeroDivision"
+    ):
         things["c"]
     with pytest.raises(UsageError, match="unknown thing 'mor'; did you mean 'more'"):
         things["mor"]

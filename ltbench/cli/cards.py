@@ -17,7 +17,7 @@ console = make_console()
 
 def print_hours(card: Card, planned: Plan) -> None:
     """Print the card's hours for each run and for all of them, beside this machine's."""
-    from ltbench.cli.study import hours
+    from ltbench.cli.console import hours
 
     table = Table("run", "PFLOP", f"on {card.key}", "here", box=None, header_style="bold")
     low = high = 0.0
@@ -40,7 +40,7 @@ def print_hours(card: Card, planned: Plan) -> None:
 
 
 def _range(low: float, high: float) -> str:
-    from ltbench.cli.study import hours
+    from ltbench.cli.console import hours
 
     a, b = hours(low), hours(high)
     return a if a == b else f"{a} to {b}"

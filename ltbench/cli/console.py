@@ -89,6 +89,14 @@ def waiting(what: str, after: float = 2.0) -> Iterator[None]:
         thread.join()
 
 
+def hours(seconds: float) -> str:
+    """Return a duration for people: 40 s, 12 min, 3.4 h, 5.1 days."""
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"
+    return f"{seconds / 86400:.1f} days"
+
+
 # --- streams -------------------------------------------------------------------------------------------
 
 

@@ -35,17 +35,15 @@ def score_external(
     device: str | None,
 ) -> None:
     """Read samples made elsewhere, keep them beside our runs and score them."""
-    from ltbench.interop.samples import Claims, read_samples, write_sample_set
-    from ltbench.files import ensure_writable
     from ltbench.data.dataset import cached_dataset
+    from ltbench.files import ensure_writable
+    from ltbench.interop.samples import Claims, read_samples, write_sample_set
 
     stated = Claims(**claims)
     ensure_writable(out)
     cell = cached_dataset(data, data_root)
     found = read_samples(samples, cell, labels, value_range)
-    console.print(
-        f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True
-    )
+    console.print(f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True)
     folder = write_sample_set(found, cell, stated, samples, out)
     evaluate_runs([folder], request, False, data_root, device)
     console.print(f"{stated.name} (external) is in `{command('ltbench', 'report', out)}`", soft_wrap=True)

@@ -53,7 +53,11 @@ def make_report(
         console.print(terminal_table(table, console.width))
     for sentence in written.findings:
         console.print(f"- {sentence}", markup=False)
-    console.print(f"report: {written.path / 'index.html'} (report.md, tables and figures beside it)", markup=False, soft_wrap=True)
+    console.print(
+        f"report: {written.path / 'index.html'} (report.md, tables and figures beside it)",
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def compare_results(a: Path, b: Path) -> None:

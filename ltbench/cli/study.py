@@ -18,7 +18,7 @@ from ltbench.files import ensure_writable
 from ltbench.study.presets import default_preset
 from ltbench.spec import RunSpec, ScoreSpec
 from ltbench.cli.results import make_report
-from ltbench.cli.console import make_console, styled, waiting
+from ltbench.cli.console import hours, make_console, styled, waiting
 from ltbench.text import command
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
@@ -46,14 +46,6 @@ def trust_named(words: Sequence[str], files: Sequence[Path] = ()) -> None:
 
     for name in dict.fromkeys([*named, *map(str, files)]):
         console.print(f"runs the code in {path_of(name)}, SHA-256 {trust(name)}", soft_wrap=True)
-
-
-def hours(seconds: float) -> str:
-    """Return a duration for people: 40 s, 12 min, 3.4 h, 5.1 days."""
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name}" if unit < 3600 else f"{seconds / unit:.1f} {name}"
-    return f"{seconds / 86400:.1f} days"
 
 
 # -- run and plan -----------------------------------------------------------------------------------

@@ -71,7 +71,9 @@ def weights_path(folder: Path, step: int) -> Path:
 
 def kept_steps(folder: Path) -> tuple[int, ...]:
     """Return the steps whose weights a training's folder keeps, ascending."""
-    return tuple(sorted(int(p.stem.removeprefix("step-")) for p in folder.glob(f"{WEIGHTS}/step-*.safetensors")))
+    return tuple(
+        sorted(int(p.stem.removeprefix("step-")) for p in folder.glob(f"{WEIGHTS}/step-*.safetensors"))
+    )
 
 
 def probe_path(folder: Path, step: int) -> Path:

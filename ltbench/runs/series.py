@@ -42,7 +42,10 @@ def with_series(table: pd.DataFrame, spec: RunSpec | None, data: DataSpec | None
         table = table.assign(sampler=spec.sample.label)  # another spacing makes it another sampler
     if spec is not None and spec.method.hyperparameters:
         table = table.assign(variant=_variant(spec, table["variant"]))
-    keys = [f"{'|'.join(map(str, row))}|{cell}|{settings}" for row in zip(*(table[c] for c in PROTOCOL), strict=True)]
+    keys = [
+        f"{'|'.join(map(str, row))}|{cell}|{settings}"
+        for row in zip(*(table[c] for c in PROTOCOL), strict=True)
+    ]
     digests = {key: hashlib.sha256(key.encode()).hexdigest()[:8] for key in set(keys)}
     return table.assign(cell=cell, settings=settings, series=[digests[key] for key in keys])
 

@@ -56,10 +56,14 @@ def resolve_study(
 
 def _image_size(sets: Sequence[str], flags: Mapping[str, Any]) -> int | None:
     """Return the image size that settings ask for, or None."""
-    given = [entry.partition("=")[2] for entry in sets if entry.partition("=")[0].strip() == "data.image_size"]
+    given = [
+        entry.partition("=")[2] for entry in sets if entry.partition("=")[0].strip() == "data.image_size"
+    ]
     text = str(given[-1] if given else flags.get("data.image_size") or "").strip()
     if text and not text.isdecimal():
-        raise UsageError(f"data.image_size={text}: a folder is prepared at one size, a whole number of pixels")
+        raise UsageError(
+            f"data.image_size={text}: a folder is prepared at one size, a whole number of pixels"
+        )
     return int(text) if text else None
 
 

@@ -45,7 +45,9 @@ def site(tmp_path_factory):
     """A folder with all example packages installed."""
     work = tmp_path_factory.mktemp("packages")
     for kind in KINDS:
-        shutil.copytree(PACKAGES / kind, work / kind)  # setuptools leaves its build folder in the tree it builds
+        shutil.copytree(
+            PACKAGES / kind, work / kind
+        )  # setuptools leaves its build folder in the tree it builds
     install = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "install", "--no-deps"]
     install += ["--no-build-isolation", "--target", str(work / "site"), *(str(work / kind) for kind in KINDS)]
     done = subprocess.run(install, capture_output=True, text=True, check=False)

@@ -25,7 +25,12 @@ def contrast(tmp_path, text):
 
 def test_a_contrast_is_read_with_its_defaults_and_canonical_names(tmp_path):
     found = contrast(tmp_path, 'method = "t2h+coral"\nscope = "tail"')
-    assert (found.method, found.baseline, found.metric, found.scope) == ("coral+t2h", "ddpm", "frechet", "tail")
+    assert (found.method, found.baseline, found.metric, found.scope) == (
+        "coral+t2h",
+        "ddpm",
+        "frechet",
+        "tail",
+    )
 
 
 def test_a_study_may_declare_none():
@@ -43,7 +48,10 @@ def test_a_study_may_declare_none():
         ('method = "coral"\nmetric = "fid"', "measures no 'fid' in scope overall"),
         ('method = "coral"\nmetric = "frechet.floor"', "measures no 'frechet.floor'"),
         ('method = "coral"\nmetric = "recall"', "measures no 'recall'.*score.metrics"),
-        ('method = "coral"\nmetric = "kid_subsets_mean"\nscope = "tail"', "measures no 'kid_subsets_mean' in scope tail"),
+        (
+            'method = "coral"\nmetric = "kid_subsets_mean"\nscope = "tail"',
+            "measures no 'kid_subsets_mean' in scope tail",
+        ),
         ('method = "coral"\nmetric = "kid_subsets_std"', "measures no 'kid_subsets_std'"),
         ('method = "coral"\nprotocols = "all"', "unknown key 'protocols'"),
         ("method = 3", "method must be text, not 3"),

@@ -21,7 +21,9 @@ def draw(seed: int) -> ImageSet:
     images = rng.integers(0, 60, (4 * PER_CLASS, 1, 8, 8))
     for i in range(4 * PER_CLASS):
         coordinate = (rows, columns, rows - columns, rows + columns - 7)[i // PER_CLASS]
-        images[i, 0][np.abs(coordinate - rng.integers(2, 6) * (i < 2 * PER_CLASS)) <= 1] = rng.integers(180, 255)
+        images[i, 0][np.abs(coordinate - rng.integers(2, 6) * (i < 2 * PER_CLASS)) <= 1] = rng.integers(
+            180, 255
+        )
     return ImageSet(images.astype(np.uint8), np.repeat(np.arange(4), PER_CLASS))
 
 

@@ -17,4 +17,6 @@ def euler(denoise, x, path, noise):
     return scaled
 
 
-EULER = Sampler(name="euler", kind="deterministic", run=euler, title="Euler steps along the ODE (Karras et al. 2022)")
+EULER = Sampler(
+    name="euler", kind="deterministic", run=euler, title="Euler steps along the ODE (Karras et al. 2022)"
+)
