@@ -1,5 +1,36 @@
-"""One thread a process: several test processes share the cores, and equal thread counts mean equal rounding."""
+"""One thread a process, and the options of the attack tools: how long they go on.
+
+Several test processes share the cores, and equal thread counts mean equal rounding. The tools' defaults are a few
+minutes; a night's run names its own counts.
+"""
 
 import os
 
+import pytest
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("ltbench", "how long the attack tools (marked slow) go on")
+    group.addoption("--kills", type=int, default=20, help="SIGKILLs of the soak; a night: 1000")
+    group.addoption("--commands", type=int, default=200, help="command lines of the fuzz; a night: 5000")
+    group.addoption("--damages", type=int, default=5, help="damages of each kind a file of the corruption walk")
+
+
+@pytest.fixture
+def kills(request):
+    """Number of SIGKILLs of the soak."""
+    return request.config.getoption("--kills")
+
+
+@pytest.fixture
+def commands(request):
+    """Number of command lines of the fuzz."""
+    return request.config.getoption("--commands")
+
+
+@pytest.fixture
+def damages_a_file(request):
+    """Damages of each kind a file of the corruption walk."""
+    return request.config.getoption("--damages")

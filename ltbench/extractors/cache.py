@@ -38,14 +38,28 @@ def cached_features(
     out = extractor(images, batch_size)
     arrays = {"features": out.features} | ({} if out.logits is None else {"logits": out.logits})
     with replacing(path) as temporary:
-        safetensors.numpy.save_file(arrays, temporary, metadata={"extractor": extractor.name})
+        about = {"extractor": extractor.name, "sha256": _content_sha256(arrays)}
+        safetensors.numpy.save_file(arrays, temporary, metadata=about)
     return out
 
 
 def _read(path: Path, count: int) -> Features | None:
     try:
-        arrays = safetensors.numpy.load_file(path)
+        with safetensors.safe_open(path, framework="np") as handle:
+            stated = (handle.metadata() or {}).get("sha256")
+            arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 -- no mapping
+        if stated != _content_sha256(arrays):  # a flipped bit, or a file from before there was a digest
+            return None
         out = Features(arrays["features"], arrays.get("logits"))
-    except (OSError, KeyError, safetensors.SafetensorError):
+    except (OSError, KeyError, ValueError, TypeError, safetensors.SafetensorError):
         return None
     return out if len(out) == count else None
+
+
+def _content_sha256(arrays: dict[str, np.ndarray]) -> str:
+    """Return the SHA-256 of arrays by name, type, shape and value."""
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbench.errors import UsageError
+from ltbench.spec import train_key
+from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import training_folder
 from ltbench.runs.places import places
@@ -100,6 +101,7 @@ def _with_runs(scores: pd.DataFrame, paths: Sequence[Path], owners: Sequence[Run
 
     The few protocols that a file states are described once, not its rows one by one.
     """
+    _refuse_strangers(scores, paths, owners)
     codes = row_codes(scores, ["file", *PROTOCOL])
     _, first = np.unique(codes, return_index=True)
     stated = scores.iloc[first].astype({c: object for c in scores if c not in NUMBERS and c != "file"})
@@ -117,6 +119,18 @@ def _with_runs(scores: pd.DataFrame, paths: Sequence[Path], owners: Sequence[Run
         text = pd.Categorical(described[name].astype(str))
         added[name] = pd.Categorical.from_codes(text.codes[codes], dtype=text.dtype)
     return scores.drop(columns="file").assign(**added)
+
+
+def _refuse_strangers(scores: pd.DataFrame, paths: Sequence[Path], owners: Sequence[Run]) -> None:
+    """Refuse a file of scores that are another training's than its folder's spec states."""
+    _, first = np.unique(row_codes(scores, ["file", "train_key"]), return_index=True)
+    for row in scores.iloc[first][["file", "train_key"]].itertuples():
+        path, run = paths[int(str(row.file))], owners[int(str(row.file))]
+        if run.spec is not None and str(row.train_key) not in ("", train_key(run.spec)):
+            raise CheckpointError(
+                f"{path} holds scores of another training (key {str(row.train_key)[:8]}) than its folder's spec states "
+                f"({train_key(run.spec)[:8]}): one of the two was changed or copied; restore it"
+            )
 
 
 def _trained_again(scores: pd.DataFrame) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
+from ltbench.runs.digests import check_digest
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_object, replacing, write_json
 from ltbench.runs.layout import (
@@ -120,7 +121,10 @@ class Run:
     def probes(self) -> pd.DataFrame | None:
         """Return the bottleneck's figures, a row a (step, protocol, t, metric), or None where none are kept."""
         required = ("step", "protocol", "t", "metric", "value")
-        tables = [read_table(path, required) for path in sorted((self.folder / PROBES).glob("*.csv"))]
+        paths = sorted((self.folder / PROBES).glob("*.csv"))
+        for path in paths:
+            check_digest(path, "delete it and run again")
+        tables = [read_table(path, required) for path in paths]
         kept = [table for table in tables if table is not None]
         return pd.concat(kept, ignore_index=True) if kept else None
 
@@ -131,6 +135,7 @@ class Run:
         path = self.folder / PROBES / f"step-{int(step):08d}.npz"
         if not path.is_file():
             return {}
+        check_digest(path, "delete it and run again")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -176,6 +181,8 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     """
     content = read_spec(folder)
     spec = spec_of(folder, content) if "data" in content else None
+    if spec is not None and content.get("origin") != "external":
+        _check_key(folder, content, "train_key", train_key(spec))
     name, provenance = name or folder.name, read_provenance(folder)
     if spec is not None and content.get("origin") == "external":
         return Run(name, folder, None, provenance, spec.data)
@@ -241,7 +248,20 @@ def _sample_set(folder: Path) -> SampleSet:
         if not isinstance(content.get("columns"), dict):
             raise CheckpointError(f"{training / SPEC} does not say whose images these are: score them again")
         return SampleSet(folder, spec_of(training, {"data": content.get("data")}), content["columns"])
-    return SampleSet(folder, spec_of_samples(folder, spec_of(training, content)))
+    trained = spec_of(training, content)
+    _check_key(training, content, "train_key", train_key(trained))
+    spec = spec_of_samples(folder, trained)
+    _check_key(folder, read_spec(folder), "sample_key", sample_key(spec))
+    return SampleSet(folder, spec)
+
+
+def _check_key(folder: Path, content: Mapping[str, Any], name: str, key: str) -> None:
+    """Compare the key that a ``spec.json`` states with that of the settings it states."""
+    if name in content and content[name] != key:
+        raise CheckpointError(
+            f"{folder / SPEC} was changed since it was written: its settings have another {name} ({key[:8]}) than it "
+            f"states ({str(content[name])[:8]}): restore it, or delete that folder and run again"
+        )
 
 
 def sample_sets(folder: Path) -> list[SampleSet]:

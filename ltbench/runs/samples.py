@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import CheckpointError, DataCorrupt
+from ltbench.runs.digests import check_digest, recording
 from ltbench.files import replacing
 from ltbench.runs.layout import CONFUSION, IMAGES, LABELS, NEAREST, PARTIAL, SHEET
 
@@ -31,6 +32,8 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     DataCorrupt
         A file is missing, truncated or no such array, or the two do not belong together.
     """
+    for name in (IMAGES, LABELS):
+        check_digest(folder / name, f"delete {folder} and run again", DataCorrupt)
     try:
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / LABELS, allow_pickle=False)
@@ -48,6 +51,8 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             f"the sample set {folder} has {len(images)} images but {labels.dtype} {labels.shape} for labels: "
             "delete that folder and run again"
         )
+    if len(labels) and int(labels.min()) < 0:
+        raise DataCorrupt(f"the sample set {folder} has negative labels: delete that folder and run again")
     return images, labels
 
 
@@ -73,7 +78,7 @@ def write_samples(
 
 
 def _write_array(path: Path, array: np.ndarray, guard: Callable[[], None] | None) -> None:
-    with replacing(path, guard) as temporary, open(temporary, "wb") as handle:
+    with recording(path, guard) as temporary, open(temporary, "wb") as handle:
         np.save(handle, array)
 
 
@@ -108,12 +113,13 @@ def join_chunks(
     parts = []
     for number in range(count):
         path = chunk_path(folder, batch_size, number)
+        check_digest(path, "delete it and run again", DataCorrupt)
         try:
             parts.append(np.load(path, mmap_mode="r"))
         except (ValueError, EOFError, OSError) as error:
             raise DataCorrupt(f"{path} is truncated: delete it and run again") from error
     _write_array(folder / LABELS, labels, guard)
-    with replacing(folder / IMAGES, guard) as temporary:
+    with recording(folder / IMAGES, guard) as temporary:
         with open(temporary, "wb") as handle:  # not through a memory map: on a full disk that is a bus error
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(labels), *parts[0].shape[1:])}
             np.lib.format.write_array_header_1_0(handle, header)

@@ -18,7 +18,8 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from ltbench.text import checked_name
+from ltbench.runs.digests import check_digest, recording
+from ltbench.text import checked_name, command
 from ltbench.errors import CheckpointError
 from ltbench.files import replacing, write_json
 from ltbench.runs.layout import SCORED, SCORES
@@ -105,7 +106,8 @@ def read_scores(path: Path) -> pd.DataFrame:
     CheckpointError
         The file is truncated, lacks a column of the first version, or holds text where a number belongs.
     """
-    advice = f"delete it and run `ltbench evaluate {path.parent}`"
+    advice = f"delete it and run `{command('ltbench', 'evaluate', path.parent)}`"
+    check_digest(path, advice)
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows = list(csv.reader(io.StringIO(text), strict=True))
@@ -293,7 +295,7 @@ def write_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | No
     content = text.getvalue()
     if path.exists() and path.read_text(encoding="utf-8") == content:
         return
-    with replacing(path, guard) as temporary:
+    with recording(path, guard) as temporary:
         temporary.write_text(content, encoding="utf-8")
 
 

@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from ltbench.runs.digests import check_digest, recording
 from ltbench.errors import CheckpointError, DiskFull
 from ltbench.files import replacing, sha256
 from ltbench.runs.layout import INITIAL
@@ -41,7 +42,7 @@ def _full_disk(error: BaseException) -> bool:
 
 def save_checkpoint(path: Path, state: dict[str, Any], guard: Callable[[], None] | None = None) -> None:
     """Write the rolling training state atomically; `guard` may withhold it."""
-    with replacing(path, guard) as temporary:
+    with recording(path, guard) as temporary:
         try:
             torch.save(state, temporary)
         except RuntimeError as error:
@@ -61,6 +62,7 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
+    check_digest(path, "delete it to train from the start")
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
         found = state["key"]
@@ -88,7 +90,7 @@ def save_weights(
         f"raw.{name}": value.detach().clone(memory_format=torch.contiguous_format)
         for name, value in raw.items()
     }
-    with replacing(path, guard) as temporary:
+    with recording(path, guard) as temporary:
         try:
             save_file(tensors, temporary, metadata={"train_key": key, "step": str(step)})
         except (SafetensorError, OSError) as error:
@@ -108,6 +110,7 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     """
     if not path.exists():
         raise CheckpointError(f"the weights {path} are missing: run the training stage again")
+    check_digest(path, "delete it and run again")
     prefix = f"{which}."
     try:
         with safe_open(path, framework="pt") as handle:

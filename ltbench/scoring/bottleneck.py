@@ -22,7 +22,7 @@ from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import add_noise, alpha_bar
 from ltbench.diffusion.unet import Denoiser
-from ltbench.files import replacing
+from ltbench.runs.digests import recording
 from ltbench.metrics.registry import REGISTRY
 from ltbench.data.images import ImageSet, balanced
 from ltbench.environment import Environment
@@ -60,9 +60,9 @@ def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Env
                 for name, v in values.items()
             ]
         env.progress({"stage": "probe", "step": done + 1, "total": len(plans)})
-    with replacing(path.with_suffix(".npz"), env.guard) as temporary, open(temporary, "wb") as handle:
+    with recording(path.with_suffix(".npz"), env.guard) as temporary, open(temporary, "wb") as handle:
         np.savez_compressed(handle, **kept)  # type: ignore[arg-type]
-    with replacing(path.with_suffix(".csv"), env.guard) as temporary:
+    with recording(path.with_suffix(".csv"), env.guard) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
 
 

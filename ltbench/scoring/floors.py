@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from ltbench.errors import LtbenchError
 from ltbench import rng
 from ltbench.data.images import SCORE_SEED
 from ltbench.files import read_json, write_json
@@ -175,7 +176,10 @@ def _kept(path: Any) -> dict[str, list[float]] | None:
     """Return what a floor's file holds; None where there is none or it is not what was written."""
     if not path.exists():
         return None
-    content = read_json(path)
+    try:
+        content = read_json(path)
+    except LtbenchError:  # cut short: it is made again
+        return None
     if not isinstance(content, dict) or content.get("sha256") != _digest(content.get("draws")):
         return None
     return dict(content["draws"])

@@ -15,7 +15,7 @@ import pandas as pd
 
 from ltbench.data import Dataset
 from ltbench.extractors.registry import auto_extractors, cached_features, get_extractor
-from ltbench.files import replacing
+from ltbench.runs.digests import recording
 from ltbench.runs.layout import NEAREST
 from ltbench.metrics.agreement import confusion
 from ltbench.metrics.memorisation import memorisation
@@ -58,9 +58,9 @@ def write_evidence(
         found["training"].append(cell.train.images[theirs[[j for _, j, _ in pairs]]])
         found["distance"].append(np.array([d for _, _, d in pairs]))
     arrays = {name: np.concatenate(parts) for name, parts in found.items()}
-    with replacing(folder / NEAREST, guard) as temporary, open(temporary, "wb") as handle:
+    with recording(folder / NEAREST, guard) as temporary, open(temporary, "wb") as handle:
         np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
     if extractor.classifies == cell.spec.dataset and generated.logits is not None:
         table = pd.DataFrame(confusion(generated.logits, labels), cell.class_names, cell.class_names)
-        with replacing(folder / "confusion.csv", guard) as temporary:
+        with recording(folder / "confusion.csv", guard) as temporary:
             table.to_csv(temporary, index_label="label")

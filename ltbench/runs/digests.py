@@ -1,0 +1,88 @@
+"""Digests of a run's files: SHA-256 of each large file -> ``digests.json`` in its folder, checked when it is read.
+
+A flipped bit, a hand-edited number or half a copy would otherwise be scored as if it were the run. A digest is
+written just before its file takes its place, so that a crash in between leaves two that are accepted, the old
+file's and the new one's, and never a good file without. Folders from before have no digests: they are read as ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from ltbench.errors import CheckpointError, LtbenchError
+from ltbench.files import read_object, replacing, sha256, write_json
+
+DIGESTS = "digests.json"
+_HEX = re.compile(r"[0-9a-f]{64}")
+
+
+def recorded_digests(folder: Path) -> dict[str, list[str]]:
+    """Return file name -> accepted SHA-256 digests; {} in a folder from before there were any.
+
+    Raises
+    ------
+    CheckpointError
+        ``digests.json`` is damaged.
+    """
+    path = folder / DIGESTS
+    if not path.is_file():
+        return {}
+    content = read_object(path)
+    for name, digests in content.items():
+        if not isinstance(digests, list) or not all(isinstance(d, str) and _HEX.fullmatch(d) for d in digests):
+            raise CheckpointError(f"{path} is damaged at {name!r}: delete it; the files are then read unchecked")
+    return content
+
+
+@contextlib.contextmanager
+def recording(path: Path, guard: Callable[[], None] | None = None) -> Iterator[Path]:
+    """Yield a temporary path that takes `path`'s place at the end, as `replacing` does; keep the content's digest."""
+    path = Path(path)
+    known: dict[str, list[str]] = {}
+
+    def publish() -> None:
+        if guard is not None:
+            guard()
+        nonlocal known
+        known = _readable(path.parent)
+        accepted = [*known.get(path.name, [])[-1:], sha256(temporary)]
+        known[path.name] = list(dict.fromkeys(accepted)) if path.exists() else accepted[-1:]
+        write_json(path.parent / DIGESTS, known)
+
+    with replacing(path, publish) as temporary:
+        yield temporary
+    if len(known[path.name]) > 1:
+        known[path.name] = known[path.name][-1:]
+        write_json(path.parent / DIGESTS, known)
+
+
+def _readable(folder: Path) -> dict[str, list[str]]:
+    """Return the recorded digests, none where the record is damaged: writing a file again mends it."""
+    try:
+        return recorded_digests(folder)
+    except CheckpointError:
+        return {}
+
+
+def check_digest(path: Path, advice: str, error: type[LtbenchError] = CheckpointError) -> None:
+    """Compare a file with its recorded digest, if it has one.
+
+    Parameters
+    ----------
+    advice : how to mend it, as in "delete it and run again".
+
+    Raises
+    ------
+    error : its content is not what was written.
+    """
+    accepted = recorded_digests(path.parent).get(path.name)
+    if accepted and path.is_file() and sha256(path) not in accepted:
+        raise error(f"{path} was changed or damaged since it was written (its SHA-256 is another): {advice}")
+
+
+def is_recorded(path: Path) -> bool:
+    """Say whether a file's digest was kept, so that it can be checked."""
+    return path.name in recorded_digests(path.parent)

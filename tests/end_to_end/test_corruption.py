@@ -1,0 +1,217 @@
+"""A walk over every file of a finished run: truncated, emptied, one bit flipped, or changed by hand.
+
+Each damage must be told in one sentence, or be mended by making the file again: never may a number come out that
+is not the run's. ``--damages N`` tries so many places a file (default 2).
+"""
+
+import json
+import random
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+from tiny_runs import make_spec
+
+from ltbench.environment import Environment
+from ltbench.errors import LtbenchError
+from ltbench.pipeline import run_stage, stages
+from ltbench.runs.digests import DIGESTS, recorded_digests
+from ltbench.runs.layout import CACHE, CHECKPOINT, IMAGES, LABELS, PROVENANCE, SCORED, SCORES, SPEC
+from ltbench.runs.results import load_results
+from ltbench.runs.run import read_run, sample_sets
+from ltbench.runs.weights import load_checkpoint, load_weights
+from ltbench.scoring.score import score_samples
+from ltbench.data import load_dataset
+from ltbench.spec import train_key
+
+SPECIFICATION = make_spec(steps=4, snapshots=(2,), score={"metrics": ("frechet",), "floor_draws": 1, "bootstrap": 0,
+                                                          "probes": True})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Return the output folder of a finished run and all numbers that come out of it."""
+    root = tmp_path_factory.mktemp("finished")
+    for stage in stages(SPECIFICATION):
+        run_stage(stage, root, Environment())
+    return root, numbers(root)
+
+
+def numbers(root, score=True):
+    """Read everything that a command may read and return what comes out: scores stored and made again, weights, state."""
+    out = {}
+    results = load_results(root)
+    table = results.scores.sort_values(["scope", "class_or_group", "metric"])
+    out["stored"] = [(row.scope, row.class_or_group, row.metric, row.value) for row in table.itertuples()]
+    (run,) = results.runs.values()
+    for one in sample_sets(root):
+        images, labels = one.arrays()
+        if not score:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            again = score_samples(load_dataset(one.spec.data), images, labels, SPECIFICATION, cache=root / CACHE, device="cpu")
+        again = again.sort_values(["scope", "class_or_group", "metric"])
+        out["again"] = [(r.scope, r.class_or_group, r.metric, r.value) for r in again.itertuples()]
+    for step in run.steps:
+        for which in ("ema", "raw"):
+            loaded = load_weights(run.folder / f"weights/step-{step:08d}.safetensors", which, train_key(run.spec))
+            out[f"weights {step} {which}"] = [float(loaded[name].double().sum()) for name in sorted(loaded)]
+    state = load_checkpoint(run.folder / CHECKPOINT, train_key(run.spec))
+    out["step"] = state and state["step"]
+    probes = run.probes()
+    out["probes"] = None if probes is None else probes["value"].tolist()
+    out["features"] = {name: float(np.asarray(a, float).sum()) for name, a in run.probe_features(4).items()}
+    read_run(run.folder)
+    return out
+
+
+def files(root):
+    return sorted(p for p in root.rglob("*") if p.is_file() and p.suffix != ".png")
+
+
+def damages(rng, content, places):
+    """Yield (what was done, damaged content)."""
+    yield "emptied", b""
+    for _ in range(places):
+        cut = rng.randrange(len(content))
+        yield f"cut at {cut}", content[:cut]
+        at = rng.randrange(len(content))
+        yield f"bit {at}", content[:at] + bytes([content[at] ^ (1 << rng.randrange(8))]) + content[at + 1 :]
+
+
+def harmless(path):
+    """Say whether a file has no number in it: what is only shown, or logged, may be read as it is."""
+    return path.name in (PROVENANCE, "train.csv", SCORED, DIGESTS, "confusion.csv", "nearest.npz")
+
+
+def test_every_file_with_numbers_has_a_digest(finished):
+    root, _ = finished
+    for path in files(root):
+        if path.suffix in (".npy", ".npz", ".safetensors", ".pt") and CACHE not in path.parts:
+            assert path.name in recorded_digests(path.parent), path
+    assert all(path.name in recorded_digests(path.parent) for path in root.rglob(SCORES))
+
+
+def walk(finished, tmp_path, places, seed=0):
+    root, good = finished
+    rng = random.Random(seed)
+    tried = told = 0
+    work = tmp_path / "work"
+    shutil.copytree(root, work)
+    assert numbers(work) == good
+    for path in files(root):
+        target = work / path.relative_to(root)
+        content = path.read_bytes()
+        for what, damaged in damages(rng, content, places if content else 0):
+            if damaged == content:
+                continue
+            target.write_bytes(damaged)
+            tried += 1
+            try:
+                used = "samples" in path.parts or CACHE in path.parts  # scoring anew takes the longest
+                came = {**good, **numbers(work, score=used)}
+            except LtbenchError as error:
+                told += 1
+                assert "\n" not in str(error) and len(str(error)) < 700, (path, what)
+            else:
+                if not harmless(path):
+                    assert came == good, (path.relative_to(root), what)
+            target.write_bytes(content)
+            for made in files(work):  # what was made again meanwhile, as caches are
+                if not (root / made.relative_to(work)).exists():
+                    made.unlink()
+                elif made != target and made.read_bytes() != (root / made.relative_to(work)).read_bytes():
+                    shutil.copyfile(root / made.relative_to(work), made)
+    return tried, told
+
+
+def test_no_damaged_file_gives_a_wrong_number(finished, tmp_path):
+    tried, told = walk(finished, tmp_path, places=1)
+    assert tried > 20 and told > 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_no_damage_anywhere_gives_a_wrong_number(finished, tmp_path, damages_a_file, record_property):
+    tried, told = walk(finished, tmp_path, places=damages_a_file, seed=1)
+    record_property("damages", tried)
+    print(f"{tried} damages, {told} told in a sentence, the others made again or without a number")
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        (SPEC, lambda c: {**c, "train_seed": 7}),
+        (SPEC, lambda c: {**c, "method": {"name": "coral", "hyperparameters": {}}}),
+        (SPEC, lambda c: {**c, "method": {"name": "../../x", "hyperparameters": {}}}),
+        (SPEC, lambda c: {**c, "data": 5}),
+        (SPEC, lambda c: None),
+        (SPEC, lambda c: []),
+        (SPEC, lambda c: {**c, "train": None}),
+        (SPEC, lambda c: {**c, "origin": "external"}),
+        (SPEC, lambda c: {**c, "data": {**c["data"], "dataset": 5}}),
+        (SPEC, lambda c: {**c, "data": {**c["data"], "imbalance_ratio": float("inf")}}),
+        (SPEC, lambda c: {**c, "train_key": None}),
+        (f"samples/*/{SPEC}", lambda c: {**c, "step": "x"}),
+        (f"samples/*/{SPEC}", lambda c: {**c, "sample": 5}),
+        (f"samples/*/{SPEC}", lambda c: {**c, "sample": {**c["sample"], "guidance": 3.0}}),
+        (f"samples/*/{SPEC}", lambda c: 7),
+        (PROVENANCE, lambda c: []),
+        (PROVENANCE, lambda c: {"stages": {"a": 1}}),
+        (f"samples/*/{PROVENANCE}", lambda c: {"stages": [5]}),
+        (f"samples/*/{DIGESTS}", lambda c: {IMAGES: "x"}),
+        (f"samples/*/{DIGESTS}", lambda c: {IMAGES: [5]}),
+    ],
+)
+def test_json_of_another_shape_or_another_run_is_one_sentence(finished, tmp_path, name, change):
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "work")
+    (path,) = (tmp_path / "work").glob(f"*/{name}")
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(LtbenchError) as caught:
+        numbers(tmp_path / "work")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("row", ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "![x](http://e.example)", "\x1b[2J"])
+def test_a_name_in_the_scores_is_a_name(finished, tmp_path, row):
+    root, _ = finished
+    work = tmp_path / "work"
+    shutil.copytree(root, work)
+    (path,) = work.rglob(SCORES)
+    path.with_name(DIGESTS).unlink()  # a stranger's folder needs none
+    path.write_text(path.read_text().replace(",frechet,", f',"{row}",', 1))
+    with pytest.raises(LtbenchError, match="cannot be the name of a metric"):
+        load_results(work)
+
+
+def test_scores_of_another_run_are_told(finished, tmp_path):
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "work")
+    (path,) = (tmp_path / "work").rglob(SCORES)
+    path.with_name(DIGESTS).unlink()
+    key = train_key(SPECIFICATION)
+    path.write_text(path.read_text().replace(key, "0" * 64))
+    with pytest.raises(LtbenchError, match="scores of another training"):
+        load_results(tmp_path / "work")
+
+
+def test_a_folder_from_before_digests_is_read(finished, tmp_path):
+    root, good = finished
+    shutil.copytree(root, tmp_path / "work")
+    for path in (tmp_path / "work").rglob(DIGESTS):
+        path.unlink()
+    assert numbers(tmp_path / "work") == good
+
+
+@pytest.mark.parametrize("labels", [np.full(20, -1), np.arange(20.0), np.zeros(19, int), np.zeros((20, 2), int)])
+def test_labels_that_cannot_be_are_told(finished, tmp_path, labels):
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "work")
+    (path,) = (tmp_path / "work").rglob(LABELS)
+    path.with_name(DIGESTS).unlink()
+    np.save(path, labels)
+    with pytest.raises(LtbenchError):
+        numbers(tmp_path / "work")
