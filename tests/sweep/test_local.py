@@ -75,18 +75,6 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path, undisturbed):
     done_once(tmp_path)
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_fifty_kills_lose_nothing(tmp_path, undisturbed):
-    for round_number in range(5):
-        root = tmp_path / str(round_number)
-        root.mkdir()
-        code, output = disturbed_sweep(root, kills=10, seed=round_number)
-        assert code == 0, output
-        assert artifacts(root) == undisturbed
-        done_once(root)
-
-
 def test_two_drivers_share_the_work_and_double_nothing(tmp_path, undisturbed):
     first, second = start(tmp_path, *GRID), start(tmp_path, *GRID)
     outputs = [process.communicate()[0] for process in (first, second)]
