@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs mutants clean
 
 $(BIN)/ltbench: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -29,3 +29,7 @@ docs: $(BIN)/ltbench
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info
+
+mutants: $(BIN)/ltbench
+	$(BIN)/python -m pip install --quiet cosmic-ray
+	$(BIN)/python -m benchmarks.mutants

@@ -71,6 +71,7 @@ def test_every_file_follows_the_umask_whichever_library_writes_it(tmp_path, umas
         "a.txt": mode,
         "b.safetensors": mode,
         "c.pt": mode,
+        "digests.json": mode,
     }
 
 
