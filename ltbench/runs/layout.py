@@ -6,6 +6,7 @@
             spec.json  images.npy  labels.npy  sheet.png  scores.csv  nearest.npz  confusion.csv
             scored.json  provenance.json
         probes/step-NNNNNNNN.csv  .npz           the bottleneck's entanglement, and the features behind it
+        digests.json, in each of these folders   SHA-256 of its large files and of scores.csv
     .init/SHA256.safetensors                     weights that trainings start from
     .cache/                                      features and floors, which any run may use
 

@@ -32,8 +32,6 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     DataCorrupt
         A file is missing, truncated or no such array, or the two do not belong together.
     """
-    for name in (IMAGES, LABELS):
-        check_digest(folder / name, f"delete {folder} and run again", DataCorrupt)
     try:
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
         labels = np.load(folder / LABELS, allow_pickle=False)
@@ -53,6 +51,8 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
         )
     if len(labels) and int(labels.min()) < 0:
         raise DataCorrupt(f"the sample set {folder} has negative labels: delete that folder and run again")
+    for name in (IMAGES, LABELS):
+        check_digest(folder / name, f"delete {folder} and run again", DataCorrupt)
     return images, labels
 
 
@@ -113,11 +113,11 @@ def join_chunks(
     parts = []
     for number in range(count):
         path = chunk_path(folder, batch_size, number)
-        check_digest(path, "delete it and run again", DataCorrupt)
         try:
             parts.append(np.load(path, mmap_mode="r"))
         except (ValueError, EOFError, OSError) as error:
             raise DataCorrupt(f"{path} is truncated: delete it and run again") from error
+        check_digest(path, "delete it and run again", DataCorrupt)
     _write_array(folder / LABELS, labels, guard)
     with recording(folder / IMAGES, guard) as temporary:
         with open(temporary, "wb") as handle:  # not through a memory map: on a full disk that is a bus error

@@ -107,7 +107,6 @@ def read_scores(path: Path) -> pd.DataFrame:
         The file is truncated, lacks a column of the first version, or holds text where a number belongs.
     """
     advice = f"delete it and run `{command('ltbench', 'evaluate', path.parent)}`"
-    check_digest(path, advice)
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows = list(csv.reader(io.StringIO(text), strict=True))
@@ -132,6 +131,7 @@ def read_scores(path: Path) -> pd.DataFrame:
                 checked_name(name, column.name, path, CheckpointError, advice)
         elif column.name != "value" and np.isinf(table[column.name]).any():
             raise CheckpointError(f"{path}: column {column.name!r} holds a number without end: {advice}")
+    check_digest(path, advice)
     return table
 
 

@@ -62,7 +62,6 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
     """
     if not path.exists():
         return None
-    check_digest(path, "delete it to train from the start")
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
         found = state["key"]
@@ -77,6 +76,7 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
             f"the checkpoint {path} belongs to another spec (key {str(found)[:8]}, wanted {key[:8]}): "
             "use another --out, or delete that folder"
         )
+    check_digest(path, "delete it to train from the start")
     return state
 
 
@@ -110,7 +110,6 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     """
     if not path.exists():
         raise CheckpointError(f"the weights {path} are missing: run the training stage again")
-    check_digest(path, "delete it and run again")
     prefix = f"{which}."
     try:
         with safe_open(path, framework="pt") as handle:
@@ -124,6 +123,7 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
         )
     if not weights:
         raise CheckpointError(f"the weights {path} hold no {which!r} tensors: delete that file and run again")
+    check_digest(path, "delete it and run again")
     return weights
 
 
