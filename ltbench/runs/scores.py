@@ -19,7 +19,7 @@ import pandas as pd
 from pandas.api.types import union_categoricals
 
 from ltbench.runs.digests import check_digest, recording
-from ltbench.text import checked_name, command
+from ltbench.text import checked_name, command, is_name
 from ltbench.errors import CheckpointError
 from ltbench.files import replacing, write_json
 from ltbench.runs.layout import SCORED, SCORES
@@ -154,6 +154,8 @@ def read_many(paths: Sequence[Path]) -> pd.DataFrame:
         files.append(i)
     if bodies:
         batches.append(_batch(header, bodies, files, paths))
+    for path in paths:
+        check_digest(path, f"delete it and run `{command('ltbench', 'evaluate', path.parent)}`")
     return _stacked(batches)
 
 
@@ -182,12 +184,25 @@ def _batch(header: str, bodies: list[str], files: list[int], paths: Sequence[Pat
                 io.StringIO("".join(bodies)), names=names, dtype=types, keep_default_na=False, na_values=blank
             )  # fmt: skip
             table = _completed(table).assign(file=np.repeat(files, [body.count("\n") for body in bodies]))
-            return table.astype({n: "category" for n in table if n in kinds and kinds[n] == "text"})
+            table = table.astype({n: "category" for n in table if n in kinds and kinds[n] == "text"})
+            if _is_sound(table):
+                return table
         except ValueError:  # of one of these files: each by itself says which and where
             pass
     tables = [read_scores(paths[i]).assign(file=i) for i in files]
     table = pd.concat(tables, ignore_index=True)
     return table.astype({n: "category" for n in table if kinds.get(str(n), "text") == "text" and n != "file"})
+
+
+def _is_sound(table: pd.DataFrame) -> bool:
+    """Say whether names are names and counts finite; if not, each file is read by itself, which says where."""
+    for column in SCHEMA:
+        if column.kind == "text":
+            if not all(name == "" or is_name(name) for name in table[column.name].cat.categories):
+                return False
+        elif column.name != "value" and np.isinf(table[column.name]).any():
+            return False
+    return True
 
 
 def _stacked(batches: list[pd.DataFrame]) -> pd.DataFrame:
