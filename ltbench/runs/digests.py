@@ -32,8 +32,12 @@ def recorded_digests(folder: Path) -> dict[str, list[str]]:
         return {}
     content = read_object(path)
     for name, digests in content.items():
-        if not isinstance(digests, list) or not all(isinstance(d, str) and _HEX.fullmatch(d) for d in digests):
-            raise CheckpointError(f"{path} is damaged at {name!r}: delete it; the files are then read unchecked")
+        if not isinstance(digests, list) or not all(
+            isinstance(d, str) and _HEX.fullmatch(d) for d in digests
+        ):
+            raise CheckpointError(
+                f"{path} is damaged at {name!r}: delete it; the files are then read unchecked"
+            )
     return content
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbench.spec import train_key
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import training_folder
@@ -21,6 +20,7 @@ from ltbench.runs.provenance import sampled_weights
 from ltbench.runs.run import Run, read_run, spec_of_samples
 from ltbench.runs.scores import NUMBERS, find_scores, is_repeated, read_many, row_codes
 from ltbench.runs.series import PROTOCOL, with_series
+from ltbench.spec import train_key
 
 
 @dataclass(frozen=True)

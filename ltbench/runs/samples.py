@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import CheckpointError, DataCorrupt
-from ltbench.runs.digests import check_digest, recording
 from ltbench.files import replacing
+from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import CONFUSION, IMAGES, LABELS, NEAREST, PARTIAL, SHEET
 
 _SHEET_COLUMNS = 10

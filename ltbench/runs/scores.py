@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Sequence, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,12 +18,12 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from ltbench.runs.digests import check_digest, recording
-from ltbench.text import checked_name, command, is_name
 from ltbench.errors import CheckpointError
-from ltbench.files import replacing, write_json
+from ltbench.files import write_json
+from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import SCORED, SCORES
 from ltbench.spec import RunSpec, sample_key, train_key
+from ltbench.text import checked_name, command, is_name
 
 
 @dataclass(frozen=True)

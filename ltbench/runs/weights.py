@@ -18,9 +18,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ltbench.runs.digests import check_digest, recording
 from ltbench.errors import CheckpointError, DiskFull
 from ltbench.files import replacing, sha256
+from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import INITIAL
 
 

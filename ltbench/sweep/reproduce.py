@@ -17,8 +17,9 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from ltbench.extractors.torchscript import require_trust
+from ltbench.environment import Settings
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
+from ltbench.extractors.torchscript import require_trust
 from ltbench.files import write_json
 from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
 from ltbench.runs.provenance import all_stages, read_provenance
@@ -28,7 +29,6 @@ from ltbench.runs.weights import initial_weights_path
 from ltbench.spec import RunSpec, sample_key
 from ltbench.sweep.local import WORKER, run_local
 from ltbench.sweep.status import closing_lines, exit_code
-from ltbench.environment import Settings
 
 TOLERANCE = 0.05
 _COMPUTE = ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn")

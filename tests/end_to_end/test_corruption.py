@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tiny_runs import make_spec
 
+from ltbench.data import load_dataset
 from ltbench.environment import Environment
 from ltbench.errors import LtbenchError
 from ltbench.pipeline import run_stage, stages
@@ -22,7 +23,6 @@ from ltbench.runs.results import load_results
 from ltbench.runs.run import read_run, sample_sets
 from ltbench.runs.weights import load_checkpoint, load_weights
 from ltbench.scoring.score import score_samples
-from ltbench.data import load_dataset
 from ltbench.spec import train_key
 
 SPECIFICATION = make_spec(steps=4, snapshots=(2,), score={"metrics": ("frechet",), "floor_draws": 1, "bootstrap": 0,

@@ -1,24 +1,18 @@
 """Making a run again: what is read from the record, and what is compared with what strictness."""
 
-import json
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
-from safetensors.numpy import save_file
-from recorded_run import SETS, record, write
+from recorded_run import SETS, record
 from sweep_tools import runs_of
 
+from ltbench.environment import Settings
+from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.digests import DIGESTS
 from ltbench.runs.layout import folder_name
-from ltbench.errors import CheckpointError, UsageError
-from ltbench.pipeline import stages
-from ltbench.runs.scores import run_columns, write_scores
-from ltbench.spec import sample_key, train_key
+from ltbench.spec import sample_key
 from ltbench.sweep.reproduce import compare, recorded_runs, recorded_settings, reproduce
-from ltbench.environment import Settings
-
 
 
 def change(path, old, new):

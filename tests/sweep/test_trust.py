@@ -113,9 +113,9 @@ def test_what_was_not_compared_is_said(tmp_path):
     header = lines[0].split(",")
     more = lines[1].split(",")
     more[header.index("extractor")], more[header.index("metric")] = "digits_cnn", "kid"
-    from ltbench.runs import scores
-
     import pandas as pd
+
+    from ltbench.runs import scores
 
     rows = pd.concat([scores.read_scores(table), pd.DataFrame([dict(zip(header, more, strict=True))])])
     scores.write_scores(table, rows)
