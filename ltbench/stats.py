@@ -200,7 +200,9 @@ def paired_columns(differences: np.ndarray, confidence: float = 0.95) -> pd.Data
         p = 2 * stdtr(np.maximum(n - 1.0, 1), -np.abs(mean) / (sd / np.sqrt(n)))
     p = np.where((sd == 0) & (mean == 0), 1.0, np.where(n > 1, p, np.nan))
     agree = (present & (np.sign(differences) == np.sign(mean))).sum(axis=0)
-    return pd.DataFrame({"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "agree": agree, "p": p})
+    return pd.DataFrame(
+        {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "agree": agree, "p": p}
+    )
 
 
 def agreement_chance(agree: int, n: int) -> float:
@@ -220,7 +222,7 @@ def sign_flip_p(differences: np.ndarray) -> float:
         raise ValueError(f"exact for 1 to {EXACT_UP_TO} pairs, got {len(d)}")
     if len(d) == 1:
         return 1.0
-    test = permutation_test((d,), np.mean, permutation_type="samples", n_resamples=2**len(d))
+    test = permutation_test((d,), np.mean, permutation_type="samples", n_resamples=2 ** len(d))
     return float(test.pvalue)
 
 

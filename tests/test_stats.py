@@ -121,7 +121,9 @@ def test_interval_ends_of_three_numbers_by_hand():
     assert t_half_width(1.0, 3) == pytest.approx(2.484138, abs=1e-6)
 
 
-@pytest.mark.parametrize(("values", "agree"), [((3, 2, -1), 2), ((5, 1, 1, -2), 3), ((1, 1, 1), 3), ((2, 0, 1), 2)])
+@pytest.mark.parametrize(
+    ("values", "agree"), [((3, 2, -1), 2), ((5, 1, 1, -2), 3), ((1, 1, 1), 3), ((2, 0, 1), 2)]
+)
 def test_signed_statistics_are_mirrored(values, agree):
     """Negative is the good direction of every distance: -x must read as x does, with the ends turned round."""
     zero = seeds(*[0.0] * len(values))
@@ -177,7 +179,11 @@ def test_welch_half_width_is_scipys():
 
 
 def test_holm_steps_down_and_stops_at_the_first_that_holds():
-    assert holm([0.01, 0.04, 0.03]).tolist() == [True, False, False]  # .03 > .05 / 2, and .04 is not looked at
+    assert holm([0.01, 0.04, 0.03]).tolist() == [
+        True,
+        False,
+        False,
+    ]  # .03 > .05 / 2, and .04 is not looked at
     assert holm([0.01, 0.02, 0.03]).tolist() == [True, True, True]
     assert holm([np.nan, 0.04]).tolist() == [False, True]
     assert holm([]).tolist() == []
@@ -220,7 +226,9 @@ def test_equal_methods_are_left_plain_in_one_column_of_twenty(methods, n, unequa
 
 def test_best_setting_is_chosen_on_seeds_that_do_not_value_it():
     wide = pd.DataFrame({"a": [1.0, 5.0, 1.0, 5.0], "b": [4.0, 2.0, 4.0, 2.0], "c": [9.0] * 4})
-    best = best_setting(wide, "lower")  # seeds 0, 2 choose a, seeds 1, 3 choose b: each is bad where it is valued
+    best = best_setting(
+        wide, "lower"
+    )  # seeds 0, 2 choose a, seeds 1, 3 choose b: each is bad where it is valued
     assert best.held_out and best.seeds == (0, 1, 2, 3)
     assert best.mean == pytest.approx((5 + 5 + 4 + 4) / 4)
     mirrored = best_setting(-wide, "higher")
@@ -268,9 +276,7 @@ def test_correlation_over_seeds_holds_its_level_whatever_runs_share(shared):
     rng = np.random.default_rng(int(10 * shared))
     draws, hits = 600, 0
     for _ in range(draws):
-        x, y = (
-            pd.DataFrame(shared * rng.normal(size=(5, 1)) + rng.normal(size=(5, 4))) for _ in range(2)
-        )
+        x, y = (pd.DataFrame(shared * rng.normal(size=(5, 1)) + rng.normal(size=(5, 4))) for _ in range(2))
         hits += seed_correlation(x, y, within=True).p <= 0.05
     assert hits / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
 

@@ -168,13 +168,17 @@ def _summaries(found: Sequence[CellResults], frames: dict[str, pd.DataFrame]) ->
         rows = cell.series.assign(cell=cell.label)
         for column in ("train_seeds", "sample_seeds", "runs"):
             rows[column] = [";".join(map(str, values)) for values in rows[column]]
-        series.append(rows[["cell", "series", "label", *(c for c in rows if c not in ("cell", "series", "label"))]])
+        series.append(
+            rows[["cell", "series", "label", *(c for c in rows if c not in ("cell", "series", "label"))]]
+        )
         table = cell.summary.assign(cell=cell.label)
         measures.append(table[MEASURE].drop_duplicates().astype({c: object for c in MEASURE[:6]}))
         summary.append(table)
     known = pd.concat(measures).drop_duplicates(ignore_index=True)
     known.insert(0, "measure", [f"m{i}" for i in range(len(known))])
-    whole = pd.concat([t.astype({c: object for c in t if t[c].dtype == "category"}) for t in summary], ignore_index=True)
+    whole = pd.concat(
+        [t.astype({c: object for c in t if t[c].dtype == "category"}) for t in summary], ignore_index=True
+    )
     whole = whole.merge(known, on=MEASURE, how="left")
     columns = ["cell", "series", "scope", "class_or_group", "n_train", "metric", "role", "measure"]
     whole = whole[[*columns, "mean", "sd", "n", "sd_sampling", "n_sampling"]]
@@ -193,7 +197,9 @@ def _summaries(found: Sequence[CellResults], frames: dict[str, pd.DataFrame]) ->
 def _write_csv(path: Path, frame: pd.DataFrame) -> Path:
     """Write a summary to seven digits; gzipped where it would be large; text that a spreadsheet would run is quoted."""
     texts = [str(c) for c in frame if frame[c].dtype == object or str(frame[c].dtype) in ("str", "string")]
-    safe = frame.assign(**{c: frame[c].map(lambda v: text.csv_cell(v) if isinstance(v, str) else v) for c in texts})
+    safe = frame.assign(
+        **{c: frame[c].map(lambda v: text.csv_cell(v) if isinstance(v, str) else v) for c in texts}
+    )
     buffer = io.StringIO()
     safe.to_csv(buffer, index=False, lineterminator="\n", float_format="%.7g")
     content = buffer.getvalue().encode()

@@ -245,7 +245,9 @@ class CellResults:
         """Return mean, sd, n (and the sampling spread) of one measure and place, indexed by series."""
         key = ("column", scope, place, role, sizes, *(measure[c] for c in MEASURE))
         if key not in self._kept:
-            rows = self._summary_rows.get((scope, role, place, *(measure[c] for c in _NAMES)), np.array([], int))
+            rows = self._summary_rows.get(
+                (scope, role, place, *(measure[c] for c in _NAMES)), np.array([], int)
+            )
             found = self._means.iloc[rows]
             sized = {c: found[c].to_numpy(float) for c in ("n_reference", "n_generated")}
             found = found[_has_sizes(sized, np.arange(len(found)), measure, role, sizes)]
@@ -267,7 +269,9 @@ class CellResults:
             np.add.at(total, (row, column), every["value"][rows])
             np.add.at(count, (row, column), 1)
             with np.errstate(invalid="ignore"):
-                self._kept[key] = pd.DataFrame(total / count, index=seeds, columns=list(every["names"][codes]))
+                self._kept[key] = pd.DataFrame(
+                    total / count, index=seeds, columns=list(every["names"][codes])
+                )
         return self._kept[key]
 
     def floor(self, scope: str, measure: pd.Series, place: str = "") -> tuple[float, float, float]:
@@ -358,7 +362,9 @@ def _reasons(points: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 
 def _series(points: pd.DataFrame) -> pd.DataFrame:
     first = points.drop_duplicates("series")[["series", *SERIES_COLUMNS]]
-    series = first.astype({c: object for c in ("series", "method", "variant", "sampler", "origin", "settings")})
+    series = first.astype(
+        {c: object for c in ("series", "method", "variant", "sampler", "origin", "settings")}
+    )
     for column, source in (("train_seeds", "train_seed"), ("sample_seeds", "sample_seed"), ("runs", "run")):
         pairs = points[["series", source]].drop_duplicates().dropna().astype({"series": object})
         values: dict[str, set[int | str]] = {}
@@ -458,7 +464,9 @@ def main_protocols(cell: CellResults, limit: int = 8, every: bool = False) -> li
     same = _at(series, main, ["guidance", "rule"])
     alike_but = series[_at(series, main, fixed) & ~same]
     enough = min(2, first["method"].nunique())
-    blocks = [r for _, r in alike_but.groupby(["rule", "guidance"], dropna=False) if r["method"].nunique() >= enough]
+    blocks = [
+        r for _, r in alike_but.groupby(["rule", "guidance"], dropna=False) if r["method"].nunique() >= enough
+    ]
     if not every:
         overall = cell.summary[(cell.summary["scope"] == "overall").to_numpy()]
         scored = overall.groupby(overall["series"].astype(str))["metric"].nunique()
@@ -481,7 +489,9 @@ def shown_blocks(cell: CellResults, series: pd.DataFrame) -> list[pd.DataFrame]:
     protocol = pd.DataFrame(
         {"step": series["step"], "sampler": series["sampler"], "passes": forward_passes(series)}
     ).assign(guidance=series["guidance"], origin=series["origin"], rule=series["settings"].map(rule_of))
-    keys = pd.Series(["|".join(map(str, row)) for row in protocol.itertuples(index=False)], index=series.index)
+    keys = pd.Series(
+        ["|".join(map(str, row)) for row in protocol.itertuples(index=False)], index=series.index
+    )
     main = set(main_protocols(cell)[0]["series"])
     order = {key: not set(rows["series"]) & main for key, rows in series.groupby(keys)}
     size = protocol.assign(key=keys, other=keys.map(order)).drop_duplicates("key")
@@ -492,7 +502,13 @@ def shown_blocks(cell: CellResults, series: pd.DataFrame) -> list[pd.DataFrame]:
 def block_title(block: pd.DataFrame) -> str:
     """Name a block by its guidance, its rule, and the kind of sampler that its scale is for."""
     scales = block["guidance"].dropna().unique()
-    scale = f"ω = {scales[0]:g}" if len(scales) == 1 else "guidance as labelled" if len(scales) else "no guidance stated"
+    scale = (
+        f"ω = {scales[0]:g}"
+        if len(scales) == 1
+        else "guidance as labelled"
+        if len(scales)
+        else "no guidance stated"
+    )
     kinds = " or ".join(sorted({kind(s) for s in block["sampler"]} - {"unknown"})) or "sampler not known"
     rule = rule_of(block["settings"].iloc[0])
     return f"{scale}{f', {rule}' if rule else ''}, {kinds}"
@@ -502,13 +518,17 @@ def block_title(block: pd.DataFrame) -> str:
 def rule_of(settings: str) -> str:
     """Return a series' rule of guidance in words; blank where none but the plain scale is stated."""
     stated = {k: v for k, v in json.loads(settings).items() if k.startswith(RULE_PREFIXES)}
-    return ", ".join(f"{k.removeprefix('sample.')}={v}" for k, v in sorted(stated.items()) if v not in (None, {}, []))
+    return ", ".join(
+        f"{k.removeprefix('sample.')}={v}" for k, v in sorted(stated.items()) if v not in (None, {}, [])
+    )
 
 
 def _with_protocol(cell: CellResults) -> pd.DataFrame:
     settings = cell.series["settings"].map(json.loads)
     fixed = settings.map(
-        lambda s: json.dumps({k: v for k, v in s.items() if not is_hyperparameter(k) and not k.startswith(RULE_PREFIXES)})
+        lambda s: json.dumps(
+            {k: v for k, v in s.items() if not is_hyperparameter(k) and not k.startswith(RULE_PREFIXES)}
+        )
     )
     return cell.series.assign(
         passes=forward_passes(cell.series),

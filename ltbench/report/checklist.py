@@ -1,4 +1,4 @@
-"""What reviewers of this field ask of a benchmark, answered from the stored results: yes, no or not applicable, and where."""
+"""What reviewers of this field ask of a benchmark, answered from the results: yes, no or not applicable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,11 @@ def _blocks(scene: Scene) -> pd.DataFrame:
 
 def _seeds(scene: Scene) -> _Answer:
     seeds = [len(s) for s in _blocks(scene)["train_seeds"]]
-    told = f"{min(seeds)} to {max(seeds)} training seeds a row" if min(seeds) < max(seeds) else f"{seeds[0]} training seeds"
+    told = (
+        f"{min(seeds)} to {max(seeds)} training seeds a row"
+        if min(seeds) < max(seeds)
+        else f"{seeds[0]} training seeds"
+    )
     return ("yes" if min(seeds) >= 3 else "no"), f"{told} (column Seeds)"
 
 
@@ -76,7 +80,11 @@ def _guidance(scene: Scene) -> _Answer:
 def _memorisation(scene: Scene) -> _Answer:
     measure = scene.cell.leading("memorisation_rate", "group")
     ok = measure is not None and "tail" in scene.cell.groups()
-    return ("yes", "league and tail table, beside what is expected of real images") if ok else ("no", "--metrics memorisation")
+    return (
+        ("yes", "league and tail table, beside what is expected of real images")
+        if ok
+        else ("no", "--metrics memorisation")
+    )
 
 
 def _groups(scene: Scene) -> _Answer:
@@ -84,14 +92,21 @@ def _groups(scene: Scene) -> _Answer:
     means, pooled = bool(cell.groups()), bool(cell.groups("pooled"))
     if not means:
         return "no", "no groups scored"
-    return "yes", f"mean over classes{' and pooled' if pooled else ', not pooled'}: groups table; labels in its notes"
+    return (
+        "yes",
+        f"mean over classes{' and pooled' if pooled else ', not pooled'}: groups table; labels in its notes",
+    )
 
 
 def _reference(scene: Scene) -> _Answer:
     measure = scene.cell.frechet("overall")
     if measure is None:
         return "not applicable", ""
-    return "yes", f"{measure['reference']}, {integer(measure['n_reference'])} images, hash {measure['reference_hash'][:8] or 'not stored'}"
+    return (
+        "yes",
+        f"{measure['reference']}, {integer(measure['n_reference'])} images, "
+        f"hash {measure['reference_hash'][:8] or 'not stored'}",
+    )
 
 
 def _extractor(scene: Scene) -> _Answer:
@@ -104,7 +119,9 @@ def _baselines(scene: Scene) -> _Answer:
     methods = set(_blocks(scene)["method"])
     has = sorted(methods & _RESAMPLING)
     ok = scene.baseline in methods and bool(has)
-    return ("yes" if ok else "no"), f"{scene.baseline}{', ' + ', '.join(has) if has else '; class-balanced sampling is missing'}"
+    return (
+        "yes" if ok else "no"
+    ), f"{scene.baseline}{', ' + ', '.join(has) if has else '; class-balanced sampling is missing'}"
 
 
 def _budget(scene: Scene) -> _Answer:

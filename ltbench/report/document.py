@@ -159,7 +159,9 @@ def build(
     drawn = {scene.cell.label: figures_of(scene) for scene in scenes}
     nodes += [_cell_section(scene, drawn[scene.cell.label], leading, leagues) for scene in scenes]
     if controls := controls_tables(found):
-        nodes.append(Section("Rare or hard: other class orders, splits and balanced data", controls, "controls", True))
+        nodes.append(
+            Section("Rare or hard: other class orders, splits and balanced data", controls, "controls", True)
+        )
     if papers or missing:
         told = [Text("Missing:", list(missing), True)] if missing else []
         nodes.append(Section("The papers' tables", [*papers, *told], "papers", len(papers) > 2))
@@ -216,7 +218,9 @@ def _cell_section(
         nodes.append(Section(f"Every setting, {cell.label}", [settings], f"{anchor}-settings", True, cell))
     more: Sequence[Plot] = plots("confusion", "nearest", "training")
     if more:
-        nodes.append(Section(f"Confusion, nearest images, training, {cell.label}", more, f"{anchor}-more", True, cell))
+        nodes.append(
+            Section(f"Confusion, nearest images, training, {cell.label}", more, f"{anchor}-more", True, cell)
+        )
     return Section(cell.label, nodes, anchor, cell=cell)
 
 

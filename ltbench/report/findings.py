@@ -11,7 +11,15 @@ import pandas as pd
 
 from ltbench.diffusion.registry import kind
 from ltbench.report.cells import CellResults, block_title, long_tails, main_protocols, method_and_variant
-from ltbench.report.names import group_title, guidance_text, mean_sd, method_title, metric_title, number, output_of
+from ltbench.report.names import (
+    group_title,
+    guidance_text,
+    mean_sd,
+    method_title,
+    metric_title,
+    number,
+    output_of,
+)
 from ltbench.report.tables.differences import PLACES, declared_rows, difference_text, of_measure, pair_title
 from ltbench.report.tables.grid import Entry, Table, Tags
 from ltbench.stats import Best, best_setting, holm
@@ -62,9 +70,13 @@ def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[st
             worse = [names[s] for s in here[here["mean"] > 0]["series"]]
             where = "in the tail " if place else ""
             if better:
-                told.append(f"{where}{_several(better)} {'beats' if len(better) == 1 else 'beat'} {method_title(baseline)}")
+                told.append(
+                    f"{where}{_several(better)} {'beats' if len(better) == 1 else 'beat'} {method_title(baseline)}"
+                )
             elif worse:
-                told.append(f"{where}{_several(worse)} {'is' if len(worse) == 1 else 'are'} worse than {method_title(baseline)}")
+                told.append(
+                    f"{where}{_several(worse)} {'is' if len(worse) == 1 else 'are'} worse than {method_title(baseline)}"
+                )
             elif place == "":
                 told.append(f"no method is shown to differ from {method_title(baseline)}")
         yield f"{_short(cell)}, {at}: {'; '.join(told)} ({title}, Holm 5 %)."

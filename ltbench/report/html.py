@@ -195,7 +195,9 @@ def _run(run: Run) -> dict[str, Any]:
         "version": code.get("ltbench", ""),
         "machine": ", ".join(str(part) for part in parts if part),
         "torch": machine.get("libraries", {}).get("torch", ""),
-        "stages": [(s.get("stage", ""), _seconds(s.get("wall_seconds")), s.get("device", "")) for s in stages],
+        "stages": [
+            (s.get("stage", ""), _seconds(s.get("wall_seconds")), s.get("device", "")) for s in stages
+        ],
         "finished": stages[-1].get("finished", "") if stages else "",
     }
 

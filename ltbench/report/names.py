@@ -179,7 +179,9 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
     varying = [k for k in keys if len({json.dumps(s.get(k)) for s in flat if s}) > 1 or is_hyperparameter(k)]
     out = series.copy()
     out["differs"] = [
-        ", ".join(f"{k}={_plain(s[k])}" for k in varying if s.get(k) is not None and not k.endswith(".variant"))
+        ", ".join(
+            f"{k}={_plain(s[k])}" for k in varying if s.get(k) is not None and not k.endswith(".variant")
+        )
         for s in flat
     ]
     labels: dict[Any, str] = {}
@@ -196,7 +198,9 @@ def describe_series(series: pd.DataFrame) -> pd.DataFrame:
             ("origin", "{}"),
         ):
             values = settings if column == "settings" else list(rows[column])
-            told = forward_passes(rows) if column == "nfe" else values  # guidance doubles it: says nothing new
+            told = (
+                forward_passes(rows) if column == "nfe" else values
+            )  # guidance doubles it: says nothing new
             if len(set(map(str, told))) > 1:
                 for part, v in zip(parts, values, strict=True):
                     part.append(template.format(v) if v == v and v != "" else "")

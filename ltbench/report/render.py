@@ -107,7 +107,11 @@ def _runs(document: Document) -> Iterator[str]:
             folders = "<br>".join(f"`{name.replace('`', '')}`" for name in one["runs"])
             label = text.markdown(one["label"])
             yield f"| {text.markdown(scene.cell.label)} | {label} | `{one['series']}` | {folders} |"
-    yield from ("", "A series is one setting over its seeds; tables/series.csv and tables/summary.csv have all of it.", "")
+    yield from (
+        "",
+        "A series is one setting over its seeds; tables/series.csv and tables/summary.csv have all of it.",
+        "",
+    )
 
 
 # -- LaTeX ----------------------------------------------------------------------------------------------------
@@ -132,7 +136,12 @@ def latex_table(table: Table) -> str:
             lines.append(r"\midrule")
         cells = (rf"\textbf{{{text.latex(e.text)}}}" if e.bold else text.latex(e.text) for e in row)
         lines.append(" & ".join(cells) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}}", r"\par\smallskip", r"\begin{minipage}{\linewidth}\footnotesize"]
+    lines += [
+        r"\bottomrule",
+        r"\end{tabular}}",
+        r"\par\smallskip",
+        r"\begin{minipage}{\linewidth}\footnotesize",
+    ]
     lines += [rf"{text.latex(note)}\par" for note in table.notes if note]
     lines += [r"\end{minipage}", r"\end{table}"]
     return "\n".join(lines) + "\n"
@@ -163,7 +172,13 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
 def terminal_table(table: Table, width: int, notes: int = 1) -> RenderableType:
     """Return a table for a terminal of `width` characters: columns at its end are left out, and counted, until it fits."""
     shown = len(table.columns)
-    while shown > 2 and _rich(table, shown, notes).__rich_measure__(Console(width=10_000), Console(width=10_000).options).maximum > width:
+    while (
+        shown > 2
+        and _rich(table, shown, notes)
+        .__rich_measure__(Console(width=10_000), Console(width=10_000).options)
+        .maximum
+        > width
+    ):
         shown -= 1
     return _rich(table, shown, notes)
 
@@ -181,7 +196,9 @@ def _rich(table: Table, shown: int, notes: int) -> rich.table.Table:
         box=rich.box.SIMPLE,
     )
     for i, column in enumerate(table.columns[:shown]):
-        out.add_column(RichText(text.visible(column)), justify="left" if table.is_text(i) else "right", overflow="fold")
+        out.add_column(
+            RichText(text.visible(column)), justify="left" if table.is_text(i) else "right", overflow="fold"
+        )
     for i, row in enumerate(table.rows):
         cells = (RichText(text.visible(e.text), style="bold" if e.bold else "") for e in row[:shown])
         out.add_row(*cells, end_section=i + 1 in table.rules)

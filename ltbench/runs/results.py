@@ -92,7 +92,9 @@ def _places(roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the folders of runs that the roots stand for; a bundle may lie in its place."""
     for root in roots:
         if not root.is_dir() and not is_bundle(root):
-            raise UsageError(f"no results folder at {root}: give the folder that `ltbench run --out` wrote, or a bundle")
+            raise UsageError(
+                f"no results folder at {root}: give the folder that `ltbench run --out` wrote, or a bundle"
+            )
         yield from places(root)
 
 

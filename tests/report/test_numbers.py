@@ -52,11 +52,15 @@ def test_numbers_of_the_committed_digits_study_stay(cell, what):
 
 def test_printed_scores_are_the_means_of_the_stored_ones(cell):
     """Read from scores.csv by hand, past everything between the file and the page."""
-    rows = pd.concat(pd.read_csv(path) for path in DIGITS.glob("digits_lt-r0.05-coral-s*/samples/*/scores.csv"))
+    rows = pd.concat(
+        pd.read_csv(path) for path in DIGITS.glob("digits_lt-r0.05-coral-s*/samples/*/scores.csv")
+    )
     rows = rows[(rows["scope"] == "overall") & (rows["metric"] == "frechet") & (rows["guidance"] == 0)]
     rows = rows[(rows["sample_seed"] == 0) & (rows["sampler"] == "dpmsolver++") & (rows["nfe"] == 20)]
     values = rows["value"].to_numpy()
     assert len(values) == 5
     expected = f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
     table = overall_table(cell)
-    assert any(expected in {entry.text for entry in row} for row in table.rows if row[0].text.startswith("CORAL"))
+    assert any(
+        expected in {entry.text for entry in row} for row in table.rows if row[0].text.startswith("CORAL")
+    )

@@ -26,8 +26,8 @@ from ltbench.errors import CheckpointError, UsageError
 from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
-from ltbench.report.figures.base import KINDS, figures_of, method_styles
 from ltbench.report.figures import draw as drawing
+from ltbench.report.figures.base import KINDS, figures_of, method_styles
 from ltbench.report.figures.draw import COLUMN, PAGE, draw
 from ltbench.report.render import latex_table, write_latex
 from ltbench.report.tables.differences import differences
@@ -63,7 +63,9 @@ def report(study, tmp_path_factory):
 
 
 def test_latex_escapes_what_latex_reads():
-    table = Table("t_1", "a_b & 50 %", ["x_y ↓", "n"], [[Entry("{}~#$"), Entry("1 ± 2", True)]], 1, (), ["<5>"])
+    table = Table(
+        "t_1", "a_b & 50 %", ["x_y ↓", "n"], [[Entry("{}~#$"), Entry("1 ± 2", True)]], 1, (), ["<5>"]
+    )
     text = latex_table(table)
     assert r"a\_b \& 50 \%" in text and r"x\_y \ensuremath{\downarrow}" in text
     assert r"\{\}\textasciitilde{}\#\$" in text
@@ -103,7 +105,14 @@ def test_page_is_self_contained(report):
     parser.feed(text)
     assert parser.outside == [] and "@import" not in text and "url(" not in text
     assert "fetch(" not in text and "http://" not in text.replace("http://www.w3.org/2000/svg", "")
-    for told in ("Overview", "Provenance of every run", "0123456789", "Some CPU", "CORAL - DDPM", "Checklist"):
+    for told in (
+        "Overview",
+        "Provenance of every run",
+        "0123456789",
+        "Some CPU",
+        "CORAL - DDPM",
+        "Checklist",
+    ):
         assert told in text
     assert "My &lt;study&gt; &amp; more" in text and "My <study>" not in text
     assert len(text) < 6 << 20
@@ -197,8 +206,18 @@ def test_page_in_a_real_browser(report, tmp_path, width):
     page.write_text(
         text.replace("<head>", f"<head><script>{catch}</script>", 1).replace("</body>", READER + "</body>")
     )
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND", "--enable-logging=stderr"]
-    flags += [f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},4000", "--virtual-time-budget=20000"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        "--enable-logging=stderr",
+    ]
+    flags += [
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},4000",
+        "--virtual-time-budget=20000",
+    ]
     command = [CHROMIUM, *flags, "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     found = json.loads(re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S)[1])
@@ -211,7 +230,13 @@ def test_page_in_a_real_browser(report, tmp_path, width):
     assert len(ascending) == 10 and ascending == sorted(ascending) and found["sorted"] == "descending"
     assert [float(text.split(" ")[0]) for text in found["descending"]] == sorted(ascending, reverse=True)
     assert found["fixed"] == "sticky" and found["closed"] and found["opened"]
-    assert "DDPM" in found["tip"] and found["values"] > 2 and found["images"] and found["named"] and found["themes"]
+    assert (
+        "DDPM" in found["tip"]
+        and found["values"] > 2
+        and found["images"]
+        and found["named"]
+        and found["themes"]
+    )
     assert found["wide"] <= 0  # nothing but tables scrolls sideways, on a phone too
 
 
@@ -229,7 +254,14 @@ def test_papers_tables_show_what_is_missing(study):
     found, published = cells(load_scores(study)), load_published()
     tables = {table.name: table for table in paper_tables(found, published)}
     cifar = tables["paper-cifar10_lt"]
-    assert cifar.columns[2:8] == ["FID ↓", "IS ↑", "KID, subsets ↓", "F8 ↑", "Recall ↑", "F1/8 ↑"] or "KID" in str(cifar.columns)
+    assert cifar.columns[2:8] == [
+        "FID ↓",
+        "IS ↑",
+        "KID, subsets ↓",
+        "F8 ↑",
+        "Recall ↑",
+        "F1/8 ↑",
+    ] or "KID" in str(cifar.columns)
     assert all(entry.text == "—" for row in cifar.rows for entry in row[2:])
     assert {row[1].text for row in cifar.rows} >= {"DDPM", "CBDM", "T2H", "CORAL"}
     assert published_table(found, published) is None
@@ -241,7 +273,9 @@ def test_printed_commands_are_ones_that_the_command_line_takes(study):
     """`--imbalance-ratio nan` and unknown data sets were printed as commands; a new metric ended the report."""
     published = load_published()
     further = published.iloc[:1].assign(metric="kid", dataset="digits_lt", imbalance_ratio=0.05)
-    odd = published.iloc[:2].assign(metric="sfid", dataset=["digits_lt", "no_such_set"], imbalance_ratio=[0.05, np.nan])
+    odd = published.iloc[:2].assign(
+        metric="sfid", dataset=["digits_lt", "no_such_set"], imbalance_ratio=[0.05, np.nan]
+    )
     rows = pd.concat([published, further, odd], ignore_index=True)
     lines = missing_runs(cells(load_scores(study)), rows)
     commands = [part for line in lines for part in re.findall(r"`ltbench ([^`]*)`", line)]
@@ -260,7 +294,9 @@ def test_printed_commands_are_ones_that_the_command_line_takes(study):
 
 def test_papers_tables_set_ours_beside_published(tmp_path):
     for seed, fid in ((0, 6.0), (1, 7.0)):
-        spec = make_spec("ddpm", seed, dataset="cifar10_lt", ratio=0.01, sampler="ancestral", steps=1000, guidance=0.8)
+        spec = make_spec(
+            "ddpm", seed, dataset="cifar10_lt", ratio=0.01, sampler="ancestral", steps=1000, guidance=0.8
+        )
         rows = [
             r | {"value": str(fid)} for r in score_rows(spec, extractor="inception", metrics=("frechet",))
         ]
@@ -270,7 +306,12 @@ def test_papers_tables_set_ours_beside_published(tmp_path):
     row = next([e.text for e in r] for r in beside.rows if r[6].text.startswith("CORAL"))
     at = dict(zip(beside.columns, row, strict=True))
     assert row[2:7] == ["FID ↓", "6.17", "6.50 ± 0.71", "+0.33", "CORAL (arXiv 2506.15933v2)"]
-    assert (at["Theirs: sampler"], at["Ours: sampler"], at["NFE"], row[8:10]) == ("ancestral", "ancestral", "2,000", ["1,000", "50,000"])
+    assert (at["Theirs: sampler"], at["Ours: sampler"], at["NFE"], row[8:10]) == (
+        "ancestral",
+        "ancestral",
+        "2,000",
+        ["1,000", "50,000"],
+    )
     assert "ancestral sampling, which is stochastic" in beside.notes[0]
     filled = next(t for t in paper_tables(found, load_published()) if t.name == "paper-cifar10_lt")
     assert any(r[1].text == "DDPM" and r[2].text == "6.50 ± 0.71" for r in filled.rows)
@@ -293,7 +334,9 @@ def test_figures_fit_the_columns_of_a_paper(report):
     widths = {round(Image.open(path).size[0] / 200, 1) for path in pngs}
     assert widths and widths <= {COLUMN, PAGE}
     assert {p.stem for p in report.files if p.suffix == ".pdf"} == {p.stem for p in pngs}
-    assert {"forest", "digits-r0.05-class-frechet", "digits-r0.05-samples", "digits-r0.05-training"} <= {p.stem for p in pngs}
+    assert {"forest", "digits-r0.05-class-frechet", "digits-r0.05-samples", "digits-r0.05-training"} <= {
+        p.stem for p in pngs
+    }
 
 
 def test_a_method_has_one_style_whatever_stands_beside_it():
@@ -318,7 +361,17 @@ def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
     (cell,) = cells(results.scores)
     (scene,) = make_scenes([cell], results, {cell.label: differences(cell, "ddpm")}, "ddpm")
     made = figures_of(scene)
-    assert set(made) >= {"noise", "entanglement", "tsne", "nearest", "guidance", "hyper", "heat", "class", "cost"}
+    assert set(made) >= {
+        "noise",
+        "entanglement",
+        "tsne",
+        "nearest",
+        "guidance",
+        "hyper",
+        "heat",
+        "class",
+        "cost",
+    }
     assert set(made) <= set(KINDS)
     assert "t = 100" in made["entanglement"][0].caption and "true label" not in made["noise"][0].caption
     assert all("digits_lt, ratio 0.05" in f.caption for figures in made.values() for f in figures)
@@ -335,12 +388,17 @@ def test_one_guidance_axis_is_of_one_kind_of_sampler(tmp_path):
     """A scale of guidance means one thing to a deterministic and another to a stochastic sampler."""
     for sampler, steps in (("dpmsolver++", 20), ("ancestral", 1000)):
         for guidance in (0.0, 1.0):
-            write_run(tmp_path, make_spec("ddpm", sampler=sampler, steps=steps, guidance=guidance), images=False)
+            write_run(
+                tmp_path, make_spec("ddpm", sampler=sampler, steps=steps, guidance=guidance), images=False
+            )
     results = load_results(tmp_path)
     (cell,) = cells(results.scores)
     (scene,) = make_scenes([cell], results, {cell.label: differences(cell, "ddpm")}, "ddpm")
     curves = figures_of(scene, ["guidance"])["guidance"]
-    assert sorted(f.name for f in curves) == ["digits-r0.05-guidance-deterministic", "digits-r0.05-guidance-stochastic"]
+    assert sorted(f.name for f in curves) == [
+        "digits-r0.05-guidance-deterministic",
+        "digits-r0.05-guidance-stochastic",
+    ]
     assert all(len(panel.marks) == 1 for f in curves for panel in f.panels)
 
 

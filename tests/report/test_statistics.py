@@ -9,7 +9,6 @@ from ltbench.errors import UsageError
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.compare import compare
-from ltbench.study.file import load_study
 from ltbench.report.tables.differences import (
     contrast_table,
     differences,
@@ -17,6 +16,7 @@ from ltbench.report.tables.differences import (
     rank_table,
     spread_table,
 )
+from ltbench.study.file import load_study
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
@@ -167,7 +167,9 @@ def test_by_seed_takes_the_main_sampling_seed_only(study):
     key = cell.series.loc[cell.series["method"] == "ddpm", "series"].iloc[0]
     rows = cell.points[(cell.points["series"] == key) & (cell.points["sample_seed"] == 0)]
     expected = rows[(rows["scope"] == "overall") & (rows["metric"] == "frechet") & (rows["role"] == "")]
-    assert wide[key].dropna().to_list() == pytest.approx(expected.sort_values("train_seed")["value"].to_list())
+    assert wide[key].dropna().to_list() == pytest.approx(
+        expected.sort_values("train_seed")["value"].to_list()
+    )
 
 
 def test_a_deterministic_sampler_is_never_compared_with_a_stochastic_one(tmp_path):
@@ -183,7 +185,12 @@ def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
         for method, by in (("ddpm", 0.0), ("cbdm", -0.2 - 0.06 * seed), ("coral", -3.0 - 0.001 * seed)):
             spec = make_spec(method, seed)
             rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["scope"] == "overall"]
-            write_run(tmp_path, spec, [r | {"value": str(4 + by)} for r in rows if r["metric"] == "frechet"], images=False)
+            write_run(
+                tmp_path,
+                spec,
+                [r | {"value": str(4 + by)} for r in rows if r["metric"] == "frechet"],
+                images=False,
+            )
     (cell,) = cells(load_scores(tmp_path))
     frame = differences(cell, "ddpm").set_index("label")
     assert frame.loc["CBDM", "high"] < 0 and 0.01 < frame.loc["CBDM", "p_t"] < 0.05
@@ -192,7 +199,11 @@ def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
     for method in ("t2h", "plug-in"):
         for seed in range(3):
             spec = make_spec(method, seed)
-            rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["scope"] == "overall" and r["metric"] == "frechet"]
+            rows = [
+                r
+                for r in score_rows(spec, metrics=("frechet",))
+                if r["scope"] == "overall" and r["metric"] == "frechet"
+            ]
             write_run(tmp_path, spec, [r | {"value": str(4 + 0.1 * (seed - 1))} for r in rows], images=False)
     (cell,) = cells(load_scores(tmp_path))
     table = contrast_table(cell, differences(cell, "ddpm"))

@@ -142,7 +142,12 @@ def test_findings_are_short_and_hold_at_one_guidance_each(cell):
     assert any("best guidance" in s and "choice flatters" in s for s in told)
     assert "3 training seeds" in told[-1] and all(len(s.split()) <= 25 for s in told)
     rows = texts(glance_table([(cell, frame)], "ddpm"))
-    assert [(row[-1], row[1]) for row in rows] == [("0", "overall"), ("0", "tail"), ("1", "overall"), ("1", "tail")]
+    assert [(row[-1], row[1]) for row in rows] == [
+        ("0", "overall"),
+        ("0", "tail"),
+        ("1", "overall"),
+        ("1", "tail"),
+    ]
     assert rows[0][3].startswith("-1.4") and rows[2][3].startswith("+1.6")
 
 
@@ -173,7 +178,9 @@ def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
 def test_groups_stand_with_t_intervals_and_the_tail_with_its_measures(cell):
     table = groups_table(cell)
     tail = table.columns.index("tail")
-    first = cell.column("group", cell.measures("group").iloc[0], "tail").loc[main_series(cell)["series"].iloc[0]]
+    first = cell.column("group", cell.measures("group").iloc[0], "tail").loc[
+        main_series(cell)["series"].iloc[0]
+    ]
     half = 4.302653 * first["sd"] / np.sqrt(3)
     mean = first["mean"]
     assert texts(table)[0][tail] == f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
@@ -391,8 +398,18 @@ def test_pooled_groups_have_a_table_of_their_own_and_a_dash_its_reason(tmp_path)
     spec = make_spec()
     rows = score_rows(spec, metrics=("frechet",))
     tail = next(r for r in rows if r["scope"] == "group" and r["class_or_group"] == "tail")
-    rows.append(tail | {"scope": "pooled", "value": "3.5", "n_generated": 90, "grouping": "thirds", "labels": "7 8 9"})
-    rows = [r | ({"value": "", "reason": "one image only"} if r["class_or_group"] == "9" and r["metric"] == "frechet" else {}) for r in rows]
+    rows.append(
+        tail | {"scope": "pooled", "value": "3.5", "n_generated": 90, "grouping": "thirds", "labels": "7 8 9"}
+    )
+    rows = [
+        r
+        | (
+            {"value": "", "reason": "one image only"}
+            if r["class_or_group"] == "9" and r["metric"] == "frechet"
+            else {}
+        )
+        for r in rows
+    ]
     write_run(tmp_path, spec, rows, images=False)
     (cell,) = cells(load_scores(tmp_path))
     pooled = pooled_table(cell)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -282,7 +281,10 @@ def seed_mark(
     mean = np.array([column.loc[key, "mean"] for key, _ in keep], float)
     sd = np.array([column.loc[key, "sd"] for key, _ in keep], float)
     points = [
-        (at, float(v)) for key, at in keep if key in wide and wide[key].notna().sum() > 1 for v in wide[key].dropna()
+        (at, float(v))
+        for key, at in keep
+        if key in wide and wide[key].notna().sum() > 1
+        for v in wide[key].dropna()
     ]
     spread = np.nan_to_num(sd)
     one = rows.iloc[0]

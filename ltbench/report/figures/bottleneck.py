@@ -35,7 +35,9 @@ def entanglement_over_training(scene: Scene) -> Figure | None:
     if probes.empty or probes["step"].nunique() < 2:
         return None
     level = nearest_level(probes["t"].unique())
-    return _entanglement(scene, probes[probes["t"] == level], "step", "training step", "steps", f"at t = {level:g}")
+    return _entanglement(
+        scene, probes[probes["t"] == level], "step", "training step", "steps", f"at t = {level:g}"
+    )
 
 
 def _noised(scene: Scene) -> pd.DataFrame:
@@ -56,7 +58,7 @@ def _entanglement(scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: 
                 continue
             at = found.groupby(x)["value"].agg(["mean", "std"])
             spread = at["std"].fillna(0)
-            several = found["run"].nunique() > 1
+            several = len(set(found["run"])) > 1
             marks.append(
                 Mark(
                     one["label"],
@@ -65,7 +67,9 @@ def _entanglement(scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: 
                     scene.styles[one["method"]],
                     (at["mean"] - spread).tolist() if several else (),
                     (at["mean"] + spread).tolist() if several else (),
-                    list(zip(found[x].astype(float), found["value"].astype(float), strict=True)) if several else (),
+                    list(zip(found[x].astype(float), found["value"].astype(float), strict=True))
+                    if several
+                    else (),
                     True,
                     method=one["method"],
                 )
@@ -82,7 +86,11 @@ def _entanglement(scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: 
     return Figure(f"{scene.cell.slug}-entanglement-{name}", title, caption, panels)
 
 
-@figure("tsne", "t-SNE of the bottleneck", "t-SNE beside the probes (score.probes, or `report --all-figures` once)")
+@figure(
+    "tsne",
+    "t-SNE of the bottleneck",
+    "t-SNE beside the probes (score.probes, or `report --all-figures` once)",
+)
 def tsne_panels(scene: Scene) -> Figure | None:
     """Draw t-SNE of the bottleneck: the baseline on balanced data, then methods on the long tail.
 
@@ -127,11 +135,19 @@ def _embeddings(
         for name in one["runs"][:1] if methods is None or one["method"] in methods else ():
             places = scene.runs[name].embedding(one["step"])
             if "labels" in places and len(places) > 1:
-                out.append((f"{method_title(one['method'])}, {note}" if note else one["label"], one["method"], places))
+                out.append(
+                    (
+                        f"{method_title(one['method'])}, {note}" if note else one["label"],
+                        one["method"],
+                        places,
+                    )
+                )
     return out
 
 
-def _scatter(cell: CellResults, places: np.ndarray, labels: np.ndarray, classes: list[str], method: str) -> list[Mark]:
+def _scatter(
+    cell: CellResults, places: np.ndarray, labels: np.ndarray, classes: list[str], method: str
+) -> list[Mark]:
     marks = []
     for rank, name in enumerate(classes):
         own = places[labels.astype(str) == name]

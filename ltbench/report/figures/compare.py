@@ -40,7 +40,8 @@ def forest(scene: Scene) -> Figure | None:
     if measure is None or not panels:
         return None
     caption = (
-        f"Frechet distance minus {method_title(scene.baseline)}'s, seed by seed; left of 0 is better. Mean, 95 % t interval and every "
+        f"Frechet distance minus {method_title(scene.baseline)}'s, seed by seed; left of 0 is better. "
+        "Mean, 95 % t interval and every "
         "seed's difference; the interval holds for one comparison alone, and one seed has none. "
         f"{how_made(scene.cell, pd.concat(main_protocols(scene.cell)), measure, 'overall', '')}"
     )
@@ -72,7 +73,9 @@ def forest_panels(scene: Scene, most: int, prefix: str = "") -> list[Panel]:
             title = f"{prefix}{block_title(block)}: {group_title(place)}"
             x_title = f"{metric_title('frechet', measure['extractor'], False)} difference"
             out.append(
-                Panel(title, x_title, "", marks, categories=categories, sideways=True, zero=True, guidance=scale)
+                Panel(
+                    title, x_title, "", marks, categories=categories, sideways=True, zero=True, guidance=scale
+                )
             )
     return out
 
@@ -80,7 +83,18 @@ def forest_panels(scene: Scene, most: int, prefix: str = "") -> list[Panel]:
 def _difference(scene: Scene, row: pd.Series, block: pd.DataFrame, at: int, label: str) -> Mark:
     one = block[block["series"] == row["series"]].iloc[0]
     scope, place = row["scope"], row["class_or_group"]
-    measure = row[["metric", "definition", "extractor", "extractor_hash", "reference", "reference_hash", "n_reference", "n_generated"]]
+    measure = row[
+        [
+            "metric",
+            "definition",
+            "extractor",
+            "extractor_hash",
+            "reference",
+            "reference_hash",
+            "n_reference",
+            "n_generated",
+        ]
+    ]
     wide = scene.cell.by_seed(scope, measure, place)
     seeds = (wide[row["series"]] - wide[row["baseline"]]).dropna()
     interval = row["n"] > 1
@@ -117,10 +131,18 @@ def overall_forest(scenes: list[Scene], most: int = 6) -> Figure | None:
         return None
     more = f" {left} more guidances are in the data cells' own figures." if left else ""
     caption = (
-        f"Frechet distance minus {method_title(scenes[0].baseline)}'s, seed by seed; left of 0 is better. Mean, 95 % t interval (of one "
-        f"comparison alone; one seed has none) and every seed's difference. Left: all images, right: mean of the tail's classes.{more}"
+        f"Frechet distance minus {method_title(scenes[0].baseline)}'s, seed by seed; left of 0 is better. "
+        "Mean, 95 % t interval (of one "
+        f"comparison alone; one seed has none) and every seed's difference. "
+        f"Left: all images, right: mean of the tail's classes.{more}"
     )
-    return Figure("forest", f"Who is ahead: paired differences with {method_title(scenes[0].baseline)}", caption, rows, 2)
+    return Figure(
+        "forest",
+        f"Who is ahead: paired differences with {method_title(scenes[0].baseline)}",
+        caption,
+        rows,
+        2,
+    )
 
 
 # -- per class ------------------------------------------------------------------------------------------------
@@ -135,7 +157,9 @@ def per_class_heat(scene: Scene) -> Figure | None:
         return None
     series = pd.concat(main_protocols(cell), ignore_index=True)
     names = [str(c) for c in classes["class_or_group"]]
-    columns = [cell.column("class", measure, c)["mean"].reindex(series["series"]).to_numpy(float) for c in names]
+    columns = [
+        cell.column("class", measure, c)["mean"].reindex(series["series"]).to_numpy(float) for c in names
+    ]
     floors = np.array([cell.floor("class", measure, c)[0] for c in names])
     values = np.stack(columns, axis=1)
     keep = np.isfinite(values).any(axis=1)
@@ -155,10 +179,17 @@ def per_class_heat(scene: Scene) -> Figure | None:
         row_names=[label for label, yes in zip(row_labels(series), keep, strict=True) if yes],
         row_methods=list(series["method"][keep]),
         matrix_text=texts,
-        matrix_range=(0.0, float(np.nanmax(shade))) if relative else (float(np.nanmin(shade)), float(np.nanmax(shade))),
+        matrix_range=(0.0, float(np.nanmax(shade)))
+        if relative
+        else (float(np.nanmin(shade)), float(np.nanmax(shade))),
     )
-    shades = "Colour: how often the distance doubles its floor" if relative else "Colour: logarithm of the distance"
-    caption = f"{shades}; in the fields the mean over seeds. {how_made(cell, series, measure, drawn='mean over training seeds')}"
+    shades = (
+        "Colour: how often the distance doubles its floor"
+        if relative
+        else "Colour: logarithm of the distance"
+    )
+    made = how_made(cell, series, measure, drawn="mean over training seeds")
+    caption = f"{shades}; in the fields the mean over seeds. {made}"
     title = f"{metric_title('frechet', measure['extractor'], False)} per class, {cell.label}"
     return Figure(f"{cell.slug}-heat", title, caption + left_out(cell, series), [panel], 1)
 
@@ -172,11 +203,19 @@ def per_class(scene: Scene) -> list[Figure] | None:
         measure = cell.leading(metric, "class")
         if measure is None:
             continue
-        panels = [p for block in shown_panels(cell) if (p := _class_panel(scene, measure, block, classes)) is not None]
+        panels = [
+            p
+            for block in shown_panels(cell)
+            if (p := _class_panel(scene, measure, block, classes)) is not None
+        ]
         if not panels:
             continue
         many = len(classes) > _MOST_BARS
-        drawn = "a class's mean over seeds, smoothed over a twelfth of the classes" if many else "mean and sd over training seeds, a point a seed"
+        drawn = (
+            "a class's mean over seeds, smoothed over a twelfth of the classes"
+            if many
+            else "mean and sd over training seeds, a point a seed"
+        )
         series = pd.concat(shown_panels(cell))
         title = f"{metric_title(metric, measure['extractor'], False)} per class, {cell.label}"
         caption = "Black strokes: floor, real against real. " + how_made(cell, series, measure, drawn=drawn)
@@ -184,7 +223,9 @@ def per_class(scene: Scene) -> list[Figure] | None:
     return out
 
 
-def _class_panel(scene: Scene, measure: pd.Series, block: pd.DataFrame, classes: pd.DataFrame) -> Panel | None:
+def _class_panel(
+    scene: Scene, measure: pd.Series, block: pd.DataFrame, classes: pd.DataFrame
+) -> Panel | None:
     cell = scene.cell
     names = [str(c) for c in classes["class_or_group"]]
     many = len(names) > _MOST_BARS
@@ -192,13 +233,21 @@ def _class_panel(scene: Scene, measure: pd.Series, block: pd.DataFrame, classes:
     marks = []
     again: dict[str, int] = {}
     for i, (_, one) in enumerate(block.iterrows()):
-        values = [w[one["series"]].dropna().to_numpy() if one["series"] in w else np.array([]) for w in wide.values()]
+        values = [
+            w[one["series"]].dropna().to_numpy() if one["series"] in w else np.array([])
+            for w in wide.values()
+        ]
         mean = np.array([v.mean() if len(v) else np.nan for v in values])
         if not np.isfinite(mean).any():
             continue
         x = np.arange(len(names)) + (0 if many else 0.8 * ((i + 0.5) / len(block) - 0.5))
         if many:
-            mean = pd.Series(mean).rolling(max(3, len(names) // 12), center=True, min_periods=1).mean().to_numpy()
+            mean = (
+                pd.Series(mean)
+                .rolling(max(3, len(names) // 12), center=True, min_periods=1)
+                .mean()
+                .to_numpy()
+            )
         sd = np.array([v.std(ddof=1) if len(v) > 1 else 0.0 for v in values])
         again[one["method"]] = again.get(one["method"], -1) + 1
         marks.append(
@@ -209,7 +258,11 @@ def _class_panel(scene: Scene, measure: pd.Series, block: pd.DataFrame, classes:
                 faded(scene.styles[one["method"]], again[one["method"]]),
                 () if many or not sd.any() else (mean - sd).tolist(),
                 () if many or not sd.any() else (mean + sd).tolist(),
-                [] if many else [(float(at), float(p)) for at, v in zip(x, values, strict=True) if len(v) > 1 for p in v],
+                []
+                if many
+                else [
+                    (float(at), float(p)) for at, v in zip(x, values, strict=True) if len(v) > 1 for p in v
+                ],
                 line=many,
                 method=one["method"],
                 guidance=f"{one['guidance']:g}",
@@ -230,7 +283,9 @@ def _class_panel(scene: Scene, measure: pd.Series, block: pd.DataFrame, classes:
     )
 
 
-@figure("counts", "the same classes at other training counts", "other class orders, splits or balanced controls")
+@figure(
+    "counts", "the same classes at other training counts", "other class orders, splits or balanced controls"
+)
 def class_counts(scene: Scene) -> Figure | None:
     """Draw each class's Frechet distance against its training images in a long tail, its other orders and splits,
     and balanced controls: a panel a method, a line a class through the long tails, an open mark a control."""
@@ -271,12 +326,16 @@ def class_counts(scene: Scene) -> Figure | None:
         )
     told = [f"joined: published split{', ' if others else ''}{', '.join(change(cell, c) for c in others)}"]
     if controls:
-        told.append(f"open: balanced, {' and '.join(integer(c.classes()['n_train'].max()) for c in controls)} images a class")
+        told.append(
+            f"open: balanced, {' and '.join(integer(c.classes()['n_train'].max()) for c in controls)} images a class"
+        )
     caption = (
         f"A colour a class; {'; '.join(told)}; mean over training seeds. "
         f"{how_made(cell, series, measure, drawn='mean over training seeds')}{left_out(cell, series)}"
     )
-    return Figure(f"{cell.slug}-counts", f"The same classes at other training counts, {cell.label}", caption, panels, 2)
+    return Figure(
+        f"{cell.slug}-counts", f"The same classes at other training counts, {cell.label}", caption, panels, 2
+    )
 
 
 def _means(cell: CellResults, like: pd.Series) -> dict[str, tuple[float, float]]:
@@ -287,8 +346,21 @@ def _means(cell: CellResults, like: pd.Series) -> dict[str, tuple[float, float]]
 
 def _class_style(index: int, count: int, marker: str) -> Style:
     """Return a class's style: of ten, each a colour of its own; of more, from dark blue (head) to orange (tail)."""
-    tens = ["#1F77B4", "#FF7F0E", "#2CA02C", "#D62728", "#9467BD", "#8C564B", "#E377C2", "#7F7F7F", "#BCBD22", "#17BECF"]
+    tens = [
+        "#1F77B4",
+        "#FF7F0E",
+        "#2CA02C",
+        "#D62728",
+        "#9467BD",
+        "#8C564B",
+        "#E377C2",
+        "#7F7F7F",
+        "#BCBD22",
+        "#17BECF",
+    ]
     if count <= len(tens):
         return Style(tens[index], marker)
     t = index / (count - 1)
-    return Style("#" + "".join(f"{round(a + (b - a) * t):02X}" for a, b in ((20, 240), (40, 150), (140, 20))), marker)
+    return Style(
+        "#" + "".join(f"{round(a + (b - a) * t):02X}" for a, b in ((20, 240), (40, 150), (140, 20))), marker
+    )

@@ -69,10 +69,12 @@ def _curves(scene: Scene, factors: list[str] | None) -> list[Figure] | None:
     for factor, every in varied(_with_flops(scene), factors) if len(measures) else []:
         for sampler_kind, lines in every.groupby(every["sampler"].map(kind), sort=False):
             shown = _at_most(lines.drop(columns=["label", "differs"]))
-            panels = [p for _, m in measures.iterrows() if (p := _curve_panel(scene, m, factor, shown)) is not None]
+            panels = [
+                p for _, m in measures.iterrows() if (p := _curve_panel(scene, m, factor, shown)) is not None
+            ]
             if not panels:
                 continue
-            several = every["sampler"].map(kind).nunique() > 1
+            several = len(set(every["sampler"].map(kind))) > 1
             told = _TITLES.get(factor, factor)
             about = f" ({sampler_kind} samplers)" if factor == "guidance" or several else ""
             fewer = every["line"].nunique() - shown["line"].nunique()
@@ -82,7 +84,9 @@ def _curves(scene: Scene, factors: list[str] | None) -> list[Figure] | None:
                 + (f" {fewer} shorter curves are left out: see every setting." if fewer > 0 else "")
             )
             name = f"{scene.cell.slug}-{factor}" + (f"-{sampler_kind}" if several else "")
-            out.append(Figure(name, f"Score against {told}{about}, {scene.cell.label}", caption, panels, len(panels)))
+            out.append(
+                Figure(name, f"Score against {told}{about}, {scene.cell.label}", caption, panels, len(panels))
+            )
     return out or None
 
 
@@ -152,7 +156,9 @@ def _resolved(series: pd.Series, factor: str) -> Any:
     part, _, name = factor.partition(".")
     if factor in settings or part not in series["method"].split("+"):
         return settings.get(factor)
-    from ltbench.method.registry import create_method  # imports torch: only where a hyper-parameter was varied
+    from ltbench.method.registry import (
+        create_method,  # imports torch: only where a hyper-parameter was varied
+    )
 
     try:
         return getattr(create_method(part).hp, name, None)
@@ -220,7 +226,11 @@ def cost_quality(scene: Scene) -> Figure | None:
     kinds: tuple[tuple[str, pd.DataFrame, Callable[[pd.Series], float]], ...] = (
         ("training FLOPs", one_protocol, lambda s: _training(scene, s)[1]),
         ("training, minutes", one_protocol, lambda s: _training(scene, s)[0] / 60),
-        ("sampling, s per 1,000 images", sampled, lambda s: _median(sampling_cost(cell.folders(s["series"])))),
+        (
+            "sampling, s per 1,000 images",
+            sampled,
+            lambda s: _median(sampling_cost(cell.folders(s["series"]))),
+        ),
     )
     for title, rows, cost in kinds:
         costs = [cost(one) for _, one in rows.iterrows()]
@@ -243,7 +253,9 @@ def _alike(series: pd.DataFrame, main: pd.DataFrame, columns: list[str]) -> pd.D
     return series[[tuple(row) in wanted for row in series[columns].map(str).to_numpy().tolist()]]
 
 
-def _cost_panel(scene: Scene, measure: pd.Series, rows: pd.DataFrame, costs: list[float], title: str) -> Panel:
+def _cost_panel(
+    scene: Scene, measure: pd.Series, rows: pd.DataFrame, costs: list[float], title: str
+) -> Panel:
     marks = []
     rows = rows.assign(cost=costs)
     rows = rows[np.isfinite(rows["cost"])]
@@ -252,11 +264,20 @@ def _cost_panel(scene: Scene, measure: pd.Series, rows: pd.DataFrame, costs: lis
     for _, one in rows.iterrows():
         again[one["method"]] = again.get(one["method"], -1) + 1
         style = faded(scene.styles[one["method"]], again[one["method"]])
-        mark = seed_mark(scene.cell, "overall", measure, one.to_frame().T, [one["cost"]], style, label=one["label"])
+        mark = seed_mark(
+            scene.cell, "overall", measure, one.to_frame().T, [one["cost"]], style, label=one["label"]
+        )
         marks += [mark] if mark is not None else []
     values = [v for m in marks for v in m.x]
     y = [v for m in marks for v in m.y]
-    return Panel("", title, metric_title(measure["metric"], measure["extractor"]), marks, spans_decades(values), spans_decades(y))
+    return Panel(
+        "",
+        title,
+        metric_title(measure["metric"], measure["extractor"]),
+        marks,
+        spans_decades(values),
+        spans_decades(y),
+    )
 
 
 def _training(scene: Scene, series: pd.Series) -> tuple[float, float]:
@@ -292,10 +313,16 @@ def training_curves(scene: Scene) -> Figure | None:
                 mean = pd.concat(smooth, axis=1).mean(axis=1)
                 mean = mean.iloc[:: max(1, len(mean) // _LOGGED)]
                 x, y = mean.index.astype(float).tolist(), mean.astype(float).tolist()
-                marks.append(Mark(one["label"], x, y, scene.styles[one["method"]], line=True, method=one["method"]))
+                marks.append(
+                    Mark(one["label"], x, y, scene.styles[one["method"]], line=True, method=one["method"])
+                )
         values = [v for m in marks for v in m.y]
         if marks:
-            panels.append(Panel(term, "step", "", marks, y_log=bool(values) and min(values) > 0 and spans_decades(values)))
+            panels.append(
+                Panel(
+                    term, "step", "", marks, y_log=bool(values) and min(values) > 0 and spans_decades(values)
+                )
+            )
     if not panels:
         return None
     made = how_made(scene.cell, series)

@@ -68,11 +68,16 @@ def _cores() -> int:
 
 
 def _draw_one(figure: Figure, folder: Path, pdf: bool) -> list[Path]:
-    with resources.as_file(resources.files("ltbench.report") / "ltbench.mplstyle") as sheet, mpl.rc_context(fname=sheet):
+    with (
+        resources.as_file(resources.files("ltbench.report") / "ltbench.mplstyle") as sheet,
+        mpl.rc_context(fname=sheet),
+    ):
         canvas = _picture(figure) if figure.image is not None else _plot(figure)
         paths = []
         for suffix in ("png", "pdf") if pdf else ("png",):
-            metadata = {"Software": None} if suffix == "png" else {"CreationDate": None, "Title": figure.title}
+            metadata = (
+                {"Software": None} if suffix == "png" else {"CreationDate": None, "Title": figure.title}
+            )
             paths.append(folder / f"{figure.name}.{suffix}")
             with replacing(paths[-1]) as temporary:
                 canvas.savefig(temporary, format=suffix, metadata=metadata)
@@ -164,7 +169,11 @@ def _panel(axes: Axes, panel: Panel) -> None:
     if panel.zero:
         axes.axvline(0, color="black", lw=0.6, zorder=0)
     for x, y in panel.floor:
-        (axes.axhline(y, label="floor", **_FLOOR) if x != x else axes.hlines(y, x - 0.45, x + 0.45, label="floor", **_FLOOR))
+        (
+            axes.axhline(y, label="floor", **_FLOOR)
+            if x != x
+            else axes.hlines(y, x - 0.45, x + 0.45, label="floor", **_FLOOR)
+        )
     if panel.sideways:
         axes.set_yticks(range(len(panel.categories)), panel.categories)
         axes.set_ylim(len(panel.categories) - 0.5, -0.5)
@@ -189,11 +198,17 @@ def _panel(axes: Axes, panel: Panel) -> None:
 
 def _name_classes(axes: Axes, panel: Panel) -> None:
     many = len(panel.categories) > 20
-    at = np.unique(np.linspace(0, len(panel.categories) - 1, 8).round().astype(int)) if many else range(len(panel.categories))
+    at = (
+        np.unique(np.linspace(0, len(panel.categories) - 1, 8).round().astype(int))
+        if many
+        else range(len(panel.categories))
+    )
     names = [panel.categories[i] for i in at]
     inches = _inches(axes)
     turned = max(map(len, names)) > inches / len(names) / 0.055
-    axes.set_xticks(list(at), names, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize=6)
+    axes.set_xticks(
+        list(at), names, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize=6
+    )
     axes.set_xlim(-0.6, len(panel.categories) - 0.4)
 
 
@@ -249,7 +264,12 @@ def _heat(axes: Axes, panel: Panel) -> None:
     turned = max(map(len, names)) > inches / len(names) / 0.055
     few = len(names) <= 20
     if few:
-        axes.set_xticks(np.arange(len(names)) + 0.5, names, rotation=30 if turned else 0, ha="right" if turned else "center")
+        axes.set_xticks(
+            np.arange(len(names)) + 0.5,
+            names,
+            rotation=30 if turned else 0,
+            ha="right" if turned else "center",
+        )
     axes.tick_params(length=0, pad=1, labelsize=6)
     axes.grid(False)
 
@@ -303,7 +323,9 @@ def _picture(figure: Figure) -> Canvas:
         canvas.text((left - 0.05) / width, middle, count, ha="right", va="top", **_SMALL)
     for j, (name, _) in enumerate(image.columns):
         said = textwrap.shorten(name, int(step / 0.065), placeholder="…")
-        canvas.text((left + (j + 0.485) * step) / width, 1 - 0.12 / total, said, ha="center", va="center", fontsize=7)
+        canvas.text(
+            (left + (j + 0.485) * step) / width, 1 - 0.12 / total, said, ha="center", va="center", fontsize=7
+        )
         below = round(first.shape[0] * (row / high - 1))  # pixels of white under each strip
         column = np.full(((first.shape[0] + below) * len(image.rows), wide, 3), 255, np.uint8)
         for i in range(len(image.rows)):

@@ -33,19 +33,23 @@ def sample_sheet(scene: Scene) -> Figure | None:
         if samples:
             column = len(kept)
             kept.append(one)
-            strips |= {(i, column): _strip(samples[c]) for i, c in enumerate(names) if len(samples.get(c, ()))}
+            strips |= {
+                (i, column): _strip(samples[c]) for i, c in enumerate(names) if len(samples.get(c, ()))
+            }
     if not strips:
         return None
     found = pd.DataFrame(kept)
     found["train_seeds"] = found["train_seeds"].map(lambda seeds: seeds[:1])
     missing = len(series) - len(kept)
     caption = (
-        f"First images in stored order, none picked; classes head to tail{_some(scene, shown)}. {how_made(scene.cell, found)}"
-        + (f" {missing} methods have no stored images." if missing else "")
+        f"First images in stored order, none picked; classes head to tail{_some(scene, shown)}. "
+        f"{how_made(scene.cell, found)}" + (f" {missing} methods have no stored images." if missing else "")
     )
     columns = [(one["label"], one["method"]) for one in kept]
     image = Image(_rows(scene, shown), columns, strips)
-    return Figure(f"{scene.cell.slug}-samples", f"Samples by class and method, {scene.cell.label}", caption, image=image)
+    return Figure(
+        f"{scene.cell.slug}-samples", f"Samples by class and method, {scene.cell.label}", caption, image=image
+    )
 
 
 @figure("nearest", "memorisation pairs", "nearest.npz beside the scores")
@@ -76,7 +80,9 @@ def memorisation_pairs(scene: Scene) -> Figure | None:
     )
     columns = [(one["label"], one["method"]) for one in kept]
     image = Image(_rows(scene, shown), columns, strips)
-    return Figure(f"{scene.cell.slug}-nearest", f"Nearest training images, {scene.cell.label}", caption, image=image)
+    return Figure(
+        f"{scene.cell.slug}-nearest", f"Nearest training images, {scene.cell.label}", caption, image=image
+    )
 
 
 def _spread(classes: pd.DataFrame, most: int = _MOST_ROWS) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The same class under other training counts, from data cells to tables: rarity against difficulty, imbalance against scarcity."""
+"""The same class under other training counts, as tables: rarity against difficulty, imbalance against scarcity."""
 
 from __future__ import annotations
 
@@ -39,16 +39,18 @@ def controls_tables(found: list[CellResults]) -> list[Table]:
         if cell.published:
             others = reordered(cell, found)
             tables = [_pair_table(cell, other) for other in (*others, *balanced_controls(cell, found))]
-            out += [table for table in (*tables, rarity_table(cell, others) if others else None) if table is not None]
+            out += [
+                table
+                for table in (*tables, rarity_table(cell, others) if others else None)
+                if table is not None
+            ]
     return out
 
 
 def reordered(cell: CellResults, found: Iterable[CellResults]) -> list[CellResults]:
     """Return the cells that differ from a published split in class order or split seed alone."""
     rest = label_without(cell.label, _ORDER)
-    return [
-        c for c in found if cell.published and not c.published and label_without(c.label, _ORDER) == rest
-    ]
+    return [c for c in found if cell.published and not c.published and label_without(c.label, _ORDER) == rest]
 
 
 def balanced_controls(cell: CellResults, found: Iterable[CellResults]) -> list[CellResults]:

@@ -108,7 +108,10 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
             points = points.astype({"run": str, "series": str}).set_index("run")
             found = points[["value", "series", "train_seed"]].join(at, how="inner")
             if len(found) >= 3:
-                columns += [f"{place}, ω={guidance_text(block['guidance'].iloc[0])}, n={len(found)}", "within methods"]
+                columns += [
+                    f"{place}, ω={guidance_text(block['guidance'].iloc[0])}, n={len(found)}",
+                    "within methods",
+                ]
                 joined.append(found)
     if not joined:
         return None

@@ -13,7 +13,14 @@ import numpy as np
 import pandas as pd
 
 from ltbench.diffusion.registry import kind
-from ltbench.report.cells import MEASURE, CellResults, block_title, main_protocols, main_series, method_and_variant
+from ltbench.report.cells import (
+    MEASURE,
+    CellResults,
+    block_title,
+    main_protocols,
+    main_series,
+    method_and_variant,
+)
 from ltbench.report.names import (
     MISSING,
     alike,
@@ -58,7 +65,8 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
                 first, second = (wide[[pair[i]["series"] for pair in here]].to_numpy() for i in (0, 1))
                 found = paired_columns(first - second).rename(columns={"p": "p_t"})
                 found["seeds"] = [
-                    " ".join(str(int(s)) for s in wide.index[column]) for column in np.isfinite(first - second).T
+                    " ".join(str(int(s)) for s in wide.index[column])
+                    for column in np.isfinite(first - second).T
                 ]
                 named = [
                     {
@@ -151,7 +159,9 @@ def difference_text(row: pd.Series) -> str:
     text = f"{row['mean']:+.{decimals}f}"
     if row["n"] < 2:
         return text
-    return f"{text} [{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}] {row['agree']:.0f}/{row['n']:.0f}"
+    return (
+        f"{text} [{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}] {row['agree']:.0f}/{row['n']:.0f}"
+    )
 
 
 def chances(rows: pd.DataFrame) -> str:
@@ -192,7 +202,10 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
             rows.append(
                 [Entry(f"{names[str(key)]} - {base}")]
                 + [at.get(p, Entry(MISSING)) for p in places]
-                + [Entry(t) for t in (title, guidance_text(block["guidance"].iloc[0]), str(int(own["n"].max())))]
+                + [
+                    Entry(t)
+                    for t in (title, guidance_text(block["guidance"].iloc[0]), str(int(own["n"].max())))
+                ]
             )
             tags.append(series_tags(protocols[protocols["series"] == key].iloc[0]))
     notes = [
@@ -260,12 +273,17 @@ def glance_table(sections: list[tuple[CellResults, pd.DataFrame]], baseline: str
         values = pd.Series(dtype=float) if values is None else values.dropna()
         at = dict(zip(method_and_variant(block), block["series"], strict=True))
         entries = {
-            row["series"]: Entry(difference_text(row), (number_of, i) in differ) for i, row in found.iterrows()
+            row["series"]: Entry(difference_text(row), (number_of, i) in differ)
+            for i, row in found.iterrows()
         }
         if not place:
             rules.append(len(rows))
         rows.append(
-            [Entry(cell.label), Entry(group_title(place)), Entry(mean_sd(values.mean(), values.std(ddof=1), decimals))]
+            [
+                Entry(cell.label),
+                Entry(group_title(place)),
+                Entry(mean_sd(values.mean(), values.std(ddof=1), decimals)),
+            ]
             + [entries.get(at.get(m, ""), Entry(MISSING)) for m in methods]
             + [Entry(guidance_text(block["guidance"].iloc[0]))]
         )
@@ -275,13 +293,23 @@ def glance_table(sections: list[tuple[CellResults, pd.DataFrame]], baseline: str
         f"others minus it on common seeds: mean [95 % t interval] k/n seeds with the mean's sign{chances(shown)}; negative "
         f"is better; bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. One training "
         "seed: no interval."
-        + " Methods run in one data cell alone are in that cell's tables." * (len(compared) < len(where))
+        + " Methods run in one data cell alone are in that cell's tables."
+        * (len(compared) < len(where))
     ]
     titled = [f"{pair_title(pair, compared)} - {method_title(baseline)}" for pair in methods]
     columns = ["Data", "Where", method_title(baseline), *titled, "Guidance ω"]
     column_tags: list[Tags] = [{}, {}, {}, *({"method": method} for method, _ in methods), {}]
     return Table(
-        "at-a-glance", "All data cells at a glance", columns, rows, 2, tuple(r for r in rules if r), notes, 1, tags, column_tags
+        "at-a-glance",
+        "All data cells at a glance",
+        columns,
+        rows,
+        2,
+        tuple(r for r in rules if r),
+        notes,
+        1,
+        tags,
+        column_tags,
     )
 
 
@@ -308,7 +336,9 @@ def spread_table(cell: CellResults) -> Table | None:
         measures = cell.measures(scope)
         measures = measures[measures["metric"].isin(wanted)]
         for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
-            found, low, high = (cell.column(scope, measure, place, role) for role in ("", "ci_low", "ci_high"))
+            found, low, high = (
+                cell.column(scope, measure, place, role) for role in ("", "ci_low", "ci_high")
+            )
             decimals = output_of(measure["metric"]).decimals
             for _, one in series.iterrows():
                 key = one["series"]
@@ -316,13 +346,19 @@ def spread_table(cell: CellResults) -> Table | None:
                     continue
                 row = found.loc[key]
                 again = int(row["n_sampling"])
-                interval = f"[{low.loc[key, 'mean']:.{decimals}f}, {high.loc[key, 'mean']:.{decimals}f}]" if key in low.index else MISSING
+                interval = (
+                    f"[{low.loc[key, 'mean']:.{decimals}f}, {high.loc[key, 'mean']:.{decimals}f}]"
+                    if key in low.index
+                    else MISSING
+                )
                 rows.append(
                     [
                         Entry(one["label"]),
                         Entry(number(row["mean"], decimals)),
                         Entry(f"{number(row['sd'], decimals + 1)} (n={int(row['n'])})"),
-                        Entry(f"{number(row['sd_sampling'], decimals + 1)} (n={again})" if again else MISSING),
+                        Entry(
+                            f"{number(row['sd_sampling'], decimals + 1)} (n={again})" if again else MISSING
+                        ),
                         Entry(interval),
                         Entry(group_title(place)),
                         Entry(title),
@@ -331,7 +367,16 @@ def spread_table(cell: CellResults) -> Table | None:
                 )
     if not rows:
         return None
-    columns = ["Method", "Mean", "SD, training seeds", "SD, sampling seeds", "Image bootstrap 95 %", "Where", "Metric", "Guidance ω"]
+    columns = [
+        "Method",
+        "Mean",
+        "SD, training seeds",
+        "SD, sampling seeds",
+        "Image bootstrap 95 %",
+        "Where",
+        "Metric",
+        "Guidance ω",
+    ]
     notes = [
         "Headline measures at the main protocols; every other number's spreads are in summary.csv. SD over "
         "training seeds at one sampling seed; over sampling seeds: within a training, pooled; n counts sample sets. "
@@ -365,7 +410,9 @@ def rank_table(cell: CellResults) -> Table | None:
         "share). Ranks describe these runs; they test nothing."
     ]
     tags = [series_tags(one) for _, one in shown.iterrows()]
-    return Table(f"ranks-{cell.slug}", f"Ranks, {cell.label}", ["Method", *ranks], rows, 1, (), notes, row_tags=tags)
+    return Table(
+        f"ranks-{cell.slug}", f"Ranks, {cell.label}", ["Method", *ranks], rows, 1, (), notes, row_tags=tags
+    )
 
 
 def _rank_text(rank: float, seeds: pd.Series) -> str:

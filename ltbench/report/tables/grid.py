@@ -108,7 +108,10 @@ def measure_columns(cell: CellResults, measures: pd.DataFrame, scope: str, place
     out = []
     for title, (_, measure) in zip(measure_titles(measures), measures.iterrows(), strict=True):
         out.append(Column(title, measure, scope, place))
-        if len(cell.column(scope, measure, place, "at_floor_n")) and output_of(measure["metric"]).companion is None:
+        if (
+            len(cell.column(scope, measure, place, "at_floor_n"))
+            and output_of(measure["metric"]).companion is None
+        ):
             name, arrow = _without_arrow(title)
             out.append(Column(f"{name} at the floor's n{arrow}", measure, scope, place, "at_floor_n"))
     return out
@@ -142,7 +145,9 @@ def grid(
         bold = bold_of(cell, blocks, column)
         for row, key in zip(rows, series["series"], strict=True):
             row.append(score_entry(found, key, decimals, key in bold, intervals))
-            if row[-1].text == MISSING and (why := cell.reason(column.scope, column.place, column.measure["metric"])):
+            if row[-1].text == MISSING and (
+                why := cell.reason(column.scope, column.place, column.measure["metric"])
+            ):
                 missing[f"{column.title.rstrip(' ↓↑')}: {why}"] = None
         floors.append(Entry("" if column.role else floor_text(cell, column, decimals)))
     for row, texts in zip(rows, zip(*(t for _, t in settings), strict=True), strict=True):
@@ -176,12 +181,17 @@ def series_tags(series: pd.Series) -> Tags:
 def row_labels(series: pd.DataFrame) -> list[str]:
     """Name rows by their label, and by guidance and settings where labels repeat between blocks."""
     labels = list(series["label"])
-    for column, show in (("guidance", "ω={:g}"), ("sampler", "{}"), ("step", "step {:,.0f}"), ("series", "{}")):
+    for column, show in (
+        ("guidance", "ω={:g}"),
+        ("sampler", "{}"),
+        ("step", "step {:,.0f}"),
+        ("series", "{}"),
+    ):
         again = {label for label in labels if labels.count(label) > 1}
         for label in again:
             at = [i for i, other in enumerate(labels) if other == label]
             values = series[column].iloc[at]
-            if values.nunique(dropna=False) > 1:
+            if len(set(map(str, values))) > 1:
                 for i, value in zip(at, values, strict=True):
                     labels[i] = f"{label}, {show.format(value)}" if value == value else label
     return labels
@@ -322,7 +332,9 @@ def spread_notes(cell: CellResults, series: pd.DataFrame) -> list[str]:
         if len(seeds) > 1
     ]
     if again:
-        notes.append(f"Sampled more than once ({'; '.join(again)}): that spread is kept apart, in summary.csv.")
+        notes.append(
+            f"Sampled more than once ({'; '.join(again)}): that spread is kept apart, in summary.csv."
+        )
     return notes
 
 

@@ -102,7 +102,9 @@ def paper_tables(found: list[CellResults], published: pd.DataFrame) -> list[Tabl
         rules: list[int] = []
         for ratio in ratios if metrics else []:
             rules.append(len(rows))
-            here = theirs[theirs["imbalance_ratio"].isna() if ratio != ratio else theirs["imbalance_ratio"] == ratio]
+            here = theirs[
+                theirs["imbalance_ratio"].isna() if ratio != ratio else theirs["imbalance_ratio"] == ratio
+            ]
             rows += _paper_rows(cell_for(found, str(dataset), ratio), str(dataset), ratio, here, metrics)
         if not rows:
             continue
@@ -160,17 +162,19 @@ def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Ta
             for _, s in candidates(cell).iterrows()
         ]
         headers = ["Method", *(p if s == "group" else cell.class_name(p) for s, p in places)]
-        notes = [f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."]
-        out.append(Table(f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}", headers, rows, 1, (), notes))
+        notes = [
+            f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."
+        ]
+        out.append(
+            Table(f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}", headers, rows, 1, (), notes)
+        )
     return out
 
 
 # -- published beside ours --------------------------------------------------------------------------------------
 
 
-def published_table(
-    found: list[CellResults], published: pd.DataFrame, every: bool = False
-) -> Table | None:
+def published_table(found: list[CellResults], published: pd.DataFrame, every: bool = False) -> Table | None:
     """Set each published number beside ours, with what of both protocols is on record.
 
     Parameters
@@ -229,8 +233,17 @@ def _beside(theirs: pd.Series, ours: _Ours | None) -> list[Entry]:
         data, label = cell.label, series["label"]
         value = mean_sd(number["mean"], number["sd"], decimals)
         difference = f"{number['mean'] - theirs['value']:+.{decimals}f}"
-        mine = [series["sampler"], integer(series["nfe"]), integer(measure["n_generated"]), measure["extractor"]]
-        mine += [guidance_text(series["guidance"]), integer(series["step"]), seeds_text(series["train_seeds"])]
+        mine = [
+            series["sampler"],
+            integer(series["nfe"]),
+            integer(measure["n_generated"]),
+            measure["extractor"],
+        ]
+        mine += [
+            guidance_text(series["guidance"]),
+            integer(series["step"]),
+            seeds_text(series["train_seeds"]),
+        ]
     texts = [data, label, published_title(theirs["metric"]), f"{theirs['value']:g}{sure}", value, difference]
     texts += [theirs["source"], *(_count(theirs[c]) for c in _PROTOCOL), *mine]
     return [Entry(text) for text in texts]
@@ -258,12 +271,18 @@ def missing_runs(found: list[CellResults], published: pd.DataFrame, runs: Path =
         if ours and dataset in SOURCES:
             out.append(f"{name}: {', '.join(map(method_title, ours))}; `{_command(dataset, ratio, ours)}`")
         elif ours:
-            out.append(f"{name}: {', '.join(map(method_title, ours))}; no data set called {dataset} is installed")
+            out.append(
+                f"{name}: {', '.join(map(method_title, ours))}; no data set called {dataset} is installed"
+            )
         if theirs_alone := [m for m in absent if m not in known_methods()]:
-            out.append(f"{name}: {', '.join(map(method_title, theirs_alone))}; no method of that name is installed")
+            out.append(
+                f"{name}: {', '.join(map(method_title, theirs_alone))}; no method of that name is installed"
+            )
         for metric in theirs["metric"].unique():
             if cell is not None and our_measure(cell, str(metric), "overall") is None:
-                out.append(f"{name}: {published_title(str(metric)).rstrip(' ↓↑')}; {_evaluation(str(metric), runs)}")
+                out.append(
+                    f"{name}: {published_title(str(metric)).rstrip(' ↓↑')}; {_evaluation(str(metric), runs)}"
+                )
     return out
 
 

@@ -8,7 +8,15 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.cells import CellResults, main_protocols, shown_blocks
-from ltbench.report.names import MISSING, describe_series, group_title, integer, metric_title, number, output_of
+from ltbench.report.names import (
+    MISSING,
+    describe_series,
+    group_title,
+    integer,
+    metric_title,
+    number,
+    output_of,
+)
 from ltbench.report.tables.grid import (
     Column,
     Entry,
@@ -45,7 +53,9 @@ def overall_table(cell: CellResults) -> Table:
     table = _overall(cell, blocks, f"overall-{cell.slug}", f"Overall scores, {cell.label}")
     left_out = len(cell.series) - sum(map(len, blocks))
     if left_out:
-        table.notes.append(f"{left_out} more settings (samplers, steps, hyper-parameters): see every setting.")
+        table.notes.append(
+            f"{left_out} more settings (samplers, steps, hyper-parameters): see every setting."
+        )
     return table
 
 
@@ -88,7 +98,13 @@ def pooled_table(cell: CellResults) -> Table | None:
     if measures.empty:
         return None
     columns = [
-        Column(f"{title.rstrip(' ↓↑')}, {group_title(g)}{title[-2:] if title[-1] in '↓↑' else ''}", m, "pooled", g, sizes=False)
+        Column(
+            f"{title.rstrip(' ↓↑')}, {group_title(g)}{title[-2:] if title[-1] in '↓↑' else ''}",
+            m,
+            "pooled",
+            g,
+            sizes=False,
+        )
         for title, (_, m) in zip(measure_titles(measures), measures.iterrows(), strict=True)
         for g in cell.groups("pooled")
     ]
@@ -166,7 +182,9 @@ def per_class_tables(cell: CellResults) -> list[Table]:
 
 
 def _any_class(cell: CellResults, measure: pd.Series, shown: set[str], role: str = "") -> bool:
-    return any(shown & set(cell.column("class", measure, c, role).index) for c in cell.classes()["class_or_group"])
+    return any(
+        shown & set(cell.column("class", measure, c, role).index) for c in cell.classes()["class_or_group"]
+    )
 
 
 def _per_class_table(
@@ -252,7 +270,9 @@ def league_table(cell: CellResults, runs: Mapping[str, Run]) -> Table | None:
     if not columns:
         return None
     costs = {s["series"]: _flops(s, runs) for _, s in series.iterrows()}
-    base = next((c for s, c in zip(series["method"], costs.values(), strict=True) if s == "ddpm" and c == c), np.nan)
+    base = next(
+        (c for s, c in zip(series["method"], costs.values(), strict=True) if s == "ddpm" and c == c), np.nan
+    )
     headers, texts = ["Method"], [[Entry(label)] for label in row_labels(series)]
     for column in columns:
         output = output_of(column.measure["metric"])
@@ -260,7 +280,9 @@ def league_table(cell: CellResults, runs: Mapping[str, Run]) -> Table | None:
         headers.append(output.companion[1].lower() if output.companion else "floor")
         found = cell.column(column.scope, column.measure, column.place, column.role, column.sizes)
         bold = bold_of(cell, blocks, column)
-        beside = floor_text(cell, Column(column.title, column.measure, column.scope, column.place, "", False), output.decimals)
+        beside = floor_text(
+            cell, Column(column.title, column.measure, column.scope, column.place, "", False), output.decimals
+        )
         for row, key in zip(texts, series["series"], strict=True):
             row.append(score_entry(found, key, output.decimals, key in bold))
             row.append(Entry(beside.split(" ±")[0] if row[-1].text != MISSING else ""))
