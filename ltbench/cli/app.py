@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ltbench.cli import bundles, complete, options
+from ltbench.cli import bundles, complete, options, statistics
 from ltbench.cli.console import Streams, fail
 from ltbench.cli.options import (
     Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Trust, Workers, with_study_flags
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare and verify data sets that come as image folders.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(statistics.app, name="statistics")
 new_app = typer.Typer(help="Write the files of a package of yours.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 

@@ -23,7 +23,7 @@ from ltbench.files import write_json
 from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import SCORED, SCORES
 from ltbench.spec import RunSpec, sample_key, train_key
-from ltbench.text import checked_name, command, is_name
+from ltbench.text import checked_name, command, is_name, one_line
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Column:
     meaning : for the reader of a table.
     identity : whether it tells two numbers apart: rows that agree in all of these are one number.
     since : the schema's version that added it; files of an earlier one lack it.
+    prose : text that is a sentence (see `as_reason`) and no name.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column:
     meaning: str
     identity: bool = False
     since: int = 1
+    prose: bool = False
 
 
 SCHEMA = (
@@ -77,7 +79,7 @@ SCHEMA = (
     Column("manifest", "text", "first 16 digits of the data cell's manifest hash", since=2),
     Column("grouping", "text", "grouping that a group belongs to: thirds, shots, cm, ccua, utlo", since=3),
     Column("labels", "text", "class labels of a group, such as 0-2 7", since=3),
-    Column("reason", "text", "why there is no value, or a remark on how it was made", since=3),
+    Column("reason", "text", "why there is no value, or a remark on how it was made", since=3, prose=True),
 )
 
 COLUMNS = tuple(column.name for column in SCHEMA)
@@ -86,6 +88,7 @@ COLUMNS = tuple(column.name for column in SCHEMA)
 NUMBERS = tuple(column.name for column in SCHEMA if column.kind != "text")
 """Those of them that hold numbers."""
 
+LONGEST_REASON = 1000
 _REQUIRED = tuple(column.name for column in SCHEMA if column.since == 1)
 _BATCH = 32 << 20  # characters of rows that are parsed at once
 _HASHED = {"extractor": "extractor_hash", "reference": "reference_hash"}  # a name, and what pins it
@@ -126,7 +129,12 @@ def read_scores(path: Path) -> pd.DataFrame:
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}: {advice}") from error
     for column in SCHEMA:
-        if column.kind == "text":
+        if column.prose:
+            for words in set(table[column.name]) - {""}:
+                if not _is_reason(words):
+                    shown = as_reason(words)[:60]
+                    raise CheckpointError(f"{path}: {shown!r} is no sentence of one line: {advice}")
+        elif column.kind == "text":
             for name in set(table[column.name]) - {""}:
                 checked_name(name, column.name, path, CheckpointError, advice)
         elif column.name != "value" and np.isinf(table[column.name]).any():
@@ -198,7 +206,8 @@ def _is_sound(table: pd.DataFrame) -> bool:
     """Say whether names are names and counts finite; if not, each file is read by itself, which says where."""
     for column in SCHEMA:
         if column.kind == "text":
-            if not all(name == "" or is_name(name) for name in table[column.name].cat.categories):
+            fits = _is_reason if column.prose else is_name
+            if not all(name == "" or fits(name) for name in table[column.name].cat.categories):
                 return False
         elif column.name != "value" and np.isinf(table[column.name]).any():
             return False
@@ -231,6 +240,18 @@ def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         if size > 2 or (len(code) and code.min() != code.max()):  # numbers stay small: columns may hold many values
             total = np.unique(total * size + code, return_inverse=True)[1]
     return total
+
+
+def as_reason(text: str) -> str:
+    """Return a sentence as the column ``reason`` keeps it: one plain line, begun by a letter or digit."""
+    words = one_line(text)
+    if words and not words[0].isalnum():
+        words = f"not computed: {words}"
+    return words if len(words) <= LONGEST_REASON else words[: LONGEST_REASON - 3] + "..."
+
+
+def _is_reason(text: str) -> bool:
+    return as_reason(text) == text
 
 
 def as_stored(table: pd.DataFrame) -> pd.DataFrame:

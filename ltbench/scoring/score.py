@@ -26,7 +26,7 @@ from ltbench.data.images import balanced, halves
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import Extractor, Features, auto_extractors, get_extractor
 from ltbench.metrics.registry import REGISTRY, Metric, get_metric
-from ltbench.runs.scores import COLUMNS, run_columns
+from ltbench.runs.scores import COLUMNS, as_reason, run_columns
 from ltbench.scoring.floors import Number, with_floors
 from ltbench.data.groupings import Group, find_groups, labels_text
 from ltbench.scoring.inputs import (
@@ -343,7 +343,7 @@ def _row(
         "manifest": dataset.manifest_hash[:16],
         "grouping": place.grouping,
         "labels": labels_text(labels) if place.scope == "pooled" else "",
-        "reason": number.reason or remark,
+        "reason": as_reason(number.reason or remark),
     }
 
 
@@ -384,7 +384,7 @@ def _combined(rows: list[Row], group: Group, how: Any, dataset: Dataset) -> Row:
     reason = ""
     if without:
         names = " ".join(row["class_or_group"] for row in without)
-        reason = f"no value of class{'es' * (len(without) > 1)} {names}: {without[0]['reason']}"
+        reason = as_reason(f"no value of class{'es' * (len(without) > 1)} {names}: {without[0]['reason']}")
     return {
         **rows[0],
         "scope": "group",

@@ -6,7 +6,7 @@ from report_folders import make_spec, score_rows
 
 from ltbench.errors import CheckpointError
 from ltbench.runs.results import load_scores
-from ltbench.runs.scores import COLUMNS, SCHEMA, as_stored, identity, merge_scores, read_scores, write_scores
+from ltbench.runs.scores import COLUMNS, SCHEMA, as_reason, as_stored, identity, merge_scores, read_scores, write_scores
 
 
 @pytest.fixture
@@ -90,3 +90,17 @@ def test_numbers_differ_by_what_was_measured_and_not_by_how_often(table):
     assert (identity(table) == identity(table.assign(value=0.0, n_generated=1.0, manifest="m"))).all()
     for column in ("metric", "scope", "sample_key", "definition", "extractor_hash", "reference_hash"):
         assert (identity(table) != identity(table.assign(**{column: "other"}))).all()
+
+
+@pytest.mark.parametrize("words", ["=cmd|x", "two\nlines", "\x1b[31mred", " led by a space", "x" * 1001])
+def test_a_reason_is_one_plain_line_that_no_spreadsheet_runs(tmp_path, words):
+    """A sentence may hold marks that a name may not; what a terminal or a spreadsheet obeys is no sentence."""
+    row = dict.fromkeys(COLUMNS, "") | {"reason": "it needs `curl -L 'x'`; class 0 has 1 image (of 2) = too few!"}
+    path = tmp_path / "scores.csv"
+    write_scores(path, pd.DataFrame([row]))
+    assert read_scores(path)["reason"].tolist() == [row["reason"]] == [as_reason(row["reason"])]
+    write_scores(path, pd.DataFrame([row | {"reason": words}]))
+    with pytest.raises(CheckpointError, match="is no sentence of one line"):
+        read_scores(path)
+    write_scores(path, pd.DataFrame([row | {"reason": as_reason(words)}]))
+    assert read_scores(path)["reason"].tolist() == [as_reason(words)]

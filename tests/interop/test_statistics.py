@@ -1,0 +1,100 @@
+"""Reference statistics files: written as the field reads them, read safely, and scored for what they allow."""
+
+import numpy as np
+import pytest
+from report_folders import make_spec
+from tiny_runs import digits
+
+from ltbench.cli.app import main
+from ltbench.data.images import balanced
+from ltbench.errors import DataCorrupt, DataMissing, UsageError
+from ltbench.extractors.registry import get_extractor
+from ltbench.files import write_json
+from ltbench.interop.statistics import read_statistics, write_statistics
+from ltbench.metrics.frechet import frechet_distance
+from ltbench.runs.layout import folder_name
+from ltbench.runs.scores import read_scores
+from ltbench.spec import sample_key, train_key
+
+RNG = np.random.default_rng(0)
+REAL, FAKE = RNG.normal(size=(50, 6)), RNG.normal(0.5, 2, size=(40, 6))
+
+
+def test_a_distance_to_statistics_is_the_distance_to_their_images(tmp_path):
+    write_statistics(tmp_path / "real.npz", REAL)
+    with np.load(tmp_path / "real.npz") as file:  # what clean-fid, pytorch-fid and ADM read
+        np.testing.assert_allclose(file["mu"], REAL.mean(axis=0))
+        np.testing.assert_allclose(file["sigma"], np.cov(REAL, rowvar=False))
+    found = read_statistics(tmp_path / "real.npz")
+    assert frechet_distance(found.statistics, FAKE) == pytest.approx(frechet_distance(REAL, FAKE), rel=1e-9)
+    assert frechet_distance(found.statistics, REAL) == pytest.approx(0, abs=1e-9)
+
+
+def test_single_precision_and_further_arrays_are_read(tmp_path):
+    mu, sigma = REAL.mean(axis=0), np.cov(REAL[:4], rowvar=False)  # rank 3: eigenvalues just below 0 by rounding
+    path = tmp_path / "adm.npz"
+    np.savez(path, mu=mu.astype("f4"), sigma=sigma.astype("f4"), mu_s=mu, sigma_s=sigma, arr_0=np.zeros(3))
+    assert len(read_statistics(path).statistics.mean) == 6
+
+
+@pytest.mark.parametrize(
+    ("arrays", "error", "says"),
+    [
+        ({"mu": np.ones(3)}, UsageError, "holds mu and no 'sigma'"),
+        ({"images": np.ones(3)}, UsageError, "no 'mu'"),
+        ({"mu": np.ones(3), "sigma": np.eye(2)}, DataCorrupt, "no finite"),
+        ({"mu": np.full(2, np.nan), "sigma": np.eye(2)}, DataCorrupt, "no finite"),
+        ({"mu": np.ones(2), "sigma": -np.eye(2)}, DataCorrupt, "is no covariance"),
+        ({"mu": np.ones(2), "sigma": np.array([[1.0, 0.5], [0.0, 1.0]])}, DataCorrupt, "is no covariance"),
+        ({"mu": np.array([None]), "sigma": np.eye(1)}, DataCorrupt, "truncated or no .npz|plain arrays"),
+    ],
+)
+def test_what_is_no_mean_and_covariance_is_refused(tmp_path, arrays, error, says):
+    np.savez(tmp_path / "file.npz", **arrays)
+    with pytest.raises(error, match=says):
+        read_statistics(tmp_path / "file.npz")
+
+
+def test_absent_and_misnamed_files(tmp_path):
+    with pytest.raises((UsageError, DataMissing), match=r"absent\.npz"):
+        read_statistics(tmp_path / "absent.npz")
+    with pytest.raises(UsageError, match=r"call it .*real\.npz"):
+        write_statistics(tmp_path / "real.pkl", REAL)
+
+
+def test_the_command_adds_one_number_and_says_what_cannot_be_had(tmp_path, capsys):
+    cell, spec = digits(), make_spec("ddpm", ratio=0.1)
+    folder = tmp_path / "runs" / folder_name(spec)
+    recorded = spec.model_dump(mode="json", include={"data", "model", "method", "train", "train_seed"})
+    write_json(folder / "spec.json", {"train_key": train_key(spec), **recorded})
+    samples = folder / "samples" / sample_key(spec)[:8]
+    sampled = {"sample": spec.sample.model_dump(mode="json"), "step": spec.train.steps}
+    write_json(samples / "spec.json", {"sample_key": sample_key(spec), **sampled})
+    few = np.arange(0, len(cell.heldout), len(cell.heldout) // 12)
+    images = cell.heldout.images[few]
+    np.save(samples / "images.npy", images)
+    np.save(samples / "labels.npy", cell.heldout.labels[few])
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as ended:
+            main(["statistics", *map(str, arguments)])
+        out = capsys.readouterr()
+        return ended.value.code, " ".join((out.out + out.err).split())
+
+    file = tmp_path / "digits.npz"
+    code, out = run("write", "-d", "digits_lt", "--out", file, "--extractor", "digits_cnn")
+    assert code == 0 and "on digits_cnn" in out
+    code, out = run("score", file, samples, "--extractor", "digits_cnn")
+    assert code == 0 and "no value of a class or group" in out
+    (row,) = [row for _, row in read_scores(samples / "scores.csv").iterrows()]
+    assert (row.metric, row.reference, row.n_generated) == (
+        "frechet",
+        "digits (statistics)",
+        len(few),
+    )
+    assert np.isnan(row.n_reference) and "which need the reference's images" in row.reason
+    extractor, real = get_extractor("digits_cnn"), balanced(cell.reference, "reference").images
+    expected = frechet_distance(extractor(real).features, extractor(images).features)
+    assert row.value == pytest.approx(expected, rel=1e-6)
+    code, out = run("score", file, samples, "--extractor", "efficientnet_lite0")
+    assert code != 0 and "name the extractor that it was made with" in out
