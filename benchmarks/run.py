@@ -1,6 +1,6 @@
 """Speed, measured side by side with the released code, and written to benchmarks/RESULTS.md.
 
-    python benchmarks/run.py --released FOLDER [--only step,methods,transfer,settings,calibration,sampling,scoring,startup,bundles,profile]
+    python benchmarks/run.py --released FOLDER [--only step,methods,host,transfer,settings,calibration,...]
 
 FOLDER holds checkouts of the released code (see `released`). Both sides of a comparison run in turns within
 one run, so a ratio holds on a machine where seconds do not. Parts that are not measured keep their section, and
@@ -18,6 +18,7 @@ from pathlib import Path
 import bundles
 import calibration
 import costs
+import host
 import profiling
 import sampling
 import scorers
@@ -28,6 +29,7 @@ RESULTS, GUIDE = HERE / "RESULTS.md", HERE.parent / "docs" / "speed-guide.md"
 PARTS = {
     "step": ("A training step", steps.compare_steps),
     "methods": ("Every method's step", steps.compare_methods),
+    "host": ("The host's share of a GPU's step", host.measure),
     "transfer": ("T2H's transfer", steps.compare_transfer),
     "settings": ("Precision and layout", steps.compare_settings),
     "calibration": ("Samplers and a known distribution", calibration.measure),

@@ -52,7 +52,9 @@ class Settings:
     threads : CPU threads of a process.
     checkpoint_seconds : least time between two checkpoints of a training.
     sample_batch : images a sampling batch; another size changes rounding only.
-    compile, channels_last : speed options for the U-Net; they change rounding only.
+    compile, channels_last, cuda_graphs : speed options for the U-Net. They change rounding only, but for
+        dropout under channels_last: a mask is drawn in the order of memory, so it is another.
+    recompute : less memory for more time: activations are computed again for the backward pass.
     beat : seconds between two heartbeats of a worker.
     lease : a claim silent for so long may be taken over.
     track : trackers that runs are shown in, comma-separated: ``tensorboard,wandb``.
@@ -65,6 +67,8 @@ class Settings:
     sample_batch: int = 250
     compile: bool = False
     channels_last: bool = False
+    cuda_graphs: bool = False
+    recompute: bool = False
     beat: float = BEAT_SECONDS
     lease: float = LEASE_SECONDS
     track: str = ""
@@ -114,12 +118,16 @@ def speed_up(denoiser: nn.Module, env: Settings) -> Any:
 
     if env.channels_last:
         denoiser.to(memory_format=torch.channels_last)
-    if not env.compile:
+    if env.recompute:
+        from ltbench.diffusion.unet import recompute_activations
+
+        recompute_activations(denoiser)  # type: ignore[arg-type]
+    if not (env.compile or env.cuda_graphs):
         return denoiser
     import torch._inductor.config as inductor
 
     inductor.fallback_random = True
-    return torch.compile(denoiser)
+    return torch.compile(denoiser, mode="reduce-overhead" if env.cuda_graphs else None)
 
 
 def set_threads(threads: int) -> None:

@@ -146,7 +146,11 @@ def train_along(stage: Stage, root: Path, env: Environment) -> None:
 
 def _rounding(env: Environment) -> dict[str, bool]:
     """Return what of the environment may have changed rounding, for the record."""
-    return {"compile": env.compile, "channels_last": env.channels_last}
+    return {
+        "compile": env.compile or env.cuda_graphs,
+        "channels_last": env.channels_last,
+        "cuda_graphs": env.cuda_graphs,
+    }
 
 
 # -- sample -----------------------------------------------------------------------------------------

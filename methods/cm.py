@@ -26,17 +26,16 @@ Paper and released code differ (`variant`):
   with this variant. Other regularisers' passes run with the expert part on.
 """
 
-import contextlib
 import math
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from ltbench.method import Batch, Context, Method, Prediction
+from ltbench.method import Batch, Context, Method, Prediction, Switch
 
 
 def coefficients(prior: Tensor, w_con: float, w_div: float) -> Tensor:
@@ -62,13 +61,6 @@ def rank_of(c_in: int, c_out: int, ratio: float) -> int:
     return max(int(ratio * min(c_in, c_out)), 1)
 
 
-class Switch:
-    """Whether the expert parts of a network take part; one object for all its layers, no tensor."""
-
-    def __init__(self) -> None:
-        self.expert = True
-
-
 class ExpertConv2d(nn.Conv2d):
     """A 3x3 convolution with the weight W_g + reshape(B A); `weight` and `bias` are the given one's own."""
 
@@ -87,7 +79,9 @@ class ExpertConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve with W, or with W_g where the switch is off."""
-        result: Tensor = self._conv_forward(x, self.whole_weight() if self.switch.expert else self.weight, self.bias)
+        result: Tensor = self._conv_forward(
+            x, self.whole_weight() if self.switch.on else self.weight, self.bias
+        )
         return result
 
 
@@ -100,14 +94,9 @@ class ExpertParts(nn.Module):
         self.B = nn.ParameterList([layer.B for layer in layers])
         self.switch = switch
 
-    @contextlib.contextmanager
-    def general_only(self) -> Iterator[None]:
+    def general_only(self) -> AbstractContextManager[None]:
         """Leave the expert parts out inside the block; also after an exception they are as before."""
-        before, self.switch.expert = self.switch.expert, False
-        try:
-            yield
-        finally:
-            self.switch.expert = before
+        return self.switch.set_to(False)
 
 
 def decoder_convolutions(unet: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Conv2d]]:
@@ -167,7 +156,7 @@ class CM(Method):
 
     def leave_out(self, part: str, unet: nn.Module, modules: nn.Module | None) -> None:
         """Sample with W_g alone."""
-        _parts(modules).switch.expert = False
+        _parts(modules).switch.on = False
 
     def regularizers(self, batch: Batch, prediction: Prediction, ctx: Context) -> dict[str, Tensor]:
         """Return the one term ``capacity``; the second pass has W_g alone and keeps its gradient."""

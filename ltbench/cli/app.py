@@ -128,6 +128,22 @@ def run(
         bool,
         typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
     ] = False,
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Compile, and start a GPU's kernels by the graph.",
+            rich_help_panel=options.SPEED,
+        ),
+    ] = False,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Train in less memory: gradient checkpointing.",
+            rich_help_panel=options.SPEED,
+        ),
+    ] = False,
     trust: Trust = None,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
@@ -153,6 +169,8 @@ def run(
         "sample_batch": sample_batch,
         "compile": compile_network,
         "channels_last": channels_last,
+        "cuda_graphs": cuda_graphs,
+        "recompute": recompute,
         "track": ",".join(trackers),
     }
     trust_named(sets or [], trust or [])

@@ -8,6 +8,7 @@ from ltbench.method.base import (
     Needs,
     NoHyperparameters,
     Prediction,
+    Switch,
 )
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "Needs",
     "NoHyperparameters",
     "Prediction",
+    "Switch",
 ]

@@ -8,7 +8,8 @@ dataclass) and, where paper and released code differ, its `VARIANTS`. Plain DDPM
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -118,6 +119,26 @@ class Batch:
     def num_classes(self) -> int:
         """Number of classes K; K itself is the null label."""
         return int(self.prior.shape[0])
+
+
+class Switch:
+    """A flag, not a tensor, that a network's forward pass depends on; several layers share one.
+
+    A part that a method switches off for a pass keeps its flag here, as an attribute of its layers, so that
+    activations which are computed again for the backward pass see it as it was.
+    """
+
+    def __init__(self, on: bool = True) -> None:
+        self.on = on
+
+    @contextlib.contextmanager
+    def set_to(self, on: bool) -> Iterator[None]:
+        """Hold the flag at `on` inside the block; also after an exception it is as before."""
+        before, self.on = self.on, on
+        try:
+            yield
+        finally:
+            self.on = before
 
 
 def _identity(x: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +58,7 @@ class BatchSource:
         self.num_classes = cell.num_classes
         prior = torch.as_tensor(cell.prior, dtype=torch.float64)
         self.prior = prior.float().to(device)
-        self.counts = torch.bincount(self.labels, minlength=cell.num_classes)
+        self.counts = _tensor(np.bincount(cell.train.labels, minlength=cell.num_classes)).to(device)
         self._natural_draw = draw_power(prior, needs.draw) == 1
         self._class_probability = draw_prior(prior, needs.draw)
         self.draw_prior = self._class_probability.float().to(device)
@@ -94,13 +97,7 @@ class BatchSource:
         images = self.images[rows].float().div_(127.5).sub_(1.0)
         if flipped is None:
             return images
-        return torch.where(self._moved(flipped)[:, None, None, None], images.flip(-1), images)
-
-    def _moved(self, drawn: Tensor) -> Tensor:
-        """Return a draw on the device; from pinned memory, since another copy waits for all work before it."""
-        if self.device.type == "cuda":
-            return drawn.pin_memory().to(self.device, non_blocking=True)
-        return drawn.to(self.device)
+        return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
     def _flipped(self, step: int, purpose: str) -> Tensor | None:
         if not self.spec.flip:
@@ -115,42 +112,129 @@ class BatchSource:
 
     def __call__(self, step: int) -> Batch:
         """Return the global batch of optimiser step `step` (from 0) on the device."""
+        return self.assemble(self.draw(step).moved(self.device))
+
+    def draw(self, step: int) -> Draws:
+        """Return what is random about batch `step`, in main memory; no thread but one may draw at a time."""
         size = self.spec.batch_size
         if self._natural_draw:
             rows = self._natural(step)
         else:
             rows = self._by_class_probability(step, self._class_probability, "order")
-        rows = self._moved(rows)
-        x0, y = self._scaled(rows, self._flipped(step, "flip")), self.labels[rows]
         t = torch.randint(NUM_TIMESTEPS, (size,), generator=rng.generator(self.seed, "time", step))
-        noise = self._moved(torch.randn(x0.shape, generator=rng.generator(self.seed, "noise", step)))
-        drawn = self._dropped(step)
-        dropped, abar = self._moved(drawn), self._moved(self._alpha_bar[t])
+        shape = (size, *self.images.shape[1:])
+        dropped = self._dropped(step)
+        tensors: dict[str, Tensor | None] = {
+            "rows": rows,
+            "flipped": self._flipped(step, "flip"),
+            "t": t,
+            "abar": self._alpha_bar[t],
+            "noise": torch.randn(shape, generator=rng.generator(self.seed, "noise", step)),
+            "dropped": dropped,
+        }
+        if self.needs.reference != "none":
+            uniform = torch.full((self.num_classes,), 1 / self.num_classes, dtype=torch.float64)
+            tensors["reference_rows"] = self._by_class_probability(step, uniform, "reference")
+            tensors["reference_flipped"] = self._flipped(step, "reference-flip")
+        present = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+        return Draws(step, not bool(dropped.all()), present)
+
+    def assemble(self, draws: Draws) -> Batch:
+        """Return the batch that draws on the device stand for; nothing here waits for the device."""
+        drawn = draws.tensors
+        x0, y = self._images(drawn["rows"], drawn.get("flipped"))
+        dropped, abar = drawn["dropped"], drawn["abar"]
+        reference = None
+        if "reference_rows" in drawn:
+            reference = self._images(drawn["reference_rows"], drawn.get("reference_flipped"))
         return Batch(
             x0=x0,
             y=y,
-            t=self._moved(t),
+            t=drawn["t"],
             alpha_bar=abar.float(),
             num_timesteps=NUM_TIMESTEPS,
-            noise=noise,
-            x_t=add_noise(x0, noise, abar),
+            noise=drawn["noise"],
+            x_t=add_noise(x0, drawn["noise"], abar),
             label=torch.where(dropped, self.num_classes, y),
             dropped=dropped,
             prior=self.prior,
             counts=self.counts,
             draw_prior=self.draw_prior,
-            reference=self._reference(step),
-            step=step,
-            any_label=not bool(drawn.all()),
+            reference=reference,
+            step=draws.step,
+            any_label=draws.any_label,
             snr=(abar / (1 - abar)).float(),
         )
 
-    def _reference(self, step: int) -> tuple[Tensor, Tensor] | None:
-        if self.needs.reference == "none":
-            return None
-        uniform = torch.full((self.num_classes,), 1 / self.num_classes, dtype=torch.float64)
-        rows = self._moved(self._by_class_probability(step, uniform, "reference"))
-        return self._scaled(rows, self._flipped(step, "reference-flip")), self.labels[rows]
+    def _images(self, rows: Tensor, flipped: Tensor | None) -> tuple[Tensor, Tensor]:
+        return self._scaled(rows, flipped), self.labels[rows]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """What is random about one batch.
+
+    Attributes
+    ----------
+    step : the optimiser step.
+    any_label : False where all labels were dropped; known before anything is on the device.
+    tensors : rows of the training set, flips, times, abar at them, noise, dropped labels; for a reference batch too.
+    """
+
+    step: int
+    any_label: bool
+    tensors: dict[str, Tensor]
+
+    def moved(self, device: torch.device) -> Draws:
+        """Return the draws on the device; from pinned memory, since another copy waits for all work before it."""
+        if device.type == "cuda":
+            moved = {n: v.pin_memory().to(device, non_blocking=True) for n, v in self.tensors.items()}
+        else:
+            moved = {n: v.to(device) for n, v in self.tensors.items()}
+        return Draws(self.step, self.any_label, moved)
+
+
+class BatchesAhead:
+    """A source's batches, each drawn and moved to the device by a thread while the step before it runs.
+
+    The same numbers as the source's own, bit for bit: a batch is a function of (seed, step). On CUDA the copies
+    go through a stream of their own, which the training's stream waits for on the device and not on the host.
+
+    Parameters
+    ----------
+    source : the batches.
+    last : the first step that is not wanted.
+    """
+
+    def __init__(self, source: BatchSource, last: int) -> None:
+        self.source, self.last = source, last
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._copies = torch.cuda.Stream(source.device) if source.device.type == "cuda" else None
+        self._ahead: dict[int, Future[tuple[Draws, Any]]] = {}
+
+    def __call__(self, step: int) -> Batch:
+        """Return the batch of `step`, and have the next one made."""
+        future = self._ahead.pop(step, None) or self._thread.submit(self._prepare, step)
+        draws, copied = future.result()
+        if step + 1 < self.last:
+            self._ahead = {step + 1: self._thread.submit(self._prepare, step + 1)}
+        if copied is not None:
+            stream = torch.cuda.current_stream(self.source.device)
+            stream.wait_event(copied)
+            for tensor in draws.tensors.values():
+                tensor.record_stream(stream)  # its memory is the copies' stream's until the step is through
+        return self.source.assemble(draws)
+
+    def _prepare(self, step: int) -> tuple[Draws, Any]:
+        draws = self.source.draw(step)
+        if self._copies is None:
+            return draws.moved(self.source.device), None
+        with torch.cuda.stream(self._copies):
+            return draws.moved(self.source.device), self._copies.record_event()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown(cancel_futures=True)
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -22,7 +22,7 @@ from ltbench.runs.layout import CHECKPOINT, TRAIN_LOG, weights_path
 from ltbench import rng
 
 from ltbench.runs import train_log as trainlog
-from ltbench.training.batches import BatchSource
+from ltbench.training.batches import BatchesAhead, BatchSource
 from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
 from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
@@ -69,7 +69,8 @@ class Training:
         self.group: Group = join(self.device)
         self.method = create(spec.method.name, spec.method.hyperparameters)
         self.rows, self.micro = _rows(spec, self.method, self.group)
-        self.batches = BatchSource(cell, spec.train, self.method.needs, spec.train_seed, self.device)
+        self.source = BatchSource(cell, spec.train, self.method.needs, spec.train_seed, self.device)
+        self.batches: Callable[[int], Batch] = self.source
 
         self.model = build_model(spec, cell, self.method)
         if init is not None:
@@ -89,7 +90,22 @@ class Training:
     # -- the loop -----------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Train to the last step, writing rows, milestones and checkpoints on the way."""
+        """Train to the last step, writing rows, milestones and checkpoints on the way.
+
+        On a GPU a thread makes the next batch meanwhile; on a CPU it would only take the step's own cores.
+        """
+        if self.device.type != "cuda":
+            self._loop()
+            return
+        ahead = BatchesAhead(self.source, self.spec.train.steps)
+        self.batches = ahead
+        try:
+            self._loop()
+        finally:
+            self.batches = self.source
+            ahead.close()
+
+    def _loop(self) -> None:
         settings = self.spec.train
         milestones = {*settings.snapshots, settings.steps}
         started, first = time.monotonic(), self.step
@@ -137,6 +153,8 @@ class Training:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
+        if self.env.cuda_graphs:
+            torch.compiler.cudagraph_mark_step_begin()  # what the last step's graphs hold may be written over
         share = len(self.micro)
         for index, rows in enumerate(self.micro):
             rng.reseed_global(self.spec.train_seed, f"dropout/{self.group.rank}/{index}", self.step)

@@ -1,0 +1,293 @@
+"""A GPU's rules without a GPU: devices of every tensor, what waits for the device, batches made ahead, options."""
+
+import dataclasses
+import threading
+
+import pytest
+import torch
+from tiny_runs import digits, lively_model, make_spec, same_tensors, tensors, train_in
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from ltbench import rng
+from ltbench.environment import Environment
+from ltbench.method import DrawRatio, Needs, registry
+from ltbench.spec import TrainSpec
+from ltbench.training import trainer
+from ltbench.training.batches import BatchesAhead, BatchSource
+from ltbench.training.model import build_model, state_of
+from ltbench.training.trainer import Training
+
+CPU = torch.device("cpu")
+
+
+# -- every method on a stand-in for a GPU ---------------------------------------------------------------
+
+
+class Waits(TorchDispatchMode):
+    """Records what makes the host wait for the device: reads of a value, and copies that are not asynchronous."""
+
+    def __init__(self):
+        super().__init__()
+        self.found, self.copies = [], 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs, name = kwargs or {}, str(function)
+        devices = {
+            leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor) and leaf.dim()
+        }
+        target = kwargs.get("device")
+        moves = name.startswith("aten._to_copy") and target is not None and torch.device(target).type not in devices
+        if moves:
+            self.copies += 1
+            if not kwargs.get("non_blocking"):
+                self.found.append(f"blocking copy {devices} -> {target}")
+        elif len(devices) > 1:
+            self.found.append(f"{name} mixes {sorted(devices)}")
+        if name.startswith(("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero")):
+            self.found.append(name)
+        return function(*args, **kwargs)
+
+
+def on_fake_cuda(model, mode):
+    """Put every tensor of a model on a fake GPU, parts that sit in two places once."""
+    moved = {}
+
+    def move(tensor):
+        if id(tensor) not in moved:
+            fake = mode.from_tensor(tensor.detach()).to("cuda")
+            is_parameter = isinstance(tensor, nn.Parameter)
+            moved[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if is_parameter else fake
+        return moved[id(tensor)]
+
+    for module in model.modules():
+        for held in (module._parameters, module._buffers):
+            held.update({name: move(tensor) for name, tensor in held.items() if tensor is not None})
+    model.to = lambda device: model
+    return model
+
+
+def fake_step(name, variant, tmp_path, monkeypatch, **train):
+    """Take one training step on fake `cuda` tensors; return what waited and how many copies were made.
+
+    The backward pass is torch's own and needs a driver: it is stood in for by gradients of the right shape.
+    """
+    parts = {name: {"variant": variant}} if variant else None
+    spec = make_spec(name, parts, dropout=0.1, label_dropout_mode="sample", label_dropout=0.3, flip=True, **train)
+    method = registry.create(spec.method)
+    draws = BatchSource(digits(), spec.train, method.needs, 0, CPU).draw(0)
+    model, mode = build_model(spec, digits(), method), FakeTensorMode(allow_non_fake_inputs=True)
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # not there for fake tensors
+    monkeypatch.setattr(rng, "reseed_global", lambda *_: None)  # a generator's state is a tensor
+    monkeypatch.setattr(trainer, "build_model", lambda *_: on_fake_cuda(model, mode))
+    monkeypatch.setattr(BatchSource, "draw", lambda self, step: draws)
+    with mode:
+        run = Training(spec, digits(), tmp_path, Environment(device="cuda"))
+        run._stream = lambda *_: torch.Generator()
+
+        def backward(loss):
+            assert loss.requires_grad and loss.device.type == "cuda"
+            for p in run.parameters:
+                p.grad = torch.empty_like(p)
+
+        monkeypatch.setattr(torch.Tensor, "backward", backward)
+        run.model.train()
+        with Waits() as waits:
+            run._one_step()
+        assert all(total.device.type == "cuda" for total in run.totals.values())
+        assert {p.device.type for p in run.parameters} == {"cuda"} == {p.device.type for p in run.ema}
+    return waits
+
+
+VARIANTS = [(n, v) for n, method in registry.known_methods().items() for v in method.VARIANTS]
+NAMES = [(n, None) for n, method in registry.known_methods().items() if not method.VARIANTS]
+
+
+@pytest.mark.parametrize(
+    ("name", "variant"), [*NAMES, *VARIANTS, ("cbdm+cm", None), ("cm+t2h", None), ("ccua+coral+t2h", None)]
+)
+def test_a_step_mixes_no_devices_and_waits_for_none(name, variant, tmp_path, monkeypatch):
+    # A variant may draw by a ratio, whose power is taken on the host before the first step.
+    monkeypatch.setattr("ltbench.training.batches.draw_power", lambda *_: 0.5)
+    waits = fake_step(name, variant, tmp_path, monkeypatch)
+    assert waits.found == []
+    assert waits.copies >= 6  # rows, flips, times, abar, noise, dropped labels
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_neither_does_a_step_in_another_precision(precision, tmp_path, monkeypatch):
+    assert fake_step("cm+coral", None, tmp_path, monkeypatch, precision=precision).found == []
+
+
+def test_the_stand_in_sees_what_waits(tmp_path, monkeypatch):
+    """The test above can fail: a read of a value, a mixture of devices and a blocking copy are found."""
+    method = registry.known_methods()["cbdm"]
+
+    def careless(self, batch, prediction, ctx):
+        table = torch.ones(3)
+        return {"moved": prediction.eps.mean() + table.to("cuda").sum(), "read": batch.noise[torch.arange(2)].mean()}
+
+    monkeypatch.setattr(method, "regularizers", careless)
+    waits = fake_step("cbdm", None, tmp_path, monkeypatch)
+    assert [found.split()[0] for found in waits.found] == ["blocking", "aten.index.Tensor"]
+
+    monkeypatch.setattr(method, "regularizers", lambda self, b, p, ctx: {"read": p.eps.mean() * p.eps.mean().item()})
+    with pytest.raises(Exception, match="local_scalar_dense"):
+        fake_step("cbdm", None, tmp_path, monkeypatch)
+
+
+# -- batches ahead --------------------------------------------------------------------------------------
+
+
+def equal(one, other):
+    for field in dataclasses.fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        pairs = [*zip(a, b, strict=True)] if isinstance(a, tuple) else [(a, b)]
+        if not all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "needs", [Needs(), Needs(draw=0.25), Needs(draw=DrawRatio(0.5), reference="balanced")], ids=str
+)
+def test_batches_made_ahead_are_the_same_bit_for_bit(needs):
+    spec = TrainSpec(batch_size=16, label_dropout=0.5)
+    plain = BatchSource(digits(), spec, needs, 3, CPU)
+    ahead = BatchesAhead(BatchSource(digits(), spec, needs, 3, CPU), 80)
+    try:
+        for step in (*range(45), 60, 61, 10):  # over an epoch's end, a jump, and back
+            assert equal(plain(step), ahead(step)), step
+    finally:
+        ahead.close()
+
+
+def test_the_next_batch_is_made_while_the_step_runs_and_none_after_the_last(monkeypatch):
+    source, drawn = BatchSource(digits(), TrainSpec(batch_size=8), Needs(), 0, CPU), []
+    draw, next_one = source.draw, threading.Event()
+
+    def watched(step):
+        drawn.append((step, threading.current_thread() is threading.main_thread()))
+        if step == 1:
+            next_one.set()
+        return draw(step)
+
+    monkeypatch.setattr(source, "draw", watched)
+    ahead = BatchesAhead(source, 3)
+    ahead(0)
+    assert next_one.wait(10)  # without anybody asking for step 1
+    ahead(1)
+    ahead(2)
+    ahead.close()
+    assert drawn == [(0, False), (1, False), (2, False)]
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_asked_for(monkeypatch):
+    source = BatchSource(digits(), TrainSpec(batch_size=8), Needs(), 0, CPU)
+    draw = source.draw
+    monkeypatch.setattr(source, "draw", lambda step: draw(step) if step == 0 else 1 / 0)
+    ahead = BatchesAhead(source, 9)
+    ahead(0)
+    with pytest.raises(ZeroDivisionError):
+        ahead(1)
+    ahead.close()
+
+
+def test_a_training_with_batches_ahead_ends_bit_identical(tmp_path, monkeypatch):
+    spec = make_spec("ccua+tempered", dropout=0.1, steps=6, flip=True)
+    plain = train_in(tmp_path / "plain", spec)
+    run = Training(spec, digits(), tmp_path / "ahead", Environment())
+    run.batches = BatchesAhead(run.source, 6)
+    run._loop()
+    run.batches.close()
+    assert same_tensors(tensors(plain, 6), tensors(tmp_path / "ahead", 6))
+
+
+# -- options that change speed or memory only -----------------------------------------------------------
+
+
+def after_two_steps(tmp_path, name, dropout=0.3, **environment):
+    """Return the state after two steps from awake weights, and the terms' sums."""
+    spec = make_spec(name, dropout=dropout, steps=2, learning_rate=1e-3)
+    given = state_of(lively_model(spec))
+    run = Training(spec, digits(), tmp_path, Environment(**environment), given)
+    run.model.train()
+    for step in range(2):
+        run.step = step
+        run._one_step()
+    return state_of(run.model), {n: v.item() for n, v in run.totals.items()}
+
+
+@pytest.mark.parametrize("name", ["ddpm", "cbdm+cm", "ccua"])
+def test_recomputed_activations_change_no_bit(tmp_path, name):
+    """Also where a method switches a part off for one pass, which the recomputation has to see."""
+    plain, terms = after_two_steps(tmp_path / "plain", name)
+    again, other = after_two_steps(tmp_path / "again", name, recompute=True)
+    assert terms == other and same_tensors(plain, again)
+
+
+def test_recomputed_activations_need_less_memory():
+    def kept(recompute):
+        model = lively_model(make_spec("cm"))
+        if recompute:
+            from ltbench.diffusion.unet import recompute_activations
+
+            recompute_activations(model["denoiser"])
+        total = 0
+
+        def pack(tensor):
+            nonlocal total
+            total += tensor.numel()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            eps = model["denoiser"](torch.randn(16, 1, 8, 8), torch.arange(16), torch.arange(16) % 10).eps
+        return total, eps
+
+    assert kept(True)[0] < 0.5 * kept(False)[0]
+
+
+DEVIATIONS = {"channels_last": {"channels_last": True}, "compiled": {"compile": True}, "graphs": {"cuda_graphs": True}}
+
+
+@pytest.mark.parametrize(
+    ("option", "name"),
+    [
+        ("channels_last", "ddpm"),
+        ("channels_last", "cbdm+cm"),
+        ("compiled", "ddpm"),
+        pytest.param("compiled", "cbdm+cm", marks=pytest.mark.slow),
+        pytest.param("graphs", "ddpm", marks=pytest.mark.slow),
+    ],
+)
+def test_a_speed_option_changes_rounding_only(tmp_path, name, option, monkeypatch):
+    """Compiled with the tracing backend, which needs no C compiler: the same graph, an operation at a time.
+
+    Without dropout: channels_last draws other masks, since a mask is drawn in the order of memory.
+    """
+    compiled = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda model, mode=None: compiled(model, backend="aot_eager"))
+    torch._dynamo.reset()
+    plain, terms = after_two_steps(tmp_path / "plain", name, dropout=0.0)
+    other, changed = after_two_steps(tmp_path / "other", name, dropout=0.0, **DEVIATIONS[option])
+    assert changed == pytest.approx(terms, rel=1e-4)
+    far = [n for n, v in plain.items() if not torch.allclose(other[n], v, rtol=1e-3, atol=1e-4)]
+    # Adam moves a weight by 1e-3 whatever the gradient's size, so rounding of a gradient near 0 may show.
+    assert len(far) <= len(plain) // 10 and all(torch.allclose(other[n], plain[n], atol=4e-3) for n in far)
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("precision", ["bf16", "tf32"])
+def test_a_lower_precision_stays_near_single(tmp_path, precision):
+    """On a CPU tf32 is fp32; bf16's terms are good to a hundredth."""
+    spec = make_spec("cbdm+ccua", steps=1)
+    given, found = state_of(lively_model(spec)), {}
+    for how in ("fp32", precision):
+        run = Training(make_spec("cbdm+ccua", steps=1, precision=how), digits(), tmp_path / how, Environment(), given)
+        run.model.train()
+        run._one_step()
+        found[how] = {n: v.item() for n, v in run.totals.items()}
+    assert found[precision] == pytest.approx(found["fp32"], rel=0.03)
+    assert (found[precision] == found["fp32"]) == (precision == "tf32")
