@@ -213,7 +213,6 @@ class Method:
         is right for a method that attaches nothing inside.
         """
 
-
     def leave_out(self, part: str, unet: nn.Module, modules: nn.Module | None) -> None:
         """Switch one of `PARTS` off in a trained network that images are about to be drawn from."""
         raise NotImplementedError(f"{self.name} names {part!r} in PARTS and does not say how to leave it out")

@@ -18,21 +18,20 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from ltbench.runs.layout import CHECKPOINT, TRAIN_LOG, weights_path
 from ltbench import rng
-
-from ltbench.runs import train_log as trainlog
-from ltbench.training.batches import BatchesAhead, BatchSource
-from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
 from ltbench.data import Dataset
 from ltbench.diffusion.precision import precision
-from ltbench.training.distributed import Group, join, local_device
-from ltbench.training.model import EXACT, build_model, load_initial, load_state, state_of
+from ltbench.environment import Environment, speed_up
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
 from ltbench.method import Batch, Context, Prediction
 from ltbench.method.registry import Composition, create, loss_terms
-from ltbench.environment import Environment, speed_up
+from ltbench.runs import train_log as trainlog
+from ltbench.runs.layout import CHECKPOINT, TRAIN_LOG, weights_path
+from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
 from ltbench.spec import RunSpec, train_key
+from ltbench.training.batches import BatchesAhead, BatchSource
+from ltbench.training.distributed import Group, join, local_device
+from ltbench.training.model import EXACT, build_model, load_initial, load_state, state_of
 
 LOG_EVERY = 50  # steps a row of train.csv averages over
 
@@ -52,7 +51,9 @@ def train(
     """
     if spec.model.size == EXACT:
         state = state_of(build_model(spec, cell))  # there is nothing to train
-        save_weights(weights_path(folder, spec.train.steps), state, state, train_key(spec), spec.train.steps, env.guard)
+        save_weights(
+            weights_path(folder, spec.train.steps), state, state, train_key(spec), spec.train.steps, env.guard
+        )
         return
     Training(spec, cell, folder, env, init).run()
 
@@ -61,7 +62,12 @@ class Training:
     """One training's state; `run` is the loop."""
 
     def __init__(
-        self, spec: RunSpec, cell: Dataset, folder: Path, env: Environment, init: dict[str, Tensor] | None = None
+        self,
+        spec: RunSpec,
+        cell: Dataset,
+        folder: Path,
+        env: Environment,
+        init: dict[str, Tensor] | None = None,
     ) -> None:
         self.spec, self.folder, self.env = spec, folder, env
         self.key = train_key(spec)

@@ -133,7 +133,9 @@ def layer_and_output(prefix, stride):
     layer.A.data, layer.B.data = array(f"{prefix}_A").clone(), array(f"{prefix}_B").clone()
     on = layer(x)
     np.testing.assert_allclose(on.detach(), ARRAYS[f"{prefix}_on"], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(layer.whole_weight().detach(), ARRAYS[f"{prefix}_merged"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        layer.whole_weight().detach(), ARRAYS[f"{prefix}_merged"], rtol=1e-5, atol=1e-7
+    )
     with cm.ExpertParts([layer], switch).general_only():
         np.testing.assert_allclose(layer(x).detach(), ARRAYS[f"{prefix}_off"], rtol=1e-5, atol=1e-6)
     return on, layer
@@ -174,7 +176,11 @@ def network(name="cm", seed=5):
     return lively_model(make_spec(name), seed)
 
 
-INPUT = (torch.randn(6, 1, 8, 8), torch.tensor([0, 10, 400, 800, 950, 999]), torch.tensor([0, 3, 9, 5, 10, 10]))
+INPUT = (
+    torch.randn(6, 1, 8, 8),
+    torch.tensor([0, 10, 400, 800, 950, 999]),
+    torch.tensor([0, 3, 9, 5, 10, 10]),
+)
 
 
 def test_the_switch_is_restored_after_an_exception_and_nests():
@@ -198,9 +204,11 @@ def test_at_the_start_the_term_and_its_gradients_are_zero():
         x_t=INPUT[0], t=INPUT[1], label=INPUT[2], y=y, prior=torch.from_numpy(digits().prior).float()
     )
     prediction = denoiser(*INPUT)
-    (term,) = registry.create_method("cm").regularizers(
-        batch, prediction, Context(denoiser, parts, torch.Generator(), 6)
-    ).values()
+    (term,) = (
+        registry.create_method("cm")
+        .regularizers(batch, prediction, Context(denoiser, parts, torch.Generator(), 6))
+        .values()
+    )
     assert term.item() == 0
     gradients = torch.autograd.grad(term, list(model.parameters()), allow_unused=True)
     assert all(g is None or not g.any() for g in gradients)
@@ -244,7 +252,9 @@ def test_the_expert_part_is_left_out_by_name():
     assert torch.equal(denoiser(*INPUT).eps, general) and not torch.equal(general, on)
     with pytest.raises(UsageError, match=r"'cm' has no part 'cm.exprt' .*did you mean 'cm.expert'"):
         leave_out(make_spec("cm", sample={"leave_out": ("cm.exprt",)}), model)
-    with pytest.raises(UsageError, match=r"'ddpm' has no part 'cm.expert' that sampling can leave out: it has none"):
+    with pytest.raises(
+        UsageError, match=r"'ddpm' has no part 'cm.expert' that sampling can leave out: it has none"
+    ):
         leave_out(make_spec("ddpm", sample={"leave_out": ("cm.expert",)}), model)
 
 
@@ -253,7 +263,10 @@ def test_both_passes_draw_dropout_of_their_own(tmp_path):
     for dropout, differs in ((0.5, True), (0.0, False)):
         run = Training(make_spec("cm", dropout=dropout), digits(), tmp_path / str(dropout), Environment())
         run.model.load_state_dict(
-            {n: v + 0.1 * torch.randn_like(v) * (not n.endswith((".B", ".A"))) for n, v in run.model.state_dict().items()},
+            {
+                n: v + 0.1 * torch.randn_like(v) * (not n.endswith((".B", ".A")))
+                for n, v in run.model.state_dict().items()
+            },
             strict=False,
         )
         for b in run.model["methods"]["cm"].B:

@@ -36,17 +36,25 @@ class Waits(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs, name = kwargs or {}, str(function)
         devices = {
-            leaf.device.type for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor) and leaf.dim()
+            leaf.device.type
+            for leaf in tree_leaves((args, kwargs))
+            if isinstance(leaf, torch.Tensor) and leaf.dim()
         }
         target = kwargs.get("device")
-        moves = name.startswith("aten._to_copy") and target is not None and torch.device(target).type not in devices
+        moves = (
+            name.startswith("aten._to_copy")
+            and target is not None
+            and torch.device(target).type not in devices
+        )
         if moves:
             self.copies += 1
             if not kwargs.get("non_blocking"):
                 self.found.append(f"blocking copy {devices} -> {target}")
         elif len(devices) > 1:
             self.found.append(f"{name} mixes {sorted(devices)}")
-        if name.startswith(("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero")):
+        if name.startswith(
+            ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero")
+        ):
             self.found.append(name)
         return function(*args, **kwargs)
 
@@ -75,7 +83,9 @@ def fake_step(name, variant, tmp_path, monkeypatch, **train):
     The backward pass is torch's own and needs a driver: it is stood in for by gradients of the right shape.
     """
     parts = {name: {"variant": variant}} if variant else None
-    spec = make_spec(name, parts, dropout=0.1, label_dropout_mode="sample", label_dropout=0.3, flip=True, **train)
+    spec = make_spec(
+        name, parts, dropout=0.1, label_dropout_mode="sample", label_dropout=0.3, flip=True, **train
+    )
     method = registry.create(spec.method)
     draws = BatchSource(digits(), spec.train, method.needs, 0, CPU).draw(0)
     model, mode = build_model(spec, digits(), method), FakeTensorMode(allow_non_fake_inputs=True)
@@ -127,13 +137,18 @@ def test_the_stand_in_sees_what_waits(tmp_path, monkeypatch):
 
     def careless(self, batch, prediction, ctx):
         table = torch.ones(3)
-        return {"moved": prediction.eps.mean() + table.to("cuda").sum(), "read": batch.noise[torch.arange(2)].mean()}
+        return {
+            "moved": prediction.eps.mean() + table.to("cuda").sum(),
+            "read": batch.noise[torch.arange(2)].mean(),
+        }
 
     monkeypatch.setattr(method, "regularizers", careless)
     waits = fake_step("cbdm", None, tmp_path, monkeypatch)
     assert [found.split()[0] for found in waits.found] == ["blocking", "aten.index.Tensor"]
 
-    monkeypatch.setattr(method, "regularizers", lambda self, b, p, ctx: {"read": p.eps.mean() * p.eps.mean().item()})
+    monkeypatch.setattr(
+        method, "regularizers", lambda self, b, p, ctx: {"read": p.eps.mean() * p.eps.mean().item()}
+    )
     with pytest.raises(Exception, match="local_scalar_dense"):
         fake_step("cbdm", None, tmp_path, monkeypatch)
 
@@ -249,7 +264,11 @@ def test_recomputed_activations_need_less_memory():
     assert kept(True)[0] < 0.5 * kept(False)[0]
 
 
-DEVIATIONS = {"channels_last": {"channels_last": True}, "compiled": {"compile": True}, "graphs": {"cuda_graphs": True}}
+DEVIATIONS = {
+    "channels_last": {"channels_last": True},
+    "compiled": {"compile": True},
+    "graphs": {"cuda_graphs": True},
+}
 
 
 @pytest.mark.parametrize(
@@ -285,7 +304,9 @@ def test_a_lower_precision_stays_near_single(tmp_path, precision):
     spec = make_spec("cbdm+ccua", steps=1)
     given, found = state_of(lively_model(spec)), {}
     for how in ("fp32", precision):
-        run = Training(make_spec("cbdm+ccua", steps=1, precision=how), digits(), tmp_path / how, Environment(), given)
+        run = Training(
+            make_spec("cbdm+ccua", steps=1, precision=how), digits(), tmp_path / how, Environment(), given
+        )
         run.model.train()
         run._one_step()
         found[how] = {n: v.item() for n, v in run.totals.items()}
