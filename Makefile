@@ -13,7 +13,6 @@ $(BIN)/ltbench: pyproject.toml
 
 demo: $(BIN)/ltbench
 	$(BIN)/ltbench run
-	$(BIN)/ltbench report
 
 test: $(BIN)/ltbench
 	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile

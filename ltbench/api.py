@@ -373,7 +373,9 @@ def usable_device(name: str | None) -> str:
             raise RuntimeError("no device that computes")
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device {name!r} cannot be used here: try cpu or cuda") from error
+        lacks = "PyTorch finds no such GPU: leave the device out, or name cpu"
+        advice = lacks if name.startswith("cuda") else "try cpu or cuda"
+        raise UsageError(f"device {name!r} cannot be used here: {advice}") from error
     return name
 
 

@@ -33,9 +33,7 @@ INTERNAL = 70  # exit code of an error of ours, as sysexits.h has it (EX_SOFTWAR
 class PlainConsole(Console):
     """A console that obeys nothing in the text it is given."""
 
-    def render(
-        self, renderable: RenderableType, options: ConsoleOptions | None = None
-    ) -> Iterable[Segment]:
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield segments in which control characters are written out; our own styles are no text."""
         for segment in super().render(renderable, options):
             if segment.control or segment.text.isprintable():
@@ -57,9 +55,10 @@ def styled(*parts: str | tuple[str, str]) -> Text:
 
 @contextlib.contextmanager
 def waiting(what: str, after: float = 2.0) -> Iterator[None]:
-    """Say on standard error what is being waited for, once it has taken `after` seconds.
+    """Say what is being waited for, once it has taken `after` seconds.
 
-    On a terminal the line counts the seconds and goes away at the end; elsewhere it is printed once.
+    On a terminal the line counts the seconds and goes away at the end; elsewhere it is printed once, to standard
+    output: standard error is for what went wrong.
     """
     over, started = threading.Event(), time.monotonic()
     live = sys.stderr.isatty()
@@ -69,8 +68,8 @@ def waiting(what: str, after: float = 2.0) -> Iterator[None]:
             return
         with contextlib.suppress(OSError, ValueError):
             if not live:
-                sys.stderr.write(f"... {what}\n")
-                sys.stderr.flush()
+                sys.stdout.write(f"... {what}\n")
+                sys.stdout.flush()
                 return
             while True:
                 sys.stderr.write(f"\r... {what} ({time.monotonic() - started:.0f} s)")
@@ -156,7 +155,9 @@ class Streams:
                 stream.flush()
         for name, _, raw in self._raw:
             if name == "stdout" and raw.trouble is not None and raw.trouble.errno != errno.EPIPE:
-                say(f"note: what was to be printed is incomplete ({raw.trouble.strerror}); the work is not affected")
+                say(
+                    f"note: what was to be printed is incomplete ({raw.trouble.strerror}); the work is not affected"
+                )
 
 
 def say(text: str) -> None:

@@ -71,19 +71,20 @@ def run_study(
     Under torchrun all processes share each training; all but the first leave after the last one. `speed` are
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
-    from ltbench.api import execute, usable_device
-    from ltbench.interop.checkpoints import add_initial
-    from ltbench.study.resolve import resolve_study
-    from ltbench.sweep.cost import make_plan
-    from ltbench.study import selection as select
-    from ltbench.sweep import torchrun as together
-    from ltbench.cli.sweep import submit_and_follow
-    from ltbench.sweep.local import run_local
-    from ltbench.sweep.status import Row, closing_lines, exit_code
-    from ltbench.environment import Settings
+    with waiting("reading the study"):
+        from ltbench.api import execute, usable_device
+        from ltbench.interop.checkpoints import add_initial
+        from ltbench.study.resolve import resolve_study
+        from ltbench.sweep.cost import make_plan
+        from ltbench.study import selection as select
+        from ltbench.sweep import torchrun as together
+        from ltbench.cli.sweep import submit_and_follow
+        from ltbench.sweep.local import run_local
+        from ltbench.sweep.status import Row, closing_lines, exit_code
+        from ltbench.environment import Settings
 
-    study = resolve_study(preset, sets, flags, data_root, _say)
-    where = usable_device(device)
+        study = resolve_study(preset, sets, flags, data_root, _say)
+        where = usable_device(device)
     settings = Settings(data_root=data_root, device=where, **speed)
     if init_from is not None:
         ensure_writable(out)
@@ -96,7 +97,8 @@ def run_study(
         together.train_together(runs, out, settings)
         return
     ensure_writable(out)
-    planned = make_plan(_all_runs(study), out, data_root, where, worker_count(workers, where))
+    with waiting(f"timing the network on this machine ({where})"):
+        planned = make_plan(_all_runs(study), out, data_root, where, worker_count(workers, where))
     print_plan(study, planned)
     if planned.seconds > LONG_HOURS * 3600 and not yes:
         _confirm(planned)
@@ -134,8 +136,12 @@ def _show_curves(runs: Sequence[RunSpec], out: Path) -> None:
     from ltbench.study.curve import snapshot_curves
 
     for curve in snapshot_curves(runs, out):
-        points = ", ".join(f"{'*' if step == curve.best else ''}{step}: {value:.4g}" for step, value in curve.points)
-        console.print(f"{curve.run} over training, Frechet distance of {curve.images} images:  {points}", soft_wrap=True)
+        points = ", ".join(
+            f"{'*' if step == curve.best else ''}{step}: {value:.4g}" for step, value in curve.points
+        )
+        console.print(
+            f"{curve.run} over training, Frechet distance of {curve.images} images:  {points}", soft_wrap=True
+        )
         console.print(
             f"  best is step {curve.best}: a selection by the first half of the reference; report it with other images "
             f"(--set train.steps={curve.best} --set sample.seed=1 --set score.reference_half=second)",

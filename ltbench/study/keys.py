@@ -5,6 +5,7 @@ method's hyper-parameter (``coral.weight``).
 """
 
 import logging
+import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -93,16 +94,30 @@ def resolve_key(key: str, where: str) -> str:
     if rest and section not in SECTIONS and section != "method" and _is_method(section):
         return key  # its name and value are the registry's to check
     if rest and section in SECTIONS:
-        known = [name for name in fields() if name.startswith(f"{section}.")]
-        raise UsageError(f"{where}: unknown key {key!r}{nearest(key, known)}")
+        raise UsageError(f"{where}: unknown key {key!r}{_nearest_in(section, rest)}")
     if section in SECTIONS:
         first = next(iter(SECTIONS[section].model_fields))
         raise UsageError(f"{where}: {key!r} is a table; set one of its keys, as in {section}.{first}")
     close = nearest(key, [*SHORT, *fields(), *_short_guesses(key)])
+    if rest and not _short_guesses(key) and not close.startswith("; did you mean"):
+        raise UsageError(
+            f"{where}: unknown key {key!r}: {section} is no section, and no method of that name is installed"
+        )
     if not close.startswith("; did you mean"):
         sections = ", ".join(f"{name}.*" for name in SECTIONS)
         close = f"; keys are {sections}, METHOD.*, train_seed and {', '.join(SHORT)}"
     raise UsageError(f"{where}: unknown key {key!r}{close}")
+
+
+def _nearest_in(section: str, name: str) -> str:
+    """Return the end of the sentence for a name that a section lacks; what is alike is the name, not the section."""
+    known = [field.partition(".")[2] for field in fields() if field.startswith(f"{section}.")]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return (
+        f"; did you mean {f'{section}.{close[0]}'!r}?"
+        if close
+        else f"; `ltbench settings {section}` lists its keys"
+    )
 
 
 def _short_guesses(key: str) -> list[str]:
