@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 FOLDER = "cifar-10-batches-py"
-PLUGIN = '''
+PLUGIN = """
 import dataclasses
 import json
 from pathlib import Path
@@ -36,7 +36,7 @@ class Generated(Cifar):
 
 fields = {f.name: getattr(CIFAR10, f.name) for f in dataclasses.fields(CIFAR10)}
 SOURCE = Generated(**{**fields, "name": "generated_lt", "title": "noise in CIFAR-10's format", "pool": POOL})
-'''
+"""
 
 
 def _images(labels: np.ndarray, stream: np.random.Generator) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a GPU reaches with ltbench, in one table: training, sampling, the host's share, a killed run, scores beside the CPU's.
+"""What a GPU reaches with ltbench, in one table: training, sampling, the host's share, a killed run, scores.
 
 Called by gpu.sh. Training is the trainer's own step: the 35.7 M U-Net at batch 128 on 3x32x32, everything in it. Each part
 stands by itself: one that fails leaves its reason in the table. Times are medians over steps, after a warm-up.
@@ -140,7 +140,11 @@ def training(device: str, scale: Scale) -> Iterator[Row]:
             continue
         top = peak_of(device, given.get("precision", "fp32"))
         share = f", {work / top:.0%} of the stated peak" if top else ""
-        note = f"{1000 * seconds:.1f} ms a step, {work / 1e12:.3g} TFLOP/s{share}; {peak_memory(device)}".rstrip("; ")
+        note = (
+            f"{1000 * seconds:.1f} ms a step, {work / 1e12:.3g} TFLOP/s{share}; {peak_memory(device)}".rstrip(
+                "; "
+            )
+        )
         yield f"training, {name}", f"{scale.batch / seconds:,.0f} images/s", note
 
 
@@ -193,20 +197,32 @@ def host(device: str, scale: Scale) -> Iterator[Row]:
     if device.startswith("cuda"):
         busy = sum(e.self_device_time_total for e in record.key_averages()) / steps / 1e6
         idle = max(0.0, 1 - busy / wall)
-        yield "host share, bf16", f"{idle:.0%}", f"device busy {1000 * busy:.1f} of {1000 * wall:.1f} ms a step"
+        yield (
+            "host share, bf16",
+            f"{idle:.0%}",
+            f"device busy {1000 * busy:.1f} of {1000 * wall:.1f} ms a step",
+        )
         waits = sum(e.count for e in record.key_averages() if re.search(r"cudaStreamSynch|aten::item", e.key))
         yield "waits for the device", f"{waits / steps:.1f} a step", "cudaStreamSynchronize and .item()"
     else:
         yield "host share, bf16", "", f"the host is the device: {1000 * wall:.1f} ms a step"
     seconds = timed(lambda: made.batches(0), "cpu", scale)
-    yield "a batch on the host", f"{1000 * seconds:.2f} ms", f"{scale.batch} images: order, noise, times, labels"
+    yield (
+        "a batch on the host",
+        f"{1000 * seconds:.2f} ms",
+        f"{scale.batch} images: order, noise, times, labels",
+    )
 
     def noise() -> None:
         for index in range(scale.sampled):
             torch.randn(3, 32, 32, generator=rng.generator(0, "sample", index))
 
     seconds = timed(noise, "cpu", scale)
-    yield "sampling noise on the host", f"{1000 * seconds:.2f} ms", f"{scale.sampled} images, a generator each"
+    yield (
+        "sampling noise on the host",
+        f"{1000 * seconds:.2f} ms",
+        f"{scale.sampled} images, a generator each",
+    )
 
 
 def killed(device: str, scale: Scale) -> Iterator[Row]:
@@ -249,7 +265,11 @@ def killed(device: str, scale: Scale) -> Iterator[Row]:
         scores = list((work / "runs").glob("*/samples/*/scores.csv"))
         said = f"stopped at {reached[0]}, killed at {reached[1]}, then to step {steps[-1]}; "
         said += f"log {'whole' if whole else 'BROKEN'}, {len(scores)} sample set scored; {taken:.0f} s with three starts"
-        yield f"a run of {scale.run_steps} steps, killed and resumed", "done" if whole and scores else "FAILED", said
+        yield (
+            f"a run of {scale.run_steps} steps, killed and resumed",
+            "done" if whole and scores else "FAILED",
+            said,
+        )
 
 
 def _until(command: list[str], environment: dict, work: Path, step: int, number: int) -> int:
@@ -327,8 +347,12 @@ def table(device: str, rows: list[Row], seconds: float, small: bool) -> str:
     from ltbench.runs.provenance import code_version, machine
 
     here, code = machine(), code_version()
-    commit = (code.get("git_commit") or code["ltbench"])[:10] + (" (changed)" if code.get("git_dirty") else "")
-    scaled = " **Scaled down to try the script: no number here says anything about the machine.**" if small else ""
+    commit = (code.get("git_commit") or code["ltbench"])[:10] + (
+        " (changed)" if code.get("git_dirty") else ""
+    )
+    scaled = (
+        " **Scaled down to try the script: no number here says anything about the machine.**" if small else ""
+    )
     return "\n".join(
         [
             f"# {card_name(device)}",
@@ -356,7 +380,9 @@ def main() -> None:
 
     device = asked.device or "cuda"
     if device.startswith("cuda") and not torch.cuda.is_available():
-        parser.error("this machine has no GPU that PyTorch finds; --small --device cpu tries the script itself")
+        parser.error(
+            "this machine has no GPU that PyTorch finds; --small --device cpu tries the script itself"
+        )
     parts = asked.only.split(",") if asked.only else list(PARTS)
     if unknown := set(parts) - set(PARTS):
         parser.error(f"no part called {sorted(unknown)[0]!r}: choose from {', '.join(PARTS)}")
@@ -372,7 +398,9 @@ def main() -> None:
             for row in PARTS[part](device, SMALL if asked.small else FULL):
                 rows.append(row)
                 print("  " + " | ".join(row), flush=True)
-                out.write_text(table(device, rows, time.perf_counter() - start, asked.small), encoding="utf-8")
+                out.write_text(
+                    table(device, rows, time.perf_counter() - start, asked.small), encoding="utf-8"
+                )
         except Exception as error:
             rows.append((part, "failed", reason(error)))
             print(f"  failed: {reason(error)}", flush=True)

@@ -43,16 +43,24 @@ def methods() -> str:
         module = sys.modules[METHODS[info.name].__module__]
         parts += [f"## {info.name}", f"*{info.paper}*", inspect.cleandoc(module.__doc__ or "")]
         if info.hyperparameters:
-            rows = [(f"`{info.name}.{p.name}`", f"`{p.default}`", p.type, p.help) for p in info.hyperparameters]
+            rows = [
+                (f"`{info.name}.{p.name}`", f"`{p.default}`", p.type, p.help) for p in info.hyperparameters
+            ]
             parts.append(_table(("setting", "default", "type", "what it is"), rows))
         if info.variants:
             names = list(info.variants)
             keys = list(dict.fromkeys(key for settings in info.variants.values() for key in settings))
             defaults = {p.name: p.default for p in info.hyperparameters}
-            table = [(f"`{key}`", *(f"`{info.variants[n].get(key, defaults.get(key))}`" for n in names)) for key in keys]
+            table = [
+                (f"`{key}`", *(f"`{info.variants[n].get(key, defaults.get(key))}`" for n in names))
+                for key in keys
+            ]
             head = [f"{name} (default)" if name == info.default_variant else name for name in names]
             parts += ["**Paper against code**", _table(("setting", *head), table)]
-    parts += ["## Compositions", "Two methods may be joined by `+`: " + ", ".join(f"`{p}`" for p in legal_pairs()) + "."]
+    parts += [
+        "## Compositions",
+        "Two methods may be joined by `+`: " + ", ".join(f"`{p}`" for p in legal_pairs()) + ".",
+    ]
     return "\n\n".join(parts)
 
 
@@ -79,7 +87,11 @@ def metrics() -> str:
         ),
     ]
     for metric in REGISTRY.values():
-        words = inspect.cleandoc(inspect.getdoc(inspect.getmodule(metric.function)) or "") if hasattr(metric, "function") else ""
+        words = (
+            inspect.cleandoc(inspect.getdoc(inspect.getmodule(metric.function)) or "")
+            if hasattr(metric, "function")
+            else ""
+        )
         parts += [f"## {metric.name}", f"{metric.description}. *{metric.source}*", words]
     return "\n\n".join(filter(None, parts))
 
@@ -110,9 +122,14 @@ def settings() -> str:
     sections: dict[str, list[tuple[str, ...]]] = {}
     for s in known():
         values = f"{s.type} {s.bounds}".strip()
-        sections.setdefault(s.key.rpartition(".")[0], []).append((f"`{s.key}`", f"`{s.default}`" if s.default else "", values, s.help))
+        sections.setdefault(s.key.rpartition(".")[0], []).append(
+            (f"`{s.key}`", f"`{s.default}`" if s.default else "", values, s.help)
+        )
     for section, rows in sections.items():
-        parts += [f"## {section or 'top level'}", _table(("setting", "default", "values", "what it is"), rows)]
+        parts += [
+            f"## {section or 'top level'}",
+            _table(("setting", "default", "values", "what it is"), rows),
+        ]
     return "\n\n".join(parts)
 
 
@@ -132,10 +149,25 @@ def command_line() -> str:
         rows = []
         for parameter in command.params:
             flags = ", ".join(f"`{flag}`" for flag in (*parameter.opts, *parameter.secondary_opts))
-            shown = f"`{(parameter.metavar or parameter.name).upper()}`" if parameter.param_type_name == "argument" else flags
-            default = "" if parameter.default in (None, False, "", ()) or callable(parameter.default) else f"`{parameter.default}`"
+            shown = (
+                f"`{(parameter.metavar or parameter.name).upper()}`"
+                if parameter.param_type_name == "argument"
+                else flags
+            )
+            default = (
+                ""
+                if parameter.default in (None, False, "", ()) or callable(parameter.default)
+                else f"`{parameter.default}`"
+            )
             rows.append((shown, default, getattr(parameter, "help", "") or ""))
-        parts.extend([f"## {name}", command.help or "", command.epilog or "", _table(("", "default", ""), rows) if rows else ""])
+        parts.extend(
+            [
+                f"## {name}",
+                command.help or "",
+                command.epilog or "",
+                _table(("", "default", ""), rows) if rows else "",
+            ]
+        )
 
     add(typer.main.get_command(app), "ltbench")
     return "\n\n".join(filter(None, parts))
@@ -183,7 +215,9 @@ def _public() -> list[str]:
 def _included(name: str) -> Any:
     def read() -> str:
         text = (ROOT / name).read_text(encoding="utf-8")
-        return text.replace("(CODE_OF_CONDUCT.md)", "(https://github.com/ltbench/ltbench/blob/main/CODE_OF_CONDUCT.md)")
+        return text.replace(
+            "(CODE_OF_CONDUCT.md)", "(https://github.com/ltbench/ltbench/blob/main/CODE_OF_CONDUCT.md)"
+        )
 
     return read
 

@@ -14,7 +14,12 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 OUT = Path(__file__).resolve().parent / "img"
 INK, BLUE, ORANGE, GREY = "#333333", "#3f51b5", "#e65100", "#9e9e9e"
-plt.rcParams |= {"svg.hashsalt": "ltbench", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+plt.rcParams |= {
+    "svg.hashsalt": "ltbench",
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
 
 
 def save(figure: plt.Figure, name: str) -> None:
@@ -51,12 +56,24 @@ def protocol() -> None:
     figure, axis = plt.subplots(figsize=(8, 1.7))
     for i, (name, key) in enumerate(boxes):
         colour = BLUE if 0 < i < 4 else GREY
-        axis.add_patch(FancyBboxPatch((i * 2, 0), 1.5, 1, boxstyle="round,pad=0.06", fc="white", ec=colour, lw=1.6))
+        axis.add_patch(
+            FancyBboxPatch((i * 2, 0), 1.5, 1, boxstyle="round,pad=0.06", fc="white", ec=colour, lw=1.6)
+        )
         axis.text(i * 2 + 0.75, 0.74, name, ha="center", va="center", weight="bold", color=INK)
         axis.text(i * 2 + 0.75, 0.3, key, ha="center", va="center", fontsize=7.5, color=INK)
         if i:
-            axis.add_patch(FancyArrowPatch((i * 2 - 0.4, 0.5), (i * 2 - 0.08, 0.5), arrowstyle="-|>", mutation_scale=10, color=INK))
-    axis.text(4.75, -0.42, "each stage is skipped where its result is there; its key holds all that decides it", ha="center", color=INK)
+            axis.add_patch(
+                FancyArrowPatch(
+                    (i * 2 - 0.4, 0.5), (i * 2 - 0.08, 0.5), arrowstyle="-|>", mutation_scale=10, color=INK
+                )
+            )
+    axis.text(
+        4.75,
+        -0.42,
+        "each stage is skipped where its result is there; its key holds all that decides it",
+        ha="center",
+        color=INK,
+    )
     axis.set(xlim=(-0.2, 9.7), ylim=(-0.6, 1.2))
     axis.axis("off")
     save(figure, "protocol")
@@ -92,15 +109,21 @@ def groups() -> None:
     stream = np.random.default_rng(1)
     a, b = stream.normal((-2, 0), 0.5, (60, 2)), stream.normal((2, 0), 0.5, (60, 2))
     figure, axes = plt.subplots(1, 2, figsize=(7, 2.1), sharex=True, sharey=True)
-    for axis, title in zip(axes, ("group: mean of each class's distance", "pooled: one distance of all images"), strict=True):
+    for axis, title in zip(
+        axes, ("group: mean of each class's distance", "pooled: one distance of all images"), strict=True
+    ):
         axis.set_title(title, fontsize=9)
         axis.set(xticks=[], yticks=[], ylim=(-2.4, 2.4))
     axes[0].scatter(*a.T, s=9, color=BLUE, label="real class 8")
     axes[0].scatter(*b.T, s=9, color=ORANGE, label="real class 9")
     for points, colour in ((a, ORANGE), (b, BLUE)):
-        axes[0].scatter(*(points + (0.25, 0.15)).T, s=14, facecolors="none", edgecolors=colour, lw=0.8)
+        axes[0].scatter(
+            *(points + np.array((0.25, 0.15))).T, s=14, facecolors="none", edgecolors=colour, lw=0.8
+        )
     axes[1].scatter(*np.vstack((a, b)).T, s=9, color=GREY)
-    axes[1].scatter(*(np.vstack((a, b)) + (0.25, 0.15)).T, s=14, facecolors="none", edgecolors=INK, lw=0.8)
+    axes[1].scatter(
+        *(np.vstack((a, b)) + np.array((0.25, 0.15))).T, s=14, facecolors="none", edgecolors=INK, lw=0.8
+    )
     axes[0].text(0, -2.1, "filled: real, open: generated, coloured by class", ha="center", fontsize=8)
     axes[1].text(0, -2.1, "classes changed places: not seen", ha="center", fontsize=8)
     save(figure, "groups")
@@ -121,7 +144,9 @@ def series() -> None:
     difference = second - first
     right.axhline(0, color=GREY, lw=0.8)
     right.scatter(np.zeros(5), difference, color=BLUE)
-    right.errorbar(0.25, difference.mean(), 2.776 * difference.std(ddof=1) / 5**0.5, fmt="s", color=ORANGE, capsize=3)
+    right.errorbar(
+        0.25, difference.mean(), 2.776 * difference.std(ddof=1) / 5**0.5, fmt="s", color=ORANGE, capsize=3
+    )
     right.set(xlim=(-0.4, 0.7), xticks=[], ylabel="B - A, seed by seed")
     right.set_title("mean, 95 %", fontsize=9)
     figure.tight_layout()

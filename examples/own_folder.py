@@ -13,7 +13,11 @@ import ltbench as lt
 def draw(folder: Path) -> None:
     """Write 90, 60 and 40 pictures of three classes, told apart by colour."""
     stream = np.random.default_rng(0)
-    for name, colour, count in (("blue", (60, 60, 200), 90), ("green", (60, 180, 60), 60), ("red", (200, 60, 60), 40)):
+    for name, colour, count in (
+        ("blue", (60, 60, 200), 90),
+        ("green", (60, 180, 60), 60),
+        ("red", (200, 60, 60), 40),
+    ):
         (folder / name).mkdir(parents=True, exist_ok=True)
         for i in range(count):
             image = stream.normal(colour, 25, (16, 16, 3)).clip(0, 255).astype(np.uint8)

@@ -33,7 +33,9 @@ def test_changelog_sections_are_keep_a_changelogs():
 
 
 @pytest.mark.parametrize(
-    "path", [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / ".pre-commit-config.yaml"], ids=lambda p: p.name
+    "path",
+    [*sorted((ROOT / ".github").rglob("*.yml")), ROOT / ".pre-commit-config.yaml"],
+    ids=lambda p: p.name,
 )
 def test_every_yaml_file_is_read(path):
     assert isinstance(yaml.safe_load(path.read_text(encoding="utf-8")), dict)
@@ -60,14 +62,21 @@ def test_linux_is_tested_on_each_python_of_the_classifiers():
 def test_extras_that_files_install_are_declared():
     extras = set(PROJECT["optional-dependencies"])
     used = set()
-    for path in (*WORKFLOWS, ROOT / "Dockerfile", ROOT / ".devcontainer/devcontainer.json", ROOT / "Makefile"):
+    for path in (
+        *WORKFLOWS,
+        ROOT / "Dockerfile",
+        ROOT / ".devcontainer/devcontainer.json",
+        ROOT / "Makefile",
+    ):
         for found in re.findall(r"'(?:ltbench|\.)\[([a-z,]+)\]'", path.read_text(encoding="utf-8")):
             used |= set(found.split(","))
     assert {"dev", "docs", "track"} <= used <= extras
 
 
 def test_the_docker_image_copies_what_the_package_is_made_of():
-    copied = {name for line in re.findall(r"^COPY (.+)$", text("Dockerfile"), re.M) for name in line.split()[:-1]}
+    copied = {
+        name for line in re.findall(r"^COPY (.+)$", text("Dockerfile"), re.M) for name in line.split()[:-1]
+    }
     assert all((ROOT / name).exists() for name in copied)
     assert {"ltbench", "methods", "baselines", "results/published", "pyproject.toml", "setup.py"} <= copied
     let_in = {line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")}

@@ -25,13 +25,19 @@ def find_package(folder: Path) -> Path:
     for gem in found:
         if (gem / "config" / "index.json").is_file():
             return gem
-    sys.exit(f"{folder} holds no ruby-gemojione: apt-get download ruby-gemojione, then dpkg-deb -x it to {folder}")
+    sys.exit(
+        f"{folder} holds no ruby-gemojione: apt-get download ruby-gemojione, then dpkg-deb -x it to {folder}"
+    )
 
 
 def main() -> None:
     """Copy every emoji into the folder of its category."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("package", type=Path, nargs="?", default=Path("/"), help="folder the package is unpacked to")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "package", type=Path, nargs="?", default=Path("/"), help="folder the package is unpacked to"
+    )
     parser.add_argument("--out", type=Path, default=Path("emoji"), help="folder to make")
     options = parser.parse_args()
     gem = find_package(options.package)

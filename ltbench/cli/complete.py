@@ -21,7 +21,11 @@ def _listed(names: Callable[[], Iterable[str]]) -> Completion:
     def complete(incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",")
         given = set(before.split(","))
-        return [f"{before}{comma}{name}" for name in sorted(names()) if name.startswith(last) and name not in given]
+        return [
+            f"{before}{comma}{name}"
+            for name in sorted(names())
+            if name.startswith(last) and name not in given
+        ]
 
     return complete
 
@@ -88,6 +92,7 @@ def choices(key: str) -> Completion:
 def metric_names() -> list[str]:
     """Return the names of metrics as a study may ask for them."""
     entries = {entry.name for entry in metadata.entry_points(group="ltbench.metrics")}
+
     def registry() -> list[str]:
         from ltbench.metrics.registry import REGISTRY
 
@@ -116,6 +121,8 @@ def run_folders(incomplete: str) -> list[str]:
 
 methods, method = _listed(method_names), _single(method_names)
 datasets, dataset = _listed(dataset_names), _single(dataset_names)
-trackers = _listed(lambda: ("tensorboard", "wandb", "mlflow", "aim", "comet_ml", "clearml", "dvclive", "swanlab"))
+trackers = _listed(
+    lambda: ("tensorboard", "wandb", "mlflow", "aim", "comet_ml", "clearml", "dvclive", "swanlab")
+)
 cards, setting_key = _single(card_names), _single(lambda: (name.rstrip("=") for name in setting_names()))
 preset, setting, metrics = _single(preset_names), _setting_completion, _listed(metric_names)

@@ -17,7 +17,17 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-HEAVY = ("torch", "torchvision", "diffusers", "scipy", "sklearn", "matplotlib", "pandas", "transformers", "cleanfid")
+HEAVY = (
+    "torch",
+    "torchvision",
+    "diffusers",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "pandas",
+    "transformers",
+    "cleanfid",
+)
 
 
 class _Meta(abc.ABCMeta):

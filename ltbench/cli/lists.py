@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from ltbench.errors import UsageError
-from ltbench.study.presets import load_all
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
+from ltbench.errors import UsageError
+from ltbench.study.presets import load_all
 
 if TYPE_CHECKING:
     from ltbench.method.registry import MethodInfo
@@ -73,7 +73,7 @@ def list_methods() -> None:
             console.print(
                 f"  {info.name}.{parameter.name} = {parameter.default}  ({parameter.type}) {parameter.help}",
                 soft_wrap=True,
-                    )
+            )
         for name, settings in info.variants.items():
             mark = " (default)" if name == info.default_variant else ""
             differs = ", ".join(f"{key}={value}" for key, value in settings.items())

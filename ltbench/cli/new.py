@@ -85,7 +85,7 @@ def test_a_gamma_out_of_range_is_refused():
 def test_it_is_what_the_registry_takes():
     check_method({name}.{Name})
 '''
-_PROJECT = '''[build-system]
+_PROJECT = """[build-system]
 requires = ["setuptools>=77"]
 build-backend = "setuptools.build_meta"
 
@@ -99,7 +99,7 @@ dependencies = ["ltbench"]
 
 [tool.setuptools]
 py-modules = ["{name}"]
-'''
+"""
 
 
 def new_method(name: str, folder: Path | None) -> Path:
@@ -110,13 +110,19 @@ def new_method(name: str, folder: Path | None) -> Path:
     UsageError : a name that is no method's, is taken, or a folder that holds something.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
-        raise UsageError(f"a method's name is lower-case letters, digits and _, not {name!r}: as in my_method")
+        raise UsageError(
+            f"a method's name is lower-case letters, digits and _, not {name!r}: as in my_method"
+        )
     if name in method_names():
         raise UsageError(f"there is a method {name!r} already: choose another name")
     target = folder or Path(name)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UsageError(f"{target} is there already: give another folder with --to")
-    words = {"name": name, "Name": "".join(part.capitalize() for part in name.split("_")), "dashed": name.replace("_", "-")}
+    words = {
+        "name": name,
+        "Name": "".join(part.capitalize() for part in name.split("_")),
+        "dashed": name.replace("_", "-"),
+    }
     files = {f"{name}.py": _METHOD, f"test_{name}.py": _TEST, "pyproject.toml": _PROJECT}
     try:
         target.mkdir(parents=True, exist_ok=True)

@@ -79,7 +79,11 @@ def _machine(out: Path) -> Iterator[str]:
     free = shutil.disk_usage(folder).free / 1e9
     yield f"{cores} cores, {memory:.0f} GB of memory, {free:.0f} GB free in {folder}"
     found = graphics()
-    yield f"GPU: {'; '.join(found)}" if found else "no GPU: the demo and Fashion-MNIST run on the CPU, papers' cells need one"
+    yield (
+        f"GPU: {'; '.join(found)}"
+        if found
+        else "no GPU: the demo and Fashion-MNIST run on the CPU, papers' cells need one"
+    )
 
 
 def show_overview(data_root: Path | None, out: Path) -> None:
@@ -93,9 +97,17 @@ def show_overview(data_root: Path | None, out: Path) -> None:
             console.print(f"{meaning} needs: pip install 'ltbench[{extra}]'", soft_wrap=True)
     cells = readiness(data_root)
     ready = [cell.dataset for cell in cells if not cell.missing]
-    console.print(styled(("\nruns now", "bold"), f"  {', '.join(ready)}   (ltbench run; ltbench run -d NAME)"), soft_wrap=True)
+    console.print(
+        styled(("\nruns now", "bold"), f"  {', '.join(ready)}   (ltbench run; ltbench run -d NAME)"),
+        soft_wrap=True,
+    )
     for cell in cells:
         if cell.missing:
             more = f"  (and {len(cell.missing) - 1} more)" if len(cell.missing) > 1 else ""
-            console.print(styled((f"{cell.dataset}", "bold"), f"  lacks {cell.missing[0]}{more}"), soft_wrap=True)
-    console.print("\nltbench doctor --all: every library, data set and extractor; --golden: published values", soft_wrap=True)
+            console.print(
+                styled((f"{cell.dataset}", "bold"), f"  lacks {cell.missing[0]}{more}"), soft_wrap=True
+            )
+    console.print(
+        "\nltbench doctor --all: every library, data set and extractor; --golden: published values",
+        soft_wrap=True,
+    )

@@ -67,12 +67,17 @@ def find(key: str) -> list[Setting]:
     key = key.strip().replace("-", "_").rstrip(".")
     everything = settings()
     full = SHORT.get(key, key)
-    found = [s for s in everything if s.key == full or s.key.startswith(f"{key}.") or s.key.endswith(f".{key}")]
+    found = [
+        s for s in everything if s.key == full or s.key.startswith(f"{key}.") or s.key.endswith(f".{key}")
+    ]
     if not found:
-        names = [*SECTIONS, *SHORT, *(s.key for s in everything), *(s.key.partition(".")[2] for s in everything)]
-        raise UsageError(
-            f"no setting {key!r}{nearest(key, names)}; a method's own are in `ltbench methods`"
-        )
+        names = [
+            *SECTIONS,
+            *SHORT,
+            *(s.key for s in everything),
+            *(s.key.partition(".")[2] for s in everything),
+        ]
+        raise UsageError(f"no setting {key!r}{nearest(key, names)}; a method's own are in `ltbench methods`")
     return found
 
 
@@ -92,7 +97,13 @@ def _setting(key: str, info: FieldInfo) -> Setting:
 def _plain(value: Any) -> str:
     if value is None:
         return ""
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    return (
+        str(value).lower()
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def _choices(hint: Any) -> tuple[str, ...]:

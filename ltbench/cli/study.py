@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.table import Table
 
+from ltbench.cli.console import hours, make_console, styled, waiting
+from ltbench.cli.results import make_report
 from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
-from ltbench.study.presets import default_preset
-from ltbench.spec import RunSpec, ScoreSpec
-from ltbench.cli.results import make_report
-from ltbench.cli.console import hours, make_console, styled, waiting
+from ltbench.spec import RunSpec
 from ltbench.text import command
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
-    from ltbench.sweep.cost import Plan, RunCost
     from ltbench.study.file import Study
     from ltbench.study.selection import Choice
+    from ltbench.sweep.cost import Plan, RunCost
     from ltbench.sweep.slurm import SlurmOptions
 
 console = make_console()
@@ -73,15 +71,15 @@ def run_study(
     """
     with waiting("reading the study"):
         from ltbench.api import execute, usable_device
-        from ltbench.interop.checkpoints import add_initial
-        from ltbench.study.resolve import resolve_study
-        from ltbench.sweep.cost import make_plan
-        from ltbench.study import selection as select
-        from ltbench.sweep import torchrun as together
         from ltbench.cli.sweep import submit_and_follow
+        from ltbench.environment import Settings
+        from ltbench.interop.checkpoints import add_initial
+        from ltbench.study import selection as select
+        from ltbench.study.resolve import resolve_study
+        from ltbench.sweep import torchrun as together
+        from ltbench.sweep.cost import make_plan
         from ltbench.sweep.local import run_local
         from ltbench.sweep.status import Row, closing_lines, exit_code
-        from ltbench.environment import Settings
 
         study = resolve_study(preset, sets, flags, data_root, _say)
         where = usable_device(device)

@@ -68,14 +68,18 @@ class Tracking:
             for name, tracker in list(self.trackers.items()):
                 if hasattr(tracker, "log_images"):
                     with self._guarded(name, "is left out"):
-                        _log_images(name, tracker, {f"samples/{self._how()}": sheet[None]}, self.spec.train.steps)
+                        _log_images(
+                            name, tracker, {f"samples/{self._how()}": sheet[None]}, self.spec.train.steps
+                        )
 
     def scores(self, table: pd.DataFrame) -> None:
         """Log the scores of a sample set that are no single class's: overall and groups."""
         with self._guarded("", "cannot read the scores"):
             shown = table[(table["scope"] != "class") & table["value"].notna()]
             parts = shown[["extractor", "metric", "scope", "class_or_group"]].astype(str)
-            names = ["/".join(filter(None, ("scores", self._how(), *row))) for row in parts.values.tolist()]
+            names = [
+                "/".join(filter(None, ("scores", self._how(), *row))) for row in parts.to_numpy().tolist()
+            ]
             self._log(dict(zip(names, map(float, shown["value"]), strict=True)), self.spec.train.steps)
 
     def finish(self) -> None:
@@ -92,7 +96,9 @@ class Tracking:
     def _how(self) -> str:
         """Return what tells sample sets of a training apart."""
         sample = self.spec.sample
-        return f"{sample.sampler}-{sample.steps} w={sample.guidance:g} n={sample.per_class} seed={sample.seed}"
+        return (
+            f"{sample.sampler}-{sample.steps} w={sample.guidance:g} n={sample.per_class} seed={sample.seed}"
+        )
 
     @contextlib.contextmanager
     def _guarded(self, name: str, what: str) -> Iterator[None]:

@@ -62,7 +62,9 @@ def known_cards() -> dict[str, Card]:
     for key, card in _table()["cards"].items():
         speed: dict[str, tuple[float, float]] = {}
         before = (0.0, 0.0)
-        for precision, peak in card["peak"].items():  # from fp32 on: a faster mode is never expected to be slower
+        for precision, peak in card[
+            "peak"
+        ].items():  # from fp32 on: a faster mode is never expected to be slower
             low, high = (peak * 1e12 * share for share in shares[precision])
             before = speed[precision] = (max(low, before[0]), max(high, before[1]))
         assumed = ", ".join(f"{p} {shares[p][0]:.0%} to {shares[p][1]:.0%}" for p in speed)
@@ -78,7 +80,9 @@ def get_card(text: str) -> Card:
     ------
     UsageError : no such card, or a speed that is not above 0.
     """
-    key = text.strip().lower().replace(" ", "").replace("_", "-").removeprefix("nvidia-").removeprefix("nvidia")
+    key = (
+        text.strip().lower().replace(" ", "").replace("_", "-").removeprefix("nvidia-").removeprefix("nvidia")
+    )
     cards = known_cards()
     if key in cards:
         return cards[key]

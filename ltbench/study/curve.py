@@ -51,7 +51,11 @@ def snapshot_curves(runs: Sequence[RunSpec], root: Path) -> list[Curve]:
         key = (folder_name(run), run.sample.model_dump_json())
         found.setdefault(key, {})[run.train.steps] = float(row["value"]), int(row["n_generated"])
     return [
-        Curve(name, tuple((step, value) for step, (value, _) in sorted(points.items())), next(iter(points.values()))[1])
+        Curve(
+            name,
+            tuple((step, value) for step, (value, _) in sorted(points.items())),
+            next(iter(points.values()))[1],
+        )
         for (name, _), points in found.items()
         if len(points) > 1
     ]

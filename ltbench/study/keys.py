@@ -4,8 +4,8 @@ A key is a field of `RunSpec` with its section (``train.steps``), one of the sho
 method's hyper-parameter (``coral.weight``).
 """
 
-import logging
 import difflib
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -61,5 +61,7 @@ def test_bash_is_given_values_and_not_only_flags():
         "COMP_CWORD": "3",
     }
     code = "from ltbench.cli.app import app; app(prog_name='ltbench')"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.stdout.split() == ["ddpm,coral"], done.stderr

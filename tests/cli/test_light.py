@@ -16,7 +16,9 @@ def python(code, **kwargs):
     return done.stdout
 
 
-@pytest.mark.parametrize("command", ["methods", "metrics", "datasets", "presets", "settings", "plan --on list"])
+@pytest.mark.parametrize(
+    "command", ["methods", "metrics", "datasets", "presets", "settings", "plan --on list"]
+)
 def test_listings_import_neither_torch_nor_diffusers(command):
     python(f"""
         import sys

@@ -17,7 +17,9 @@ def test_it_answers_without_torch(tmp_path):
         "try:\n    main(['doctor'])\nexcept SystemExit as end:\n    assert not end.code\n"
         "assert 'torch' not in sys.modules and 'sklearn' not in sys.modules"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     assert "runs now" in done.stdout and "digits_lt" in done.stdout
 
@@ -26,7 +28,10 @@ def test_every_data_set_is_ready_or_lacks_something_named(tmp_path, monkeypatch)
     monkeypatch.setenv("LTBENCH_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr("ltbench.extractors.registry.auto_extractors", lambda dataset: ("inception",) if dataset == "cifar10_lt" else ())
+    monkeypatch.setattr(
+        "ltbench.extractors.registry.auto_extractors",
+        lambda dataset: ("inception",) if dataset == "cifar10_lt" else (),
+    )
     found = {cell.dataset: cell.missing for cell in overview.readiness(tmp_path)}
     assert set(found) >= set(SOURCES.all()) and found["digits_lt"] == ()
     files, *rest = found["cifar10_lt"]
@@ -35,7 +40,9 @@ def test_every_data_set_is_ready_or_lacks_something_named(tmp_path, monkeypatch)
 
 
 def test_the_first_thing_missing_is_shown_and_the_rest_counted(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(overview, "readiness", lambda _: [overview.Readiness("mine", ("its files: A", "weights: B"))])
+    monkeypatch.setattr(
+        overview, "readiness", lambda _: [overview.Readiness("mine", ("its files: A", "weights: B"))]
+    )
     overview.show_overview(tmp_path, tmp_path)
     out = capsys.readouterr().out
     assert "mine  lacks its files: A  (and 1 more)" in out and "weights: B" not in out

@@ -37,7 +37,17 @@ def test_plan_takes_every_flag_of_run_that_says_what_is_run():
     commands = typer.main.get_command(app).commands
     flags = {name: {o for p in commands[name].params for o in p.opts} for name in ("run", "plan")}
     assert flags["run"] - flags["plan"] <= {
-        *("--slurm", "--dry-run", "--yes", "-y", "--init-from", "--track", "--sample-batch", "--compile", "--channels-last"),
+        *(
+            "--slurm",
+            "--dry-run",
+            "--yes",
+            "-y",
+            "--init-from",
+            "--track",
+            "--sample-batch",
+            "--compile",
+            "--channels-last",
+        ),
     }
     assert {p.name for p in commands["plan"].params} >= set(STUDY)
 
@@ -86,7 +96,14 @@ def test_a_slurm_dry_run_prints_the_script_and_leaves_nothing(ltbench, tmp_path)
         *("run", "-m", "ddpm,coral", "--slurm", "partition=gpu,exclude=n1,n2,time=8h", "--dry-run"), *SHORT
     )
     assert code == 0
-    for line in ("#!/bin/bash", "--partition=gpu", "--exclude=n1,n2", "--time=480", "--array=0-1%2", "--requeue"):
+    for line in (
+        "#!/bin/bash",
+        "--partition=gpu",
+        "--exclude=n1,n2",
+        "--time=480",
+        "--array=0-1%2",
+        "--requeue",
+    ):
         assert line in out, line
     assert list(tmp_path.iterdir()) == []
 

@@ -12,7 +12,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>bash|python)\n(?P<text>.*?)^```", re.S | re.M)
+BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>bash|python)\n(?P<text>.*?)^```", re.S | re.M
+)
 ILLUSTRATIONS = ("method-guide.md", "README.md")  # pieces of a method; the README's are run by test_packaging
 
 
@@ -31,7 +33,8 @@ class Block:
 
 def blocks(page):
     found = [
-        Block(m["language"], m["text"], m["mark"] or "") for m in BLOCK.finditer(page.read_text(encoding="utf-8"))
+        Block(m["language"], m["text"], m["mark"] or "")
+        for m in BLOCK.finditer(page.read_text(encoding="utf-8"))
     ]
     return [b for b in found if b.language == "bash" or page.name not in ILLUSTRATIONS]
 
@@ -52,7 +55,13 @@ def execute(block, folder):
     else:
         command = ["bash", "-euo", "pipefail", "-c", block.text]
     done = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
+        command,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
 
@@ -101,13 +110,25 @@ def flags_of(command):
 
     found = typer.main.get_command(app).commands[command]
     parts = [found, *getattr(found, "commands", {}).values()]
-    return {flag for part in parts for p in part.params for flag in (*p.opts, *p.secondary_opts)} | {"--help", "--version"}
+    return {flag for part in parts for p in part.params for flag in (*p.opts, *p.secondary_opts)} | {
+        "--help",
+        "--version",
+    }
 
 
 def test_the_site_builds_without_a_warning(tmp_path):
     pytest.importorskip("mkdocs")
     pytest.importorskip("mkdocstrings")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    command = [
+        sys.executable,
+        "-m",
+        "mkdocs",
+        "build",
+        "--strict",
+        "--quiet",
+        "--site-dir",
+        str(tmp_path / "site"),
+    ]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "site/reference/methods/index.html").read_text(encoding="utf-8")
@@ -135,7 +156,9 @@ def prose(text):
     return "\n".join(re.sub(r"^[-*] |^\d+\. ", "\n", line) for line in lines)
 
 
-@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs/index.md", ROOT / "docs/start.md"], ids=name_of)
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs/index.md", ROOT / "docs/start.md"], ids=name_of
+)
 def test_sentences_are_short(page):
     for paragraph in re.split(r"\n\s*\n", prose(page.read_text(encoding="utf-8"))):
         for sentence in re.split(r"(?<=[.!?:])\s+", " ".join(paragraph.split())):
@@ -162,7 +185,13 @@ def test_examples_are_short_and_listed():
         import json
 
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-        assert sum(len(cell["source"].splitlines() if isinstance(cell["source"], str) else cell["source"]) for cell in cells) < 60
+        assert (
+            sum(
+                len(cell["source"].splitlines() if isinstance(cell["source"], str) else cell["source"])
+                for cell in cells
+            )
+            < 60
+        )
         assert f"`{path.name}`" in listed
 
 

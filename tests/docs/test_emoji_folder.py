@@ -31,7 +31,9 @@ def package(root):
 
 
 def run(*arguments):
-    return subprocess.run([sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
 
 
 def test_emoji_become_a_folder_that_prepare_reads(tmp_path):

@@ -41,4 +41,6 @@ def test_without_a_gpu_it_ends_in_one_sentence():
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     done = gpu()
-    assert done.returncode == 2 and "no GPU that PyTorch finds" in done.stderr and "Traceback" not in done.stderr
+    assert (
+        done.returncode == 2 and "no GPU that PyTorch finds" in done.stderr and "Traceback" not in done.stderr
+    )

@@ -80,8 +80,12 @@ spec = RunSpec.model_validate_json({SPEC.model_dump_json()!r})
 for stage in stages(spec):
     run_stage(stage, Path({str(tmp_path)!r}), Environment(track="wandb"))
 """
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | {"WANDB_SILENT": "true"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("WANDB")} | {
+        "WANDB_SILENT": "true"
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     files = list((tmp_path / "tracking" / "wandb").glob("offline-run-*/*.wandb"))
     assert files and "the run goes on" not in done.stderr

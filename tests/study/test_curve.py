@@ -9,7 +9,13 @@ from ltbench.spec import train_key
 from ltbench.study.curve import snapshot_curves
 from ltbench.study.file import load_study
 
-SETS = ["methods=ddpm", "train.steps=40", "train.warmup_steps=0", "train.snapshots=10,20", "score.snapshot_images=3"]
+SETS = [
+    "methods=ddpm",
+    "train.steps=40",
+    "train.warmup_steps=0",
+    "train.snapshots=10,20",
+    "score.snapshot_images=3",
+]
 
 
 def test_snapshots_are_prefixes_of_one_training_with_few_images():
@@ -25,7 +31,7 @@ def test_the_run_itself_is_the_one_that_was_asked_without_them():
 
 
 def test_images_without_snapshots_end_in_a_sentence():
-    with pytest.raises(UsageError, match="train.snapshots=1000,2000"):
+    with pytest.raises(UsageError, match=r"train\.snapshots=1000,2000"):
         load_study("demo", ["score.snapshot_images=3"])
 
 
@@ -33,7 +39,13 @@ def write(root, run, value):
     folder = root / sample_folder(run)
     folder.mkdir(parents=True)
     row = dict.fromkeys(COLUMNS, "") | {
-        **{"metric": "frechet", "scope": "overall", "value": value, "n_generated": 30, "step": run.train.steps},
+        **{
+            "metric": "frechet",
+            "scope": "overall",
+            "value": value,
+            "n_generated": 30,
+            "step": run.train.steps,
+        },
         **{"method": "ddpm", "dataset": "digits_lt"},
     }
     (folder / SCORES).write_text(",".join(row) + "\n" + ",".join(map(str, row.values())) + "\n")
