@@ -144,37 +144,39 @@ class Denoiser(nn.Module):
         eps = unet.conv_out(unet.conv_act(unet.conv_norm_out(h)))
         return Prediction(eps.to(x_t.dtype), bottleneck.to(x_t.dtype))
 
+    def recompute_activations(self) -> None:
+        """Keep only each block's input in a training step and compute the rest again for the backward pass.
 
-def recompute_activations(denoiser: Denoiser) -> None:
-    """Keep only each block's input in a training step and compute the rest again for the backward pass.
+        Same numbers, less memory, about a third more time. Dropout is drawn again as it was, and every `Switch`
+        stands again as it stood in the forward pass.
+        """
+        found = {
+            id(v): v for module in self.modules() for v in vars(module).values() if isinstance(v, Switch)
+        }
+        switches = list(found.values())
 
-    Same numbers, less memory, about a third more time. Dropout is drawn again as it was, and every `Switch`
-    stands again as it stood in the forward pass.
-    """
-    found = {
-        id(v): v for module in denoiser.modules() for v in vars(module).values() if isinstance(v, Switch)
-    }
-    switches = list(found.values())
+        def remembered(block: nn.Module, *inputs: Any) -> Any:
+            if not switches:
+                return checkpoint(block, *inputs, use_reentrant=False)
+            positions = [switch.on for switch in switches]
 
-    def remembered(block: nn.Module, *inputs: Any) -> Any:
-        if not switches:
-            return checkpoint(block, *inputs, use_reentrant=False)
-        positions = [switch.on for switch in switches]
+            @contextlib.contextmanager
+            def as_it_was() -> Iterator[None]:
+                with contextlib.ExitStack() as stack:
+                    for switch, on in zip(switches, positions, strict=True):
+                        stack.enter_context(switch.set_to(on))
+                    yield
 
-        @contextlib.contextmanager
-        def as_it_was() -> Iterator[None]:
-            with contextlib.ExitStack() as stack:
-                for switch, on in zip(switches, positions, strict=True):
-                    stack.enter_context(switch.set_to(on))
-                yield
+            return checkpoint(
+                block,
+                *inputs,
+                use_reentrant=False,
+                context_fn=lambda: (contextlib.nullcontext(), as_it_was()),
+            )
 
-        return checkpoint(
-            block, *inputs, use_reentrant=False, context_fn=lambda: (contextlib.nullcontext(), as_it_was())
-        )
-
-    unet: Any = denoiser.unet
-    for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
-        block.gradient_checkpointing, block._gradient_checkpointing_func = True, remembered
+        unet: Any = self.unet
+        for block in (*unet.down_blocks, unet.mid_block, *unet.up_blocks):
+            block.gradient_checkpointing, block._gradient_checkpointing_func = True, remembered
 
 
 def build_denoiser(

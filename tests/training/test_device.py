@@ -247,9 +247,7 @@ def test_recomputed_activations_need_less_memory():
     def kept(recompute):
         model = lively_model(make_spec("cm"))
         if recompute:
-            from ltbench.diffusion.unet import recompute_activations
-
-            recompute_activations(model["denoiser"])
+            model["denoiser"].recompute_activations()
         total = 0
 
         def pack(tensor):
