@@ -71,6 +71,7 @@ def verify(
     *,
     data_root: Path | None = None,
     device: str = "cpu",
+    score: bool = True,
     redraw: bool = False,
     tolerance: float = TOLERANCE,
     progress: Callable[[str], None] = lambda text: None,
@@ -81,6 +82,7 @@ def verify(
     ----------
     root : a folder of runs, such as the unpacked copy of a bundle; it is read only.
     data_root : where the data sets are.
+    score : score stored images again; False: keys, columns and splits only.
     redraw : draw the samples again where their weights are stored: minutes a set.
     tolerance : relative difference up to which two numbers are one.
     progress : told what is being checked.
@@ -90,7 +92,7 @@ def verify(
     UsageError
         There is no run below the folder.
     """
-    check = _Check(Verification(), data_root, device, redraw, tolerance)
+    check = _Check(Verification(), data_root, device, score, redraw, tolerance)
     tables = []
     folders = sorted(p.parent for p in root.glob(f"*/{SPEC}")) or ([root] if (root / SPEC).is_file() else [])
     if not folders:
@@ -112,6 +114,7 @@ class _Check:
     found: Verification
     data_root: Path | None
     device: str
+    score: bool
     redraw: bool
     tolerance: float
     datasets: dict[DataSpec, Dataset | None] = field(default_factory=dict)
@@ -140,7 +143,9 @@ class _Check:
         if train_key(spec) != recorded:
             self.found.problems.append(f"{folder.name}: its train key is not that of its spec")
         elif folder.name != folder_name(spec):
-            self.found.problems.append(f"{folder.name}: the spec inside belongs in a folder {folder_name(spec)}")
+            self.found.problems.append(
+                f"{folder.name}: the spec inside belongs in a folder {folder_name(spec)}"
+            )
 
     def _sample_keys(self, folder: Path, training: RunSpec) -> RunSpec:
         run, recorded = spec_of_samples(folder, training), read_spec(folder)
@@ -148,7 +153,9 @@ class _Check:
         if recorded.get("sample_key") != sample_key(run) or recorded.get("train_key") != train_key(training):
             self.found.problems.append(f"{name}: its keys are not those of its spec")
         elif f"{SAMPLES}/{folder.name}" != samples_name(sample_key(run)):
-            self.found.problems.append(f"{name}: the spec inside belongs in a folder {samples_name(sample_key(run))}")
+            self.found.problems.append(
+                f"{name}: the spec inside belongs in a folder {samples_name(sample_key(run))}"
+            )
         return run
 
     def _columns(self, folder: Path, table: pd.DataFrame, run: RunSpec) -> None:
@@ -167,12 +174,18 @@ class _Check:
     def _split(self, folder: Path, table: pd.DataFrame, cell: Dataset) -> None:
         stated = {str(m) for m in table["manifest"] if m} if "manifest" in table else set()
         if any(not cell.manifest_hash.startswith(m) for m in stated):
-            self.found.problems.append(f"{folder.name}: it was trained on other images than its spec selects here")
+            self.found.problems.append(
+                f"{folder.name}: it was trained on other images than its spec selects here"
+            )
 
     # -- scores -------------------------------------------------------------------------------------------
 
-    def _scores(self, folder: Path, table: pd.DataFrame, run: RunSpec | None, cell: Dataset | None) -> pd.DataFrame:
-        columns = [c for c in ("metric", "definition", "extractor", "scope", "class_or_group", "value") if c in table]
+    def _scores(
+        self, folder: Path, table: pd.DataFrame, run: RunSpec | None, cell: Dataset | None
+    ) -> pd.DataFrame:
+        columns = [
+            c for c in ("metric", "definition", "extractor", "scope", "class_or_group", "value") if c in table
+        ]
         out = table[columns].assign(run=folder.parents[1].name, samples=folder.name, again=np.nan)
         out["status"], out["reason"] = SELF_REPORTED, self._why_not(folder, run, cell)
         if (out["reason"] != "").any() or run is None or cell is None:
@@ -189,6 +202,8 @@ class _Check:
     def _why_not(self, folder: Path, run: RunSpec | None, cell: Dataset | None) -> str:
         if run is None:
             return "images made elsewhere"
+        if not self.score:
+            return "not scored again"
         if not has_samples(folder) and not self._can_redraw(folder, run):
             return "its images are not in the bundle"
         return "" if cell is not None else "its data are not here"
@@ -238,7 +253,9 @@ class _Check:
         from ltbench.pipeline import run_stage, stages
 
         root = scratch / "again"
-        shutil.copytree(folder.parents[1], root / folder.parents[1].name, ignore=shutil.ignore_patterns(SAMPLES))
+        shutil.copytree(
+            folder.parents[1], root / folder.parents[1].name, ignore=shutil.ignore_patterns(SAMPLES)
+        )
         drawing = next(stage for stage in stages(run) if stage.kind == "sample")
         run_stage(drawing, root, self._environment())
         return load_samples(root / drawing.sample_folder)
