@@ -3,6 +3,13 @@ stand beside it in the checkout and are installed inside it."""
 
 from setuptools import find_namespace_packages, setup
 
-BESIDE = {"ltbench.methods": "methods", "ltbench.baselines": "baselines", "ltbench.published": "results/published"}
+BESIDE = {
+    "ltbench.methods": "methods",
+    "ltbench.baselines": "baselines",
+    "ltbench.published": "results/published",
+}
 
-setup(packages=[*find_namespace_packages(include=["ltbench", "ltbench.*"]), *BESIDE], package_dir={"ltbench": "ltbench", **BESIDE})
+setup(
+    packages=[*find_namespace_packages(include=["ltbench", "ltbench.*"]), *BESIDE],
+    package_dir={"ltbench": "ltbench", **BESIDE},
+)

@@ -25,7 +25,9 @@ def min_snr(snr: Tensor, gamma: float) -> Tensor:
 class Hyperparameters:
     """The paper's one constant."""
 
-    gamma: float = field(default=5.0, metadata={"help": "signal-to-noise ratio from which on the loss is cut"})
+    gamma: float = field(
+        default=5.0, metadata={"help": "signal-to-noise ratio from which on the loss is cut"}
+    )
 
     def __post_init__(self) -> None:
         if self.gamma <= 0:

@@ -21,7 +21,8 @@ class Hyperparameters:
 
     power: float = field(default=0.75, metadata={"help": "classes are drawn in proportion to n_k^power"})
     smallest_draw: float | None = field(
-        default=None, metadata={"help": "draw the smallest class this often for once the largest; none: by power"}
+        default=None,
+        metadata={"help": "draw the smallest class this often for once the largest; none: by power"},
     )
 
     def __post_init__(self) -> None:

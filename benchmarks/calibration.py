@@ -26,7 +26,10 @@ def measure(options) -> str:
         lines.append(f"| {sampler.name} | {order if sampler.orders else '-'} | {' | '.join(cells)} |")
     ancestral = calibrate(SampleSpec(), options.device)
     lines += ["", f"Ancestral, all 1000 steps: {_print(ancestral)}.", "", f"All spacings at {FEW} steps:", ""]
-    lines += ["| Sampler | Order | " + " | ".join(SPACINGS) + " |", "| :-- | --: |" + " --: |" * len(SPACINGS)]
+    lines += [
+        "| Sampler | Order | " + " | ".join(SPACINGS) + " |",
+        "| :-- | --: |" + " --: |" * len(SPACINGS),
+    ]
     for sampler, order in fast:
         cells = [_errors(sampler.name, FEW, order, spacing, options.device) for spacing in SPACINGS]
         lines.append(f"| {sampler.name} | {order if sampler.orders else '-'} | {' | '.join(cells)} |")

@@ -21,7 +21,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = Path(__file__).with_name("mutants.toml")
 COLUMNS = ("module", "operator", "occurrence", "line", "outcome", "diff")
-_SKIPPED = ("core/RemoveDecorator", "core/ExceptionReplacer")  # what a decorator or an except is for has other tests
+_SKIPPED = (
+    "core/RemoveDecorator",
+    "core/ExceptionReplacer",
+)  # what a decorator or an except is for has other tests
 
 
 def docstring_lines(path):
@@ -30,7 +33,12 @@ def docstring_lines(path):
     lines = set()
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
-        if isinstance(body, list) and body and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(body[0], ast.Expr)
+            and isinstance(body[0].value, ast.Constant)
+        ):
             lines |= set(range(body[0].lineno, body[0].end_lineno + 1))
         for note in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if isinstance(note, ast.AST):  # `int | None` is no binary operation that runs
@@ -53,7 +61,10 @@ def all_mutants(config):
         quiet = {path: docstring_lines(ROOT / path) for path in paths}
         for item in items:
             (mutation,) = item.mutations
-            if mutation.operator_name in _SKIPPED or mutation.start_pos[0] in quiet[Path(mutation.module_path)]:
+            if (
+                mutation.operator_name in _SKIPPED
+                or mutation.start_pos[0] in quiet[Path(mutation.module_path)]
+            ):
                 continue
             out.append((item, group["tests"]))
     return sorted(out, key=lambda pair: _key(pair[0]))
@@ -95,7 +106,11 @@ def main(arguments=None):
     parser.add_argument("--out", type=Path, default=Path("mutants.csv"))
     options = parser.parse_args(arguments)
     changed = subprocess.run(
-        ["git", "status", "--porcelain", "--untracked-files=no"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "status", "--porcelain", "--untracked-files=no"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     if changed:
         sys.exit("error: files are changed in place and put back: commit or stash yours first")
@@ -122,7 +137,10 @@ def main(arguments=None):
             writer = csv.DictWriter(handle, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)
-        print(f"{len(rows)}/{len(sample)} {row['outcome']}: {row['module']}:{row['line']} {row['operator']}", flush=True)
+        print(
+            f"{len(rows)}/{len(sample)} {row['outcome']}: {row['module']}:{row['line']} {row['operator']}",
+            flush=True,
+        )
     killed = sum(row["outcome"] != "survived" for row in rows)
     print(f"{killed} of {len(rows)} tried were noticed; {len(sample)} drawn of {len(mutants)} mutants")
     for row in rows:

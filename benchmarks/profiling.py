@@ -70,9 +70,9 @@ def profile_step(size: str, options) -> str:
 
 def demo() -> str:
     """Run the demo in this process, one thread, and return the wall seconds of its stages and of its report."""
+    from ltbench.environment import Environment, set_threads
     from ltbench.pipeline import run_stage, stages
     from ltbench.report import write_report
-    from ltbench.environment import Environment, set_threads
     from ltbench.study.file import load_study
 
     set_threads(1)

@@ -57,8 +57,8 @@ def training_of(
     **train,
 ):
     """Return our trainer, ready for its first step."""
-    from ltbench.method.registry import resolve
     from ltbench.environment import Environment
+    from ltbench.method.registry import resolve
     from ltbench.spec import ModelSpec, RunSpec, TrainSpec
     from ltbench.training.trainer import Training
 
@@ -89,8 +89,8 @@ def step(method: str, batch: int, device: str, **settings):
     """Our training step, by default as users run it; for `pairs.compare`."""
     import torch
 
-    from ltbench.training import trainer as _imported  # noqa: F401
     from ltbench.environment import set_threads
+    from ltbench.training import trainer as _imported  # noqa: F401
 
     def build():
         set_threads(torch.get_num_threads())

@@ -14,14 +14,14 @@ import time
 from pathlib import Path
 
 import ltbench.method.registry  # noqa: F401 -- imports torch, which is not the harness's cost
-from ltbench.runs.layout import weights_name
+from ltbench.environment import Environment, Settings
 from ltbench.files import write_text
 from ltbench.pipeline import is_done
+from ltbench.runs.layout import weights_name
 from ltbench.study.file import load_study
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, counts, save_plan, survey
 from ltbench.sweep.tasks import build_tasks
-from ltbench.environment import Environment, Settings
 from ltbench.sweep.worker import Stages, Worker
 
 

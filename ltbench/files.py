@@ -120,7 +120,9 @@ def read_text(path: Path, error: type[LtbenchError] = UsageError, advice: str = 
     hint = f": {advice}" if advice else ""
     try:
         if path.stat().st_size > _LONGEST_TEXT:
-            raise error(f"{_short(path)} is larger than {_LONGEST_TEXT >> 20} MiB: that is no text file{hint}")
+            raise error(
+                f"{_short(path)} is larger than {_LONGEST_TEXT >> 20} MiB: that is no text file{hint}"
+            )
         raw = path.read_bytes()
     except OSError as cause:
         raise error(f"cannot read {_short(path)}: {cause.strerror}{hint}") from cause

@@ -125,9 +125,7 @@ _IGNORED: dict[str, frozenset[str]] = {
 class SampleSpec(_Frozen):
     """How images are generated; equally many of every class."""
 
-    sampler: str = Field(
-        "ancestral", pattern=r"^[a-z][a-z0-9_+.-]*$", description="see `ltbench samplers`"
-    )
+    sampler: str = Field("ancestral", pattern=r"^[a-z][a-z0-9_+.-]*$", description="see `ltbench samplers`")
     steps: int = Field(1000, ge=1, le=1000, description="sampler steps")
     order: int = Field(2, ge=1, le=3, description="order of DPM-Solver++ (its SDE form: 1 or 2)")
     spacing: Literal["logsnr", "karras", "trailing", "leading", "linspace"] = Field(
@@ -135,7 +133,10 @@ class SampleSpec(_Frozen):
     )
     clip: bool = Field(False, description="clip the predicted x0 to [-1, 1] at every step")
     guidance: float = Field(
-        0.0, ge=0, le=100, description="omega in eps_c + omega (eps_c - eps_u); compare within a kind of sampler only"
+        0.0,
+        ge=0,
+        le=100,
+        description="omega in eps_c + omega (eps_c - eps_u); compare within a kind of sampler only",
     )
     per_class: int = Field(5000, ge=1, description="images a class")
     seed: int = Field(0, ge=0, description="sampling seed")
@@ -188,7 +189,10 @@ class ScoreSpec(_Frozen):
         description="groupings of classes: thirds, shots, cm, ccua, utlo; auto: the data set's own; none",
     )
     bootstrap: int | None = Field(
-        None, ge=0, le=1_000_000, description="bootstrap replicates over images; unset: 100 where they are cheap; 0: none"
+        None,
+        ge=0,
+        le=1_000_000,
+        description="bootstrap replicates over images; unset: 100 where they are cheap; 0: none",
     )
     reference: Literal["balanced", "heldout", "longtail"] = Field(
         "balanced",
@@ -196,7 +200,9 @@ class ScoreSpec(_Frozen):
     )
     probes: bool = Field(False, description="measure the bottleneck's entanglement")
     snapshot_images: int = Field(
-        0, ge=0, description="images a class sampled and scored at each of train.snapshots, as a curve; 0: none"
+        0,
+        ge=0,
+        description="images a class sampled and scored at each of train.snapshots, as a curve; 0: none",
     )
     reference_half: Literal["none", "first", "second"] = Field(
         "none",

@@ -43,7 +43,9 @@ def visible(text: str, keep: str = "") -> str:
 def shortened(text: str, longest: int = 200) -> str:
     """Return `text` with every word of more than `longest` characters cut in its middle: a message stays one."""
     return re.sub(
-        rf"\S{{{longest + 1},}}", lambda match: f"{match[0][: longest // 2]}...{match[0][-longest // 4 :]}", text
+        rf"\S{{{longest + 1},}}",
+        lambda match: f"{match[0][: longest // 2]}...{match[0][-longest // 4 :]}",
+        text,
     )
 
 

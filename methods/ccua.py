@@ -68,7 +68,8 @@ class Hyperparameters:
         default="global", metadata={"help": "compare over the whole batch, or within each process"}
     )
     smallest_draw: float | None = field(
-        default=None, metadata={"help": "draw the smallest class this often for once the largest; none: as it is"}
+        default=None,
+        metadata={"help": "draw the smallest class this often for once the largest; none: as it is"},
     )
 
     def __post_init__(self) -> None:

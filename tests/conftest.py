@@ -15,7 +15,9 @@ def pytest_addoption(parser):
     group = parser.getgroup("ltbench", "how long the attack tools (marked slow) go on")
     group.addoption("--kills", type=int, default=20, help="SIGKILLs of the soak; a night: 1000")
     group.addoption("--commands", type=int, default=200, help="command lines of the fuzz; a night: 5000")
-    group.addoption("--damages", type=int, default=5, help="damages of each kind a file of the corruption walk")
+    group.addoption(
+        "--damages", type=int, default=5, help="damages of each kind a file of the corruption walk"
+    )
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pytest
 import torch
 from tiny_runs import die, in_processes
 
-from ltbench.runs.weights import save_checkpoint, save_weights, tensors_sha256
 from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError, UsageError
 from ltbench.files import (
     append_rows,
@@ -22,6 +21,7 @@ from ltbench.files import (
     write_json,
     write_text,
 )
+from ltbench.runs.weights import save_checkpoint, save_weights, tensors_sha256
 
 
 def names(folder):
@@ -248,7 +248,11 @@ def test_what_is_no_text_file_is_one_sentence(tmp_path, kind):
         path = tmp_path / "a\0b"
     with pytest.raises(UsageError) as caught:
         read_text(path)
-    assert len(str(caught.value)) < 500 and "a.txt" in str(caught.value) or kind in ("device", "long name", "null")
+    assert (len(str(caught.value)) < 500 and "a.txt" in str(caught.value)) or kind in (
+        "device",
+        "long name",
+        "null",
+    )
 
 
 @pytest.mark.parametrize(

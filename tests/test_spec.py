@@ -7,9 +7,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from ltbench.runs.layout import folder_name
 from ltbench.method.registry import resolve
-from ltbench.spec import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec, sample_key, stage_key, train_key
+from ltbench.runs.layout import folder_name
+from ltbench.spec import (
+    DataSpec,
+    ModelSpec,
+    RunSpec,
+    SampleSpec,
+    ScoreSpec,
+    TrainSpec,
+    sample_key,
+    stage_key,
+    train_key,
+)
 
 # A key is the name of stored results: were one of these to change, everything that anybody has trained and
 # sampled would silently be computed again, and published numbers could no longer be found. A new field must

@@ -133,11 +133,15 @@ def test_numbers_are_no_formulas(value):
     assert text.csv_cell(value) == value
 
 
-@pytest.mark.parametrize("value", [*HOSTILE, "data [old]", "~/x", "a;b", "$(id)", "caf\u00e9", "", "-x", "a\\b\n'c"])
+@pytest.mark.parametrize(
+    "value", [*HOSTILE, "data [old]", "~/x", "a;b", "$(id)", "caf\u00e9", "", "-x", "a\\b\n'c"]
+)
 def test_a_printed_word_reaches_the_program_as_it_was(value):
     shown = text.command("printf", "%s", value)
     assert not any(text._is_hidden(c) for c in shown)
-    got = subprocess.run(["bash", "-c", shown.replace("printf ", "printf -- ", 1)], capture_output=True, check=True)
+    got = subprocess.run(
+        ["bash", "-c", shown.replace("printf ", "printf -- ", 1)], capture_output=True, check=True
+    )
     assert got.stdout == value.encode("utf-8", "surrogateescape")
 
 
@@ -150,9 +154,25 @@ def test_names_that_people_give_are_names(name):
     assert text.checked_name(name, "method", "scores.csv") == name
 
 
-@pytest.mark.parametrize("name", [*(h for h in HOSTILE if h != "1. item"), "a/../../x", "", " x", "x" * 201, "../x", None, 5, "a\u0000b", "a=b<c"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(h for h in HOSTILE if h != "1. item"),
+        "a/../../x",
+        "",
+        " x",
+        "x" * 201,
+        "../x",
+        None,
+        5,
+        "a\u0000b",
+        "a=b<c",
+    ],
+)
 def test_what_is_no_name_is_refused_with_the_file(name):
-    with pytest.raises(errors.DataCorrupt, match=r"^some/scores\.csv: .* cannot be the name of a method") as caught:
+    with pytest.raises(
+        errors.DataCorrupt, match=r"^some/scores\.csv: .* cannot be the name of a method"
+    ) as caught:
         text.checked_name(name, "method", "some/scores.csv")
     message = str(caught.value)
     assert len(message) < 400 and not any(text._is_hidden(c) for c in message)
@@ -161,7 +181,12 @@ def test_what_is_no_name_is_refused_with_the_file(name):
 @given(ANY)
 def test_a_slug_is_a_safe_file_name(value):
     out = text.slug(value)
-    assert out and len(out) <= 80 and out[0] not in ".-" and set(out) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+    assert (
+        out
+        and len(out) <= 80
+        and out[0] not in ".-"
+        and set(out) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
+    )
 
 
 def test_a_message_is_short_whatever_stands_in_it():

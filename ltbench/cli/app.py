@@ -12,7 +12,18 @@ from typer.core import TyperGroup
 from ltbench.cli import bundles, complete, options, statistics
 from ltbench.cli.console import Streams, fail
 from ltbench.cli.options import (
-    Bootstrap, DataRoot, Device, Groups, Metrics, Out, Preset, Reference, Sets, Trust, Workers, with_study_flags
+    Bootstrap,
+    DataRoot,
+    Device,
+    Groups,
+    Metrics,
+    Out,
+    Preset,
+    Reference,
+    Sets,
+    Trust,
+    Workers,
+    with_study_flags,
 )
 from ltbench.errors import Interrupted, UsageError
 
@@ -41,6 +52,7 @@ app.add_typer(statistics.app, name="statistics")
 new_app = typer.Typer(help="Write the files of a package of yours.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
 
+
 def _version(asked: bool) -> None:
     if asked:
         from ltbench.cli.version import version_text
@@ -52,7 +64,13 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version, commit and libraries; what a bug report needs.")
+        bool,
+        typer.Option(
+            "--version",
+            callback=_version,
+            is_eager=True,
+            help="Print the version, commit and libraries; what a bug report needs.",
+        ),
     ] = False,
 ) -> None:
     from ltbench.plugins import check_one_checkout
@@ -149,7 +167,9 @@ def run(
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
     from ltbench.cli.sweep import show_slurm_keys, slurm_options
 
-    wanted = None if slurm in (None, "help") else slurm_options(slurm)  # a typo is told before anything is measured
+    wanted = (
+        None if slurm in (None, "help") else slurm_options(slurm)
+    )  # a typo is told before anything is measured
     if slurm == "help":
         show_slurm_keys()
         return
@@ -219,7 +239,10 @@ def plan(
 @app.command()
 def evaluate(
     runs: Annotated[
-        list[Path], typer.Argument(help="Training folders, sample folders, or a folder of runs.", autocompletion=complete.run_folders)
+        list[Path],
+        typer.Argument(
+            help="Training folders, sample folders, or a folder of runs.", autocompletion=complete.run_folders
+        ),
     ],
     metrics: Metrics = "default",
     extractors: Annotated[
@@ -246,7 +269,10 @@ def score(
     samples: Annotated[
         Path, typer.Argument(help=".npy, .npz or .safetensors of images, or a folder of class folders.")
     ],
-    dataset: Annotated[str, typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset)],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset),
+    ],
     labels: Annotated[
         Path | None, typer.Option("--labels", help="Labels, where SAMPLES has none: .npy, or one a line.")
     ] = None,
@@ -302,12 +328,27 @@ def score(
 
 @app.command("import")
 def import_(
-    path: Annotated[Path, typer.Argument(help="A ckpt_STEP.pt of the authors' code, bare weights, or a folder for diffusers.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="A ckpt_STEP.pt of the authors' code, bare weights, or a folder for diffusers."),
+    ],
     method: Annotated[
-        str, typer.Option("--method", "-m", help="Which it was trained by; the file does not say.", autocompletion=complete.method)
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="Which it was trained by; the file does not say.",
+            autocompletion=complete.method,
+        ),
     ],
     dataset: Annotated[
-        str | None, typer.Option("--dataset", "-d", help="Default: the one with its classes and size.", autocompletion=complete.dataset)
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Default: the one with its classes and size.",
+            autocompletion=complete.dataset,
+        ),
     ] = None,
     imbalance_ratio: Annotated[
         str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
@@ -382,7 +423,12 @@ def retry(
 
 @app.command()
 def logs(
-    run: Annotated[str, typer.Argument(help="A run's folder, or the last eight digits of its name.", autocompletion=complete.run_folders)],
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's folder, or the last eight digits of its name.", autocompletion=complete.run_folders
+        ),
+    ],
     out: Out = Path("runs"),
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=1, help="Last lines of each attempt.")
@@ -396,7 +442,9 @@ def logs(
 
 @app.command()
 def reproduce(
-    run: Annotated[Path, typer.Argument(help="The folder of a finished run.", autocompletion=complete.run_folders)],
+    run: Annotated[
+        Path, typer.Argument(help="The folder of a finished run.", autocompletion=complete.run_folders)
+    ],
     out: Annotated[Path | None, typer.Option("--out", help="A fresh folder; default reproduced/RUN.")] = None,
     tolerance: Annotated[
         float, typer.Option("--tolerance", help="Relative, for overall scores on another class of machine.")
@@ -421,12 +469,18 @@ def reproduce(
 
 @app.command()
 def report(
-    roots: Annotated[list[Path] | None, typer.Argument(help="Folders of runs; default runs/.", autocompletion=complete.run_folders)] = None,
+    roots: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of runs; default runs/.", autocompletion=complete.run_folders),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the report goes; default ROOT/report.")
     ] = None,
     baseline: Annotated[
-        str, typer.Option("--baseline", help="Method the others are compared with.", autocompletion=complete.method)
+        str,
+        typer.Option(
+            "--baseline", help="Method the others are compared with.", autocompletion=complete.method
+        ),
     ] = "ddpm",
     paper: Annotated[
         bool, typer.Option("--paper", help="Also fill the papers' tables and show what is missing.")
@@ -437,7 +491,10 @@ def report(
     latex: Annotated[bool, typer.Option("--latex", help="Also write every table as LaTeX.")] = False,
     pdf: Annotated[bool, typer.Option("--pdf", help="Also write every drawn figure as PDF.")] = False,
     all_figures: Annotated[
-        bool, typer.Option("--all-figures", help="Draw every figure as a file, and the t-SNE where it is not kept yet.")
+        bool,
+        typer.Option(
+            "--all-figures", help="Draw every figure as a file, and the t-SNE where it is not kept yet."
+        ),
     ] = False,
     checklist: Annotated[
         bool, typer.Option("--checklist", help="Show what reviewers ask, answered from the results.")
@@ -456,7 +513,15 @@ def report(
         compare_results(folders[0], folders[1])
     else:
         make_report(
-            folders, out, baseline, paper, study, latex=latex, pdf=pdf, all_figures=all_figures, checklist=checklist
+            folders,
+            out,
+            baseline,
+            paper,
+            study,
+            latex=latex,
+            pdf=pdf,
+            all_figures=all_figures,
+            checklist=checklist,
         )
 
 
@@ -507,9 +572,7 @@ def plugins() -> None:
 
 @app.command()
 def presets(
-    name: Annotated[
-        str | None, typer.Argument(help="One of them.", autocompletion=complete.preset)
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help="One of them.", autocompletion=complete.preset)] = None,
     show: Annotated[bool, typer.Option("--show", help="Print its file (so does NAME alone).")] = False,
     copy: Annotated[Path | None, typer.Option("--copy", help="Copy its file here, to change it.")] = None,
 ) -> None:
@@ -553,7 +616,8 @@ def doctor(
     calibrate: Annotated[
         bool,
         typer.Option(
-            "--calibrate", help="Instead: what each sampler makes of a distribution that is known, in seconds."
+            "--calibrate",
+            help="Instead: what each sampler makes of a distribution that is known, in seconds.",
         ),
     ] = False,
     sampler: Annotated[
@@ -587,21 +651,26 @@ def doctor(
 
 @data_app.command()
 def prepare(
-    name: Annotated[str, typer.Argument(help="folder_lt, celeba5, imagenet_lt, tiny_imagenet_lt, places_lt, inaturalist2018.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="folder_lt, celeba5, imagenet_lt, tiny_imagenet_lt, places_lt, inaturalist2018."),
+    ],
     source: Annotated[Path, typer.Option("--source", help="The folder or zip file with the images.")],
     image_size: Annotated[
         int | None, typer.Option("--image-size", help="Pixels a side; default: the data set's own.")
     ] = None,
     lists: Annotated[
-        Path | None, typer.Option(
+        Path | None,
+        typer.Option(
             "--lists", "--list", help="A file of `PATH LABEL` lines, or a folder of lists; default: SOURCE."
-        )
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option("--workers", help="Processes; default: one a core this process may use.")
     ] = None,
     ground: Annotated[
-        str, typer.Option("--ground", help="Colour that transparent images are laid on: white, black, #rrggbb.")
+        str,
+        typer.Option("--ground", help="Colour that transparent images are laid on: white, black, #rrggbb."),
     ] = "white",
     own_name: Annotated[
         str | None, typer.Option("--name", help="What folder_lt calls it; default: the folder's name.")
@@ -616,7 +685,10 @@ def prepare(
 
 @data_app.command()
 def verify(
-    name: Annotated[str, typer.Argument(help="folder_lt, celeba5, imagenet_lt, tiny_imagenet_lt, places_lt, inaturalist2018.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="folder_lt, celeba5, imagenet_lt, tiny_imagenet_lt, places_lt, inaturalist2018."),
+    ],
     data_root: DataRoot = None,
 ) -> None:
     """Read prepared images again and compare all of them with their manifest."""
@@ -641,7 +713,10 @@ def new_method_(
 
     folder = new_method(name, to)
     typer.echo(f"{folder}: {name}.py is the method; python -m pytest {quote(str(folder))} tests it")
-    typer.echo(f"pip install {quote(f'./{folder}' if not folder.is_absolute() else str(folder))} registers it: ltbench run -m ddpm,{name}")
+    typer.echo(
+        f"pip install {quote(f'./{folder}' if not folder.is_absolute() else str(folder))} registers it: "
+        f"ltbench run -m ddpm,{name}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:

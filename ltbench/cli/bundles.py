@@ -30,7 +30,9 @@ def _seeds(text: str | None, flag: str) -> list[int] | None:
 
 def pack(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or run folders.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The bundle: a folder, or a file that ends in .zip.")],
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The bundle: a folder, or a file that ends in .zip.")
+    ],
     study: Annotated[list[Path] | None, typer.Option("--study", help="A study file to put in.")] = None,
     images: Seeds = None,
     weights: Annotated[str | None, typer.Option(help="Training seeds whose weights are kept.")] = None,
@@ -95,8 +97,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check a stranger's results: keys, splits, and every number whose images are stored. Executes nothing from it."""
-    from ltbench.cli.console import make_console, waiting
     from ltbench.api import usable_device
+    from ltbench.cli.console import make_console, waiting
     from ltbench.interop.verify import summary
     from ltbench.interop.verify import verify as check
     from ltbench.runs.bundle import is_bundle, read_bundle
@@ -139,7 +141,8 @@ def merge(
     second: Annotated[Path, typer.Argument(help="Another.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle to write.")],
     keep: Annotated[
-        str | None, typer.Option(help="Whose value a conflict takes: first or second; default: stop at conflicts.")
+        str | None,
+        typer.Option(help="Whose value a conflict takes: first or second; default: stop at conflicts."),
     ] = None,
 ) -> None:
     """Merge two laboratories' results: what both have counts once, what they disagree on is named."""
@@ -171,7 +174,10 @@ def site(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles, or folders of runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")] = Path("site"),
     check: Annotated[
-        bool, typer.Option("--verify/--no-verify", help="Score stored images again, to say what each row is worth.")
+        bool,
+        typer.Option(
+            "--verify/--no-verify", help="Score stored images again, to say what each row is worth."
+        ),
     ] = True,
     data_root: Annotated[
         Path | None, typer.Option("--data-root", help="Where data sets are; default $LTBENCH_DATA or ./data.")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltbench.cli.console import make_console
-from ltbench.cli.console import styled
-from ltbench.errors import UsageError
+from ltbench.cli.console import make_console, styled
 from ltbench.text import command
-from ltbench.spec import DataSpec, ScoreSpec
 
 if TYPE_CHECKING:
     from ltbench.data.prepare.folder import PreparedFolder
@@ -81,7 +76,12 @@ def verify_data(name: str, data_root: Path | None) -> None:
 def _progress() -> Any:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     return Progress(*columns, console=console, transient=True)
 
 

@@ -23,11 +23,11 @@ from ltbench.cli.console import make_console, styled
 from ltbench.data import default_data_root, get_source, list_sources, load_dataset
 from ltbench.data.facts import absent_files
 from ltbench.errors import DataMissing
-from ltbench.spec import DataSpec
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
 from ltbench.metrics.registry import get_metric
 from ltbench.runs.layout import CACHE
 from ltbench.runs.provenance import code_version, machine
+from ltbench.spec import DataSpec
 
 console = make_console()
 State = Literal["ok", "missing", "note"]
@@ -251,7 +251,9 @@ def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | N
         return True
     console.print(styled(("published check values", "bold")))
     with console.status("") as status:
-        results = check_golden(data_root, out / CACHE, usable_device(device), progress=lambda text: status.update(styled(text)))
+        results = check_golden(
+            data_root, out / CACHE, usable_device(device), progress=lambda text: status.update(styled(text))
+        )
     for result in results:
         check = result.check
         stated = f"published {check.value:g} +- {check.tolerance:g}"

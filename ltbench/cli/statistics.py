@@ -45,7 +45,9 @@ def write(
 @app.command()
 def score(
     file: Annotated[Path, typer.Argument(help="The .npz of mu and sigma.")],
-    runs: Annotated[list[Path], typer.Argument(help="Training folders, sample folders, or a folder of runs.")],
+    runs: Annotated[
+        list[Path], typer.Argument(help="Training folders, sample folders, or a folder of runs.")
+    ],
     extractor: ExtractorName = "inception",
     data_root: DataRoot = None,
     device: Device = None,

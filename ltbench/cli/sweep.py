@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +11,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ltbench.cli.console import make_console
+from ltbench.environment import Settings
 from ltbench.errors import UsageError
-from ltbench.text import command
 from ltbench.spec import RunSpec
-from ltbench.sweep.progress import describe
 from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.progress import describe
 from ltbench.sweep.status import (
     Row,
     closing_lines,
@@ -31,8 +31,7 @@ from ltbench.sweep.status import (
     tasks_of,
 )
 from ltbench.sweep.tasks import Task, build_tasks
-from ltbench.environment import Settings
-from ltbench.cli.console import make_console
+from ltbench.text import command
 
 if TYPE_CHECKING:
     from ltbench.sweep.slurm import SlurmOptions

@@ -1,10 +1,10 @@
 """Data: sources of images, the long-tail rule, and the data sets that they make."""
 
 from ltbench.data.dataset import (
+    SOURCES,
     Dataset,
     DatasetRow,
     ImageSet,
-    SOURCES,
     Source,
     Splits,
     Status,
@@ -16,10 +16,10 @@ from ltbench.data.dataset import (
 )
 
 __all__ = [
+    "SOURCES",
     "Dataset",
     "DatasetRow",
     "ImageSet",
-    "SOURCES",
     "Source",
     "Splits",
     "Status",

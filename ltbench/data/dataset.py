@@ -31,11 +31,12 @@ __all__ = [
     "Splits",
     "Status",
     "default_data_root",
-    "list_sources",
     "get_source",
+    "list_sources",
     "load_dataset",
     "resolve_data",
 ]
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -212,9 +213,7 @@ class DatasetRow:
     prepared: tuple[str, ...] = ()
 
 
-def list_sources(
-    imbalance_ratio: float = 0.01, data_root: Path | None = None
-) -> list[DatasetRow]:
+def list_sources(imbalance_ratio: float = 0.01, data_root: Path | None = None) -> list[DatasetRow]:
     """List every source with its counts at a ratio and whether its files are there."""
     root = default_data_root() if data_root is None else Path(data_root)
     rows = []
@@ -233,6 +232,16 @@ def list_sources(
             except UsageError as error:
                 note = str(error)
         rows.append(
-            DatasetRow(source, origin, counts, note, status.found, status.at, status.looked, source.advice(root), prepared)
+            DatasetRow(
+                source,
+                origin,
+                counts,
+                note,
+                status.found,
+                status.at,
+                status.looked,
+                source.advice(root),
+                prepared,
+            )
         )
     return rows

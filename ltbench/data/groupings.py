@@ -8,7 +8,7 @@ ranked by their number of training images, the largest first, a grouping's group
 | thirds | head, middle, tail: K // 3 first, K // 3 last | 0-2, 3-6, 7-9 | 0-32, 33-66, 67-99 |
 | shots | many > 100 training images, few < 20, medium between | | |
 | cm | many, medium, few: K // 3, K // 3, the rest | 0-2, 3-5, 6-9 | 0-32, 33-65, 66-99 |
-| ccua | head, body, tail: as its U-Net code, which leaves out ranks K // 3 and 2 K // 3 | 0-2, 4-5, 7-9 | 0-32, 34-65, 67-99 |
+| ccua | head, body, tail: its U-Net code leaves out ranks K // 3 and 2 K // 3 | 0-2, 4-5, 7-9 | 0-32, 34-65, 67-99 |
 | utlo | many, medium, few: 35 K // 100, as many again, the rest | 0-2, 3-5, 6-9 | 0-34, 35-69, 70-99 |
 
 On 1,000 classes ccua is its transformer's evaluation, which leaves out none: 0-332, 333-666, 667-999.

@@ -57,9 +57,7 @@ class Calibration:
 
 def calibrate(sample: SampleSpec, device: str | torch.device = "cpu") -> Calibration:
     """Sample the known classes with these settings, without guidance and clipping, and measure their spread."""
-    plain = SampleSpec(
-        sampler=sample.sampler, steps=sample.steps, order=sample.order, spacing=sample.spacing
-    )
+    plain = SampleSpec(sampler=sample.sampler, steps=sample.steps, order=sample.order, spacing=sample.spacing)
     classes = len(SDS)
     truth = ClosedForm([-0.2, 0.2][:classes], SDS, [1.0] * classes, _SHAPE).to(device)
     labels = torch.arange(classes).repeat_interleave(_IMAGES)

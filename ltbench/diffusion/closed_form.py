@@ -57,7 +57,9 @@ class ClosedForm(nn.Module):
             means = means.view(-1, 1, 1, 1).expand(-1, *shape)
         sds, prior = (torch.as_tensor(values, dtype=torch.float64) for values in (sds, prior))
         if not (means.shape == (len(means), *shape) and sds.shape == prior.shape == means.shape[:1]):
-            raise ValueError("means, sds and prior must be of as many classes, and means of the image's shape")
+            raise ValueError(
+                "means, sds and prior must be of as many classes, and means of the image's shape"
+            )
         if not ((sds > 0).all() and (prior > 0).all()):
             raise ValueError("every class needs a spread and a share above 0")
         self.register_buffer("means", means.clone())

@@ -1,6 +1,7 @@
 """torch-fidelity's extractors by their names there: VGG16, CLIP, DINOv2, the TensorFlow-like Inception.
 
-All resize as TensorFlow 1 did, but `clip_l14_336`, which is CMMD's. `vgg16` gives the second fully connected layer after its ReLU: the
+All resize as TensorFlow 1 did, but `clip_l14_336`, which is CMMD's.
+`vgg16` gives the second fully connected layer after its ReLU: the
 features of improved precision and recall (Kynkaanniemi et al., NeurIPS 2019).
 
 DINOv2 has no network code in any package: its repository is read from torch hub's cache, where the user

@@ -34,5 +34,11 @@ def load_pixels(name: str, weights: Path | None = None, device: torch.device | s
         raise UsageError("pixels has no weights file: leave it out")
     digest = hashlib.sha256(NAME.encode()).hexdigest()
     return Extractor(
-        name, _Flatten(), weights_hash=digest, preprocessing="flatten-1", sizes=(1, 16), batch_size=1024, device=device
+        name,
+        _Flatten(),
+        weights_hash=digest,
+        preprocessing="flatten-1",
+        sizes=(1, 16),
+        batch_size=1024,
+        device=device,
     )

@@ -113,7 +113,8 @@ def check_name(name: str) -> None:
 def auto_extractors(dataset: str) -> tuple[str, ...]:
     """Return the extractors meant by ``auto`` for a data set.
 
-    Its pixels where those are Gaussian (closed_form); its shipped CNN; or else Inception, the papers'; or, where Inception's file is not here and the package
+    Its pixels where those are Gaussian (closed_form); its shipped CNN; or else Inception, the papers';
+    or, where Inception's file is not here and the package
     with `efficientnet_lite0` is installed, that one.
     """
     if dataset in _AUTO:

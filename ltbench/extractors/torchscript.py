@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ltbench.text import command
 from ltbench.errors import UsageError
 from ltbench.extractors.base import Extractor
 from ltbench.extractors.weights import file_hash, load_torchscript
+from ltbench.text import command
 
 PREFIX = "torchscript:"
 

@@ -17,17 +17,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ltbench.runs.layout import kept_steps, weights_path
-from ltbench.runs.weights import add_initial_weights, save_weights
 from ltbench.data import SOURCES
-from ltbench.interop.diffusers_folder import load_diffusers, weights_file
-from ltbench.interop.official import load_official, read_content
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
-from ltbench.files import sha256, write_json, write_text
+from ltbench.files import sha256, write_text
+from ltbench.interop.diffusers_folder import load_diffusers, weights_file
+from ltbench.interop.official import load_official, read_content
+from ltbench.method.registry import create
+from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.run import open_folder
-from ltbench.method.registry import create
+from ltbench.runs.weights import add_initial_weights, save_weights
 from ltbench.spec import RunSpec, train_key
 from ltbench.training.model import build_model, load_state, method_tensors, state_of
 
@@ -200,7 +200,9 @@ def add_initial(path: Path, out: Path) -> str:
     official = read_official(path)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "initial.safetensors"
-        save_weights(file, next(iter(official.weights.values())), {}, official.sha256, official.step or 0, lambda: None)
+        save_weights(
+            file, next(iter(official.weights.values())), {}, official.sha256, official.step or 0, lambda: None
+        )
         return add_initial_weights(out, file)
 
 

@@ -1,7 +1,7 @@
 """A denoiser as a folder for diffusers, and back: network, scheduler, pipeline index and model card.
 
     config.json  diffusion_pytorch_model.safetensors    `UNet2DModel.from_pretrained(FOLDER)`
-    model_index.json  unet/  scheduler/                 `ltbench.interop.pipeline.ClassConditionalPipeline.from_pretrained(FOLDER)`
+    model_index.json  unet/  scheduler/                 `ltbench.interop.pipeline.ClassConditionalPipeline`
     README.md                                           the model card
 
 ``unet/`` holds the network's two files again, as hard links where the file system has them: pipelines look there.
@@ -23,7 +23,6 @@ from safetensors.torch import load_file, save_file
 from ltbench import files
 from ltbench.diffusion.unet import Denoiser, UNetConfig
 from ltbench.errors import CheckpointError, UsageError
-
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 SCHEDULER = {
@@ -92,7 +91,9 @@ def _link(source: Path, target: Path) -> None:
 
 def weights_file(folder: Path) -> Path:
     """Return the file of a folder's network: at its root, or in ``unet/`` as pipelines keep it."""
-    places = [path for path in (folder, folder / "unet") if (path / CONFIG).is_file() and (path / WEIGHTS).is_file()]
+    places = [
+        path for path in (folder, folder / "unet") if (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+    ]
     if not places:
         raise CheckpointError(
             f"{folder} holds no {CONFIG} and {WEIGHTS}: give a folder that `ltbench export` or diffusers wrote"
@@ -127,7 +128,16 @@ def load_diffusers(folder: Path) -> Denoiser:
         )
         denoiser = Denoiser(config)
         denoiser.unet.load_state_dict(state | {"class_embedding.weight": table[: config.num_classes]})
-    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError, OSError, SafetensorError, UsageError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RuntimeError,
+        OSError,
+        SafetensorError,
+        UsageError,
+    ) as error:
         raise CheckpointError(
             f"{folder} holds no class-conditional UNet2DModel of the papers' kind ({str(error).splitlines()[0][:120]}): "
             "only networks that `ltbench export` wrote, or of that architecture, can be imported"

@@ -9,20 +9,17 @@ from typing import Any
 import pandas as pd
 from huggingface_hub import EvalResult, ModelCardData
 
+from ltbench.data import get_source
+from ltbench.diffusion.unet import Denoiser
+from ltbench.errors import UsageError
+from ltbench.interop.diffusers_folder import export_diffusers
+from ltbench.method.registry import create
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import read_provenance
 from ltbench.runs.run import read_run, read_trained
 from ltbench.runs.weights import load_weights
-from ltbench.data import get_source
-from ltbench.interop.diffusers_folder import export_diffusers
-from ltbench.diffusion.unet import Denoiser
-from ltbench.errors import CheckpointError, UsageError
-from ltbench.files import read_json
-from ltbench.method.registry import create
-from ltbench.runs.scores import read_scores
 from ltbench.spec import RunSpec, train_key
 from ltbench.training.model import load_model, merged_denoiser
-
 
 _PLACE = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
 
@@ -152,7 +149,9 @@ def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weigh
 def _metadata(spec: RunSpec, folder: Path, step: int) -> str:
     """Return the card's metadata in the hub's format, with the scores as its evaluation results."""
     name = f"{spec.method.name} on {spec.data.dataset}, ratio {spec.data.imbalance_ratio:g}"
-    cell = {k: v for k, v in spec.data.model_dump(mode="json", exclude_defaults=True).items() if k != "dataset"}
+    cell = {
+        k: v for k, v in spec.data.model_dump(mode="json", exclude_defaults=True).items() if k != "dataset"
+    }
     rows, _ = _scores(folder, step)
     results = [
         EvalResult(

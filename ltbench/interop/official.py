@@ -127,7 +127,11 @@ def read_content(path: Path) -> dict[str, Any]:
             content = {"ema_model": content}
     if not isinstance(content, Mapping):
         content = {}
-    models = {k: _without_prefixes(v) for k, v in content.items() if k in ("ema_model", "net_model") and _is_state(v)}
+    models = {
+        k: _without_prefixes(v)
+        for k, v in content.items()
+        if k in ("ema_model", "net_model") and _is_state(v)
+    }
     if not models:
         raise CheckpointError(
             f"{path} holds no ema_model or net_model weights, so it is not an official checkpoint: "

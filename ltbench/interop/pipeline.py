@@ -1,7 +1,7 @@
 """A diffusers pipeline for exported networks: class labels to images, with classifier-free guidance.
 
-    pipeline = ClassConditionalPipeline.from_pretrained("FOLDER")          # what `ltbench export --to FOLDER` wrote
-    images = pipeline([0, 0, 9], guidance_scale=1.0, num_inference_steps=20).images
+pipeline = ClassConditionalPipeline.from_pretrained("FOLDER")          # what `ltbench export --to FOLDER` wrote
+images = pipeline([0, 0, 9], guidance_scale=1.0, num_inference_steps=20).images
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 
 from ltbench.errors import UsageError
-
 
 _Pipeline: Any = DiffusionPipeline  # which mypy takes for a placeholder: diffusers loads its own parts lazily
 

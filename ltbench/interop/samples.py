@@ -21,7 +21,7 @@ from ltbench.data import Dataset
 from ltbench.data.class_folders import Scan, class_names, images_below, plain
 from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
-from ltbench.files import read_text, replacing, check_regular, write_json
+from ltbench.files import check_regular, read_text
 from ltbench.interop.arrays import SUFFIXES, ArrayFile
 
 RANGES = ("uint8", "0..1", "-1..1")
@@ -120,7 +120,9 @@ def _read_labels(path: Path) -> NDArray[Any]:
     try:
         lines = read_text(path, DataCorrupt).splitlines()
     except DataCorrupt as error:
-        raise DataCorrupt(f"{printable(path)} holds no labels that can be read: {advice}, in UTF-8") from error
+        raise DataCorrupt(
+            f"{printable(path)} holds no labels that can be read: {advice}, in UTF-8"
+        ) from error
     labels = []
     for number, line in enumerate(lines, 1):
         for word in line.replace(",", " ").split():
@@ -178,9 +180,7 @@ def _to_nchw(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArray[Any]
         square = raw.shape[1] == channels and raw.shape[2] == raw.shape[3]
         hint = "make them that size"
         if square:
-            hint += (
-                f", or compare at --set data.image_size={raw.shape[2]} where the data set has that size"
-            )
+            hint += f", or compare at --set data.image_size={raw.shape[2]} where the data set has that size"
         raise DataCorrupt(
             f"{path} holds images {' x '.join(map(str, raw.shape[1:]))}, but {cell.spec.dataset}'s are "
             f"{channels} x {size} x {size} here: {hint}"
@@ -328,9 +328,7 @@ def _labels_of(path: Path, names: tuple[str, ...], cell: Dataset) -> tuple[dict[
     if all(re.fullmatch(r"[0-9]{1,9}", name) and int(name) < cell.num_classes for name in names):
         return _one_each(path, {name: int(name) for name in names}), "by label"
     if not any(_key(name) in known for name in names):
-        odd = next(
-            (n for n in names if not (n.isdecimal() and int(n) < cell.num_classes)), names[0]
-        )
+        odd = next((n for n in names if not (n.isdecimal() and int(n) < cell.num_classes)), names[0])
     else:
         odd = next(
             (n for n in names if _key(n) not in known and not (n.isdecimal() and int(n) < cell.num_classes)),
@@ -417,7 +415,9 @@ class Claims:
         }
 
 
-def write_sample_set(samples: ExternalSamples, cell: Dataset, claims: Claims, source: Path, out: Path) -> Path:
+def write_sample_set(
+    samples: ExternalSamples, cell: Dataset, claims: Claims, source: Path, out: Path
+) -> Path:
     """Keep external samples below `out` in the layout of a run; return the sample set's folder.
 
     The folder is named by a hash of images, labels, data cell and claims: the same set lands in the same

@@ -98,7 +98,9 @@ class Composition:
         ------
         UsageError : no method here has such a part.
         """
-        known = {f"{name}.{part}": (name, method, part) for name, method in self.parts for part in method.PARTS}
+        known = {
+            f"{name}.{part}": (name, method, part) for name, method in self.parts for part in method.PARTS
+        }
         for wanted in names:
             if wanted not in known:
                 hint = nearest(wanted, known) if known else ": it has none"

@@ -74,7 +74,9 @@ def type_in_words(hint: Any) -> str:
     if get_origin(hint) is Literal:
         return "one of " + ", ".join(map(str, get_args(hint)))
     if args := get_args(hint):
-        return " or ".join("none" if a is type(None) else type_in_words(a) for a in args if not _is_metadata(a))
+        return " or ".join(
+            "none" if a is type(None) else type_in_words(a) for a in args if not _is_metadata(a)
+        )
     return {float: "a number", int: "an integer", bool: "true or false", str: "text"}.get(hint, str(hint))
 
 

@@ -7,7 +7,6 @@ the entry-point group ``ltbench.methods`` of other people's packages. A name is 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import itertools
 import re
 from collections.abc import Mapping
@@ -15,9 +14,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from ltbench.method.composition import Composition, loss_terms
-from ltbench.errors import UsageError, nearest
+from ltbench.errors import UsageError
 from ltbench.method import Method, Needs
+from ltbench.method.composition import Composition, loss_terms
 from ltbench.method.hyperparameters import checked, differing, hints, type_in_words
 from ltbench.plugins import ExtensionPoint
 from ltbench.spec import MethodSpec

@@ -10,7 +10,18 @@ from ltbench.errors import UsageError, nearest
 from ltbench.metrics.base import POOLED, Metric, Output, Scope, Value, lazily
 from ltbench.plugins import ExtensionPoint
 
-__all__ = ["METRICS", "REGISTRY", "Metric", "Output", "Scope", "Value", "find_output", "get_metric", "requested_metrics"]
+__all__ = [
+    "METRICS",
+    "REGISTRY",
+    "Metric",
+    "Output",
+    "Scope",
+    "Value",
+    "find_output",
+    "get_metric",
+    "requested_metrics",
+]
+
 
 def _pr(name: str, suffix: str, whose: str, rank: int, description: str, **kwargs: Any) -> Metric:
     """Return improved precision and recall under one protocol."""

@@ -33,10 +33,14 @@ _PROTOCOL = ["cell", "protocol", "metric", "place"]
 def measures() -> dict[str, Any]:
     """Return the ranked measures by name: those whose metric states a direction and is no companion of another."""
     outputs = {output.name: output for metric in REGISTRY.values() for output in metric.outputs}
-    return {name: output for name, output in outputs.items() if output.better is not None and not output.auxiliary}
+    return {
+        name: output for name, output in outputs.items() if output.better is not None and not output.auxiliary
+    }
 
 
-def league(scores: pd.DataFrame, status: Mapping[tuple[str, str, str, str], str] | None = None) -> pd.DataFrame:
+def league(
+    scores: pd.DataFrame, status: Mapping[tuple[str, str, str, str], str] | None = None
+) -> pd.DataFrame:
     """Return the league table of `scores` (as `ltbench.load_scores`), one or several bundles' joined.
 
     Parameters
@@ -54,7 +58,8 @@ def league(scores: pd.DataFrame, status: Mapping[tuple[str, str, str, str], str]
     known = measures()
     table = scores[scores["metric"].isin(known)].copy()
     table["place"] = [
-        PLACES.get((s, c), "") for s, c in zip(table["scope"].astype(str), table["class_or_group"].astype(str), strict=True)
+        PLACES.get((s, c), "")
+        for s, c in zip(table["scope"].astype(str), table["class_or_group"].astype(str), strict=True)
     ]
     table = table[(table["place"] != "") & table["value"].notna()]
     if table.empty:
@@ -77,10 +82,16 @@ def _protocols(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     columns += ["reference", "n_reference", "n_generated", "origin", "labels"]
     digits: dict[tuple[Any, ...], tuple[str, str]] = {}
     out = []
-    for row in zip(*(table[c].astype(str) if c in table else [""] * len(table) for c in columns), strict=True):
+    for row in zip(
+        *(table[c].astype(str) if c in table else [""] * len(table) for c in columns), strict=True
+    ):
         if row not in digits:
             recipe = {k: v for k, v in json.loads(row[0]).items() if not k.startswith("method.")}
-            shown = recipe | {name: value for name, value in zip(columns[1:], row[1:], strict=True) if value not in ("", "nan")}
+            shown = recipe | {
+                name: value
+                for name, value in zip(columns[1:], row[1:], strict=True)
+                if value not in ("", "nan")
+            }
             text = json.dumps(shown, sort_keys=True)
             digits[row] = (hashlib.sha256(text.encode()).hexdigest()[:8], text)
         out.append(digits[row])
@@ -103,7 +114,9 @@ def _row(
     by_seed = part.groupby("train_seed")["value"].mean()
     n, mean = len(by_seed), float(by_seed.mean())
     half = t_half_width(float(by_seed.std(ddof=1)), n) if n > 1 else np.nan
-    places = list(zip(*(part[c].astype(str) for c in ("sample_key", "metric", "scope", "class_or_group")), strict=True))
+    places = list(
+        zip(*(part[c].astype(str) for c in ("sample_key", "metric", "scope", "class_or_group")), strict=True)
+    )
     held = [floors[p] for p in places if p in floors]
     worth = min((status.get(p, "self-reported") for p in places), key=STATUSES.index)
     variant = str(first["variant"]) if str(first["variant"]) not in ("", "nan") else ""
@@ -152,7 +165,9 @@ def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.assign(rank=rank, rank_low=1 + better, rank_high=count - worse, of=count)
 
 
-def status_of(rows: pd.DataFrame, sample_keys: Mapping[tuple[str, str], str]) -> dict[tuple[str, str, str, str], str]:
+def status_of(
+    rows: pd.DataFrame, sample_keys: Mapping[tuple[str, str], str]
+) -> dict[tuple[str, str, str, str], str]:
     """Return the statuses of a verification's rows as `league` takes them.
 
     Parameters

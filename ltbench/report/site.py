@@ -11,7 +11,6 @@ puts in as text, and every file's name is made here.
 from __future__ import annotations
 
 import html
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -83,7 +82,9 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
         raise UsageError("the bundles hold no ranked numbers: score their samples first")
     _write_tables(rows, out)
     _write_page(rows, names, out)
-    return Site(out / "index.html", len(rows), {str(k): int(v) for k, v in rows["status"].value_counts().items()})
+    return Site(
+        out / "index.html", len(rows), {str(k): int(v) for k, v in rows["status"].value_counts().items()}
+    )
 
 
 def _unpacked(path: Path, scratch: Path) -> tuple[Path, str | None]:
@@ -101,7 +102,9 @@ def _specs(root: Path) -> dict[str, dict[str, Any]]:
     out = {}
     for path in sorted(root.glob(f"*/{SPEC}")):
         samples = {p.parent.name: read_json(p) for p in sorted(path.parent.glob(f"{SAMPLES}/*/{SPEC}"))}
-        keys = {name: str(spec.get("sample_key", "")) for name, spec in samples.items() if isinstance(spec, dict)}
+        keys = {
+            name: str(spec.get("sample_key", "")) for name, spec in samples.items() if isinstance(spec, dict)
+        }
         out[path.parent.name] = {"training": read_json(path), "samples": samples, "sample_keys": keys}
     return out
 
@@ -115,7 +118,9 @@ def _verified(root: Path, digest: str | None, verify: Verify) -> pd.DataFrame:
         return pd.read_csv(kept, keep_default_na=False, dtype=str)
     rows = verify(root)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    write_text(kept, rows[["run", "samples", "metric", "scope", "class_or_group", "status"]].to_csv(index=False))
+    write_text(
+        kept, rows[["run", "samples", "metric", "scope", "class_or_group", "status"]].to_csv(index=False)
+    )
     return rows
 
 
@@ -128,7 +133,9 @@ def _write_tables(rows: pd.DataFrame, out: Path) -> None:
 
 
 def _write_page(rows: pd.DataFrame, names: Sequence[str], out: Path) -> None:
-    links = pd.Series([[[run, f"specs/{slug(run)}.json"] for run in runs] for runs in rows["runs"]], rows.index)
+    links = pd.Series(
+        [[[run, f"specs/{slug(run)}.json"] for run in runs] for runs in rows["runs"]], rows.index
+    )
     data = rows.assign(runs=links)
     text = data.to_json(orient="records")
     for character in "<>&\u2028\u2029":  # what could end a script element, or a line within a string

@@ -129,7 +129,9 @@ def pack(
         if wanted is None or folder.name in wanted:
             writer.add(folder)
     if not writer.runs:
-        raise UsageError(f"no runs in {' or '.join(map(str, roots))}: give the folder that `ltbench run --out` wrote")
+        raise UsageError(
+            f"no runs in {' or '.join(map(str, roots))}: give the folder that `ltbench run --out` wrote"
+        )
     files = writer.contents()
     for path in _study_files(roots, studies):
         files[f"{STUDIES}/{path.name}"] = path.read_bytes()
@@ -161,7 +163,9 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         stale = [p for p in (target / STUDIES).glob("*.toml") if f"{STUDIES}/{p.name}" not in files]
-        for name in sorted(files, key=lambda name: name == INDEX):  # the index last: it makes the folder a bundle
+        for name in sorted(
+            files, key=lambda name: name == INDEX
+        ):  # the index last: it makes the folder a bundle
             with replacing(target / name) as temporary:
                 temporary.write_bytes(files[name])
         for path in stale:
@@ -274,7 +278,9 @@ def _rows_come_back(content: bytes) -> bool:
     except (UnicodeDecodeError, csv.Error):
         return False
     rectangular = bool(rows) and bool(rows[0]) and all(len(row) == len(rows[0]) for row in rows)
-    return rectangular and len({"file", "columns", *rows[0]}) == len(rows[0]) + 2 and _csv_text(rows) == content
+    return (
+        rectangular and len({"file", "columns", *rows[0]}) == len(rows[0]) + 2 and _csv_text(rows) == content
+    )
 
 
 def _join_tables(parts: Mapping[str, bytes]) -> tuple[bytes, int]:
@@ -356,7 +362,11 @@ def read_bundle(path: Path) -> Bundle:
         raise UsageError(f"{path} is no bundle: give what `ltbench pack` wrote")
     raw = _read_zip(path.read_bytes(), str(path)) if path.is_file() else None
     index = _json(raw[INDEX] if raw else (path / INDEX).read_bytes(), f"{path}/{INDEX}")
-    if not isinstance(index, dict) or index.get("format") != FORMAT or not isinstance(index.get("files"), dict):
+    if (
+        not isinstance(index, dict)
+        or index.get("format") != FORMAT
+        or not isinstance(index.get("files"), dict)
+    ):
         raise DataCorrupt(f"{path}/{INDEX} is no index of a bundle: get the bundle again")
     if index.get("version") != VERSION:
         raise UsageError(
@@ -371,7 +381,9 @@ def read_bundle(path: Path) -> Bundle:
             raise DataCorrupt(f"{path} lacks {name}: get the bundle again")
         content = raw[name] if raw is not None else (path / name).read_bytes()
         if _sha256(content) != digest:
-            raise DataCorrupt(f"{path / name} is not what {INDEX} says it is: it was changed or cut; get the bundle again")
+            raise DataCorrupt(
+                f"{path / name} is not what {INDEX} says it is: it was changed or cut; get the bundle again"
+            )
         contents[name] = content
     if RUNS not in contents:
         raise DataCorrupt(f"{path} lists no runs: get the bundle again")
@@ -425,7 +437,9 @@ def unpack(bundle: Bundle, target: Path) -> list[Path]:
             (temporary / name).write_bytes(content)
         for name in sorted(files, key=lambda name: (PurePosixPath(name).name == IMAGES, name)):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
-            (temporary / name).replace(target / name)  # images last, because they mean that a sample set is there
+            (temporary / name).replace(
+                target / name
+            )  # images last, because they mean that a sample set is there
     return [target / run["folder"] for run in bundle.runs()]
 
 
@@ -463,7 +477,9 @@ def _checked_name(name: str, where: Path, kinds: set[str] | None = _KINDS) -> No
     parts = PurePosixPath(name).parts
     safe = 0 < len(parts) <= _DEEPEST and "/".join(parts) == name and all(_PART.fullmatch(p) for p in parts)
     if not safe or ".." in parts:
-        raise DataCorrupt(f"{where} names a file {name[:80]!r}, which is no name of a run's file: it is not unpacked")
+        raise DataCorrupt(
+            f"{where} names a file {name[:80]!r}, which is no name of a run's file: it is not unpacked"
+        )
     if kinds is not None and len(parts) > 1 and PurePosixPath(name).suffix not in kinds:
         raise DataCorrupt(f"{where} holds {name[:80]!r}, a kind of file that no run has: it is not unpacked")
 

@@ -105,7 +105,9 @@ def _join_scores(mine: Path, theirs: Path, found: Merge, keep: Keep | None, tole
             continue
         row = tables[0].loc[at[0]]
         place = " ".join(str(row[c]) for c in ("scope", "class_or_group") if str(row[c]))
-        found.conflicts.append(f"{mine.parent.parent.parent.name} {row['metric']} {place}: {a:.6g} and {b:.6g}")
+        found.conflicts.append(
+            f"{mine.parent.parent.parent.name} {row['metric']} {place}: {a:.6g} and {b:.6g}"
+        )
         if keep == "second":
             tables[0].loc[at[0]] = tables[1].loc[at[1]]
     new = tables[1].drop(index=[rows[1][name] for name in shared])

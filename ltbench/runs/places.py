@@ -47,7 +47,9 @@ def bundles_in(root: Path) -> tuple[Path, ...]:
 
 def _copy(bundle: Path) -> Path:
     index = bundle / INDEX if bundle.is_dir() else bundle
-    return _copy_of(bundle.resolve(), cache_folder() / "bundles", index.stat().st_mtime_ns, index.stat().st_size)
+    return _copy_of(
+        bundle.resolve(), cache_folder() / "bundles", index.stat().st_mtime_ns, index.stat().st_size
+    )
 
 
 @functools.lru_cache(maxsize=64)  # a sweep asks for each of its stages
@@ -66,7 +68,9 @@ def opened(root: Path) -> Iterator[Path]:
     """
     if not is_bundle(root):
         if not root.is_dir():
-            raise UsageError(f"no folder or bundle at {root}: give what `ltbench run --out` or `ltbench pack` wrote")
+            raise UsageError(
+                f"no folder or bundle at {root}: give what `ltbench run --out` or `ltbench pack` wrote"
+            )
         yield root
         return
     bundle = read_bundle(root)
@@ -74,5 +78,8 @@ def opened(root: Path) -> Iterator[Path]:
         folder = Path(temporary) / "runs"
         unpack(bundle, folder)
         yield folder
-        if pack([folder], Path(temporary) / "packed", keep_arrays=None, keep_weights=None).digest != bundle.digest:
+        if (
+            pack([folder], Path(temporary) / "packed", keep_arrays=None, keep_weights=None).digest
+            != bundle.digest
+        ):
             pack([folder], root, keep_arrays=None, keep_weights=None)

@@ -45,7 +45,9 @@ def code_version() -> dict[str, Any]:
         out["git_dirty"] = bool(changed.strip())
         methods = importlib.util.find_spec("ltbench.methods")  # of one checkout, see `check_one_checkout`
         for place in (methods.submodule_search_locations or ()) if methods else ():
-            done = subprocess.run(["git", "rev-parse", "HEAD"], cwd=place, capture_output=True, text=True, check=False)
+            done = subprocess.run(
+                ["git", "rev-parse", "HEAD"], cwd=place, capture_output=True, text=True, check=False
+            )
             out["methods_git_commit"] = done.stdout.strip() or None
     return out
 
@@ -138,14 +140,18 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     content = read_object(path)
     stages = content.get("stages", [])
     if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
-        raise CheckpointError(f"{path} is no provenance of this version: delete it; the numbers stand without it")
+        raise CheckpointError(
+            f"{path} is no provenance of this version: delete it; the numbers stand without it"
+        )
     return content
 
 
 def all_stages(folder: Path) -> list[dict[str, Any]]:
     """Return every recorded sitting of a training and of all its sample sets."""
     return [
-        stage for path in sorted(folder.rglob(PROVENANCE)) for stage in read_provenance(path.parent).get("stages", [])
+        stage
+        for path in sorted(folder.rglob(PROVENANCE))
+        for stage in read_provenance(path.parent).get("stages", [])
     ]
 
 

@@ -1,7 +1,7 @@
 """A run: from a training's folder to what is in it (spec, weights' steps, samples, scores, logs), and opening one.
 
-    run = read_run(Path("runs/digits_lt-r0.05-coral-s0-d96f7096"))
-    run.spec, run.steps, run.samples(), run.scores(), run.train_log(), run.probes(), run.provenance
+run = read_run(Path("runs/digits_lt-r0.05-coral-s0-d96f7096"))
+run.spec, run.steps, run.samples(), run.scores(), run.train_log(), run.probes(), run.provenance
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 from pydantic import ValidationError
 
-from ltbench.runs.digests import check_digest
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_object, replacing, write_json
+from ltbench.runs.digests import check_digest
 from ltbench.runs.layout import (
     CHECKPOINT,
     IMAGES,

@@ -176,7 +176,11 @@ def _plain_lines(path: Path) -> tuple[str, str]:
     first, _, body = text.partition("\n")
     names, commas = first.split(","), first.count(",")
     plain = '"' not in text and "\r" not in text and text.endswith("\n") and len(set(names)) == len(names)
-    plain = plain and set(_REQUIRED) <= set(names) and all(line.count(",") == commas for line in body.splitlines())
+    plain = (
+        plain
+        and set(_REQUIRED) <= set(names)
+        and all(line.count(",") == commas for line in body.splitlines())
+    )
     return (first, body) if plain else ("", "")
 
 
@@ -237,7 +241,9 @@ def row_codes(table: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         else:
             found, unique = pd.factorize(values)
             code, size = found.astype(np.int64) + 1, len(unique) + 1
-        if size > 2 or (len(code) and code.min() != code.max()):  # numbers stay small: columns may hold many values
+        if size > 2 or (
+            len(code) and code.min() != code.max()
+        ):  # numbers stay small: columns may hold many values
             total = np.unique(total * size + code, return_inverse=True)[1]
     return total
 
@@ -310,7 +316,10 @@ def in_order(table: pd.DataFrame) -> pd.DataFrame:
     place = [int(p) if str(p).isdecimal() else -1 for p in table["class_or_group"]]
     keys = pd.DataFrame({"scope": scope, "number": place}, table.index).assign(
         **{name: table[name].map(str) for name in ("extractor", "definition", "reference", "class_or_group")},
-        **{name: table[name].map(str) for name in ("metric", "extractor_hash", "reference_hash", "sample_key")},
+        **{
+            name: table[name].map(str)
+            for name in ("metric", "extractor_hash", "reference_hash", "sample_key")
+        },
     )
     order = [
         *("extractor", "definition", "reference", "scope", "number", "class_or_group", "metric"),

@@ -1,6 +1,7 @@
 """``train.csv``: from the mean loss terms of the last steps to a row of the log, and back to a table.
 
-One row every `LOG_EVERY` steps, a column a named loss term. Rows are appended. Before a training goes on from a checkpoint, those that it will write again are cut off,
+One row every `LOG_EVERY` steps, a column a named loss term. Rows are appended. Before a training goes on
+from a checkpoint, those that it will write again are cut off,
 so that a log, like the weights, does not tell whether its training was ever interrupted.
 """
 

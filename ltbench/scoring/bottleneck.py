@@ -19,13 +19,13 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.data import Dataset
+from ltbench.data.images import balanced
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import add_noise, alpha_bar
 from ltbench.diffusion.unet import Denoiser
-from ltbench.runs.digests import recording
-from ltbench.metrics.registry import REGISTRY
-from ltbench.data.images import ImageSet, balanced
 from ltbench.environment import Environment
+from ltbench.metrics.registry import REGISTRY
+from ltbench.runs.digests import recording
 from ltbench.spec import RunSpec, train_key
 
 NOISE_LEVELS = (0, 100, 250, 500, 750)  # time steps of the noised protocol

@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from ltbench.errors import LtbenchError
 from ltbench import rng
 from ltbench.data.images import SCORE_SEED
+from ltbench.errors import LtbenchError
 from ltbench.files import read_json, write_json
 from ltbench.scoring.inputs import MetricInputs, Place
 from ltbench.spec import ScoreSpec

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ltbench.data import ImageSet
+from ltbench.data.groupings import labels_text
 from ltbench.data.images import SCORE_SEED
 from ltbench.errors import UsageError
 from ltbench.extractors.registry import Extractor, Features, cached_features
 from ltbench.metrics.registry import Metric
-from ltbench.data.groupings import labels_text
 
 _WORDS = {"heldout": "held-out", "floor_heldout": "held-out", "floor_reference": "reference"}
 

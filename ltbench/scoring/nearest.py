@@ -15,10 +15,10 @@ import pandas as pd
 
 from ltbench.data import Dataset
 from ltbench.extractors.registry import auto_extractors, cached_features, get_extractor
-from ltbench.runs.digests import recording
-from ltbench.runs.layout import NEAREST
 from ltbench.metrics.agreement import confusion
 from ltbench.metrics.memorisation import memorisation
+from ltbench.runs.digests import recording
+from ltbench.runs.layout import NEAREST
 
 PAIRS = 5  # a class
 

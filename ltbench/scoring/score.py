@@ -22,13 +22,13 @@ import numpy as np
 import pandas as pd
 
 from ltbench.data import Dataset, ImageSet
+from ltbench.data.groupings import Group, find_groups, labels_text
 from ltbench.data.images import balanced, halves
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import Extractor, Features, auto_extractors, get_extractor
 from ltbench.metrics.registry import REGISTRY, Metric, get_metric
 from ltbench.runs.scores import COLUMNS, as_reason, run_columns
 from ltbench.scoring.floors import Number, with_floors
-from ltbench.data.groupings import Group, find_groups, labels_text
 from ltbench.scoring.inputs import (
     OVERALL,
     PROCESS_CACHE,

@@ -20,11 +20,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ltbench.text import checked_name
-from ltbench.files import parsing, read_text
 from ltbench import spec
 from ltbench.data.registry import get_source
 from ltbench.errors import UsageError, nearest
+from ltbench.files import parsing, read_text
 from ltbench.spec import MethodSpec, RunSpec, SampleSpec, ScoreSpec
 from ltbench.study.contrast import Contrast, read_contrast
 from ltbench.study.keys import (
@@ -43,6 +42,7 @@ from ltbench.study.keys import (
     too_many,
 )
 from ltbench.study.selection import Selection, read_selection
+from ltbench.text import checked_name
 
 _ABOUT = (
     "title",

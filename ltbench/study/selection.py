@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ltbench.runs.layout import SCORES, sample_folder
 from ltbench.errors import CheckpointError, UsageError, nearest
 from ltbench.files import replacing
 from ltbench.metrics.registry import REGISTRY
+from ltbench.runs.layout import SCORES, sample_folder
 from ltbench.runs.scores import read_scores
 from ltbench.spec import RunSpec, SampleSpec, sample_key
 

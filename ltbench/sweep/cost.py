@@ -14,24 +14,24 @@ from pathlib import Path
 
 import torch
 
-from ltbench.runs.layout import folder_name
-from ltbench.runs.run import passed_snapshots, trained_steps
 from ltbench import rng
 from ltbench.data import Dataset
 from ltbench.data.facts import DatasetFacts, absent_files
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import count_parameters, flops
-from ltbench.training.model import plain_denoiser
+from ltbench.environment import Environment
 from ltbench.extractors.efficientnet import ADVICE as IMAGENET_ADVICE
 from ltbench.extractors.registry import auto_extractors, auto_note, known_extractors
-from ltbench.scoring.score import requested_metrics
-from ltbench.training.flops import method_passes
 from ltbench.pipeline import is_done, stages
-from ltbench.study.checks import validate
-from ltbench.environment import Environment
+from ltbench.runs.layout import folder_name
+from ltbench.runs.run import passed_snapshots, trained_steps
+from ltbench.scoring.score import requested_metrics
 from ltbench.spec import RunSpec
+from ltbench.study.checks import validate
 from ltbench.sweep.tasks import build_tasks, finished, task_id
+from ltbench.training.flops import method_passes
+from ltbench.training.model import plain_denoiser
 
 
 @dataclass(frozen=True)
@@ -158,8 +158,6 @@ def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
         for name in wanted
         if name in rows and not rows[name].found
     )
-
-
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, StorageError
 from ltbench.environment import is_out_of_memory
+from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, StorageError
 
 KILLED = "killed"
 TIME_OUT = "time-out"

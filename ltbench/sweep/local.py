@@ -21,19 +21,19 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from ltbench.text import whole_number
+from rich.console import Console
+
+from ltbench.environment import Settings
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import RunSpec
 from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
-from ltbench.sweep.progress import Screen, make_screen
 from ltbench.sweep.ledger import Ledger, end_attempt
+from ltbench.sweep.progress import Screen, make_screen
 from ltbench.sweep.status import Row, SavedPlan, counts, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import Task, build_tasks
-from rich.console import Console
-
-from ltbench.environment import Settings
 from ltbench.sweep.worker import RECYCLE
+from ltbench.text import whole_number
 
 WORKER = (sys.executable, "-m", "ltbench.sweep.worker")
 _MEMORY_A_WORKER = 1 << 30  # bytes: torch and its libraries, a small network and its data

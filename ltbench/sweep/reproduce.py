@@ -158,9 +158,7 @@ def _whole(stage: dict[str, Any], key: str) -> int:
     """Return a count that a stage's provenance states."""
     value = stage.get(key)
     if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < 1_000_000:
-        raise CheckpointError(
-            f"a {PROVENANCE} states no {key} for {stage.get('stage')}: it is not ltbench's"
-        )
+        raise CheckpointError(f"a {PROVENANCE} states no {key} for {stage.get('stage')}: it is not ltbench's")
     return value
 
 

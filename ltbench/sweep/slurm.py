@@ -20,15 +20,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ltbench.text import whole_number
+from ltbench.environment import Settings
 from ltbench.errors import LtbenchError, UsageError, nearest
 from ltbench.spec import RunSpec
 from ltbench.sweep.failures import TIME_OUT
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, load_plan, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import build_tasks
-from ltbench.environment import Settings
 from ltbench.sweep.worker import Stages, Worker, real_pipeline
+from ltbench.text import whole_number
 
 _MAX_TASKS = 64
 _OWN = {

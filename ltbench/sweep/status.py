@@ -18,8 +18,8 @@ from ltbench.spec import KEY_BASE, RunSpec
 from ltbench.sweep.failures import policy
 from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
 from ltbench.sweep.standing import State
-from ltbench.text import command
 from ltbench.sweep.tasks import Task, build_tasks, finished
+from ltbench.text import command
 
 _SILENT_FOR = 5 * 60.0  # seconds without a heartbeat, by its file's time, after which a person is told so
 
@@ -152,9 +152,7 @@ def _undone(task: Task, ledger: Ledger, claimed: bool) -> Row:
     if now.state in ("running", "stale") and now.holder is not None:
         held = now.holder
         tries = ledger.tries(task) + (held.task == "")
-        return Row(
-            task, now.state, held.number, held.owner, held.progress, tries=tries, silence=held.silence
-        )
+        return Row(task, now.state, held.number, held.owner, held.progress, tries=tries, silence=held.silence)
     return Row(task, now.state, now.attempt, kind=now.kind, message=now.message)
 
 

@@ -21,12 +21,12 @@ import torch
 import torch.distributed as dist
 
 from ltbench import pipeline
-from ltbench.training.distributed import Group, join, local_device
-from ltbench.errors import Interrupted
 from ltbench.environment import Environment, Settings, explain_failures, set_threads
+from ltbench.errors import Interrupted
 from ltbench.spec import RunSpec
 from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.sweep.worker import Stages, Worker, real_pipeline
+from ltbench.training.distributed import Group, join, local_device
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 _REPORT_SECONDS = 10.0

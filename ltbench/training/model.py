@@ -148,7 +148,9 @@ def _tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: value for name, value in found.items() if first.setdefault(id(value), name) == name}
 
 
-def state_of(model: nn.Module, parameters: Iterable[Tensor] = (), values: Iterable[Tensor] = ()) -> dict[str, Tensor]:
+def state_of(
+    model: nn.Module, parameters: Iterable[Tensor] = (), values: Iterable[Tensor] = ()
+) -> dict[str, Tensor]:
     """Return the model's state, each tensor once; `values` stand in place of their `parameters`."""
     instead = {id(p): value for p, value in zip(parameters, values, strict=True)}
     return {name: instead.get(id(tensor), tensor).detach() for name, tensor in _tensors(model).items()}
@@ -185,7 +187,9 @@ def load_initial(model: nn.ModuleDict, weights: Mapping[str, Tensor]) -> None:
     CheckpointError : the weights are another network's; so are those that another method put parts inside of.
     """
     fresh, theirs = state_of(model), method_tensors(model)
-    given = {name: value for name, value in weights.items() if name in fresh or not name.startswith("methods.")}
+    given = {
+        name: value for name, value in weights.items() if name in fresh or not name.startswith("methods.")
+    }
     kept = {name: fresh[name] for name in theirs - given.keys()}
     try:
         load_state(model, kept | given)

@@ -15,12 +15,11 @@ import torch
 from tiny_runs import in_processes
 
 from ltbench.cli import study as commands
-
-from ltbench.sweep import cost as plan
 from ltbench.cli.app import main
-from ltbench.metrics.registry import REGISTRY
 from ltbench.method.registry import known_methods, legal_pairs
+from ltbench.metrics.registry import REGISTRY
 from ltbench.study.file import load_study, preset_names
+from ltbench.sweep import cost as plan
 from ltbench.sweep.tasks import build_tasks
 
 TINY = """

@@ -33,7 +33,9 @@ def shown(*parts, **options):
     return target.file.getvalue()
 
 
-@pytest.mark.parametrize("text", ["[/red]", "runs [lr=0.1]", "[bold]x", "[link=file:///etc]y[/link]", ":smile:"])
+@pytest.mark.parametrize(
+    "text", ["[/red]", "runs [lr=0.1]", "[bold]x", "[link=file:///etc]y[/link]", ":smile:"]
+)
 def test_a_users_brackets_are_text(text):
     assert text in shown(text)
     assert text in shown(styled((text, "bold")))
@@ -42,7 +44,9 @@ def test_a_users_brackets_are_text(text):
     assert shown(table).count(text) == 4
 
 
-@pytest.mark.parametrize("text", ["\x1b[2J", "\x1b]0;owned\x07", "a\rb", "\u202egpj.exe", "\x9b31m", "\udce9"])
+@pytest.mark.parametrize(
+    "text", ["\x1b[2J", "\x1b]0;owned\x07", "a\rb", "\u202egpj.exe", "\x9b31m", "\udce9"]
+)
 def test_a_terminal_is_never_told_anything_by_a_users_text(text):
     out = shown(text) + shown(styled((text, "red"))) + shown(Table(text))
     assert not any(mark in out for mark in ("\x1b]", "\x1b[2", "\x07", "\r", "\u202e", "\x9b", "\udce9"))
@@ -52,7 +56,10 @@ def test_a_terminal_is_never_told_anything_by_a_users_text(text):
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-16"])
 def test_every_encoding_of_the_output_will_do(encoding):
     done = subprocess.run(
-        [*LTBENCH, "metrics"], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=False
+        [*LTBENCH, "metrics"],
+        capture_output=True,
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        check=False,
     )
     assert done.returncode == 0 and b"Traceback" not in done.stderr
     assert "frechet" in done.stdout.decode(encoding)
@@ -92,7 +99,11 @@ def test_help_keeps_every_word(capsys):
 
     def commands(group, path=()):
         for name, command in group.commands.items():
-            yield from commands(command, (*path, name)) if hasattr(command, "commands") else [((*path, name), command)]
+            yield from (
+                commands(command, (*path, name))
+                if hasattr(command, "commands")
+                else [((*path, name), command)]
+            )
 
     for path, command in commands(typer.main.get_command(app.app)):
         for text in [command.help, *(getattr(parameter, "help", "") for parameter in command.params)]:

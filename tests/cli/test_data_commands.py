@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ltbench.study.resolve import resolve_study
 from ltbench.cli.app import main
+from ltbench.study.resolve import resolve_study
 
 
 def images(root):

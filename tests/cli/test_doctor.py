@@ -9,8 +9,8 @@ import torch
 
 from ltbench.cli import doctor
 from ltbench.cli.app import main
-from ltbench.data import SOURCES, load_dataset
 from ltbench.cli.doctor import CHECK_VALUES, CheckResult, CheckValue, check_golden, examine
+from ltbench.data import SOURCES, load_dataset
 from ltbench.errors import DataMissing
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
 from ltbench.metrics.frechet import frechet_distance

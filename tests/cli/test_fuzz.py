@@ -22,7 +22,22 @@ from ltbench.cli import app
 from ltbench.cli.console import INTERNAL
 
 LONG = "x" * 5000
-NUMBERS = ["²", "-1", "1e999", "9" * 5000, "abc", "0x10", "1;2", "१", "--", "1.5.1", "0.1f", "\x00"[:0] + "∞", "nan", "-inf"]
+NUMBERS = [
+    "²",
+    "-1",
+    "1e999",
+    "9" * 5000,
+    "abc",
+    "0x10",
+    "1;2",
+    "१",
+    "--",
+    "1.5.1",
+    "0.1f",
+    "\x00"[:0] + "∞",
+    "nan",
+    "-inf",
+]
 NAMES = ["<script>", "[/red]", LONG, "\x1b[2J", "../../etc/passwd", "no_such_thing", "caf\udce9", "a b\tc", "=cmd|x", "$(id)",
          "{}", "%s%n", "\u202e", "[bold]", "'", '"', "\\", "coral+", "+coral", "coral+coral", ",,,", "*"]  # fmt: skip
 PATHS = ["absent", "/dev/null", "/proc/self/mem", "/proc", "/", LONG, "caf\udce9", "[/red]", "a/" * 2500, "empty", "junk.npz",
@@ -36,7 +51,9 @@ TOMLS = ["[" * 100_000, "x = " + "{a=" * 50_000, ".".join("a" * 20_000) + "=1", 
          "[contrast]\nmethod = 1", "[select]\nkey = 1", "train = 1", '[train]\nsteps = "x"', "[train]\nsteps = inf", "a = 1979-05-27",
          '[data]\ndataset = "\\u001b[2J"', "[train]\nsteps = 0x" + "f" * 5000, "method = {name = 1}", "[sample]\nguidance = [1, 2]"]  # fmt: skip
 ODD = st.text(min_size=1, max_size=30).filter(
-    lambda text: not set(text) <= set(string.ascii_letters + string.digits + "._+-,:/ ~") and not text.startswith("-")
+    lambda text: (
+        not set(text) <= set(string.ascii_letters + string.digits + "._+-,:/ ~") and not text.startswith("-")
+    )
 )
 BYTES = st.binary(min_size=1, max_size=200).filter(lambda raw: any(byte > 127 or byte < 9 for byte in raw))
 
@@ -45,8 +62,17 @@ def of(values, odd=True):
     return st.one_of(st.sampled_from(values), ODD) if odd else st.sampled_from(values)
 
 
-NUMBER, NAME, PATH, SET, TOML = of(NUMBERS), of(NAMES), of(PATHS, odd=False), of(SETS, odd=False), of(TOMLS, odd=False)
-DEVICE = of(["meta", "gpu", "cuda:99", "cpu:x", "", "²", "mkldnn", "cuda:-1", LONG, "privateuseone", "xla", "[/red]"], odd=False)
+NUMBER, NAME, PATH, SET, TOML = (
+    of(NUMBERS),
+    of(NAMES),
+    of(PATHS, odd=False),
+    of(SETS, odd=False),
+    of(TOMLS, odd=False),
+)
+DEVICE = of(
+    ["meta", "gpu", "cuda:99", "cpu:x", "", "²", "mkldnn", "cuda:-1", LONG, "privateuseone", "xla", "[/red]"],
+    odd=False,
+)
 FILE, HERE = "junk.toml", object()
 COMMANDS = [
     (["plan", "demo", "--set", HERE], SET), (["plan", HERE], NAME), (["plan", "demo", "--workers", HERE], NUMBER),
@@ -85,8 +111,14 @@ def place():
         os.mkfifo("pipe")
         Path("text.npy").write_text("no array")
         with open("huge.npz", "wb") as handle:
-            np.lib.format.write_array_header_1_0(handle, {"descr": "|u1", "fortran_order": False, "shape": (1 << 41,)})
-        np.savez("good.npz", images=rng.integers(0, 256, (20, 1, 8, 8), np.uint8), labels=np.repeat(np.arange(10), 2))
+            np.lib.format.write_array_header_1_0(
+                handle, {"descr": "|u1", "fortran_order": False, "shape": (1 << 41,)}
+            )
+        np.savez(
+            "good.npz",
+            images=rng.integers(0, 256, (20, 1, 8, 8), np.uint8),
+            labels=np.repeat(np.arange(10), 2),
+        )
         yield Path(folder)
 
 
@@ -123,7 +155,8 @@ def try_one(place, command, value):
 def examples():
     return st.sampled_from(range(len(COMMANDS))).flatmap(
         lambda number: st.tuples(
-            st.just(number), st.one_of(COMMANDS[number][1], BYTES) if FILE in COMMANDS[number][0] else COMMANDS[number][1]
+            st.just(number),
+            st.one_of(COMMANDS[number][1], BYTES) if FILE in COMMANDS[number][0] else COMMANDS[number][1],
         )
     )
 
@@ -143,7 +176,11 @@ def test_any_nonsense_is_one_sentence(place, commands):
     tried = 0
 
     @settings(
-        max_examples=commands, deadline=None, database=None, suppress_health_check=list(HealthCheck), print_blob=False
+        max_examples=commands,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        print_blob=False,
     )
     @given(examples())
     def fuzz(example):

@@ -61,7 +61,9 @@ def test_numbered_folders_have_one_label_in_every_command(tmp_path, first):
         brightness = [images[labels == k].mean() for k in range(12)]
         assert np.abs(np.array(brightness) - (20 * np.arange(12) + 5.5)).max() < 1
     if first:  # the same images in folders named by label
-        by_label = read_samples(write_classes(tmp_path / "by_label", [str(k) for k in range(12)], n=2), dataset)
+        by_label = read_samples(
+            write_classes(tmp_path / "by_label", [str(k) for k in range(12)], n=2), dataset
+        )
         np.testing.assert_array_equal(by_label.images, samples.images)
         assert "named by label" in by_label.recognised and "named by class" in samples.recognised
 
@@ -96,8 +98,14 @@ def test_classes_that_are_named_like_parts_are_classes_where_they_hold_images(tm
 @pytest.mark.parametrize(
     ("files", "says"),
     [
-        (["fold1/cat/0.png", "fold1/dog/0.png", "fold2/cat/0.png", "fold2/dog/0.png"], "fold1.*may be parts of a set"),
-        (["cat/train/0.png", "cat/val/0.png", "dog/train/0.png", "dog/val/0.png"], r"same names \(train, val\)"),
+        (
+            ["fold1/cat/0.png", "fold1/dog/0.png", "fold2/cat/0.png", "fold2/dog/0.png"],
+            "fold1.*may be parts of a set",
+        ),
+        (
+            ["cat/train/0.png", "cat/val/0.png", "dog/train/0.png", "dog/val/0.png"],
+            r"same names \(train, val\)",
+        ),
         (["images/cat/0.png", "images/dog/0.png"], "holds the one folder images: give .*src/images"),
         (["train/cat/0.png", "train/dog/0.png"], "holds the one folder train: give .*src/train"),
         (["val/cat/0.png", "test/cat/0.png"], "has the folders test, val: give one folder"),
@@ -142,7 +150,10 @@ def test_junk_is_skipped_and_counted_and_everything_else_is_told_at_once(tmp_pat
     (source / "dog" / "empty.png").touch()
     os.mkfifo(source / "cat" / "pipe.png")
     Image.new("I;16", (16, 16)).save(source / "cat" / "deep.png")
-    for use in (lambda: prepare("folder_lt", source, tmp_path / "other", workers=1), lambda: read_samples(source, dataset)):
+    for use in (
+        lambda: prepare("folder_lt", source, tmp_path / "other", workers=1),
+        lambda: read_samples(source, dataset),
+    ):
         with pytest.raises(DataCorrupt) as caught:
             use()
         said = str(caught.value)
@@ -166,7 +177,7 @@ def test_names_that_are_no_utf8_and_names_with_spaces_are_read(tmp_path):
 def test_links_to_folders_are_followed_once(tmp_path):
     source = write_classes(tmp_path / "src", ["cat", "dog"])
     (source / "cat" / "loop").symlink_to(source / "cat")
-    made, dataset = prepared(tmp_path, source)
+    _made, dataset = prepared(tmp_path, source)
     assert dataset.counts.tolist() == [4, 4]
 
 
@@ -189,7 +200,9 @@ def test_a_folder_of_system_files_is_given_up(tmp_path):
         (tmp_path / "src" / str(k)).mkdir(parents=True)
         for i in range(600):
             (tmp_path / "src" / str(k) / f"{i}.png").touch()
-    with pytest.raises(DataCorrupt, match="more than 1,000 files cannot be used, the first: .*0.png is empty"):
+    with pytest.raises(
+        DataCorrupt, match="more than 1,000 files cannot be used, the first: .*0.png is empty"
+    ):
         prepare("folder_lt", tmp_path / "src", tmp_path / "data", workers=1)
 
 
@@ -208,7 +221,10 @@ def test_a_second_folder_of_equal_names_and_sizes_is_another(tmp_path):
     second, other = prepared(tmp_path, tmp_path / "b" / "images")
     assert first.folder != second.folder and first.hash != second.hash
     assert other.train.images.min() >= 120 and one.train.images.max() < 65
-    assert prepare("folder_lt", tmp_path / "b" / "images", tmp_path / "data", image_size=16, workers=1).hash == second.hash
+    assert (
+        prepare("folder_lt", tmp_path / "b" / "images", tmp_path / "data", image_size=16, workers=1).hash
+        == second.hash
+    )
     for name in (first.name, second.name):
         spec = data.resolve_data(DataSpec(dataset=f"folder_lt:{name}"), tmp_path / "data")
         assert spec.content in (first.hash, second.hash) and spec.dataset == "folder_lt"
@@ -260,7 +276,11 @@ def test_no_image_is_in_two_parts_of_a_folder_without_val(tmp_path):
     parts = [contents(part.images) for part in (dataset.train, dataset.reference, dataset.heldout)]
     assert parts[0].isdisjoint(parts[1]) and parts[0].isdisjoint(parts[2]) and parts[1].isdisjoint(parts[2])
     assert not dataset.unscorable and not dataset.heldout_in_reference
-    assert np.bincount(dataset.reference.labels).tolist() == [5, 5] == np.bincount(dataset.heldout.labels).tolist()
+    assert (
+        np.bincount(dataset.reference.labels).tolist()
+        == [5, 5]
+        == np.bincount(dataset.heldout.labels).tolist()
+    )
     left = made.identity["facts"]["copies_left_out"]
     assert sum(map(len, (dataset.train, dataset.reference, dataset.heldout))) == 52 - left
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import ltbench.data.dataset as data
+from ltbench.data.images import ImageSet, content_sha256
+from ltbench.data.resample import area_resample, pad_square
 from ltbench.data.sources.cifar import CIFAR10, CIFAR100, Cifar
 from ltbench.data.sources.fashion_mnist import FASHION_MNIST, read_idx
-from ltbench.data.resample import area_resample, pad_square
-from ltbench.data.images import ImageSet, content_sha256
 from ltbench.errors import DataCorrupt, DataMissing, StorageError, UsageError
 from ltbench.plugins import Extension
 from ltbench.spec import DataSpec
@@ -172,7 +172,9 @@ def test_fashion_cell_from_each_layout(tmp_path, use, layout):
 def test_fashion_is_found_in_the_operating_systems_folder(tmp_path, use):
     source = fashion_files(tmp_path / "usr")
     use(replace(source, system_folders=(tmp_path / "usr",)))
-    (row,) = (row for row in data.list_sources(0.5, tmp_path / "data") if row.source.name == "fashion_mnist_lt")
+    (row,) = (
+        row for row in data.list_sources(0.5, tmp_path / "data") if row.source.name == "fashion_mnist_lt"
+    )
     assert row.found
     assert row.at == tmp_path / "usr"
     assert tmp_path / "data" / "FashionMNIST" / "raw" in row.looked
@@ -468,4 +470,6 @@ def test_a_data_root_that_is_the_folder_itself_is_understood(tmp_path, use):
     use(cifar_files(tmp_path, CIFAR10))
     for root in (tmp_path, tmp_path / "cifar-10-batches-py"):
         assert data.get_source("cifar10_lt").status(root).found, root
-    assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "cifar-10-batches-py").num_classes == 10
+    assert (
+        data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "cifar-10-batches-py").num_classes == 10
+    )

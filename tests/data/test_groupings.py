@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from ltbench.data import longtail
+from ltbench.data.groupings import Group, check_grouping, find_groups, labels_text
 from ltbench.errors import UsageError
 from ltbench.metrics.registry import get_metric
-from ltbench.data.groupings import Group, check_grouping, find_groups, labels_text
 
 GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "group_metrics_k6.npz")
 

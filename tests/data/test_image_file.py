@@ -41,7 +41,9 @@ def test_exif_orientation_is_applied(orientation):
     upright.paste((255, 0, 0), (0, 0, 8, 8))  # so that mirroring shows too
     stored = upright.transpose(undo[orientation]) if orientation > 1 else upright
     for format in ("JPEG", "PNG"):
-        decoded = decode(encoded(stored, format, exif=exif, **({"quality": 100} if format == "JPEG" else {})), "x", 3)
+        decoded = decode(
+            encoded(stored, format, exif=exif, **({"quality": 100} if format == "JPEG" else {})), "x", 3
+        )
         error = np.abs(pixels_of(decoded.image).astype(int) - pixels_of(upright).astype(int)).mean()
         assert error < 3 and decoded.turned == (orientation > 1)
 
@@ -99,7 +101,12 @@ def deep_png(colour):
 
     rows = b"".join(b"\0" + bytes(range(2 * 4 * channels)) for _ in range(4))
     header = struct.pack(">IIBBBBB", 4, 4, 16, colour, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,10 @@ def write(path, seed, size=64):
     ("content", "rows"),
     [
         (b"a/x.jpg 0\nb/y.jpg 1\n", [("a/x.jpg", "0"), ("b/y.jpg", "1")]),
-        (b"\xef\xbb\xbfa b/x y.jpg 0\r\n\r\n# made by hand\r\nb/y.jpg\t1", [("a b/x y.jpg", "0"), ("b/y.jpg", "1")]),
+        (
+            b"\xef\xbb\xbfa b/x y.jpg 0\r\n\r\n# made by hand\r\nb/y.jpg\t1",
+            [("a b/x y.jpg", "0"), ("b/y.jpg", "1")],
+        ),
         (b"a/x.jpg,cat\nb/y.jpg;dog\n", [("a/x.jpg", "cat"), ("b/y.jpg", "dog")]),
         ("ä/x.jpg 0\n".encode("utf-16"), [("ä/x.jpg", "0")]),
     ],
@@ -51,7 +54,11 @@ def test_a_list_is_read_as_people_write_it(tmp_path, content, rows):
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"a.jpg 0\nb.jpg\n", "line 2: 'b.jpg' is no `PATH LABEL`"), (b"\n", "lists no image"), (b"\xff\xfa", "UTF-8")],
+    [
+        (b"a.jpg 0\nb.jpg\n", "line 2: 'b.jpg' is no `PATH LABEL`"),
+        (b"\n", "lists no image"),
+        (b"\xff\xfa", "UTF-8"),
+    ],
 )
 def test_a_list_that_is_none(tmp_path, content, says):
     (tmp_path / "list.txt").write_bytes(content)
@@ -82,20 +89,32 @@ def test_a_folder_by_one_list_or_by_lists_for_training_and_validation(tmp_path):
             lines.append(f"{k} {i}.jpg {('wren', 'kite')[k]}\n")
     write(tmp_path / "images" / "unlisted.jpg", 7)
     (tmp_path / "all.txt").write_text("".join(lines))
-    made = prepare("folder_lt", tmp_path / "images", tmp_path, image_size=16, lists=tmp_path / "all.txt", workers=1)
+    made = prepare(
+        "folder_lt", tmp_path / "images", tmp_path, image_size=16, lists=tmp_path / "all.txt", workers=1
+    )
     dataset = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis", content=made.hash), tmp_path)
     assert dataset.class_names == ("kite", "wren") and dataset.counts.tolist() == [4, 10]
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "my_train.txt").write_text("".join(lines[:10] + lines[12:16]))
     (tmp_path / "lists" / "my_val.txt").write_text("".join(lines[10:12] + lines[16:]))
     made = prepare(
-        *("folder_lt", tmp_path / "images", tmp_path), image_size=16, lists=tmp_path / "lists", workers=1, own_name="two"
+        *("folder_lt", tmp_path / "images", tmp_path),
+        image_size=16,
+        lists=tmp_path / "lists",
+        workers=1,
+        own_name="two",
     )
-    dataset = data.load_dataset(data.resolve_data(DataSpec(dataset="folder_lt:two", profile="asis"), tmp_path), tmp_path)
+    dataset = data.load_dataset(
+        data.resolve_data(DataSpec(dataset="folder_lt:two", profile="asis"), tmp_path), tmp_path
+    )
     assert dataset.counts.tolist() == [4, 10] and np.bincount(dataset.reference.labels).tolist() == [2, 2]
     (tmp_path / "all.txt").write_text("".join([*lines, "gone.jpg wren\n", "lost.jpg wren\n"]))
-    with pytest.raises(DataCorrupt, match=r"2 files cannot be used.*\n.*gone.jpg is missing\n.*lost.jpg is missing"):
-        prepare("folder_lt", tmp_path / "images", tmp_path, lists=tmp_path / "all.txt", workers=1, own_name="x")
+    with pytest.raises(
+        DataCorrupt, match=r"2 files cannot be used.*\n.*gone.jpg is missing\n.*lost.jpg is missing"
+    ):
+        prepare(
+            "folder_lt", tmp_path / "images", tmp_path, lists=tmp_path / "all.txt", workers=1, own_name="x"
+        )
     (tmp_path / "lists" / "my_val.txt").unlink()
     with pytest.raises(DataMissing, match="give one file with --list, or a folder with one list named train"):
         prepare("folder_lt", tmp_path / "images", tmp_path, lists=tmp_path / "lists", workers=1, own_name="x")
@@ -119,7 +138,9 @@ def test_a_set_by_its_authors_lists(tmp_path, use, source, file):
         lines = []
         for k, n in enumerate(counts):
             for i in range(n):
-                path = file.format(letter="abc"[k], name=("airfield", "bar", "cave")[k], i=i + 1000 * ("val" in name))
+                path = file.format(
+                    letter="abc"[k], name=("airfield", "bar", "cave")[k], i=i + 1000 * ("val" in name)
+                )
                 write(tmp_path / "in" / path, 100 * k + i + 5000 * ("val" in name), 20)
                 lines.append(f"{path} {k}\n")
         (tmp_path / "in" / name).write_text("".join(lines))
@@ -129,13 +150,17 @@ def test_a_set_by_its_authors_lists(tmp_path, use, source, file):
     assert dataset.class_names == ("airfield", "bar", "cave")
     assert dataset.groups == {"many": (0,), "few": (1, 2)} and len(dataset.reference) == 6
     (tmp_path / "in" / path).unlink()
-    with pytest.raises(DataMissing, match=r"is missing \(1 of the lists' 116 images are\): give the folder below"):
+    with pytest.raises(
+        DataMissing, match=r"is missing \(1 of the lists' 116 images are\): give the folder below"
+    ):
         prepare(source.name, tmp_path / "in", tmp_path / "other", workers=1)
     use(replace(source, stated=(62_500, 4980, 5)))
     with pytest.raises(DataCorrupt, match=r"has \(110, 101, 2\) images .* get the authors' list again"):
         prepare(source.name, tmp_path / "in", tmp_path / "other", workers=1)
     (tmp_path / "in" / source.val_list).unlink()
-    with pytest.raises(DataMissing, match=rf"{source.val_list} is missing: get .*ltbench data prepare {source.name}"):
+    with pytest.raises(
+        DataMissing, match=rf"{source.val_list} is missing: get .*ltbench data prepare {source.name}"
+    ):
         prepare(source.name, tmp_path / "in", tmp_path / "other", workers=1)
 
 

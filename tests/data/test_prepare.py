@@ -18,10 +18,10 @@ from PIL import Image
 import ltbench.data.dataset as data
 from ltbench.data.prepare import convert as conversion
 from ltbench.data.prepare import prepare as preparation
-from ltbench.data.sources.celeba5 import CELEBA5, Celeba5
 from ltbench.data.prepare.convert import convert
-from ltbench.data.sources.imagenet_lt import IMAGENET_LT, TRAIN_LIST, VAL_LIST, git_blob_id
 from ltbench.data.prepare.prepare import prepare, verify
+from ltbench.data.sources.celeba5 import CELEBA5, Celeba5
+from ltbench.data.sources.imagenet_lt import IMAGENET_LT, TRAIN_LIST, VAL_LIST, git_blob_id
 from ltbench.errors import DataCorrupt, DataMissing, DiskFull, Interrupted, UsageError
 from ltbench.plugins import Extension
 from ltbench.spec import DataSpec
@@ -165,7 +165,9 @@ def test_several_prepared_folders_are_told_apart_by_content(tmp_path):
         hashes[name] = prepare("folder_lt", tmp_path / name, tmp_path, image_size=8, workers=1).hash
     assert hashes["x"] != hashes["y"]
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=1.0)
-    with pytest.raises(UsageError, match=f"choose by name .* or with --set data.content=HASH: {hashes['x'][:8]}"):
+    with pytest.raises(
+        UsageError, match=f"choose by name .* or with --set data.content=HASH: {hashes['x'][:8]}"
+    ):
         data.resolve_data(spec, tmp_path)
     resolved = data.resolve_data(spec.model_copy(update={"content": hashes["y"][:8]}), tmp_path)
     assert (resolved.content, resolved.image_size) == (hashes["y"], 8)
@@ -193,7 +195,11 @@ def test_the_hash_says_what_the_images_are_not_where_they_were(tmp_path):
     ("build", "error", "message"),
     [
         (lambda root: (root / "a").mkdir(), UsageError, "has 1 class folders: at least two"),
-        (lambda root: write_classes(root, [6, 1]), UsageError, "/b has one image, and without a val folder 3 are"),
+        (
+            lambda root: write_classes(root, [6, 1]),
+            UsageError,
+            "/b has one image, and without a val folder 3 are",
+        ),
         (lambda root: (write_classes(root, [6, 6]), (root / "c").mkdir()), DataMissing, "/c holds no image"),
         (
             lambda root: (write_classes(root / "train", [3, 3]), write_classes(root / "val", [3])),
@@ -351,7 +357,9 @@ def test_verify_names_what_differs(tmp_path, spoil, named, loads):
     else:
         with pytest.raises((DataCorrupt, DataMissing), match=named):
             data.load_dataset(spec, tmp_path)
-    assert len(data.list_sources(1.0, tmp_path)) == len(data.SOURCES.all())  # one broken folder hides no other source
+    assert len(data.list_sources(1.0, tmp_path)) == len(
+        data.SOURCES.all()
+    )  # one broken folder hides no other source
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def test_stochastic_samplers_solve_the_guided_sde(sampler: str, order: int, omeg
 
 def test_the_table_holds_all_that_is_offered() -> None:
     rows = list(calibration_table(["ddim"], steps=(5, 20)))
-    assert [(row.sample.spacing, row.sample.steps) for row in rows] == [(s, n) for s in SPACINGS for n in (5, 20)]
+    assert [(row.sample.spacing, row.sample.steps) for row in rows] == [
+        (s, n) for s in SPACINGS for n in (5, 20)
+    ]
     assert len(list(settings_of(SAMPLERS["dpmsolver++"]))) == 3 * len(SPACINGS) * 4
     (ancestral,) = settings_of(SAMPLERS["ancestral"])
     assert ancestral == SampleSpec()
@@ -161,7 +163,9 @@ def test_the_table_holds_all_that_is_offered() -> None:
 )
 def test_settings_that_distort_are_named_in_one_sentence(spec: SampleSpec) -> None:
     sentence = unfit(spec)
-    assert sentence and spec.sampler in sentence and f"{spec.steps} steps" in sentence and "logsnr" in sentence
+    assert (
+        sentence and spec.sampler in sentence and f"{spec.steps} steps" in sentence and "logsnr" in sentence
+    )
 
 
 @pytest.mark.parametrize(

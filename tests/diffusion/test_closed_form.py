@@ -28,7 +28,7 @@ def test_the_noise_is_the_conditional_mean_of_what_was_added(t: int) -> None:
     for x in (-0.45, 0.1, 0.5):
         eps = (x - a.sqrt() * x0) / (1 - a).sqrt()
         for asked, among in ((0, label == 0), (1, label == 1), (2, label >= 0)):
-            weight = torch.exp(-eps**2 / 2) * among
+            weight = torch.exp(-(eps**2) / 2) * among
             if (weight > 0.1).sum() < 30:
                 continue  # the class has no draws there to average
             expected = (weight * eps).sum() / weight.sum()

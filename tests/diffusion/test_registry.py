@@ -81,7 +81,12 @@ def test_a_package_adds_a_sampler(plugin: Sampler) -> None:
     assert study.runs[0].sample.label == "half"
     (row,) = [row for row in calibration_table(["half"], steps=(3,)) if row.sample.spacing == "logsnr"]
     assert not row.fit
-    assert sample(Blind(), torch.zeros(2, dtype=torch.long), sampler=study.runs[0].sample).shape == (2, 1, 4, 4)
+    assert sample(Blind(), torch.zeros(2, dtype=torch.long), sampler=study.runs[0].sample).shape == (
+        2,
+        1,
+        4,
+        4,
+    )
 
 
 def test_a_wrong_plugin_is_left_out_and_named(plugin: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -97,7 +102,9 @@ def test_a_wrong_plugin_is_left_out_and_named(plugin: Sampler, monkeypatch: pyte
         (["sample.sampler=dpmsolver++", "sample.steps=0"], ["sample.steps"]),
     ],
 )
-def test_what_a_sampler_has_not_is_refused_before_anything_runs(settings: list[str], words: list[str]) -> None:
+def test_what_a_sampler_has_not_is_refused_before_anything_runs(
+    settings: list[str], words: list[str]
+) -> None:
     with pytest.raises(UsageError) as error:
         load_study(sets=settings)
     assert all(word in str(error.value) for word in words)

@@ -185,9 +185,7 @@ def test_ddim_is_diffusers_own_where_its_stride_is_exact() -> None:
     x = torch.stack([torch.randn(1, 8, 8, generator=rng.generator(0, "sample", i)) for i in range(N)])
     for t in theirs.timesteps.tolist():
         x = theirs.step(guided_eps(Gaussian(), x, t, LABELS, 0.0), t, x).prev_sample
-    torch.testing.assert_close(
-        trajectory(ode(50, sampler="ddim", spacing="trailing")), x, atol=1e-4, rtol=0
-    )
+    torch.testing.assert_close(trajectory(ode(50, sampler="ddim", spacing="trailing")), x, atol=1e-4, rtol=0)
 
 
 def test_order_matters_to_dpmsolver_only() -> None:

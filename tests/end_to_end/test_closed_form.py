@@ -52,7 +52,9 @@ def real(tmp_path_factory):
     tables = []
     for seed in range(100, 100 + DRAWS):
         images = draw(PER_CLASS, seed)
-        tables.append(score_samples(dataset, images.images, images.labels, spec, tmp_path_factory.mktemp("cache")))
+        tables.append(
+            score_samples(dataset, images.images, images.labels, spec, tmp_path_factory.mktemp("cache"))
+        )
     together = pd.concat(tables)
     together["value"] = together["value"].astype(float)
     return together.groupby(PLACE)["value"].agg(["mean", "std"])
@@ -114,7 +116,9 @@ def test_counts_are_long_tailed_and_the_sets_are_apart():
 
 def test_the_exact_network_is_known_for_these_data_only():
     study = load_study("closed_form")
-    spec = study.runs[0].model_copy(update={"data": study.runs[0].data.model_copy(update={"dataset": "digits_lt"})})
+    spec = study.runs[0].model_copy(
+        update={"data": study.runs[0].data.model_copy(update={"dataset": "digits_lt"})}
+    )
     assert spec.model == ModelSpec(size="exact", dropout=0.0)
     with pytest.raises(UsageError, match="closed_form only: choose tiny"):
         build_model(spec, load_dataset(spec.data))

@@ -51,12 +51,16 @@ def numbers(root, score=True):
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            again = score_samples(load_dataset(one.spec.data), images, labels, SPECIFICATION, cache=root / CACHE, device="cpu")
+            again = score_samples(
+                load_dataset(one.spec.data), images, labels, SPECIFICATION, cache=root / CACHE, device="cpu"
+            )
         again = again.sort_values(["scope", "class_or_group", "metric"])
         out["again"] = [(r.scope, r.class_or_group, r.metric, r.value) for r in again.itertuples()]
     for step in run.steps:
         for which in ("ema", "raw"):
-            loaded = load_weights(run.folder / f"weights/step-{step:08d}.safetensors", which, train_key(run.spec))
+            loaded = load_weights(
+                run.folder / f"weights/step-{step:08d}.safetensors", which, train_key(run.spec)
+            )
             out[f"weights {step} {which}"] = [float(loaded[name].double().sum()) for name in sorted(loaded)]
     state = load_checkpoint(run.folder / CHECKPOINT, train_key(run.spec))
     out["step"] = state and state["step"]
@@ -175,7 +179,9 @@ def test_json_of_another_shape_or_another_run_is_one_sentence(finished, tmp_path
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("row", ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "![x](http://e.example)", "\x1b[2J"])
+@pytest.mark.parametrize(
+    "row", ["<script>alert(1)</script>", "=cmd|' /C calc'!A0", "![x](http://e.example)", "\x1b[2J"]
+)
 def test_a_name_in_the_scores_is_a_name(finished, tmp_path, row):
     root, _ = finished
     work = tmp_path / "work"
@@ -206,7 +212,9 @@ def test_a_folder_from_before_digests_is_read(finished, tmp_path):
     assert numbers(tmp_path / "work") == good
 
 
-@pytest.mark.parametrize("labels", [np.full(20, -1), np.arange(20.0), np.zeros(19, int), np.zeros((20, 2), int)])
+@pytest.mark.parametrize(
+    "labels", [np.full(20, -1), np.arange(20.0), np.zeros(19, int), np.zeros((20, 2), int)]
+)
 def test_labels_that_cannot_be_are_told(finished, tmp_path, labels):
     root, _ = finished
     shutil.copytree(root, tmp_path / "work")

@@ -92,4 +92,6 @@ def test_the_readmes_method_runs_from_the_wheel_beside_the_others(site, plugin, 
         for path in tmp_path.glob("runs/*/spec.json")
         for part in re.findall(r'"name": "(.*?)"', path.read_text())
     }
-    assert "debiased.power" in run(sys.executable, "-m", "ltbench.cli.app", "methods", cwd=tmp_path, **environment)
+    assert "debiased.power" in run(
+        sys.executable, "-m", "ltbench.cli.app", "methods", cwd=tmp_path, **environment
+    )

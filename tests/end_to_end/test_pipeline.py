@@ -13,15 +13,14 @@ from tiny_runs import digits, make_spec, same_tensors, tensors
 from tiny_runs import train_in as train_directly
 
 from ltbench import pipeline
-
-from ltbench.scoring import bottleneck as probes
+from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, Interrupted
 from ltbench.files import read_json
 from ltbench.pipeline import is_done, run_stage, stages
 from ltbench.runs.samples import load_samples
-from ltbench.runs.weights import add_initial_weights, initial_weights_path
-from ltbench.environment import Environment
 from ltbench.runs.scores import read_scores
+from ltbench.runs.weights import add_initial_weights, initial_weights_path
+from ltbench.scoring import bottleneck as probes
 from ltbench.spec import sample_key, train_key
 
 SPEC = make_spec("coral", sample={"per_class": 3}, score={"metrics": ["frechet"], "floor_draws": 2})

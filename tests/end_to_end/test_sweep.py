@@ -11,11 +11,11 @@ import pytest
 from safetensors.numpy import load_file
 from sweep_tools import wait_for, workers_of
 
-from ltbench.sweep import status
-from ltbench.study.file import load_study
-from ltbench.sweep.reproduce import reproduce
-from ltbench.sweep.ledger import Ledger
 from ltbench.environment import Settings
+from ltbench.study.file import load_study
+from ltbench.sweep import status
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.reproduce import reproduce
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

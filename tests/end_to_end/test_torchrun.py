@@ -12,21 +12,18 @@ import pytest
 import torch
 from tiny_runs import in_processes, make_spec, tensors, train_in
 
-from ltbench.runs.layout import folder_name
 from ltbench import pipeline
-
 from ltbench.cli import study as commands
+from ltbench.environment import Environment, Settings, explain_failures, is_out_of_memory, speed_up
 from ltbench.errors import Interrupted, OutOfMemory, UsageError
 from ltbench.files import read_json
-from ltbench.environment import explain_failures, is_out_of_memory
 from ltbench.pipeline import run_stage, stages
-from ltbench.environment import Environment, speed_up
+from ltbench.runs.layout import folder_name
 from ltbench.spec import ModelSpec, train_key
 from ltbench.sweep import torchrun as together
 from ltbench.sweep.failures import classify
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks
-from ltbench.environment import Settings
 
 RUNS = [make_spec("coral", steps=3), make_spec("ddpm", steps=2)]
 
@@ -261,7 +258,10 @@ def test_a_machine_without_a_compiler_gets_one_sentence(tmp_path, monkeypatch):
     ],
 )
 def test_out_of_memory_says_what_to_lower(kind, spec, says):
-    with pytest.raises(OutOfMemory, match=says) as caught, explain_failures(kind, spec, Environment(device="cuda")):
+    with (
+        pytest.raises(OutOfMemory, match=says) as caught,
+        explain_failures(kind, spec, Environment(device="cuda")),
+    ):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert "\n" not in str(caught.value) and classify(caught.value).poisoned
 

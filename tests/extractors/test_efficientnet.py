@@ -52,7 +52,9 @@ def test_same_padding_puts_the_odd_pixel_right_and_below():
 
 def test_colour_sets_fall_back_to_it_where_inceptions_file_is_not_here(no_inception, monkeypatch):
     assert auto_extractors("cifar10_lt") == ("efficientnet_lite0",)
-    assert auto_note("cifar10_lt").startswith("cifar10_lt is scored on efficientnet_lite0, which is installed")
+    assert auto_note("cifar10_lt").startswith(
+        "cifar10_lt is scored on efficientnet_lite0, which is installed"
+    )
     assert "curl" in auto_note("cifar10_lt") and auto_note("digits_lt") == ""
     assert auto_extractors("digits_lt") == ("digits_cnn",)
     (no_inception / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"here")

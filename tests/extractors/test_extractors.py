@@ -16,10 +16,17 @@ from ltbench.data import default_data_root, get_source, load_dataset
 from ltbench.data.resample import area_resample
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors import cnn, train
-from ltbench.extractors.registry import (
-    EXTRACTORS, Extractor, ExtractorRow, ExtractorSource, auto_extractors, cached_features, get_extractor, known_extractors
-)
 from ltbench.extractors.cache import images_hash
+from ltbench.extractors.registry import (
+    EXTRACTORS,
+    Extractor,
+    ExtractorRow,
+    ExtractorSource,
+    auto_extractors,
+    cached_features,
+    get_extractor,
+    known_extractors,
+)
 from ltbench.extractors.weights import file_hash
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.spec import DataSpec
@@ -390,7 +397,9 @@ def plugin(monkeypatch):
 def test_a_packages_extractor_is_listed_loaded_and_says_where_it_comes_from(plugin):
     row = ExtractorRow("mean_colour", "FD (mean_colour)", True, None, (), "")
     plugin(mean_colour=ExtractorSource("mean_colour", mean_colour, lambda _: row))
-    assert known_extractors()[-1] is row and EXTRACTORS.origin("mean_colour") == "package other-extractors 0.3"
+    assert (
+        known_extractors()[-1] is row and EXTRACTORS.origin("mean_colour") == "package other-extractors 0.3"
+    )
     assert get_extractor("mean_colour")(noise(2, 8, 3)).features.shape == (2, 3)
     with pytest.raises(UsageError, match="did you mean 'mean_colour'"):
         get_extractor("mean_color")

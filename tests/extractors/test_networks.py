@@ -20,8 +20,8 @@ from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from ltbench.errors import DataCorrupt, DataMissing
 from ltbench.extractors import fidelity, inception
-from ltbench.extractors.registry import get_extractor
 from ltbench.extractors.inception import resize_clean, resize_legacy
+from ltbench.extractors.registry import get_extractor
 from ltbench.extractors.weights import WeightsFile, file_hash
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*vgg16")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ltbench.runs.layout import folder_name
 from ltbench.files import write_json
+from ltbench.runs.layout import folder_name
 from ltbench.runs.scores import COLUMNS
 from ltbench.spec import DataSpec, MethodSpec, RunSpec, SampleSpec, TrainSpec, sample_key, train_key
 

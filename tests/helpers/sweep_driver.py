@@ -3,16 +3,18 @@
 import sys
 from pathlib import Path
 
-from ltbench.sweep.local import run_local
-from ltbench.sweep.status import closing_lines, exit_code, load_plan
 from ltbench.cli.console import make_console
 from ltbench.environment import Settings
+from ltbench.sweep.local import run_local
+from ltbench.sweep.status import closing_lines, exit_code, load_plan
 
 STUB = (sys.executable, str(Path(__file__).with_name("sweep_stub.py")))
 
 
 def drive(runs, root, workers=2, lease=2.0):
-    return run_local(runs, root, Settings(beat=0.1, lease=lease), str(workers), console=make_console(), command=STUB)
+    return run_local(
+        runs, root, Settings(beat=0.1, lease=lease), str(workers), console=make_console(), command=STUB
+    )
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import sweep_driver
 
-from ltbench.sweep import status
 from ltbench.study.file import load_study
+from ltbench.sweep import status
 from ltbench.sweep.ledger import Ledger, is_dead
 
 GRID = ["seeds=0,1,2", "guidance=0,1", "train.steps=40", "score.probes=true"]

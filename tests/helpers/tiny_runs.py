@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file
 
 from ltbench.data import load_dataset
-from ltbench.method.registry import resolve
 from ltbench.environment import Environment
+from ltbench.method.registry import resolve
 from ltbench.spec import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec
 from ltbench.training.model import build_model
 from ltbench.training.trainer import train

@@ -76,4 +76,9 @@ def test_a_pipe_is_not_waited_for(tmp_path):
 
 
 def test_sizes_in_words():
-    assert [size_text(n) for n in (12, 1500, 2 * 10**12, 3 * 10**15)] == ["12 bytes", "1.5 kB", "2 TB", "3e+03 TB"]
+    assert [size_text(n) for n in (12, 1500, 2 * 10**12, 3 * 10**15)] == [
+        "12 bytes",
+        "1.5 kB",
+        "2 TB",
+        "3e+03 TB",
+    ]

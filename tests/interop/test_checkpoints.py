@@ -16,18 +16,18 @@ from ltbench.cli.app import main
 from ltbench.cli.exchange import export_network, import_run
 from ltbench.data import load_dataset
 from ltbench.data.prepare.prepare import prepare
-from ltbench.interop.official import load_official
 from ltbench.diffusion.samplers import sample
 from ltbench.diffusion.unet import SIZES, UNetConfig
-from ltbench.extractors import torchscript
+from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
+from ltbench.extractors import torchscript
 from ltbench.files import read_json
 from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings
-from ltbench.pipeline import is_done, load_model, run_stage, stages
+from ltbench.interop.official import load_official
 from ltbench.method.registry import create
+from ltbench.pipeline import is_done, load_model, run_stage, stages
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.weights import load_weights
-from ltbench.environment import Environment
 from ltbench.spec import MethodSpec, ModelSpec, train_key
 from ltbench.study.file import load_study
 
@@ -354,7 +354,9 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
     results = {r.metric_name: r for r in data.eval_results}
     assert results["frechet (overall, inception)"].metric_value == 12.5
     assert results["frechet (tail, inception)"].metric_args["sampler"] == "ancestral"
-    assert results["frechet (overall, inception)"].dataset_args["imbalance_ratio"] == spec.data.imbalance_ratio
+    assert (
+        results["frechet (overall, inception)"].dataset_args["imbalance_ratio"] == spec.data.imbalance_ratio
+    )
     for words in (
         "folder_lt",
         "Qin et al.",
@@ -380,7 +382,10 @@ def test_an_exported_network_and_shared_files_are_imported_again(cbdm, ten, tmp_
         path = tmp_path / "shared"
         export_network(folder, path, None, "ema")
     elif shared == "ema only":
-        torch.save({k: v for k, v in torch.load(CBDM, weights_only=True).items() if k in ("ema_model", "fixed_x_T")}, path)
+        torch.save(
+            {k: v for k, v in torch.load(CBDM, weights_only=True).items() if k in ("ema_model", "fixed_x_T")},
+            path,
+        )
     else:
         content = torch.load(CBDM, weights_only=True)
         ema = {f"module.{k}": v for k, v in content["ema_model"].items()}

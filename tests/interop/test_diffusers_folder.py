@@ -10,10 +10,10 @@ import torch
 from diffusers import DPMSolverMultistepScheduler, UNet2DModel
 
 from ltbench.diffusion.samplers import sample_batch
-from ltbench.interop.diffusers_folder import export_diffusers, load_diffusers
-from ltbench.interop.pipeline import ClassConditionalPipeline
-from ltbench.interop.official import load_official
 from ltbench.errors import CheckpointError, StorageError, UsageError
+from ltbench.interop.diffusers_folder import export_diffusers, load_diffusers
+from ltbench.interop.official import load_official
+from ltbench.interop.pipeline import ClassConditionalPipeline
 from ltbench.spec import SampleSpec
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -84,7 +84,9 @@ def test_the_pipeline_draws_what_our_sampler_draws(tmp_path: Path, guidance: flo
     ours = ((ours.clamp(-1, 1) + 1) / 2).permute(0, 2, 3, 1).numpy()
     difference = np.abs(images - ours)  # of 1; float32 over 20 steps of a network of random weights
     assert difference.mean() < 1e-4 and difference.max() < 2e-2
-    assert pipeline([1, 2], generator=torch.Generator().manual_seed(1), num_inference_steps=2).images[0].size == (16, 16)
+    assert pipeline([1, 2], generator=torch.Generator().manual_seed(1), num_inference_steps=2).images[
+        0
+    ].size == (16, 16)
 
 
 @pytest.mark.parametrize("labels", [[10], [-1], [], [[1]]])

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ltbench.interop.official import load_official
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
+from ltbench.interop.official import load_official
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 CBDM, CORAL = (GOLDENS / f"official_{name}_ckpt.pt" for name in ("cbdm", "coral"))
@@ -93,7 +93,9 @@ def test_files_as_people_share_them(tmp_path: Path, prefix: str, kind: str) -> N
     elif kind == "bare safetensors":
         save_file(models["ema_model"], path)
     else:
-        save_file({f"{name}.{k}": v.clone() for name, state in models.items() for k, v in state.items()}, path)
+        save_file(
+            {f"{name}.{k}": v.clone() for name, state in models.items() for k, v in state.items()}, path
+        )
     expected = load_official(CBDM)[0].state_dict()
     found = load_official(path)[0].state_dict()
     assert all(torch.equal(found[name], expected[name]) for name in expected)
@@ -101,7 +103,9 @@ def test_files_as_people_share_them(tmp_path: Path, prefix: str, kind: str) -> N
 
 def test_a_namespace_is_named_and_how_to_save_without_it(tmp_path: Path) -> None:
     path = edited(tmp_path, args=argparse.Namespace(lr=1))
-    with pytest.raises(CheckpointError, match=r"argparse.Namespace beside its tensors.*save it again without") as caught:
+    with pytest.raises(
+        CheckpointError, match=r"argparse.Namespace beside its tensors.*save it again without"
+    ) as caught:
         load_official(path)
     assert "\n" not in str(caught.value)
 

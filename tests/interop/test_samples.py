@@ -13,18 +13,18 @@ from PIL import Image
 from report_folders import make_spec, score_rows, write_scores
 from safetensors.numpy import save_file
 
-from ltbench.runs.layout import folder_name
 from ltbench.cli.app import main
 from ltbench.data import load_dataset
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
-from ltbench.interop.samples import Claims, read_samples
 from ltbench.files import write_json
-from ltbench.runs.scores import read_scores
+from ltbench.interop.samples import Claims, read_samples
+from ltbench.report import write_report
 from ltbench.report.cells import cells
 from ltbench.report.render import markdown_table
 from ltbench.report.tables.scores import overall_table
+from ltbench.runs.layout import folder_name
 from ltbench.runs.results import load_results
-from ltbench.report import write_report
+from ltbench.runs.scores import read_scores
 from ltbench.spec import DataSpec, sample_key, train_key
 
 NAMES = ("air plane", "Bird", "cat")
@@ -161,7 +161,11 @@ def with_value(value):
         (with_value(-np.inf), LABELS, "NaN or infinite"),
         (pixels() > 9, LABELS, "bool values"),
         (pixels().astype(complex), LABELS, "complex128 values"),
-        (pixels()[:, :1], LABELS, r"grey images \(1 x 8 x 8\), but three's are colour \(3 x 8 x 8\): repeat the channel"),
+        (
+            pixels()[:, :1],
+            LABELS,
+            r"grey images \(1 x 8 x 8\), but three's are colour \(3 x 8 x 8\): repeat the channel",
+        ),
         (
             np.zeros((6, 3, 16, 16), np.uint8),
             LABELS,
@@ -209,7 +213,9 @@ def test_files_that_are_not_what_they_seem(tmp_path):
         whole = saved(tmp_path, pixels(), name=name).read_bytes()
         for content in (b"", b"not an array at all" * 9, whole[: len(whole) // 2]):
             (tmp_path / name).write_bytes(content)
-            with pytest.raises(DataCorrupt, match=f"{re.escape(name)}(:| is truncated or no) .*save the samples again"):
+            with pytest.raises(
+                DataCorrupt, match=f"{re.escape(name)}(:| is truncated or no) .*save the samples again"
+            ):
                 read_samples(tmp_path / name, CELL)
     np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(DataCorrupt, match="of plain arrays"):

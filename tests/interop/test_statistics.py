@@ -31,7 +31,10 @@ def test_a_distance_to_statistics_is_the_distance_to_their_images(tmp_path):
 
 
 def test_single_precision_and_further_arrays_are_read(tmp_path):
-    mu, sigma = REAL.mean(axis=0), np.cov(REAL[:4], rowvar=False)  # rank 3: eigenvalues just below 0 by rounding
+    mu, sigma = (
+        REAL.mean(axis=0),
+        np.cov(REAL[:4], rowvar=False),
+    )  # rank 3: eigenvalues just below 0 by rounding
     path = tmp_path / "adm.npz"
     np.savez(path, mu=mu.astype("f4"), sigma=sigma.astype("f4"), mu_s=mu, sigma_s=sigma, arr_0=np.zeros(3))
     assert len(read_statistics(path).statistics.mean) == 6

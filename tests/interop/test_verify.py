@@ -75,9 +75,17 @@ def test_samples_that_the_weights_do_not_make_are_contradicted_when_drawn_again(
 @pytest.mark.parametrize(
     ("name", "change", "sentence"),
     [
-        ("*/spec.json", lambda c: c["train"].update(learning_rate=0.5), "its train key is not that of its spec"),
+        (
+            "*/spec.json",
+            lambda c: c["train"].update(learning_rate=0.5),
+            "its train key is not that of its spec",
+        ),
         ("*/spec.json", lambda c: c.update(train_key="0" * 64), "its train key is not that of its spec"),
-        ("*/samples/*/spec.json", lambda c: c["sample"].update(guidance=1.0), "its keys are not those of its spec"),
+        (
+            "*/samples/*/spec.json",
+            lambda c: c["sample"].update(guidance=1.0),
+            "its keys are not those of its spec",
+        ),
         ("*/samples/*/spec.json", lambda c: c.update(step=7), "its keys are not those of its spec"),
     ],
 )
@@ -89,7 +97,8 @@ def test_a_spec_that_is_not_what_was_run_is_a_problem(root, name, change, senten
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("method", "coral"), ("guidance", 1.5), ("train_seed", 9), ("sampler", "ancestral"), ("nfe", 1)]
+    ("column", "value"),
+    [("method", "coral"), ("guidance", 1.5), ("train_seed", 9), ("sampler", "ancestral"), ("nfe", 1)],
 )
 def test_rows_that_claim_another_run_are_a_problem(root, column, value):
     path = the(root, "scores.csv")

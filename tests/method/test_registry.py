@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ltbench.method import registry
 from ltbench.errors import UsageError
-from ltbench.method import Method, Needs
+from ltbench.method import Method, Needs, registry
 from ltbench.spec import MethodSpec, RunSpec, train_key
 
 IN_TREE = {

@@ -94,12 +94,12 @@ def test_the_contrast_of_each_image():
     ucl = ccua.unconditional_contrast(z, 0.1)
     rounding = 3e-7  # of the released log-sum-exp in single precision near log 1
     np.testing.assert_allclose(ucl, ARRAYS["ccua_ucl"], rtol=1e-5, atol=rounding)
-    np.testing.assert_allclose(
-        ucl * array("t") / 1000, ARRAYS["ccua_ucl_weighted"], rtol=1e-5, atol=rounding
-    )
+    np.testing.assert_allclose(ucl * array("t") / 1000, ARRAYS["ccua_ucl_weighted"], rtol=1e-5, atol=rounding)
     naive = []
     for i in range(len(z)):
-        cosine = [float(torch.cosine_similarity(z[i].flatten(), z[j].flatten(), dim=0)) for j in range(len(z))]
+        cosine = [
+            float(torch.cosine_similarity(z[i].flatten(), z[j].flatten(), dim=0)) for j in range(len(z))
+        ]
         naive.append(math.log(1 + sum(math.exp((c - 1) / 0.1) for j, c in enumerate(cosine) if j != i)))
     np.testing.assert_allclose(ucl, naive, rtol=2e-5)
 
@@ -107,7 +107,9 @@ def test_the_contrast_of_each_image():
 def test_the_contrast_lies_between_its_bounds():
     alike, apart = torch.ones(7, 3, 2, 2), torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     torch.testing.assert_close(ccua.unconditional_contrast(alike, 0.1), torch.full((7,), math.log(7)))
-    torch.testing.assert_close(ccua.unconditional_contrast(apart, 0.1), torch.full((2,), math.log1p(math.exp(-20))))
+    torch.testing.assert_close(
+        ccua.unconditional_contrast(apart, 0.1), torch.full((2,), math.log1p(math.exp(-20)))
+    )
     assert ccua.unconditional_contrast(alike[:1], 0.1).tolist() == [0]
 
 

@@ -10,13 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from ltbench.method import registry
-from ltbench.baselines import cbdm, effective_number, t2h
-from ltbench.method.composition import Composition, loss_terms
-from ltbench.method import Batch, Context, Method, Needs, Prediction
-from ltbench.methods import coral
 from up_half import UpHalf
+
+from ltbench.baselines import cbdm, effective_number, t2h
+from ltbench.method import Batch, Context, Method, Needs, Prediction, registry
+from ltbench.method.composition import Composition, loss_terms
+from ltbench.methods import coral
 
 COUNTS = torch.tensor([500, 120, 30, 7, 2])
 CLASSES = len(COUNTS)

@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
-from ltbench.method import registry
-from ltbench.baselines import cbdm, t2h
-from ltbench.method.composition import loss_terms
-from ltbench.method import Batch, Context, Prediction
-from ltbench.methods import coral
 from up_half import UpHalf
+
+from ltbench.baselines import cbdm, t2h
+from ltbench.method import Batch, Context, Prediction, registry
+from ltbench.method.composition import loss_terms
+from ltbench.methods import coral
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 CLOSE = {"rtol": 1e-5, "atol": 1e-7}
@@ -147,7 +146,9 @@ def test_coral_released_total_and_gradient(golden, w, tau_r, tau_sc):
 
 # -- variants ---------------------------------------------------------------------------------------
 
-VARIANTS = [(name, variant) for name, method in registry.known_methods().items() for variant in method.VARIANTS]
+VARIANTS = [
+    (name, variant) for name, method in registry.known_methods().items() for variant in method.VARIANTS
+]
 
 
 def strength(golden, name, variant):

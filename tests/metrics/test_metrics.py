@@ -11,13 +11,13 @@ from scipy.linalg import sqrtm
 
 import ltbench.metrics.frechet
 from ltbench.errors import UsageError
-from ltbench.metrics.registry import REGISTRY, get_metric
 from ltbench.metrics.frechet import Statistics, frechet_distance, frechet_infinity
 from ltbench.metrics.inception_score import inception_score
 from ltbench.metrics.kernel import KernelMean, kernel_distance, kernel_distance_subsets
 from ltbench.metrics.manifold import Manifold, coverage_ceiling, density_coverage, precision_recall
 from ltbench.metrics.memorisation import memorisation
 from ltbench.metrics.prd import max_f_beta, prd, prd_curve
+from ltbench.metrics.registry import REGISTRY, get_metric
 from ltbench.rng import numpy_generator
 
 GOLDENS = {"metrics_n400_d32.npz": 1e-6, "metrics_n60_d128_rank_deficient.npz": 1e-4}
@@ -352,7 +352,9 @@ def test_every_feature_metric_names_the_set_at_fault(metric):
 
 
 @pytest.mark.parametrize("kind", UNUSABLE)
-@pytest.mark.parametrize("metric", [m for m in REGISTRY.values() if m.needs != "images"], ids=lambda m: m.name)
+@pytest.mark.parametrize(
+    "metric", [m for m in REGISTRY.values() if m.needs != "images"], ids=lambda m: m.name
+)
 def test_what_holds_no_usable_numbers_is_refused_in_one_sentence(metric, kind):
     bad, says = UNUSABLE[kind]
     n = max(60, metric.minimum)

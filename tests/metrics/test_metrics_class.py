@@ -9,7 +9,6 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 
 from ltbench.errors import UsageError
-from ltbench.metrics.registry import get_metric
 from ltbench.metrics.agreement import agreement, confusion
 from ltbench.metrics.cas import classification_accuracy_score
 from ltbench.metrics.distances import neighbours, tile_rows, tiles
@@ -17,6 +16,7 @@ from ltbench.metrics.diversity import vendi_score
 from ltbench.metrics.entanglement import entanglement, head_and_tail, knn_votes, scatter_ratio
 from ltbench.metrics.features import by_class
 from ltbench.metrics.memorisation import memorisation
+from ltbench.metrics.registry import get_metric
 
 
 def normal(seed, n=60, d=8, shift=0.0, scale=1.0):

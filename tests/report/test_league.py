@@ -20,11 +20,39 @@ from ltbench.runs.results import load_scores
 
 def scores(values, **columns):
     """Rows of overall Frechet distances: method -> a value a training seed."""
-    base = {"cell": "digits_lt, ratio 0.1", "settings": "{}", "metric": "frechet", "scope": "overall", "class_or_group": ""}
-    base |= {"sampler": "ddim", "nfe": 20, "guidance": 0.0, "step": 100, "definition": "frechet/1", "extractor": "e"}
-    base |= {"variant": "", "extractor_hash": "h", "reference": "r", "n_reference": 9, "n_generated": 9, "origin": "ours"}
+    base = {
+        "cell": "digits_lt, ratio 0.1",
+        "settings": "{}",
+        "metric": "frechet",
+        "scope": "overall",
+        "class_or_group": "",
+    }
+    base |= {
+        "sampler": "ddim",
+        "nfe": 20,
+        "guidance": 0.0,
+        "step": 100,
+        "definition": "frechet/1",
+        "extractor": "e",
+    }
+    base |= {
+        "variant": "",
+        "extractor_hash": "h",
+        "reference": "r",
+        "n_reference": 9,
+        "n_generated": 9,
+        "origin": "ours",
+    }
     rows = [
-        base | {"method": m, "series": m, "train_seed": seed, "value": v, "run": f"{m}-{seed}", "sample_key": f"{m}{seed}"}
+        base
+        | {
+            "method": m,
+            "series": m,
+            "train_seed": seed,
+            "value": v,
+            "run": f"{m}-{seed}",
+            "sample_key": f"{m}{seed}",
+        }
         for m, vs in values.items()
         for seed, v in enumerate(vs)
     ]
@@ -52,17 +80,35 @@ def test_one_seed_ranks_nothing():
 
 
 @pytest.mark.parametrize(
-    "column", ["guidance", "sampler", "nfe", "step", "n_generated", "reference", "extractor_hash", "definition", "settings"]
+    "column",
+    [
+        "guidance",
+        "sampler",
+        "nfe",
+        "step",
+        "n_generated",
+        "reference",
+        "extractor_hash",
+        "definition",
+        "settings",
+    ],
 )
 def test_no_rank_crosses_protocols(column):
-    other = {"settings": '{"train.batch_size": 32}'}.get(column, "7" if column in ("sampler", "reference") else 7)
-    both = pd.concat([scores({"a": [1.0, 1.1]}), scores({"b": [2.0, 2.1]}, **{column: other})], ignore_index=True)
+    other = {"settings": '{"train.batch_size": 32}'}.get(
+        column, "7" if column in ("sampler", "reference") else 7
+    )
+    both = pd.concat(
+        [scores({"a": [1.0, 1.1]}), scores({"b": [2.0, 2.1]}, **{column: other})], ignore_index=True
+    )
     assert list(league(both)["of"]) == [1, 1] and league(both)["protocol"].nunique() == 2
 
 
 def test_hyper_parameters_of_the_method_are_no_protocol():
     both = pd.concat(
-        [scores({"a": [1.0, 1.1]}), scores({"b": [2.0, 2.1]}, settings='{"method.hyperparameters": {"b": 1}}')],
+        [
+            scores({"a": [1.0, 1.1]}),
+            scores({"b": [2.0, 2.1]}, settings='{"method.hyperparameters": {"b": 1}}'),
+        ],
         ignore_index=True,
     )
     assert list(league(both)["of"]) == [2, 2]
@@ -71,7 +117,13 @@ def test_hyper_parameters_of_the_method_are_no_protocol():
 def test_a_row_is_worth_its_worst_number():
     table = scores({"a": [1.0, 1.1], "b": [2.0, 2.1]})
     again = pd.DataFrame(
-        {"run": ["a-0", "a-1", "b-0"], "samples": "s", "metric": "frechet", "scope": "overall", "class_or_group": ""}
+        {
+            "run": ["a-0", "a-1", "b-0"],
+            "samples": "s",
+            "metric": "frechet",
+            "scope": "overall",
+            "class_or_group": "",
+        }
     ).assign(status=["re-scored", "reproduced", "contradicted"])
     keys = {(f"{m}-{s}", "s"): f"{m}{s}" for m in "ab" for s in (0, 1)}
     found = league(table, status_of(again, keys)).set_index("method")["status"]
@@ -97,9 +149,13 @@ def test_site_holds_page_tables_and_specs(bundles, tmp_path):
     assert set(table["bundle"]) == {"one", "two"} and set(table["status"]) == {"self-reported"}
     for runs in table["runs"]:
         for run in runs.split():
-            spec = json.loads((tmp_path / "site" / "specs" / f"{run.lower().replace('_', '-')}.json").read_text())
+            spec = json.loads(
+                (tmp_path / "site" / "specs" / f"{run.lower().replace('_', '-')}.json").read_text()
+            )
             assert spec["training"]["train_seed"] in (0, 1, 2)
-    data = json.loads((tmp_path / "site" / "data.js").read_text().removeprefix("const LEAGUE = ").rstrip().rstrip(";"))
+    data = json.loads(
+        (tmp_path / "site" / "data.js").read_text().removeprefix("const LEAGUE = ").rstrip().rstrip(";")
+    )
     assert {link for row in data for _, link in row["runs"]} == {
         f"specs/{p.name}" for p in (tmp_path / "site" / "specs").iterdir()
     }
@@ -112,9 +168,13 @@ def test_a_bundle_is_verified_once(bundles, tmp_path):
         calls.append(root)
         table = load_scores(root)
         names = ["run", "metric", "scope", "class_or_group"]
-        return table[names].assign(samples=[f.split("/")[-1] for f in table["folder"].astype(str)], status="re-scored")
+        return table[names].assign(
+            samples=[f.split("/")[-1] for f in table["folder"].astype(str)], status="re-scored"
+        )
 
-    assert write_site(bundles, tmp_path / "a", verify=verify).statuses == {"re-scored": write_site(bundles, tmp_path / "b").rows}
+    assert write_site(bundles, tmp_path / "a", verify=verify).statuses == {
+        "re-scored": write_site(bundles, tmp_path / "b").rows
+    }
     write_site(bundles, tmp_path / "c", verify=verify)
     assert len(calls) == 2
     assert (tmp_path / "c" / "league.csv").read_text() == (tmp_path / "a" / "league.csv").read_text()
@@ -130,7 +190,9 @@ def test_mistakes_are_one_sentence(bundles, tmp_path):
         write_site([], tmp_path / "site")
 
 
-CHROMIUM = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+CHROMIUM = next(
+    (p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None
+)
 READER = """<script>
 addEventListener("load", () => {
   const out = {}, text = (s) => [...document.querySelectorAll(s)].map((n) => n.textContent);
@@ -163,9 +225,21 @@ addEventListener("load", () => {
 def browse(site, tmp_path, width=1200, reader=READER):
     catch = "<script>window.pageErrors = []; addEventListener('error', (e) => pageErrors.push(e.message));</script>"
     page = (site / "index.html").read_text()
-    (site / "test.html").write_text(page.replace("<head>", "<head>" + catch, 1).replace("</body>", reader + "</body>"))
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", "--virtual-time-budget=20000"]
-    flags += ["--host-resolver-rules=MAP * ~NOTFOUND", f"--window-size={width},900", f"--user-data-dir={tmp_path / 'profile'}"]
+    (site / "test.html").write_text(
+        page.replace("<head>", "<head>" + catch, 1).replace("</body>", reader + "</body>")
+    )
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--enable-logging=stderr",
+        "--virtual-time-budget=20000",
+    ]
+    flags += [
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--window-size={width},900",
+        f"--user-data-dir={tmp_path / 'profile'}",
+    ]
     command = [CHROMIUM, *flags, "--dump-dom", (site / "test.html").as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert "CONSOLE" not in done.stderr
@@ -183,7 +257,10 @@ def test_page_in_a_real_browser(bundles, tmp_path, width):
         ("cbdm", "ddpm"),
     }
     assert "higher is better" in found["about"]
-    assert found["ascending"] == sorted(found["other"]) == found["descending"][::-1] and found["sort"] == "descending"
+    assert (
+        found["ascending"] == sorted(found["other"]) == found["descending"][::-1]
+        and found["sort"] == "descending"
+    )
     assert len(found["links"]) == 6 and all((tmp_path / "site" / link).is_file() for link in found["links"])
 
 
@@ -193,15 +270,25 @@ def test_a_strangers_text_is_shown_and_never_run(tmp_path):
     from ltbench.report import site as module
 
     evil = "</script><script>hacked=1</script><img src=x onerror='hacked=1'>"
-    table = scores({"ddpm": [1.0, 1.1], evil: [2.0, 2.1]}, settings=json.dumps({evil: evil}), cell=evil, reference="=cmd|x")
+    table = scores(
+        {"ddpm": [1.0, 1.1], evil: [2.0, 2.1]},
+        settings=json.dumps({evil: evil}),
+        cell=evil,
+        reference="=cmd|x",
+    )
     rows = league(table.assign(bundle=evil, labels=evil, run=f"../{evil}"))
     (tmp_path / "site").mkdir()
     module._write_tables(rows, tmp_path / "site")
     module._write_page(rows.assign(metric="frechet"), [evil], tmp_path / "site")
     page = "".join((tmp_path / "site" / name).read_text() for name in ("index.html", "data.js"))
     assert "<img" not in page and "<script>hacked" not in page
-    assert not any(line.startswith(("=", "+", "@")) for line in (tmp_path / "site" / "league.csv").read_text().splitlines())
-    reader = READER.replace('choose("metric", "recall");', "").replace('choose("protocol", options("protocol")[1]);', "")
+    assert not any(
+        line.startswith(("=", "+", "@"))
+        for line in (tmp_path / "site" / "league.csv").read_text().splitlines()
+    )
+    reader = READER.replace('choose("metric", "recall");', "").replace(
+        'choose("protocol", options("protocol")[1]);', ""
+    )
     found = browse(tmp_path / "site", tmp_path, reader=reader)
     assert found["hacked"] is None and found["errors"] == [] and len(found["methods"]) == 2
     assert all(link.startswith("specs/") and ".." not in link for link in found["links"])

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 
 from ltbench.errors import DataCorrupt, StorageError, UsageError
 from ltbench.runs import bundle as bundles
-from ltbench.runs.bundle import FILES, INDEX, RUNS, materialise, pack, read_bundle, run_files, unpack, write_bundle
+from ltbench.runs.bundle import (
+    FILES,
+    INDEX,
+    RUNS,
+    materialise,
+    pack,
+    read_bundle,
+    run_files,
+    unpack,
+    write_bundle,
+)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -32,7 +42,9 @@ def runs(tmp_path):
             spec = {"sample_key": sample * 8, "step": 1500}
             (folder / "spec.json").write_text(json.dumps(spec, indent=2, sort_keys=True) + "\n")
             extra = ",grouping" if number else ""
-            rows = "".join(f'frechet,{seed + i}.25,"a, ""b"""{",thirds" if number else ""}\n' for i in range(3))
+            rows = "".join(
+                f'frechet,{seed + i}.25,"a, ""b"""{",thirds" if number else ""}\n' for i in range(3)
+            )
             (folder / "scores.csv").write_text(f"metric,value,note{extra}\n{rows}")
             np.save(folder / "images.npy", np.full((2, 1, 8, 8), seed, np.uint8))
             np.save(folder / "labels.npy", np.arange(2))
@@ -155,7 +167,9 @@ def test_what_grows_without_end_is_not_unpacked(tmp_path, monkeypatch):
             unpack(read_bundle(tmp_path / "b"), tmp_path / "out")
 
 
-@pytest.mark.parametrize("content", [b"[]", b"null", b"{}", b'{"format": 1}', b"[" * 100_000, b"\xff\xfe", b""])
+@pytest.mark.parametrize(
+    "content", [b"[]", b"null", b"{}", b'{"format": 1}', b"[" * 100_000, b"\xff\xfe", b""]
+)
 def test_an_index_that_is_none_is_one_sentence(tmp_path, content):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / INDEX).write_bytes(content)

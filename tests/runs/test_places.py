@@ -112,7 +112,11 @@ def test_values_that_disagree_are_named_and_settled_only_when_told_how(runs, tmp
     write_scores(path, table)
     merged = merge_runs([runs, tmp_path / "other"], tmp_path / "c")
     assert len(merged.conflicts) == 1
-    assert "ddpm-s0" in merged.conflicts[0] and "frechet class 3" in merged.conflicts[0] and "99.5" in merged.conflicts[0]
+    assert (
+        "ddpm-s0" in merged.conflicts[0]
+        and "frechet class 3" in merged.conflicts[0]
+        and "99.5" in merged.conflicts[0]
+    )
     for keep, holds in (("first", False), ("second", True)):
         merge_runs([runs, tmp_path / "other"], tmp_path / keep, keep=keep)
         assert (load_scores(tmp_path / keep)["value"] == 99.5).any() == holds

@@ -6,7 +6,16 @@ from report_folders import make_spec, score_rows
 
 from ltbench.errors import CheckpointError
 from ltbench.runs.results import load_scores
-from ltbench.runs.scores import COLUMNS, SCHEMA, as_reason, as_stored, identity, merge_scores, read_scores, write_scores
+from ltbench.runs.scores import (
+    COLUMNS,
+    SCHEMA,
+    as_reason,
+    as_stored,
+    identity,
+    merge_scores,
+    read_scores,
+    write_scores,
+)
 
 
 @pytest.fixture
@@ -95,7 +104,9 @@ def test_numbers_differ_by_what_was_measured_and_not_by_how_often(table):
 @pytest.mark.parametrize("words", ["=cmd|x", "two\nlines", "\x1b[31mred", " led by a space", "x" * 1001])
 def test_a_reason_is_one_plain_line_that_no_spreadsheet_runs(tmp_path, words):
     """A sentence may hold marks that a name may not; what a terminal or a spreadsheet obeys is no sentence."""
-    row = dict.fromkeys(COLUMNS, "") | {"reason": "it needs `curl -L 'x'`; class 0 has 1 image (of 2) = too few!"}
+    row = dict.fromkeys(COLUMNS, "") | {
+        "reason": "it needs `curl -L 'x'`; class 0 has 1 image (of 2) = too few!"
+    }
     path = tmp_path / "scores.csv"
     write_scores(path, pd.DataFrame([row]))
     assert read_scores(path)["reason"].tolist() == [row["reason"]] == [as_reason(row["reason"])]

@@ -10,12 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import digits, make_spec
 
-from ltbench.errors import CheckpointError, ClaimLost, DataMissing, DataCorrupt, UsageError
+from ltbench.data.images import ImageSet, balanced, halves
+from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.data.images import ImageSet, balanced, halves
-from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, run_columns
 from ltbench.metrics.registry import get_metric
+from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, run_columns
 from ltbench.scoring import floors
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.score import requested_metrics, score_pools, score_samples
@@ -483,7 +483,9 @@ def test_a_class_of_one_image_leaves_a_dash_in_its_row_its_group_macro_and_worst
     for place in ("tail", "macro", "worst"):
         row = frechet.loc[("group", place)]
         assert np.isnan(row.value) and "no value of class 2: class 2 has 1 generated image" in row.reason
-    assert np.isfinite(frechet.loc[("group", "head"), "value"]) and not frechet.loc[("group", "head"), "reason"]
+    assert (
+        np.isfinite(frechet.loc[("group", "head"), "value"]) and not frechet.loc[("group", "head"), "reason"]
+    )
     remark = frechet.loc[("overall", ""), "reason"]
     assert np.isfinite(frechet.loc[("overall", ""), "value"]) and "1 to 6 images a class" in remark
 

@@ -37,7 +37,9 @@ def test_a_grid_is_counted_before_it_is_expanded(quick, sets):
 
 def test_a_grid_in_a_file_is_counted_too(quick, tmp_path):
     path = tmp_path / "wide.toml"
-    path.write_text('[[grid]]\n"train_seed" = "0..2000"\n"sample.guidance" = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]\n')
+    path.write_text(
+        '[[grid]]\n"train_seed" = "0..2000"\n"sample.guidance" = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]\n'
+    )
     with pytest.raises(UsageError, match=r"wide\.toml.*12,006 runs"):
         load_study(path)
     path.write_text('[[grid]]\n"train_seed" = "0..6000"\n[[grid]]\n"train_seed" = "6001..12000"\n')

@@ -6,24 +6,24 @@ import pytest
 import torch
 from rich.console import Console
 
-from ltbench.runs.layout import folder_name, weights_name
 from ltbench.cli import study as commands
 from ltbench.cli.study import print_plan
-from ltbench.study.resolve import resolve_study
 from ltbench.data import SOURCES, get_source
+from ltbench.data.facts import DatasetFacts, static_facts
 from ltbench.data.longtail import class_sizes
 from ltbench.data.source import Status
 from ltbench.diffusion.unet import Denoiser
-from ltbench.errors import DataMissing, UsageError
-from ltbench.metrics.registry import REGISTRY
-from ltbench.data.facts import DatasetFacts, static_facts
-from ltbench.study.checks import validate
-from ltbench.sweep.cost import make_plan
-from ltbench.study.presets import default_preset, load_all
-from ltbench.method.registry import create
 from ltbench.environment import Environment
+from ltbench.errors import DataMissing, UsageError
+from ltbench.method.registry import create
+from ltbench.metrics.registry import REGISTRY
+from ltbench.runs.layout import folder_name, weights_name
 from ltbench.spec import DataSpec, RunSpec, train_key
+from ltbench.study.checks import validate
 from ltbench.study.file import load_study, preset_folder, preset_names
+from ltbench.study.presets import default_preset, load_all
+from ltbench.study.resolve import resolve_study
+from ltbench.sweep.cost import make_plan
 
 GUESSED = ("celeba5", "imagenet_lt")
 

@@ -29,15 +29,24 @@ def test_a_folder_becomes_a_small_study_that_says_what_was_chosen(folder, tmp_pa
     spec = study.runs[0]
     assert (spec.data.dataset, spec.data.profile, spec.data.image_size) == ("folder_lt", "asis", 32)
     assert spec.model.size == "small" and spec.train.steps == FEWEST and not spec.train.flip
-    assert spec.data.imbalance_ratio == 0.375  # 6 of 16: a fifth of the smallest class is reference, as many held out
+    assert (
+        spec.data.imbalance_ratio == 0.375
+    )  # 6 of 16: a fifth of the smallest class is reference, as many held out
     (sentence,) = said
-    assert "22 training images of 2 classes (6 to 16 a class) at 32x32" in sentence and "train.steps=600" in sentence
+    assert (
+        "22 training images of 2 classes (6 to 16 a class) at 32x32" in sentence
+        and "train.steps=600" in sentence
+    )
     again = resolve_study(None, (), {"dataset": "folder_lt:my_birds", "imbalance_ratio": None}, tmp_path)
     assert again.runs[0].data == spec.data
     other = resolve_study(
         None, ["data.image_size=16", "train.steps=7"], {"dataset": str(folder)}, tmp_path, said.append
     )
-    assert (other.runs[0].data.image_size, other.runs[0].model.size, other.runs[0].train.steps) == (16, "tiny", 7)
+    assert (other.runs[0].data.image_size, other.runs[0].model.size, other.runs[0].train.steps) == (
+        16,
+        "tiny",
+        7,
+    )
 
 
 def test_the_budget_grows_with_the_images_between_its_bounds():
@@ -78,7 +87,8 @@ def test_a_flag_and_a_file_mean_one_cell(tmp_path, folder):
 
 
 @pytest.mark.parametrize(
-    ("given", "ratio"), [("100", 0.01), ("1/100", 0.01), ("0.01", 0.01), ("1e-2", 0.01), ("256", 1 / 256), ("1", 1)]
+    ("given", "ratio"),
+    [("100", 0.01), ("1/100", 0.01), ("0.01", 0.01), ("1e-2", 0.01), ("256", 1 / 256), ("1", 1)],
 )
 def test_the_papers_imbalance_factor_is_read_as_what_it_means(given, ratio, caplog):
     (run,) = load_study(None, (), {"imbalance_ratio": given}).runs

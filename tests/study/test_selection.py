@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 from tiny_runs import digits, make_spec
 
-from ltbench.runs.layout import folder_name
 from ltbench.cli import study as commands
-from ltbench.errors import CheckpointError, UsageError
-from ltbench.pipeline import run_stage, stages
-from ltbench.sweep.cost import make_plan
 from ltbench.data.images import ImageSet, halves
 from ltbench.environment import Environment
+from ltbench.errors import CheckpointError, UsageError
+from ltbench.pipeline import run_stage, stages
+from ltbench.runs.layout import folder_name
 from ltbench.runs.scores import COLUMNS, run_columns
 from ltbench.scoring.score import score_pools
 from ltbench.spec import ScoreSpec, sample_key, train_key
-from ltbench.sweep import local
 from ltbench.study.file import load_study, preset_names
 from ltbench.study.selection import Selection, choose, planned, reported, trials, write_curves
+from ltbench.sweep import local
+from ltbench.sweep.cost import make_plan
 
 STUDY = """
 [data]
@@ -195,7 +195,9 @@ def test_the_tuned_presets_give_every_method_the_same_grid(name):
 
 def test_halves_share_no_image_and_keep_the_classes():
     cell = digits()
-    images = np.arange(len(cell.reference) * 4).astype("<u2").view(np.uint8).reshape(-1, 1, 2, 4)  # all differ
+    images = (
+        np.arange(len(cell.reference) * 4).astype("<u2").view(np.uint8).reshape(-1, 1, 2, 4)
+    )  # all differ
     pool = ImageSet(images, cell.reference.labels)
     first, second = halves(pool, "reference/halves")
     assert not {image.tobytes() for image in first.images} & {image.tobytes() for image in second.images}

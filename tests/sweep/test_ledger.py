@@ -12,9 +12,9 @@ import pytest
 
 from ltbench import errors
 from ltbench.spec import RunSpec
+from ltbench.study.file import load_study
 from ltbench.sweep import failures, status
 from ltbench.sweep import ledger as state
-from ltbench.study.file import load_study
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.standing import standing
 from ltbench.sweep.tasks import build_tasks, finished, task_id

@@ -15,13 +15,13 @@ import pytest
 from sweep_driver import STUB
 from sweep_tools import GRID, artifacts, done_once, drive, runs_of, start, wait_for, workers_of, wrong
 
+from ltbench.environment import Settings
 from ltbench.errors import UsageError
 from ltbench.sweep import local, status
+from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.local import run_local, slots
 from ltbench.sweep.progress import PlainScreen, Tally, make_screen
-from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks
-from ltbench.environment import Settings
 
 
 @pytest.fixture(scope="module")

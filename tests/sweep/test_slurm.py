@@ -11,11 +11,11 @@ import pytest
 import sweep_stub
 from sweep_tools import GRID, artifacts, done_once, drive, runs_of, wait_for, wrong
 
+from ltbench.environment import Settings
 from ltbench.errors import UsageError
 from ltbench.sweep import slurm, status
-from ltbench.sweep.slurm import SlurmOptions, active, parse_slurm, submit
 from ltbench.sweep.ledger import Ledger
-from ltbench.environment import Settings
+from ltbench.sweep.slurm import SlurmOptions, active, parse_slurm, submit
 
 # -- options --------------------------------------------------------------------------------------------
 

@@ -97,4 +97,6 @@ def test_a_few_kills_at_random_times_lose_nothing(tmp_path, undisturbed):
 @pytest.mark.timeout(6 * 3600)
 def test_many_kills_at_random_times_lose_nothing(tmp_path, undisturbed, kills):
     dead, folders = run(tmp_path, undisturbed, kills, seed=random.SystemRandom().randrange(10**6))
-    print(f"{dead} kills in {folders} folders: nothing lost, nothing done twice, every artifact as undisturbed")
+    print(
+        f"{dead} kills in {folders} folders: nothing lost, nothing done twice, every artifact as undisturbed"
+    )

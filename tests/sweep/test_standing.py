@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from ltbench.environment import Settings
 from ltbench.study.file import load_study
 from ltbench.sweep import ledger as ledger_module
 from ltbench.sweep import status
@@ -20,9 +21,7 @@ from ltbench.sweep.failures import KILLED, policy
 from ltbench.sweep.ledger import LEASE_SECONDS, Lease, Ledger
 from ltbench.sweep.standing import Attempt, standing
 from ltbench.sweep.tasks import build_tasks
-from ltbench.environment import Settings
-from ltbench.sweep.worker import Worker
-from ltbench.sweep.worker import Stages
+from ltbench.sweep.worker import Stages, Worker
 
 HERE, ELSEWHERE = "here", "elsewhere"
 EVENTS = (
@@ -47,7 +46,9 @@ class World:
         monkeypatch.setattr(ledger_module.time, "time", lambda: 1e9 + self.clock)
         monkeypatch.setattr(status.time, "sleep", self.sleep)
         monkeypatch.setattr(ledger_module, "identity", lambda: {"host": self.host, "pid": self.born()})
-        monkeypatch.setattr(ledger_module, "is_dead", lambda owner: owner.get("host") == HERE and owner["pid"] in self.dead)
+        monkeypatch.setattr(
+            ledger_module, "is_dead", lambda owner: owner.get("host") == HERE and owner["pid"] in self.dead
+        )
         monkeypatch.setattr(status.pipeline, "is_done", lambda stage, root: self.done)
         monkeypatch.setattr(ledger_module.os, "fsync", lambda handle: None)
         self.pids = 0
@@ -151,7 +152,9 @@ class World:
             (folder / name).write_bytes(content)
         self.dead = set(dead)
         for host, watcher in self.watchers.items():
-            watcher._seen = {key: ledger_module._Seen(v.beat, v.watched, v.at) for key, v in seen[host].items()}
+            watcher._seen = {
+                key: ledger_module._Seen(v.beat, v.watched, v.at) for key, v in seen[host].items()
+            }
         self.leases = {}
         for host, (number, count, pid) in leases.items():
             lease = Lease(folder, number, self.task.id)
@@ -167,7 +170,9 @@ class World:
                 continue
             owner = attempt.owner.get("host", "")
             watched = tuple(
-                seen.watched >= LEASE_SECONDS if (seen := w._seen.get((self.task.resource, attempt.number))) else None
+                seen.watched >= LEASE_SECONDS
+                if (seen := w._seen.get((self.task.resource, attempt.number)))
+                else None
                 for w in self.watchers.values()
             )
             out.append((owner, attempt.owner.get("pid") in self.dead, watched, attempt.step))
@@ -215,7 +220,9 @@ class World:
             if (claimed := worker._claim_next()) is not None:
                 assert claimed[1].held()
                 return
-            if not worker._worth_waiting():  # it failed by silence while we watched: written down, so that it can be retried
+            if (
+                not worker._worth_waiting()
+            ):  # it failed by silence while we watched: written down, so that it can be retried
                 rows = status.look([self.task], self.ledger())
                 assert rows[0].state == "failed" and status.status_code(rows) == 1
                 assert status.requeue_failed(self.root, [self.task], self.ledger()) == [self.task]

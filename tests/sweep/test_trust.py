@@ -71,7 +71,9 @@ def test_a_stage_runs_no_code_that_a_plan_names(tmp_path, hostile):
     path, made = hostile
     (run, *_) = runs_of([f"score.extractors=torchscript:{path}"])
     save_plan(tmp_path, SavedPlan((run,), "", {}))  # as a stranger's folder would hold it
-    (score,) = (task.stage for task in build_tasks(status.plans_of(tmp_path)[0].runs) if task.stage.kind == "score")
+    (score,) = (
+        task.stage for task in build_tasks(status.plans_of(tmp_path)[0].runs) if task.stage.kind == "score"
+    )
     with pytest.raises(errors.UsageError, match="--trust"):
         pipeline._score(score, tmp_path, None)
     assert not made.exists()
@@ -93,7 +95,9 @@ def test_trust_is_of_the_content_and_reaches_the_workers(tmp_path, hostile, monk
 
 
 @pytest.mark.parametrize(
-    "words", [["reproduce", "{run}"], ["retry", "--failed"], ["run", "-d", "digits_lt"]], ids=lambda words: words[0]
+    "words",
+    [["reproduce", "{run}"], ["retry", "--failed"], ["run", "-d", "digits_lt"]],
+    ids=lambda words: words[0],
 )
 def test_a_command_shows_the_hash_of_what_it_may_run(tmp_path, hostile, capsys, words, monkeypatch):
     path, _ = hostile

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tiny_runs import digits
 
-from ltbench.training.batches import BatchSource, draw_prior
 from ltbench.data import ImageSet
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.method import Needs
 from ltbench.spec import TrainSpec
+from ltbench.training.batches import BatchSource, draw_prior
 
 CPU = torch.device("cpu")
 

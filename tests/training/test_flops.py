@@ -6,13 +6,13 @@ from tiny_runs import make_spec
 from torch.utils.flop_counter import FlopCounterMode
 
 from ltbench import rng
-from ltbench.method.composition import loss_terms
-from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
-from ltbench.training.flops import method_passes, training_flops
-from ltbench.method import Batch, Context
 from ltbench.data.facts import static_facts
+from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
+from ltbench.method import Batch, Context
+from ltbench.method.composition import loss_terms
 from ltbench.method.registry import create, known_methods
 from ltbench.study.file import load_study, preset_names
+from ltbench.training.flops import method_passes, training_flops
 
 # (size, classes, channels, pixels) -> trainable parameters, forward FLOPs of an image
 NETWORKS = {
@@ -27,11 +27,27 @@ NETWORKS = {
 # FLOPs of its own beside them.
 BATCH, PASS = 16, 366_936_064
 BOTTLENECK = 32 * 4 * 4
-EXPERTS = [(64, 32), (32, 32), (48, 32), (32, 32), (32, 32), (48, 16), (16, 16), (32, 16), (16, 16)]  # in, out
+EXPERTS = [
+    (64, 32),
+    (32, 32),
+    (48, 32),
+    (32, 32),
+    (32, 32),
+    (48, 16),
+    (16, 16),
+    (32, 16),
+    (16, 16),
+]  # in, out
 STEPS = {
     "cbdm": (2, 0),
-    "ccua": (2, 3 * 2 * BATCH * BATCH * BOTTLENECK),  # one product of the batch with itself, and its gradients
-    "cm": (2, sum(3 * 2 * 3 * o * 3 * max(min(i, o) // 10, 1) * 3 * i for i, o in EXPERTS)),  # B A once a step
+    "ccua": (
+        2,
+        3 * 2 * BATCH * BATCH * BOTTLENECK,
+    ),  # one product of the batch with itself, and its gradients
+    "cm": (
+        2,
+        sum(3 * 2 * 3 * o * 3 * max(min(i, o) // 10, 1) * 3 * i for i, o in EXPERTS),
+    ),  # B A once a step
     "dispersive": (1, 3 * 2 * BATCH * BATCH * BOTTLENECK),
     "coral": (1, 3 * 2 * BATCH * (32 + BATCH) * 128),  # its head, and the batch's similarities
     "t2h": (1, 2 * BATCH * BATCH * 64),  # one product of the batch with itself
@@ -53,7 +69,9 @@ def test_a_network_has_its_counts(network):
 
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_runs_a_network_that_is_counted(preset):
-    runs = [run for run in load_study(preset).runs if run.model.size != "exact"]  # a formula has no parameters
+    runs = [
+        run for run in load_study(preset).runs if run.model.size != "exact"
+    ]  # a formula has no parameters
     assert {network_of(run) for run in runs} <= NETWORKS.keys()
 
 

@@ -17,7 +17,6 @@ from ltbench.interop.export import export_run
 from ltbench.method import Method, registry
 from ltbench.plugins import Extension
 from ltbench.runs.run import open_folder
-from ltbench.training import trainer as training
 from ltbench.training.model import build_model, load_model, load_state, method_tensors, state_of
 from ltbench.training.trainer import Training
 
@@ -108,7 +107,9 @@ def test_a_part_inside_the_network_is_one_parameter(tmp_path):
     inside = [p for p in model["methods"].parameters()]
     assert count_parameters(model) == count_parameters(plain) + sum(p.numel() for p in inside)
     assert len(model.state_dict()) == len(state_of(model)) + len(inside)  # torch itself lists them twice
-    assert method_tensors(model) == {name for name in state_of(model) if ".parametrizations.weight.0." in name}
+    assert method_tensors(model) == {
+        name for name in state_of(model) if ".parametrizations.weight.0." in name
+    }
     assert not any(name.startswith("methods.") for name in state_of(model))
 
 

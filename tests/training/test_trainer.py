@@ -17,16 +17,14 @@ import torch
 from tiny_runs import checkpoint, die, digits, in_processes, make_spec, same_tensors, tensors, train_in
 from torch import nn
 
-from ltbench.method import registry
+from ltbench.environment import Environment
+from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
+from ltbench.method import Method, Needs, registry
+from ltbench.method.registry import create
 from ltbench.plugins import Extension
-
 from ltbench.training import trainer as training
 from ltbench.training.batches import BatchSource
 from ltbench.training.distributed import Group
-from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
-from ltbench.method import Method, Needs
-from ltbench.method.registry import create
-from ltbench.environment import Environment
 from ltbench.training.model import build_model, state_of
 from ltbench.training.trainer import Training
 
@@ -90,7 +88,9 @@ def first_row(tmp_path_factory):
         first, last = log(folder)
         assert all(math.isfinite(value) for value in (*first.values(), *last.values()))
         model, ended = initial(make_spec(name)), tensors(folder, 2)
-        own = {n: v for n, v in model["denoiser"].state_dict().items() if n in plain}  # not a method's parts inside
+        own = {
+            n: v for n, v in model["denoiser"].state_dict().items() if n in plain
+        }  # not a method's parts inside
         assert same_tensors(own, plain), f"{name} starts from other weights"
         started = dict(model.named_parameters())
         moved = {n for n, value in started.items() if not torch.equal(value, ended[f"raw.{n}"])}

@@ -20,8 +20,6 @@ from pathlib import Path
 import numpy as np
 import PIL
 
-from ltbench.data.images import content_sha256
-from ltbench.data.registry import get_source
 from ltbench.data.image_file import (
     GROUND,
     READING,
@@ -31,6 +29,7 @@ from ltbench.data.image_file import (
     ground_colour,
     printable,
 )
+from ltbench.data.images import content_sha256
 from ltbench.data.prepare.convert import Chunk, converted, read_content, with_digests
 from ltbench.data.prepare.folder import (
     FORMAT,
@@ -41,6 +40,7 @@ from ltbench.data.prepare.folder import (
     SourceImage,
     identity_hash,
 )
+from ltbench.data.registry import get_source
 from ltbench.data.source import default_data_root, writing
 from ltbench.errors import DataCorrupt, DataMissing, Interrupted, LtbenchError, UsageError
 from ltbench.files import replacing, write_json, write_text
@@ -91,7 +91,9 @@ def _logged(log: Path) -> dict[str, tuple[str, Tallies]]:
     return found
 
 
-def _chunks(listing: Listing, partial: Path, size: int, channels: int, ground: str) -> tuple[list[Chunk], Tally]:
+def _chunks(
+    listing: Listing, partial: Path, size: int, channels: int, ground: str
+) -> tuple[list[Chunk], Tally]:
     """Reserve the arrays; return the chunks still to convert and the tally of those that are done."""
     logged = _logged(partial / "progress.log")
     todo, tally = [], Tally()
@@ -236,7 +238,9 @@ def prepared_source(name: str) -> PreparedSource:
     """Return the source called `name`, which must be one that is prepared first."""
     source = get_source(name)
     if not isinstance(source, PreparedSource):
-        raise UsageError(f"{name} is not prepared, it needs no preparing: its files are checked whenever they are read")
+        raise UsageError(
+            f"{name} is not prepared, it needs no preparing: its files are checked whenever they are read"
+        )
     return source
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from ltbench.data.download import download
-from ltbench.data.resample import area_resample
 from ltbench.data.images import ImageSet
+from ltbench.data.resample import area_resample
 from ltbench.data.source import Source, Splits, Status, check_md5, writing
 from ltbench.errors import DataCorrupt, DataMissing
 

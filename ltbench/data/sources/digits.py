@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ltbench.data.longtail import select
 from ltbench.data.images import ImageSet
+from ltbench.data.longtail import select
 from ltbench.data.source import Source, Splits, Status
 
 POOL_PER_CLASS = 120

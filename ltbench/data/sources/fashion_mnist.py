@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data.download import download
-from ltbench.data.resample import area_resample, pad_square
 from ltbench.data.images import ImageSet
+from ltbench.data.resample import area_resample, pad_square
 from ltbench.data.source import Source, Splits, Status
 from ltbench.errors import DataCorrupt
 

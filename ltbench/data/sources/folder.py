@@ -90,7 +90,7 @@ class FolderLt(PreparedSource):
         top = read_level(path, Scan())
         parts = [name for name in top.folders if is_split(path, name, TRAIN_NAMES)]
         others = [name for name in top.folders if is_split(path, name, HELD_OUT_NAMES)]
-        if len(top.folders) == 1 or not parts and not others:
+        if len(top.folders) == 1 or (not parts and not others):
             return self._whole(path, scan)
         if len(parts) != 1 or not others or len(others) + 1 != len(top.folders):
             raise UsageError(
@@ -118,9 +118,7 @@ class FolderLt(PreparedSource):
         for file, what in wrong.items():
             if what:
                 scan.problem(path / file, what)
-        sets = [
-            tuple(SourceImage(file, label) for file, label in part if not wrong[file]) for part in rows
-        ]
+        sets = [tuple(SourceImage(file, label) for file, label in part if not wrong[file]) for part in rows]
         note = f"images by {', '.join(printable(file.name) for file in files)}, paths below {printable(path)}"
         if len(sets) == 1:
             return Listing(path, {"all": sets[0]}, {}, names, {}, scan=scan, notes=(note,))
@@ -198,7 +196,8 @@ class FolderLt(PreparedSource):
             sets, copies = _as_files(images, n)
         facts: dict[str, Any] = {"split": SPLIT.format(n=n)}
         notes = [
-            f"no val folder: of each class {_images_in_words(n)} {'is' if n == 1 else 'are'} reference and as many held out, chosen by the hash "
+            f"no val folder: of each class {_images_in_words(n)} {'is' if n == 1 else 'are'} reference and as many "
+            "held out, chosen by the hash "
             "of their content; for a split of your own make the folders train and val, each with all class folders",
             *listing.notes,
         ]
@@ -251,9 +250,7 @@ def _without_copies(
     return {name: tuple(found) for name, found in out.items()}
 
 
-def _as_files(
-    images: Sequence[SourceImage], n: int
-) -> tuple[dict[str, tuple[SourceImage, ...]], int]:
+def _as_files(images: Sequence[SourceImage], n: int) -> tuple[dict[str, tuple[SourceImage, ...]], int]:
     """Split by position, copies or not; return the sets and how many of reference and held-out are training images."""
     rank: Counter[int] = Counter()
     out: dict[str, list[SourceImage]] = {"train": [], "reference": [], "heldout": []}

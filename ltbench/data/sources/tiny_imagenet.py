@@ -33,7 +33,9 @@ class TinyImagenet(PreparedSource):
         root, prefix, members, read = self._open(path)
         try:
             wnids = sorted(read("wnids.txt").split())
-            rows = [line.split("\t")[:2] for line in read("val/val_annotations.txt").splitlines() if line.strip()]
+            rows = [
+                line.split("\t")[:2] for line in read("val/val_annotations.txt").splitlines() if line.strip()
+            ]
             val = [(f"val/images/{name}", wnids.index(wnid)) for name, wnid in rows]
         except (KeyError, OSError, ValueError, UnicodeDecodeError) as error:
             raise DataCorrupt(
@@ -44,14 +46,19 @@ class TinyImagenet(PreparedSource):
             parts = PurePosixPath(member).parts
             if len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in wnids:
                 train.append((member, wnids.index(parts[1])))
-        for what, found, a_class in (("training", train, self.per_class[0]), ("validation", val, self.per_class[1])):
+        for what, found, a_class in (
+            ("training", train, self.per_class[0]),
+            ("validation", val, self.per_class[1]),
+        ):
             if len(found) != a_class * self.num_classes or len(wnids) != self.num_classes:
                 raise DataCorrupt(
                     f"{printable(root)} has {len(found):,} {what} images of {len(wnids)} classes, not "
                     f"{a_class * self.num_classes:,} of {self.num_classes}: get {FOLDER}.zip again"
                 )
         sets = {
-            name: tuple(SourceImage(file, label) for file, label in sorted(found, key=lambda row: (row[1], row[0])))
+            name: tuple(
+                SourceImage(file, label) for file, label in sorted(found, key=lambda row: (row[1], row[0]))
+            )
             for name, found in (("train", train), ("val", val))
         }
         roles = {"pool": "train", "reference": "train", "heldout": "val"}
@@ -62,8 +69,17 @@ class TinyImagenet(PreparedSource):
         """Return the root, the prefix inside a zip file, the members below it, and a reader of its texts."""
         for folder in (path, path / FOLDER):
             if (folder / "wnids.txt").is_file():
-                files = [p.relative_to(folder).as_posix() for p in (folder / "train").glob("*/images/*") if p.is_file()]
-                return folder, "", files, lambda name: (folder / name).read_text(encoding="utf-8")
+                files = [
+                    p.relative_to(folder).as_posix()
+                    for p in (folder / "train").glob("*/images/*")
+                    if p.is_file()
+                ]
+                return (
+                    folder,
+                    "",
+                    files,
+                    lambda name, folder=folder: (folder / name).read_text(encoding="utf-8"),
+                )
         archive = path if path.is_file() else path / f"{FOLDER}.zip"
         if not archive.is_file():
             raise DataMissing(f"{printable(path)} holds neither {FOLDER} nor {FOLDER}.zip: {self.how_to_get}")
@@ -76,7 +92,9 @@ class TinyImagenet(PreparedSource):
                     if f"{FOLDER}/{name}" in names
                 }
         except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise DataCorrupt(f"{printable(archive)} is truncated or no zip file ({error}): get it again") from error
+            raise DataCorrupt(
+                f"{printable(archive)} is truncated or no zip file ({error}): get it again"
+            ) from error
         members = [name.removeprefix(f"{FOLDER}/") for name in names if not name.endswith("/")]
         return archive, f"{FOLDER}/", members, texts.__getitem__
 
