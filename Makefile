@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs mutants clean
+.PHONY: demo test lint docs league mutants clean
 
 $(BIN)/ltbench: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ lint: $(BIN)/ltbench
 docs: $(BIN)/ltbench
 	$(BIN)/python -m pip install --quiet -e '.[docs]'
 	$(BIN)/python -m mkdocs build --strict
+
+league: $(BIN)/ltbench # every committed study on one page
+	$(BIN)/ltbench site $(patsubst %/bundle.json,%,$(wildcard results/*/bundle.json)) --out build/league
 
 clean:
 	rm -rf $(VENV) build dist site *.egg-info

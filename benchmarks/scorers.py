@@ -63,7 +63,6 @@ def extractor_file(folder: Path, dim: int) -> Path:
 def ours(classes: int, per_class: int, dim: int, again: bool):
     """Our suite on a sample set, the first of a study or a further one; for `pairs.compare`."""
     from ltbench.data import Dataset, ImageSet
-    from ltbench.data.images import ImageSet
     from ltbench.extractors.registry import cached_features, get_extractor
     from ltbench.scoring import score as scoring
     from ltbench.spec import DataSpec, ScoreSpec

@@ -7,6 +7,7 @@ whose sentence says how to mend it. Heavy libraries are imported by the function
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -634,25 +635,30 @@ def evaluate_sets(
 ) -> Iterator[tuple[SampleSet, pd.DataFrame]]:
     """Score the sample sets below some folders as a request says, one by one; yield each with what was added.
 
-    What is stored already, of the same metric, extractor, reference and groups, is left as it is.
+    What is stored already, of the same metric, extractor, reference and groups, is left as it is. Of a bundle the
+    sample sets whose images it holds are scored, and it is packed again.
     """
     from ltbench.data.dataset import cached_dataset
+    from ltbench.runs.bundle import is_bundle
     from ltbench.runs.layout import CACHE
+    from ltbench.runs.places import opened
     from ltbench.runs.scores import merge_scores
     from ltbench.scoring.score import requested_metrics, score_samples
 
     requested_metrics(request.metrics)  # a wrong name is refused before anything is read
-    sets = [found for folder in folders for found in stored.sample_sets(folder)]
     where = usable_device(device)
-    for found in sets:
-        dataset = cached_dataset(found.spec.data, data_root)
-        images, labels = found.arrays()
-        asked = found.spec.model_copy(update={"score": request})
-        there = None if recompute else found.scores()
-        table = score_samples(dataset, images, labels, asked, found.root / CACHE, where, there)
-        table = table.assign(**found.claims)
-        merge_scores(found.scores_file, table)
-        yield found, table
+    with contextlib.ExitStack() as stack:  # a bundle is packed again with what was added
+        roots = [stack.enter_context(opened(folder)) if is_bundle(folder) else folder for folder in folders]
+        sets = [found for root in roots for found in stored.sample_sets(root)]
+        for found in sets:
+            dataset = cached_dataset(found.spec.data, data_root)
+            images, labels = found.arrays()
+            asked = found.spec.model_copy(update={"score": request})
+            there = None if recompute else found.scores()
+            table = score_samples(dataset, images, labels, asked, found.root / CACHE, where, there)
+            table = table.assign(**found.claims)
+            merge_scores(found.scores_file, table)
+            yield found, table
 
 
 # -- reading results --------------------------------------------------------------------------------------

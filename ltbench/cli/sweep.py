@@ -14,6 +14,8 @@ from rich.text import Text
 from ltbench.cli.console import make_console
 from ltbench.environment import Settings
 from ltbench.errors import UsageError
+from ltbench.runs.bundle import read_bundle
+from ltbench.runs.places import bundles_in
 from ltbench.spec import RunSpec
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.progress import describe
@@ -71,13 +73,27 @@ def _details(row: Row) -> str:
 
 def show_status(root: Path, watch: bool, everything: bool) -> int:
     """Print the state of all sweeps in an output folder, once or until all is done; return the exit code."""
-    tasks, ledger = tasks_of(root), Ledger(root)
+    held = bundles_in(root)
+    for path in held:
+        console.print(_in_words(path), soft_wrap=True, markup=False)
+    try:
+        tasks, ledger = tasks_of(root), Ledger(root)
+    except UsageError:
+        if held:  # and no sweep was started beside it
+            return 0
+        raise
     rows = watch_tasks(tasks, ledger, everything) if watch else look(tasks, ledger)
     if not watch:
         console.print(draw(rows, everything), soft_wrap=True)
     for line in closing_lines(rows, root, ledger)[1:]:
         console.print(line, soft_wrap=True)
     return status_code(rows)
+
+
+def _in_words(bundle: Path) -> str:
+    """Say what a bundle holds: it was finished when it was packed."""
+    about = read_bundle(bundle).index
+    return f"{bundle}: a bundle of {about.get('trainings')} trainings and {about.get('numbers')} numbers, all done"
 
 
 def watch_tasks(

@@ -17,6 +17,8 @@ from typing import Literal
 import pandas as pd
 
 from ltbench.errors import DataCorrupt, UsageError
+from ltbench.files import sha256, write_json
+from ltbench.runs.digests import DIGESTS, check_digest, recorded_digests
 from ltbench.runs.layout import SCORED, SCORES, SPEC
 from ltbench.runs.run import read_spec
 from ltbench.runs.scores import identity, read_scores, record_requests, scored_requests, write_scores
@@ -82,8 +84,9 @@ def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None, t
     keys = [read_spec(folder).get("train_key") for folder in (target, other)]
     if keys[0] != keys[1]:
         raise DataCorrupt(f"{other.name} is two trainings of one short name (keys {keys[0]} and {keys[1]})")
-    for path in sorted(p for p in other.rglob("*") if p.is_file()):
+    for path in sorted(p for p in other.rglob("*") if p.is_file() and p.name != DIGESTS):
         mine = target / path.relative_to(other)
+        check_digest(path, "get that side's results again", DataCorrupt)
         if not mine.exists():
             mine.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, mine)
@@ -91,6 +94,22 @@ def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None, t
             _join_scores(mine, path, found, keep, tolerance)
         elif path.name == SCORED:
             record_requests(mine.parent, scored_requests(path.parent) | scored_requests(mine.parent))
+
+    for folder in {path.parent for path in target.rglob("*") if path.is_file()}:
+        _join_digests(folder, other / folder.relative_to(target))
+
+
+def _join_digests(folder: Path, other: Path) -> None:
+    """Keep, of both sides' digests of a joined folder, those of the files that it has."""
+    sides = [recorded_digests(side) for side in (folder, other)]
+    if not any(sides):
+        return
+    kept = {}
+    for name in sorted({*sides[0], *sides[1]}):
+        accepted = [digest for side in sides for digest in side.get(name, [])]
+        if (folder / name).is_file() and (found := sha256(folder / name)) in accepted:
+            kept[name] = [found]
+    write_json(folder / DIGESTS, kept)
 
 
 def _join_scores(mine: Path, theirs: Path, found: Merge, keep: Keep | None, tolerance: float) -> None:

@@ -70,3 +70,29 @@ def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
 def test_mistakes_are_one_sentence(here, arguments, sentence):
     code, _, err = ltbench(*arguments)
     assert code in (1, 2) and sentence in err and err.count("\n") == 1 and not (here / "x").exists()
+
+
+def test_status_and_evaluate_take_a_bundle(here, monkeypatch):
+    import shutil
+
+    import torch
+    from tiny_runs import make_spec as tiny
+
+    from ltbench.environment import Environment
+    from ltbench.pipeline import run_stage, stages
+    from ltbench.runs.bundle import pack
+
+    torch.set_num_threads(1)
+    spec = tiny(sample={"per_class": 3}, score={"metrics": ["agreement"], "floor_draws": 2})
+    for stage in stages(spec):
+        run_stage(stage, here / "lab", Environment())
+    pack([here / "lab"], here / "packed", keep_arrays=[0])
+    shutil.rmtree(here / "lab")
+    code, out, _ = ltbench("status", "--out", "packed")
+    assert code == 0 and "1 trainings" in out and "all done" in out
+    before = len(load_scores("packed"))
+    code, _, err = ltbench("evaluate", "packed", "--metrics", "frechet")
+    assert code == 0, err
+    after = load_scores("packed")
+    assert len(after) > before and (after["metric"] == "frechet").any()
+    assert ltbench("evaluate", "packed", "--metrics", "frechet")[1].count("0 numbers") == 1
