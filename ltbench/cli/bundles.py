@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import tempfile
@@ -107,7 +108,8 @@ def verify(
 
     name = usable_device(device)
     console = make_console()
-    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, waiting(f"verifying {bundle}"):
+    said = contextlib.nullcontext() if as_json else waiting(f"verifying {bundle}")
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, said:
         root = bundle
         if is_bundle(bundle):
             root = Path(scratch) / "runs"

@@ -47,6 +47,9 @@ def test_plan_takes_every_flag_of_run_that_says_what_is_run():
             "--sample-batch",
             "--compile",
             "--channels-last",
+            "--recompute",
+            "--cuda-graphs",
+            "--trust",
         ),
     }
     assert {p.name for p in commands["plan"].params} >= set(STUDY)

@@ -14,7 +14,7 @@ from ltbench.environment import Environment
 from ltbench.errors import UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.report import load_scores
-from ltbench.report.aggregate import cells
+from ltbench.report.cells import cells
 from ltbench.report.tables import overall_table
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores

@@ -206,7 +206,7 @@ def test_speed_options_are_in_no_key_and_reach_the_worker(tmp_path):
 
 def test_compile_takes_the_unet_alone(monkeypatch):
     taken = []
-    monkeypatch.setattr(torch, "compile", lambda module: taken.append(module) or module)
+    monkeypatch.setattr(torch, "compile", lambda module, **_: taken.append(module) or module)
     from ltbench.diffusion.unet import build_denoiser
 
     denoiser = build_denoiser("tiny", 10, 1, 8)
@@ -220,7 +220,7 @@ def test_compile_takes_the_unet_alone(monkeypatch):
 def test_a_compiled_training_is_the_same_to_rounding(tmp_path, monkeypatch, backend):
     """Dropout included: a compiled network draws it from the same stream."""
     real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda module: real(module, backend=backend))
+    monkeypatch.setattr(torch, "compile", lambda module, **_: real(module, backend=backend))
     spec = make_spec("coral", dropout=0.3, steps=2)
     plain = tensors(train_in(tmp_path / "plain", spec), 2)
     fast = tensors(train_in(tmp_path / "fast", spec, compile=True), 2)

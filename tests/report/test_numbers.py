@@ -10,6 +10,7 @@ from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.tables import differences as of_differences
 from ltbench.report.tables.scores import overall_table
+from ltbench.runs.bundle import read_bundle, unpack
 
 DIGITS = Path(__file__).parents[2] / "results" / "digits"
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -19,8 +20,15 @@ CELL = "digits_lt, ratio 0.05"
 
 
 @pytest.fixture(scope="module")
-def cell():
-    (found,) = cells(load_scores(sorted(DIGITS.glob("digits_lt-r0.05-*-s*"))))
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("digits")
+    unpack(read_bundle(DIGITS), root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cell(folders):
+    (found,) = cells(load_scores(sorted(folders.glob("digits_lt-r0.05-*-s*"))))
     return found
 
 
@@ -50,10 +58,10 @@ def test_numbers_of_the_committed_digits_study_stay(cell, what):
         np.testing.assert_allclose(both[f"{column}_now"], both[column], rtol=1e-7, atol=1e-12, err_msg=column)
 
 
-def test_printed_scores_are_the_means_of_the_stored_ones(cell):
+def test_printed_scores_are_the_means_of_the_stored_ones(cell, folders):
     """Read from scores.csv by hand, past everything between the file and the page."""
     rows = pd.concat(
-        pd.read_csv(path) for path in DIGITS.glob("digits_lt-r0.05-coral-s*/samples/*/scores.csv")
+        pd.read_csv(path) for path in folders.glob("digits_lt-r0.05-coral-s*/samples/*/scores.csv")
     )
     rows = rows[(rows["scope"] == "overall") & (rows["metric"] == "frechet") & (rows["guidance"] == 0)]
     rows = rows[(rows["sample_seed"] == 0) & (rows["sampler"] == "dpmsolver++") & (rows["nfe"] == 20)]

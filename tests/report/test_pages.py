@@ -119,10 +119,16 @@ def test_page_is_self_contained(report):
 
 
 def test_page_escapes_what_comes_from_files(tmp_path):
-    spec = make_spec("ddpm")
-    rows = [row | {"extractor": "<script>alert(1)</script>"} for row in score_rows(spec, metrics=("recall",))]
-    write_run(tmp_path / "runs", spec, rows, images=False)
-    write_report(tmp_path / "runs", tmp_path / "out")
+    """Two walls: a name is refused where it is read; free text, as a study's title, is escaped where it is shown."""
+    spec, evil = make_spec("ddpm"), "<script>alert(1)</script>"
+    rows = [row | {"extractor": evil} for row in score_rows(spec, metrics=("recall",))]
+    write_run(tmp_path / "names", spec, rows, images=False)
+    with pytest.raises(CheckpointError, match="cannot be the name of"):
+        write_report(tmp_path / "names", tmp_path / "out")
+    write_run(tmp_path / "runs", spec, score_rows(spec, metrics=("recall",)), images=False)
+    study = tmp_path / "study.toml"
+    study.write_text(f'title = "{evil}"\nmethod = "ddpm"\n')
+    write_report(tmp_path / "runs", tmp_path / "out", study=study)
     text = (tmp_path / "out" / "index.html").read_text()
     assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)" in text
 

@@ -22,6 +22,10 @@ NETWORKS = {
     ("ddpm32", 100, 3, 32): (35_797_507, 12_443_713_536),
     ("ddpm64", 5, 3, 64): (35_748_867, 53_787_230_208),
     ("ddpm64", 1000, 3, 64): (36_258_307, 53_787_230_208),
+    # 512 numbers a further class, as the papers' embedding has
+    ("ddpm64", 200, 3, 64): (35_748_867 + 195 * 512, 53_787_230_208),
+    ("ddpm64", 365, 3, 64): (35_748_867 + 360 * 512, 53_787_230_208),
+    ("ddpm64", 8142, 3, 64): (35_748_867 + 8137 * 512, 53_787_230_208),
 }
 # A step of 16 digits with the tiny network: FLOPs of a pass forward and backward; passes a method makes, and
 # FLOPs of its own beside them.
@@ -70,8 +74,10 @@ def test_a_network_has_its_counts(network):
 @pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_runs_a_network_that_is_counted(preset):
     runs = [
-        run for run in load_study(preset).runs if run.model.size != "exact"
-    ]  # a formula has no parameters
+        run
+        for run in load_study(preset).runs
+        if run.model.size != "exact" and run.data.dataset != "folder_lt"
+    ]  # a formula has no parameters, a folder's numbers lie in its files
     assert {network_of(run) for run in runs} <= NETWORKS.keys()
 
 
