@@ -7,7 +7,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
-from rich.table import Table
+from rich.table import Column, Table
 
 from ltbench.cli.console import make_console, styled
 from ltbench.diffusion.registry import SAMPLERS
@@ -128,7 +128,14 @@ def _bound(limit: Any) -> str:
 def show_settings(key: str | None) -> None:
     """Print all settings by section, or those that a key names with how to write them."""
     found = settings() if key is None else find(key)
-    table = Table("setting", "default", "values", "what it is", box=None, header_style="bold")
+    table = Table(
+        Column("setting", overflow="fold", min_width=26),
+        "default",
+        "values",
+        "what it is",
+        box=None,
+        header_style="bold",
+    )
     section = ""
     for setting in found:
         here = setting.key.partition(".")[0]

@@ -149,6 +149,10 @@ def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Any:
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise CheckpointError(
+            f"{path} is no regular file: give the ckpt_STEP.pt that the authors' code wrote"
+        )
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

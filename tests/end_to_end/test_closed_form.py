@@ -15,7 +15,7 @@ from ltbench.errors import UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
-from ltbench.report.tables import overall_table
+from ltbench.report.tables.scores import overall_table
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.scoring.score import score_samples

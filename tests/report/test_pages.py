@@ -126,9 +126,7 @@ def test_page_escapes_what_comes_from_files(tmp_path):
     with pytest.raises(CheckpointError, match="cannot be the name of"):
         write_report(tmp_path / "names", tmp_path / "out")
     write_run(tmp_path / "runs", spec, score_rows(spec, metrics=("recall",)), images=False)
-    study = tmp_path / "study.toml"
-    study.write_text(f'title = "{evil}"\nmethod = "ddpm"\n')
-    write_report(tmp_path / "runs", tmp_path / "out", study=study)
+    write_report(tmp_path / "runs", tmp_path / "out", title=evil)
     text = (tmp_path / "out" / "index.html").read_text()
     assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)" in text
 
