@@ -76,7 +76,8 @@ def test_killed_workers_and_drivers_lose_nothing(tmp_path, undisturbed):
 
 
 def test_two_drivers_share_the_work_and_double_nothing(tmp_path, undisturbed):
-    first, second = start(tmp_path, *GRID), start(tmp_path, *GRID)
+    # slow enough that a machine under load starts the second before the first has done everything
+    first, second = start(tmp_path, *GRID, slow=0.02), start(tmp_path, *GRID, slow=0.02)
     outputs = [process.communicate()[0] for process in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), outputs
     assert artifacts(tmp_path) == undisturbed
