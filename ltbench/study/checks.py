@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 from ltbench.data import Dataset, default_data_root, get_source
@@ -51,6 +52,11 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
     return cell
 
 
+def fitting_ema_decay(steps: int) -> float:
+    """Return the largest decay in four decimals whose average spans no more than `steps`: 10 / (1 - decay) <= steps."""
+    return max(0, 10_000 - math.ceil(100_000 / steps)) / 10_000
+
+
 def warnings(spec: RunSpec) -> list[str]:
     """Return what is legal but probably unwanted: an average or warm-up longer than the training, a sampler
     that distorts even a distribution it is told exactly."""
@@ -60,12 +66,11 @@ def warnings(spec: RunSpec) -> list[str]:
     settings = spec.train
     if settings.imported is not None:
         return out  # trained elsewhere, by settings that no file tells
-    horizon = 10 / (1 - settings.ema_decay)
-    if horizon > settings.steps * 1.001:
-        fitting = max(0.0, 1 - 10 / settings.steps)
+    fitting = fitting_ema_decay(settings.steps)
+    if 10 / (1 - settings.ema_decay) > settings.steps * 1.001 and settings.ema_decay > fitting:
         out.append(
             f"train.ema_decay {settings.ema_decay} averages over more than the {settings.steps} steps: "
-            f"the sampled weights keep part of the initial ones; {fitting:.4g} fits"
+            f"the sampled weights keep part of the initial ones; {fitting:g} fits"
         )
     if settings.warmup_steps > 0.05 * settings.steps:
         out.append(f"train.warmup_steps {settings.warmup_steps} is over 5 % of the {settings.steps} steps")

@@ -9,11 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ltbench.data.registry import SOURCES
 from ltbench.data.source import default_data_root
+from ltbench.study.checks import fitting_ema_decay
+
+if TYPE_CHECKING:
+    from ltbench.data.prepare.folder import PreparedFolder
 
 QUICK = "quick"  # the preset that holds what does not depend on the folder
+FOLDERS = "folder_lt"  # the source that reads them
 SIZE = 32  # pixels a side that a folder is prepared at where none is asked for
 EPOCHS, FEWEST, MOST = 60, 600, 3000  # passes over the images, and the bounds of the steps they come to
 BATCH = 64
@@ -61,9 +67,27 @@ def quick_settings(image_size: int, images: int, per_class: int) -> tuple[str, .
         f"train.steps={steps}",
         f"train.batch_size={min(BATCH, max(8, images // 2))}",
         f"train.warmup_steps={steps // 20}",
-        f"train.ema_decay={1 - 10 / steps:.4g}",
+        f"train.ema_decay={fitting_ema_decay(steps):g}",
         f"sample.per_class={min(200, max(50, per_class))}",
     )
+
+
+def choose_prepared(dataset: str, data_root: Path | None, image_size: int | None) -> QuickChoice | None:
+    """Choose a study for a folder that is prepared already, ``folder_lt`` or ``folder_lt:NAME``.
+
+    Returns
+    -------
+    None where the name means another source, or no or several prepared folders.
+    """
+    from ltbench.data.prepare.prepare import prepared_source
+
+    name, _, folder = dataset.partition(":")
+    if name != FOLDERS:
+        return None
+    source = prepared_source(FOLDERS)
+    root = default_data_root() if data_root is None else data_root
+    prepared = [made for made in source.candidates(root, image_size) if folder in ("", made.name)]
+    return _choice(prepared[0], root) if len(prepared) == 1 else None
 
 
 def prepare_and_choose(
@@ -79,10 +103,16 @@ def prepare_and_choose(
     LtbenchError
         As `ltbench.data.prepare.prepare.prepare`.
     """
-    from ltbench.data.prepare.prepare import prepare, settings_for
+    from ltbench.data.prepare.prepare import prepare
 
     root = default_data_root() if data_root is None else data_root
-    prepared = prepare("folder_lt", Path(folder), root, image_size=image_size or SIZE, progress=progress)
+    prepared = prepare(FOLDERS, Path(folder), root, image_size=image_size or SIZE, progress=progress)
+    return _choice(prepared, root)
+
+
+def _choice(prepared: PreparedFolder, root: Path) -> QuickChoice:
+    from ltbench.data.prepare.prepare import settings_for
+
     counts = prepared.counts("pool")
     settings = quick_settings(prepared.image_size, sum(counts), min(prepared.counts("reference")))
     sentence = (

@@ -17,7 +17,7 @@ from ltbench.errors import UsageError
 from ltbench.spec import DataSpec
 from ltbench.study.file import Study, load_study
 from ltbench.study.presets import default_preset
-from ltbench.study.quick import QUICK, is_folder, prepare_and_choose
+from ltbench.study.quick import QUICK, choose_prepared, is_folder, prepare_and_choose
 
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
@@ -31,8 +31,8 @@ def resolve_study(
 ) -> Study:
     """Return the study that is asked for, its data resolved; parameters and errors as `load_study`.
 
-    A ``dataset`` that is a folder on disk is prepared, and without a preset a quick study is chosen for it; `say`
-    is told what.
+    A ``dataset`` that is a folder on disk is prepared. Without a preset a quick study is chosen for it, as for one
+    that was prepared before (``folder_lt:NAME``); `say` is told what.
     """
     dataset = flags.get("dataset") or ""
     name = (dataset if isinstance(dataset, str) else dataset[0]).split(",")[0].strip()
@@ -48,7 +48,13 @@ def resolve_study(
         for entry in sets:
             key, _, value = entry.partition("=")
             ratio = value if "imbalance_ratio" in key else ratio
-        preset = default_preset(name, None if ratio is None else str(ratio)) if name else "demo"
+        prepared = choose_prepared(name, data_root, _image_size(sets, flags)) if name else None
+        if prepared is not None:
+            preset, sets = QUICK, (*prepared.settings, *sets)
+            if say is not None:
+                say(prepared.sentence)
+        else:
+            preset = default_preset(name, None if ratio is None else str(ratio)) if name else "demo"
     study = load_study(preset, sets, flags)
     runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
     return dataclasses.replace(study, runs=runs)

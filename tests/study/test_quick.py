@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from ltbench.errors import DataMissing, UsageError
+from ltbench.study.checks import fitting_ema_decay, warnings
 from ltbench.study.file import load_study
 from ltbench.study.quick import FEWEST, MOST, is_folder, quick_settings
 from ltbench.study.resolve import resolve_study
@@ -39,6 +40,8 @@ def test_a_folder_becomes_a_small_study_that_says_what_was_chosen(folder, tmp_pa
     )
     again = resolve_study(None, (), {"dataset": "folder_lt:my_birds", "imbalance_ratio": None}, tmp_path)
     assert again.runs[0].data == spec.data
+    # Named by what was prepared, it gets the same small study: it got the papers' network and 150,000 steps.
+    assert again.runs[0].train == spec.train and again.runs[0].model == spec.model
     other = resolve_study(
         None, ["data.image_size=16", "train.steps=7"], {"dataset": str(folder)}, tmp_path, said.append
     )
@@ -54,6 +57,18 @@ def test_the_budget_grows_with_the_images_between_its_bounds():
     assert steps == [FEWEST, 1400, 1900, MOST]
     for settings in (quick_settings(8, 10, 1), quick_settings(64, 10**5, 900)):
         load_study("quick", settings)
+
+
+@pytest.mark.parametrize("images", [20, 1500, 1501, 2000, 2222, 3000])
+def test_no_budget_is_one_that_the_plan_warns_of(images):
+    """1,400 steps got ema_decay=0.9929, of which the plan said "0.9929 averages over more than the 1400 steps; 0.9929 fits"."""
+    assert warnings(load_study("quick", quick_settings(32, images, 5)).runs[0]) == []
+
+
+@pytest.mark.parametrize(("steps", "decay"), [(1, 0), (10, 0), (20, 0.5), (1400, 0.9928), (150_000, 0.9999)])
+def test_the_average_that_fits_spans_no_more_than_the_training(steps, decay):
+    assert fitting_ema_decay(steps) == decay
+    assert decay == 0 or 10 / (1 - decay) <= steps * 1.001
 
 
 @pytest.mark.parametrize("name", ["digits_lt", "folder_lt", "folder_lt:x", "cifar10_l"])
