@@ -37,7 +37,8 @@ def methods() -> str:
     parts = [
         "# Methods",
         "Made from the files in `methods/` and `baselines/`. A variant is the paper's formula (`published`) or the "
-        "released code's (`released`), wherever the two differ. Choose one with `--set METHOD.variant=NAME`.",
+        "released code's (`released`), wherever the two differ, with all constants of its source. "
+        "Choose one with `--set METHOD.variant=NAME`.",
     ]
     for info in describe():
         module = sys.modules[METHODS[info.name].__module__]

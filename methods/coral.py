@@ -13,12 +13,14 @@ batch 128 an image of CIFAR10-LT's rarest class (ratio 0.01) finds a positive wi
 
 Paper and released code differ (`variant`):
 
-- published: lambda weighs each anchor.
+- published: lambda weighs each anchor. The paper's table gives w = .01 and, for each data set, tau_SC and
+  tau_r: those may be set and the variant stays this one.
 - released: the mean lambda of the batch multiplies the batch's SupCon; tau_SC multiplies it once more, so
   the weight is about ten times smaller; label-dropped batches have no SupCon. With labels dropped image by
-  image we leave the dropped ones out of the contrast altogether.
+  image we leave the dropped ones out of the contrast altogether. w = .5, tau_r = .3 and tau_SC = .1 are the
+  released flags' defaults: lambda is then 4.0 on average over t, where the paper's is .017.
+- released_formula: the released code's formula with whatever constants are set, such as the paper's.
 
-The released flags' defaults (w .5, tau_r .3) are neither the table's nor a formula, so no variant sets them.
 The released checkpoints hold a second Linear, `logvar_proj`, that nothing uses; it does not exist here.
 """
 
@@ -75,14 +77,17 @@ def contrast(anchors: Tensor, weight: Tensor, per: str) -> Tensor:
     return torch.where(counted, weight * anchors, 0.0).sum() / number
 
 
+RELEASED_FORMULA = {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}
+
+
 @dataclass(frozen=True)
 class Hyperparameters:
     """CORAL's settings; the defaults are the paper's equation with w .01, tau_SC .1, tau_r 1."""
 
     variant: str = "published"
-    w: float = field(default=0.01, metadata={"help": "weight of the contrastive term"})
-    tau_sc: float = field(default=0.1, metadata={"help": "temperature of the contrast"})
-    tau_r: float = field(default=1.0, metadata={"help": "decay of lambda(t) with the noise"})
+    w: float = field(default=0.01, metadata={"help": "weight of the contrastive term", "by_cell": True})
+    tau_sc: float = field(default=0.1, metadata={"help": "temperature of the contrast", "by_cell": True})
+    tau_r: float = field(default=1.0, metadata={"help": "decay of lambda(t) with the noise", "by_cell": True})
     lambda_per: Literal["sample", "batch"] = field(
         default="sample", metadata={"help": "lambda(t) weighs each anchor, or its mean the batch"}
     )
@@ -111,7 +116,8 @@ class CORAL(Method):
     Hyperparameters = Hyperparameters
     VARIANTS: ClassVar = {
         "published": {},
-        "released": {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True},
+        "released": RELEASED_FORMULA | {"w": 0.5, "tau_sc": 0.1, "tau_r": 0.3},
+        "released_formula": RELEASED_FORMULA,
     }
     needs = Needs(batch_coupled=True)
 

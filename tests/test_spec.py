@@ -346,7 +346,9 @@ def test_equal_methods_written_differently_have_one_key():
     assert key("t2h+coral") == key("coral+t2h")
     assert key("coral", {"coral": {"tau_sc": 0.1, "w": 0.01}}) == key("coral")
     assert key("coral", {"coral": {"w": 1}}) == key("coral", {"coral": {"w": 1.0}})
-    released = {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}
+    formula = {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}
+    assert key("coral", {"coral": {"variant": "released_formula"}}) == key("coral", {"coral": formula})
+    released = formula | {"w": 0.5, "tau_r": 0.3}
     assert key("coral", {"coral": {"variant": "released"}}) == key("coral", {"coral": released})
     names = ["ddpm", "cbdm", "t2h", "coral", "coral+t2h"]
     assert len({key(name) for name in names}) == len(names)

@@ -107,9 +107,17 @@ def model_settings(config: UNetConfig) -> dict[str, str]:
 
 
 def released_variants(method: str) -> dict[str, str]:
-    """Return the ``--set`` entries for the formulas of the released code, which wrote the checkpoint."""
+    """Return the ``--set`` entries for the formulas of the released code, which wrote the checkpoint.
+
+    With which of its flags is not in the file: ``released_formula`` is preferred to the flags' defaults.
+    """
     parts = [part for name in method.split(",") for _, part in create(name.strip()).parts]
-    return {f"{part.name}.variant": "released" for part in parts if "released" in part.VARIANTS}
+    entries = {}
+    for part in parts:
+        known = [name for name in ("released_formula", "released") if name in part.VARIANTS]
+        if known:
+            entries[f"{part.name}.variant"] = known[0]
+    return entries
 
 
 def guess_dataset(config: UNetConfig) -> str:

@@ -181,7 +181,9 @@ class Method:
     name : the registry's name, lower case, without ``+``.
     paper : where the method is published, one line.
     Hyperparameters : frozen dataclass; its defaults are those of the default variant. A field may carry
-        ``metadata={"help": ...}``. Out-of-range values raise `ValueError` in ``__post_init__``.
+        ``metadata={"help": ...}``, and ``"by_cell": True`` where the paper chooses the constant for each data
+        set: any value of it is then of the same variant, unless the variant sets it. Out-of-range values
+        raise `ValueError` in ``__post_init__``.
     VARIANTS : variant name -> the hyper-parameters it sets; the dataclass then has a field ``variant``.
     PARTS : names of attached parts that can be left out when sampling (``sample.leave_out=METHOD.PART``).
     needs : a `Needs`; an instance may set its own in ``__init__``.

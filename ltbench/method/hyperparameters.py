@@ -86,11 +86,17 @@ def _is_metadata(argument: Any) -> bool:
 
 
 def variant_of(method: type[Method], values: Any) -> str:
-    """Return the variant that agrees with `values` in every field that any variant sets."""
-    deciding = {key for settings in method.VARIANTS.values() for key in settings}
+    """Return the first variant that agrees with `values` in every field that any variant sets.
+
+    A field marked ``by_cell``, a constant that the paper chooses for each data set, decides only for the variants
+    that set it.
+    """
+    by_cell = {f.name for f in dataclasses.fields(method.Hyperparameters) if f.metadata.get("by_cell")}
+    formula = {key for settings in method.VARIANTS.values() for key in settings} - by_cell
     defaults = method.Hyperparameters()
     for name, settings in method.VARIANTS.items():
-        if all(getattr(values, key) == settings.get(key, getattr(defaults, key)) for key in deciding):
+        wanted = {key: getattr(defaults, key) for key in formula} | settings
+        if all(getattr(values, key) == value for key, value in wanted.items()):
             return name
     return "custom"
 

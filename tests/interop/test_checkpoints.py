@@ -119,7 +119,9 @@ def test_the_study_file_of_an_import_says_all_that_was_set(five, tmp_path):
 
 def test_corals_head_comes_along(five, tmp_path):
     folder, spec = imported(CORAL, "coral", five, tmp_path)
-    assert create("coral", spec.method.hyperparameters).variant == "released"  # whose code wrote the file
+    assert (
+        create("coral", spec.method.hyperparameters).variant == "released_formula"
+    )  # whose code wrote the file
     io, cell = golden(CORAL), load_dataset(spec.data, five)
     for ours, theirs in (("ema", "ema"), ("raw", "net")):
         model = load_model(spec, folder.parent, cell, "cpu", ours)

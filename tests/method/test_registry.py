@@ -93,7 +93,7 @@ def test_a_variant_is_applied_before_what_is_given():
     assert (hp.lambda_per, hp.second_temperature, hp.mask_dropped, hp.w) == ("sample", True, True, 0.5)
     assert hp.variant == "custom"  # neither formula
     spelled_out = {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}
-    assert registry.create_method("coral", **spelled_out, w=3).hp.variant == "released"
+    assert registry.create_method("coral", **spelled_out, w=3).hp.variant == "released_formula"
     with pytest.raises(dataclasses.FrozenInstanceError):
         hp.w = 1.0
 
@@ -103,7 +103,13 @@ def test_a_spec_keeps_only_what_differs():
     assert plain == MethodSpec(name="coral")
     released = registry.resolve("coral", {"coral": {"variant": "released"}})
     assert released.hyperparameters == {
-        "coral": {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}
+        "coral": {
+            "w": 0.5,
+            "tau_r": 0.3,
+            "lambda_per": "batch",
+            "second_temperature": True,
+            "mask_dropped": True,
+        }
     }
     spelled_out = registry.resolve("coral", released.hyperparameters)
     assert train_key(RunSpec(method=spelled_out)) == train_key(RunSpec(method=released))
@@ -194,7 +200,11 @@ def test_describe_tells_all_that_can_be_set():
     assert set(rows) == set(registry.known_methods())
     coral = rows["coral"]
     assert coral.origin == "ltbench.methods.coral" and coral.needs.batch_coupled
-    assert coral.default_variant == "published" and set(coral.variants) == {"published", "released"}
+    assert coral.default_variant == "published" and set(coral.variants) == {
+        "published",
+        "released",
+        "released_formula",
+    }
     fields = {row.name: row for row in coral.hyperparameters}
     assert (fields["w"].default, fields["w"].type) == (0.01, "a number")
     assert fields["lambda_per"].type == "one of sample, batch"

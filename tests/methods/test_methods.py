@@ -312,11 +312,12 @@ def test_lambda_weighs_anchors_or_the_batch():
 def test_coral_variants_differ_as_documented():
     batch = make_batch(t=300)  # one t for all: lambda per sample and per batch agree
     key = "coral.supcon"
-    published, released = run("coral", batch)[0], run("coral", batch, {"coral": {"variant": "released"}})[0]
+    code = {"coral": {"variant": "released_formula"}}
+    published, released = run("coral", batch)[0], run("coral", batch, code)[0]
     torch.testing.assert_close(released[key], 0.1 * published[key])
     gone = make_batch(t=300, dropped=torch.ones(24, dtype=torch.bool))
     torch.testing.assert_close(run("coral", gone)[0][key], published[key])
-    assert run("coral", gone, {"coral": {"variant": "released"}})[0][key].item() == 0
+    assert run("coral", gone, code)[0][key].item() == 0
 
 
 @pytest.mark.parametrize("variant", ["published", "released"])

@@ -1,12 +1,10 @@
 """Every objective against arrays that the official code produced: values and gradients."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from up_half import UpHalf
 
 from ltbench.baselines import cbdm, t2h
 from ltbench.method import Batch, Context, Prediction, registry
@@ -144,73 +142,7 @@ def test_coral_released_total_and_gradient(golden, w, tau_r, tau_sc):
     np.testing.assert_allclose(gradient, golden[f"{prefix}_grad_projection"], rtol=1e-5, atol=1e-6 * scale)
 
 
-# -- variants ---------------------------------------------------------------------------------------
-
-VARIANTS = [
-    (name, variant) for name, method in registry.known_methods().items() for variant in method.VARIANTS
-]
-
-
-def strength(golden, name, variant):
-    """Return what a variant changes, as numbers: its terms, and how far its weights and target are from plain."""
-    composition = registry.create(name, {name: {"variant": variant}})
-    torch.manual_seed(0)
-    (_, method), unet = composition.parts[0], ToyNet()
-    batch = golden.batch(time="t2h_t" if name == "t2h" else "t")
-    other = torch.randperm(len(batch.y), generator=torch.Generator().manual_seed(1))
-    batch = dataclasses.replace(
-        batch, reference=(batch.x0[other], batch.y[other]), counts=(batch.prior * 1000).long()
-    )
-    modules = method.attach(unet)
-    for p in modules.parameters() if modules is not None else ():
-        p.data += 0.1  # a part that starts at zero would show no strength
-
-    def denoise(x_t, t, label):
-        return unet(golden.scale, x_t, label)
-
-    def make(_):
-        return Context(denoise, modules, torch.Generator().manual_seed(0), len(batch.y))
-
-    target = composition.target(batch, lambda *_: torch.Generator().manual_seed(0))
-    prediction = denoise(batch.x_t, batch.t, batch.label)
-    terms = composition.regularizers(batch, prediction, make)
-    weights = composition.weights(batch)
-    return {
-        **{term: abs(value.item()) for term, value in terms.items()},
-        "target": (target - batch.noise).square().mean().item(),
-        "weights": 0.0 if weights is None else (weights - 1).square().mean().item(),
-    }
-
-
-class ToyNet(torch.nn.Module):
-    """The stub denoiser with a bottleneck and an up half, for methods that attach to them."""
-
-    bottleneck_channels = 8
-
-    def __init__(self):
-        super().__init__()
-        self.mix = torch.randn(8, 3, generator=torch.Generator().manual_seed(1))
-        self.unet = UpHalf()
-
-    def forward(self, scale, x_t, label):
-        bottleneck = torch.einsum("kc,bchw->bkhw", self.mix[:, : x_t.shape[1]], x_t)
-        conv = self.unet.up_blocks[0].resnets[0].conv1  # an expert part changes its output
-        inner = conv(x_t.mean(1, keepdim=True).expand(-1, 4, -1, -1)).mean((1, 2, 3))
-        return Prediction(scale[label].view(-1, 1, 1, 1) * x_t + inner.view(-1, 1, 1, 1), bottleneck)
-
-
-@pytest.mark.parametrize(("name", "variant"), VARIANTS)
-def test_a_variant_is_about_as_strong_as_the_released_code(golden, name, variant):
-    """An equation taken from a paper without its constant is off by orders of magnitude.
-
-    The widest gap on record is CORAL's second temperature, a factor of 8 to 12.
-    """
-    variants = registry.known_methods()[name].VARIANTS
-    first = "released" if "released" in variants else next(iter(variants))
-    released, this = strength(golden, name, first), strength(golden, name, variant)
-    assert released.keys() == this.keys()
-    for term, value in released.items():
-        assert this[term] == pytest.approx(value, abs=1e-12) or 1 / 20 < this[term] / value < 20, term
+# -- variants (their strength: test_variants.py) ---------------------------------------------------------
 
 
 def test_cbdms_published_constants_are_the_papers():

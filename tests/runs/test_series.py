@@ -17,6 +17,15 @@ ROW = {"step": 1, "sampler": "ddim", "nfe": 10, "guidance": 0.0, "origin": "ours
         (resolve("cbdm", {"cbdm": {"time_weight": "t", "labels": "balanced"}}), "published", "custom"),
         (resolve("cbdm", {"cbdm": {"variant": "published"}}), "published", "published"),
         (resolve("cbdm"), "released", "released"),
+        # "released" was CORAL's formula alone once, and now has the released flags' constants as well.
+        (
+            resolve(
+                "coral",
+                {"coral": {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}},
+            ),
+            "released",
+            "released_formula",
+        ),
         (MethodSpec(name="not_installed", hyperparameters={"not_installed": {"w": 1}}), "theirs", "theirs"),
     ],
 )

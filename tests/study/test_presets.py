@@ -52,7 +52,7 @@ def test_paper_presets_are_table_3(name):
         assert sample.per_class * get_source(run.data.dataset).num_classes == 50_000
     coral = [create(run.method.name, run.method.hyperparameters).parts[0][1].hp for run in runs[3:]]
     assert {(hp.w, hp.tau_sc, hp.tau_r) for hp in coral} == {(w, tau_sc, tau_r)}
-    assert [hp.variant for hp in coral] == ["published", "released"]
+    assert [hp.variant for hp in coral] == ["published", "released_formula"]
     assert create(*_method(by_method["t2h"])).parts[0][1].hp.gate == "t2h"
 
 
