@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from ltbench.data import longtail
 from ltbench.data.images import ImageSet
 from ltbench.data.registry import SOURCES, get_source
-from ltbench.data.source import Source, Splits, Status, default_data_root
+from ltbench.data.source import READ_FROM, Source, Splits, Status, default_data_root
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import DataSpec
 
@@ -93,7 +93,10 @@ class Dataset:
     @property
     def manifest_hash(self) -> str:
         """SHA-256 of the manifest: equal where the images and their selection are equal."""
-        text = json.dumps(self.manifest, sort_keys=True, separators=(",", ":"))
+        manifest = {**self.manifest}
+        if isinstance(source := manifest.get("source"), dict):
+            manifest["source"] = {key: value for key, value in source.items() if key != READ_FROM}
+        text = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 

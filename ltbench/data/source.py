@@ -33,6 +33,10 @@ class Splits:
     unscorable: str = ""
 
 
+READ_FROM = "read_from"
+"""Key of a provenance that says which files held the content; no part of a manifest's hash, as the content itself is."""
+
+
 @dataclass(frozen=True)
 class Status:
     """Whether a source's files are there, and every place that was looked at."""

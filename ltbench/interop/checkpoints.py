@@ -112,7 +112,7 @@ def released_variants(method: str) -> dict[str, str]:
     With which of its flags is not in the file: ``released_formula`` is preferred to the flags' defaults.
     """
     parts = [part for name in method.split(",") for _, part in create(name.strip()).parts]
-    entries = {}
+    entries: dict[str, str] = {}
     for part in parts:
         known = [name for name in ("released_formula", "released") if name in part.VARIANTS]
         if known:

@@ -8,34 +8,20 @@ import pickle
 import struct
 import tarfile
 import threading
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from tiny_cifar import NOWHERE, cifar_files, tiny_cifar
 
 import ltbench.data.dataset as data
 from ltbench.data.images import ImageSet, content_sha256
 from ltbench.data.resample import area_resample, pad_square
-from ltbench.data.sources.cifar import CIFAR10, CIFAR100, Cifar
+from ltbench.data.sources.cifar import CIFAR10, CIFAR100
 from ltbench.data.sources.fashion_mnist import FASHION_MNIST, read_idx
 from ltbench.errors import DataCorrupt, DataMissing, StorageError, UsageError
-from ltbench.plugins import Extension
 from ltbench.spec import DataSpec
-
-NOWHERE = "http://127.0.0.1:9"  # nothing listens on the discard port: like a machine without a network
-
-
-@pytest.fixture
-def use(monkeypatch):
-    """Put tiny sources in the registry's place."""
-
-    def put(source):
-        monkeypatch.setitem(data.SOURCES.extensions(), source.name, Extension(source.name, source, "tests"))
-        return source
-
-    return put
 
 
 @pytest.fixture
@@ -252,54 +238,6 @@ def test_the_installed_fashion_mnist_is_the_published_one():
 # --- CIFAR --------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class TinyCifar(Cifar):
-    """Expects the MD5s of a few images instead of the original's; everything else is the real source."""
-
-    overrides: Any = field(default=None, hash=False)
-
-    def dataset_class(self):
-        return type("Tiny", (super().dataset_class(),), self.overrides)
-
-
-def tiny_cifar(source, overrides):
-    return TinyCifar(**{f.name: getattr(source, f.name) for f in fields(source)}, overrides=overrides)
-
-
-def cifar_files(folder, source, per_class=5):
-    """Write a tiny CIFAR in the exact pickle format; return the source that expects it."""
-    cls = source.dataset_class()
-    rng = np.random.default_rng(0)
-    where = folder / cls.base_folder
-    where.mkdir(parents=True)
-    fine = source.num_classes > 10
-
-    def write(name, content):
-        (where / name).write_bytes(pickle.dumps(content, protocol=2))
-        return [name, hashlib.md5((where / name).read_bytes()).hexdigest()]
-
-    def batch(name, n):
-        labels = rng.permutation(np.arange(n) % source.num_classes).tolist()
-        pixels = rng.integers(0, 256, (n, 3072), dtype=np.uint8)
-        return write(name, {"data": pixels, "fine_labels" if fine else "labels": labels})
-
-    parts = len(cls.train_list)
-    train = [batch(name, per_class * source.num_classes // parts) for name, _ in cls.train_list]
-    test = [batch(name, source.num_classes) for name, _ in cls.test_list]
-    key = cls.meta["key"]
-    filename, md5 = write(cls.meta["filename"], {key: [f"class_{k}" for k in range(source.num_classes)]})
-    with tarfile.open(folder / cls.filename, "w:gz") as tar:
-        tar.add(where, cls.base_folder)
-    overrides = {
-        "train_list": train,
-        "test_list": test,
-        "meta": {"filename": filename, "key": key, "md5": md5},
-        "tgz_md5": hashlib.md5((folder / cls.filename).read_bytes()).hexdigest(),
-        "url": f"{NOWHERE}/{cls.filename}",
-    }
-    return replace(tiny_cifar(source, overrides), pool=(per_class,) * source.num_classes)
-
-
 def remove_folder(folder):
     for path in folder.iterdir():
         path.unlink()
@@ -337,6 +275,8 @@ def test_cifar_missing_without_a_network_says_what_to_get(tmp_path, use):
     with pytest.raises(DataMissing, match="md5 c58f30108f718f92721af3b95e74349a") as error:
         data.load_dataset(DataSpec(), tmp_path)
     assert f"put it into {tmp_path}" in str(error.value)
+    assert "plain_text/train-00000-of-00001.parquet" in str(error.value)  # either layout will do
+    assert f"into {tmp_path}/cifar10/plain_text" in str(error.value)
 
 
 @pytest.mark.parametrize("cut", [0, 100])

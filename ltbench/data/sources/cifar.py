@@ -1,7 +1,9 @@
-"""cifar10_lt and cifar100_lt: 32x32 colour, 50,000 training and 10,000 test images, read by torchvision.
+"""cifar10_lt and cifar100_lt: 32x32 colour, 50,000 training and 10,000 test images.
 
-Addresses, file names and MD5s are torchvision's. The batches are pickles: they are opened only after their
-MD5 has been found to be the original's.
+Two layouts are read. The authors' archive, by torchvision: addresses, file names and MD5s are its own, and the
+batches are pickles, which are opened only after their MD5 has been found to be the original's. And the Parquet
+files of the Hugging Face hub (uoft-cs/cifar10, uoft-cs/cifar100): the same images in the same order, so a cell's
+digests are the same; its manifest says beside them which files were read.
 """
 
 import contextlib
@@ -16,8 +18,9 @@ import numpy as np
 
 from ltbench.data.download import download
 from ltbench.data.images import ImageSet
+from ltbench.data.parquet import read_images, shards
 from ltbench.data.resample import area_resample
-from ltbench.data.source import Source, Splits, Status, check_md5, writing
+from ltbench.data.source import READ_FROM, Source, Splits, Status, check_md5, file_md5, writing
 from ltbench.errors import DataCorrupt, DataMissing
 
 
@@ -28,10 +31,13 @@ class Cifar(Source):
     Attributes
     ----------
     folder, archive : what the tar.gz unpacks to, and its name.
+    hub_folder, hub_label : folder of the Parquet files in the hub's repository, and their column of labels.
     """
 
     folder: str = ""
     archive: str = ""
+    hub_folder: str = ""
+    hub_label: str = "label"
 
     def dataset_class(self) -> Any:
         """Return torchvision's class, which states address, files and MD5s."""
@@ -40,13 +46,18 @@ class Cifar(Source):
         return {"cifar-10-batches-py": datasets.CIFAR10, "cifar-100-python": datasets.CIFAR100}[self.folder]
 
     def status(self, data_root: Path) -> Status:
-        """Find the unpacked folder, else the archive, in the data root or in a folder of the set's name."""
-        roots = (data_root, data_root / self.name.removesuffix("_lt"))
-        looked = (*(root / self.folder for root in roots), *(root / self.archive for root in roots))
+        """Find the unpacked folder, else the archive, else Parquet files, in the data root or a folder of the set's name."""
+        name = self.name.removesuffix("_lt")
+        roots = (data_root, data_root / name)
+        pickles = (*(root / self.folder for root in roots), *(root / self.archive for root in roots))
+        hub = tuple(dict.fromkeys(root / self.hub_folder for root in (*roots, data_root / "uoft-cs" / name)))
         if data_root.resolve().name == self.folder:  # the folder itself was given
             return Status(data_root.is_dir(), (data_root,), data_root)
-        at = next((path for path in looked if path.is_dir() or path.is_file()), None)
-        return Status(at is not None, looked, at)
+        if data_root.resolve().name == self.hub_folder and shards(data_root, "train"):
+            return Status(True, (data_root,), data_root)
+        at = next((path for path in pickles if path.is_dir() or path.is_file()), None)
+        at = at or next((path for path in hub if shards(path, "train")), None)
+        return Status(at is not None, (*pickles, *hub), at)
 
     def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
         """Read the images, downloading or unpacking the archive first where need be."""
@@ -55,11 +66,12 @@ class Cifar(Source):
         if at is None:
             at = data_root / self.archive
             download(dataset.url, at, dataset.tgz_md5, self.advice(data_root))
+        if at.name == self.hub_folder and shards(at, "train"):
+            return self._from_hub(at, size)
         if at.name == self.archive:
             check_md5(at, dataset.tgz_md5)
             at = self._unpack(at)
-        digests = {name: md5 for name, md5 in (*dataset.train_list, *dataset.test_list)}
-        digests[dataset.meta["filename"]] = dataset.meta["md5"]
+        digests = self._digests()
         for name, md5 in digests.items():
             if not (at / name).is_file():
                 raise DataMissing(f"{at / name} is missing: {self.advice(data_root)}")
@@ -72,6 +84,39 @@ class Cifar(Source):
         names = tuple(name.replace("_", " ") for name in files.classes)
         provenance = {"files": digests, "resampling": "none" if size == 32 else f"area to {size}"}
         return Splits(sets[0], sets[0], sets[1], names, provenance)
+
+    def _digests(self) -> dict[str, str]:
+        """Return the MD5s of the authors' files, by which their content is known."""
+        dataset = self.dataset_class()
+        digests = {name: md5 for name, md5 in (*dataset.train_list, *dataset.test_list)}
+        return digests | {dataset.meta["filename"]: dataset.meta["md5"]}
+
+    def _from_hub(self, folder: Path, size: int) -> Splits:
+        """Read the Parquet files; pixels that are not the authors' show in the digests of the sets."""
+        sets: list[ImageSet] = []
+        read: dict[str, str] = {}
+        names = self.class_names
+        for split in ("train", "test"):
+            paths = shards(folder, split)
+            if not paths:
+                raise DataMissing(
+                    f"{folder} holds no {split}-00000-of-00001.parquet: get it from the hub too"
+                )
+            whole, stated = read_images(paths, "img", self.hub_label, (3, 32, 32), self.num_classes)
+            expected = self.pool if split == "train" else None
+            if expected and tuple(np.bincount(whole.labels, minlength=self.num_classes)) != expected:
+                raise DataCorrupt(
+                    f"{folder}: its training images are not {self.title}'s: {len(whole):,} of them"
+                )
+            sets.append(ImageSet(area_resample(whole.images, size), whole.labels))
+            read |= {path.name: file_md5(path) for path in paths}
+            names = stated or names
+        provenance = {
+            "files": self._digests(),
+            "resampling": "none" if size == 32 else f"area to {size}",
+            READ_FROM: read,
+        }
+        return Splits(sets[0], sets[0], sets[1], tuple(n.replace("_", " ") for n in names), provenance)
 
     def _unpack(self, archive: Path) -> Path:
         """Unpack beside the archive, under a temporary name first, and return the folder."""
@@ -95,8 +140,12 @@ class Cifar(Source):
         return target
 
 
-def _how_to_get(archive: str, md5: str) -> str:
-    return f"download https://www.cs.toronto.edu/~kriz/{archive} (md5 {md5}) and put it into DATA_ROOT"
+def _how_to_get(archive: str, md5: str, hub: str, folder: str) -> str:
+    return (
+        f"download https://www.cs.toronto.edu/~kriz/{archive} (md5 {md5}) and put it into DATA_ROOT, or "
+        f"{folder}/train-00000-of-00001.parquet and test-00000-of-00001.parquet of huggingface.co/datasets/uoft-cs/{hub} "
+        f"into DATA_ROOT/{hub}/{folder}"
+    )
 
 
 CIFAR10 = Cifar(
@@ -110,9 +159,12 @@ CIFAR10 = Cifar(
     sizes=tuple(range(8, 33)),
     flip_allowed=True,
     licence="none stated (research use, Krizhevsky 2009)",
-    how_to_get=_how_to_get("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a"),
+    how_to_get=_how_to_get(
+        "cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", "cifar10", "plain_text"
+    ),
     folder="cifar-10-batches-py",
     archive="cifar-10-python.tar.gz",
+    hub_folder="plain_text",
 )
 
 CIFAR100_NAMES = """
@@ -138,8 +190,12 @@ CIFAR100 = Cifar(
     sizes=tuple(range(8, 33)),
     flip_allowed=True,
     licence="none stated (research use, Krizhevsky 2009)",
-    how_to_get=_how_to_get("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85"),
+    how_to_get=_how_to_get(
+        "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "cifar100", "cifar100"
+    ),
     folder="cifar-100-python",
     archive="cifar-100-python.tar.gz",
+    hub_folder="cifar100",
+    hub_label="fine_label",
 )
 SOURCE = (CIFAR10, CIFAR100)
