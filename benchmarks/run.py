@@ -57,7 +57,11 @@ def options() -> argparse.Namespace:
     add("--batch", type=int, help="images a step (default 16 on a CPU, 128 on a GPU)")
     add("--method", default="ddpm", help="the method that is profiled")
     add(
-        "--results", type=Path, default=HERE.parent / "results" / "digits", help="finished runs, for sampling"
+        "--results",
+        type=Path,
+        nargs="+",
+        default=[HERE.parent / "results" / "digits"],
+        help="finished runs or bundles, for sampling",
     )
     add("--dim", type=int, default=2048, help="features an image, for scoring")
     add("--per-class", type=int, default=50, help="images a class, for scoring")

@@ -1,7 +1,10 @@
 """What a sampler costs and what it changes, read from finished runs: nothing is trained or sampled here.
 
-A results folder holds the papers' sampler (ancestral, 1000 steps) and faster ones for the same trainings:
-results/digits as it is committed, and beside it what `ltbench run --preset benchmarks/samplers.toml` makes.
+Results hold the papers' sampler (ancestral, 1000 steps) and faster ones for the same trainings: the bundle
+results/digits as it is committed, and what `ltbench run --preset benchmarks/samplers.toml --out FOLDER` makes:
+
+    python benchmarks/run.py --only sampling --results results/digits FOLDER
+
 Frechet distances are those of ``scores.csv``; seconds are those that the sampling stage recorded: CPU seconds on a CPU,
 where several runs shared the machine, and the wall's on a GPU.
 """
@@ -12,6 +15,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from ltbench.files import read_json
+from ltbench.runs.places import places
 from ltbench.runs.provenance import compute_seconds, read_provenance
 from ltbench.spec import SampleSpec
 
@@ -20,10 +24,16 @@ TIMES_CHEAPER = 30
 CELL = ["dataset", "imbalance_ratio", "method", "train_seed"]
 
 
-def load(folder: Path) -> pd.DataFrame:
+def load(roots: list[Path]) -> pd.DataFrame:
     """Return one row a sample set without guidance: its cell, sampler, NFE, Frechet distance, seconds per 1,000."""
-    rows = []
-    for file in sorted(folder.glob("*/samples/*/scores.csv")):
+    rows, seen = [], set()
+    files = [
+        file
+        for root in roots
+        for place in places(root)
+        for file in sorted(place.glob("*/samples/*/scores.csv"))
+    ]
+    for file in files:
         table = pd.read_csv(file, dtype={"class_or_group": str}, keep_default_na=False)
         table = table[(table.metric == "frechet") & (table.scope == "overall")]
         stages = read_provenance(file.parent).get("stages", [])
@@ -32,13 +42,16 @@ def load(folder: Path) -> pd.DataFrame:
         if table.empty or not images:
             continue
         row = table.iloc[0].to_dict()
+        if row["sample_key"] in seen:  # what is committed counts first
+            continue
+        seen.add(row["sample_key"])
         row["seconds"] = 1000 * sum(map(compute_seconds, sampled)) / images
         row["sampler"] = SampleSpec.stored(read_json(file.with_name("spec.json"))["sample"]).label
         row["threads"] = max(stage["threads"] for stage in sampled)
         rows.append(row)
     if not rows:
         raise SystemExit(
-            f"{folder} holds no scored sample set: name a folder of finished runs with --results"
+            f"{' and '.join(map(str, roots))} hold no scored sample set: name folders of finished runs with --results"
         )
     found = pd.DataFrame(rows)
     return found[found.guidance == 0].astype({"value": float})
@@ -54,8 +67,8 @@ def measure(options) -> str:
     cells = table[is_papers(table)].groupby(CELL).size()
     if cells.empty or cells.max() < 2:
         raise SystemExit(
-            f"{options.results} holds no training sampled by {PAPERS[0]}-{PAPERS[1]} with several sampling seeds: "
-            "run its samplers.toml to the end first"
+            f"{' and '.join(map(str, options.results))} hold no training sampled by {PAPERS[0]}-{PAPERS[1]} with several "
+            "sampling seeds: run its samplers.toml to the end first"
         )
     return "\n\n".join([_cheapest(table, cells.idxmax()), _ranks(table)])
 
