@@ -274,7 +274,7 @@ def killed(device: str, scale: Scale) -> Iterator[Row]:
 
 def _until(command: list[str], environment: dict, work: Path, step: int, number: int) -> int:
     """Run until the log reaches a step, send a signal to the whole group, and return the step then."""
-    with open(work / "output.txt", "ab") as output:
+    with (work / "output.txt").open("ab") as output:
         running = subprocess.Popen(
             command, env=environment, cwd=work, stdout=output, stderr=output, start_new_session=True
         )

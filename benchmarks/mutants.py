@@ -93,7 +93,7 @@ def done_before(path):
     """Return the rows that an earlier call left."""
     if not path.exists():
         return []
-    with open(path, newline="", encoding="utf-8") as handle:
+    with path.open(newline="", encoding="utf-8") as handle:
         return list(csv.DictReader(handle))
 
 
@@ -133,7 +133,7 @@ def main(arguments=None):
             break
         row["outcome"], row["diff"] = outcome_of(item, tests, config["timeout"])
         rows.append(row)
-        with open(options.out, "w", newline="", encoding="utf-8") as handle:
+        with options.out.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, COLUMNS)
             writer.writeheader()
             writer.writerows(rows)

@@ -12,6 +12,7 @@ import os
 import statistics
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 MIB = 2**20
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -223,7 +224,7 @@ class Memory:
         if self.device == "cuda":
             self._cuda().reset_peak_memory_stats()
             return
-        with open("/proc/self/clear_refs", "w") as handle:
+        with Path("/proc/self/clear_refs").open("w") as handle:
             handle.write("5")
 
     def wait(self) -> None:
@@ -245,5 +246,5 @@ class Memory:
 
 
 def _status(field: str) -> float:
-    with open("/proc/self/status") as handle:
+    with Path("/proc/self/status").open() as handle:
         return next(int(line.split()[1]) / 1024 for line in handle if line.startswith(field))

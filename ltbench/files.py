@@ -58,17 +58,17 @@ def replacing(path: Path, guard: Callable[[], None] | None = None) -> Iterator[P
     with storage_errors(path):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(temporary, "xb") as handle:
+            with temporary.open("xb") as handle:
                 mode = os.fstat(handle.fileno()).st_mode
             temporary.unlink()  # torchvision takes a file that is there for the download
             yield temporary
-            with open(temporary, "rb") as handle:
+            with temporary.open("rb") as handle:
                 with contextlib.suppress(OSError):  # some network file systems know no modes
                     os.fchmod(handle.fileno(), stat.S_IMODE(mode))
                 os.fsync(handle.fileno())
             if guard is not None:
                 guard()
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
@@ -97,7 +97,7 @@ def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
     error : it is absent, a folder, a pipe, a device, or may not be looked at.
     """
     try:
-        mode = os.stat(path).st_mode
+        mode = path.stat().st_mode
     except (OSError, ValueError) as cause:
         reason = getattr(cause, "strerror", None) or str(cause)
         raise error(f"cannot read {_short(path)}: {reason}") from cause
@@ -188,7 +188,7 @@ def _kind(value: Any) -> str:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file's content, read in blocks."""
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
@@ -197,7 +197,7 @@ def append_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         new = not path.exists() or path.stat().st_size == 0
-        with open(path, "a", newline="", encoding="utf-8") as handle:
+        with path.open("a", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, columns, lineterminator="\n")
             if new:
                 writer.writeheader()

@@ -61,8 +61,10 @@ def test_importing_the_package_loads_no_library():
 
 def test_the_names_are_the_promised_ones_and_report_stays_a_function():
 
-    assert callable(lt.report) and not inspect.ismodule(lt.report)
-    assert set(lt.__all__) <= set(dir(lt)) and all(getattr(lt, name) is not None for name in lt.__all__)
+    assert callable(lt.report)
+    assert not inspect.ismodule(lt.report)
+    assert set(lt.__all__) <= set(dir(lt))
+    assert all(getattr(lt, name) is not None for name in lt.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'pretrain'"):
         lt.pretrain  # noqa: B018
 
@@ -85,7 +87,8 @@ class TowardsLabel:
 
 def test_any_callable_is_sampled_and_gives_the_images_it_knows():
     images = lt.sample(TowardsLabel(), [0, 1, 2], steps=10, device="cpu")
-    assert images.dtype == np.uint8 and images.shape == (3, 1, 4, 4)
+    assert images.dtype == np.uint8
+    assert images.shape == (3, 1, 4, 4)
     expected = np.array([-0.5, 0.0, 0.5]) * 127.5 + 127.5
     assert np.abs(images.mean((1, 2, 3)) - expected).max() <= 1
 
@@ -145,7 +148,8 @@ def test_a_failed_study_raises_and_says_which_stage(tmp_path):
     study = lt.load_study("demo", methods="ddpm", seeds=0, guidance=0, **settings)
     with pytest.raises(RunFailed) as caught:
         lt.run(study, tmp_path, workers=1, progress=False)
-    assert "train" in caught.value.failures[0] and "became infinite or NaN" in str(caught.value)
+    assert "train" in caught.value.failures[0]
+    assert "became infinite or NaN" in str(caught.value)
 
 
 def test_nothing_is_printed_without_progress(folder, monkeypatch, capfd):
@@ -198,6 +202,8 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 def test_what_is_available_comes_with_its_origin():
     for kind in api.KINDS:
         table = lt.available(kind)
-        assert len(table) and (table["origin"] != "").all() and table["name"].is_unique
+        assert len(table)
+        assert (table["origin"] != "").all()
+        assert table["name"].is_unique
     with pytest.raises(UsageError, match="'method'; did you mean 'methods'"):
         lt.available("method")

@@ -33,19 +33,22 @@ def test_a_file_is_replaced_whole_and_folders_are_made(tmp_path):
     write_text(path, "old")
     with replacing(path) as temporary:
         temporary.write_text("new, ")
-        assert path.read_text() == "old" and temporary.parent == path.parent
-        with open(temporary, "a") as handle:
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent
+        with temporary.open("a") as handle:
             handle.write("and whole")
-    assert path.read_text() == "new, and whole" and names(path.parent) == ["b.txt"]
+    assert path.read_text() == "new, and whole"
+    assert names(path.parent) == ["b.txt"]
 
 
 def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:  # noqa: PT012 -- the failing writer is what is tested
         temporary.write_text("half")
         raise ZeroDivisionError
-    assert path.read_text() == "old" and names(tmp_path) == ["a.txt"]
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["a.txt"]
 
 
 def test_a_guard_may_withhold_the_file(tmp_path):
@@ -86,7 +89,8 @@ def test_a_writer_killed_at_once_leaves_the_old_file(tmp_path):
     write_text(path, "old")
     (process,) = in_processes(killed_before_renaming, path)
     process.join()
-    assert process.exitcode == -signal.SIGKILL and path.read_text() == "old"
+    assert process.exitcode == -signal.SIGKILL
+    assert path.read_text() == "old"
 
 
 def test_json_comes_back_and_a_broken_one_is_named(tmp_path):
@@ -123,7 +127,7 @@ def rows(path):
 
 
 def array(path):
-    with replacing(path) as temporary, open(temporary, "wb") as handle:
+    with replacing(path) as temporary, temporary.open("wb") as handle:
         np.save(handle, np.zeros(10 * LIMIT))
 
 

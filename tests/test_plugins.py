@@ -33,9 +33,11 @@ def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, capl
     own, more, rival = (SimpleNamespace(name=n) for n in ("own", "more", "own"))
     entries = [entry("a", lambda: [more]), entry("b", lambda: rival), entry("c", lambda: 1 / 0)]
     things = point([("ltbench.things", own)], entries, monkeypatch)
-    assert things.all() == {"more": more, "own": own} and things["own"] is own
+    assert things.all() == {"more": more, "own": own}
+    assert things["own"] is own
     assert (things.origin("own"), things.origin("more")) == ("ltbench.things", "package other 2.0")
-    assert set(things.broken()) == {"b", "c"} and "taken by ltbench.things" in things.broken()["b"]
+    assert set(things.broken()) == {"b", "c"}
+    assert "taken by ltbench.things" in things.broken()["b"]
     assert len(caplog.records) == 2
     with pytest.raises(
         UsageError, match=r"thing 'c' could not be loaded from package other 2.0 \(ZeroDivision"

@@ -24,7 +24,8 @@ def text(name):
 def test_the_version_is_one_everywhere_and_the_changelog_has_it():
     assert PROJECT["version"] == ltbench.__version__
     assert yaml.safe_load(text("CITATION.cff"))["version"] == ltbench.__version__
-    assert f"## [{ltbench.__version__}]" in text("CHANGELOG.md") and "## [Unreleased]" in text("CHANGELOG.md")
+    assert f"## [{ltbench.__version__}]" in text("CHANGELOG.md")
+    assert "## [Unreleased]" in text("CHANGELOG.md")
 
 
 def test_changelog_sections_are_keep_a_changelogs():

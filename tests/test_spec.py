@@ -151,7 +151,8 @@ def test_golden_keys(case):
     run = RunSpec.model_validate(content)
     keys = (train_key(run), sample_key(run), *(stage_key(run, kind) for kind in ("train", "score", "probe")))
     assert tuple(key[:16] for key in keys) == expected
-    assert all(len(key) == 64 for key in keys) and stage_key(run, "sample") == sample_key(run)
+    assert all(len(key) == 64 for key in keys)
+    assert stage_key(run, "sample") == sample_key(run)
 
 
 @pytest.mark.parametrize("spacing", GOLDEN_SPACINGS)
@@ -162,7 +163,8 @@ def test_golden_keys_of_spacings(spacing):
 
 def test_the_default_spacing_is_another_key_than_the_one_of_older_results():
     few = SampleSpec(sampler="ddim", steps=20)
-    assert few.spacing == "logsnr" and few.label == "ddim"
+    assert few.spacing == "logsnr"
+    assert few.label == "ddim"
     older = few.model_copy(update={"spacing": "trailing"})
     assert sample_key(RunSpec(sample=few)) != sample_key(RunSpec(sample=older))
     assert older.label == "ddim trailing"
@@ -276,9 +278,11 @@ def test_every_field_has_another_value_here():
 def test_what_equals_its_default_enters_no_key(chosen):
     run = run_of(*chosen)
     explicit = RunSpec.model_validate(run.model_dump())
-    assert train_key(explicit) == train_key(run) and sample_key(explicit) == sample_key(run)
+    assert train_key(explicit) == train_key(run)
+    assert sample_key(explicit) == sample_key(run)
     read_back = RunSpec.model_validate_json(run.model_dump_json(exclude_defaults=True))
-    assert read_back == run and sample_key(read_back) == sample_key(run)
+    assert read_back == run
+    assert sample_key(read_back) == sample_key(run)
 
 
 def test_a_new_field_changes_old_keys_only_where_it_is_used():
@@ -306,7 +310,8 @@ def test_only_what_a_training_depends_on_is_in_its_key(chosen):
 def test_every_setting_of_a_sampler_is_in_the_sample_key(field):
     few = ("sample", "sampler", "dpmsolver++"), ("sample", "steps", 9)
     one, other = run_of(*few), run_of(*few, ("sample", field, OTHER["sample"][field]))
-    assert sample_key(one) != sample_key(other) and train_key(one) == train_key(other)
+    assert sample_key(one) != sample_key(other)
+    assert train_key(one) == train_key(other)
 
 
 def test_samples_depend_on_the_step_and_not_on_the_snapshots():

@@ -78,7 +78,8 @@ def test_bootstrap_is_seeded_and_takes_vectors():
     first, again, other = (
         bootstrap(lambda rows: {"v": x[rows].mean(axis=0)}, 30, replicates=50, seed=s)["v"] for s in (0, 0, 1)
     )
-    assert first.low.shape == (4,) and (first.low < first.high).all()
+    assert first.low.shape == (4,)
+    assert (first.low < first.high).all()
     np.testing.assert_array_equal(first.low, again.low)
     assert (first.low != other.low).all()
     assert (first.level, first.replicates) == (0.95, 50)
@@ -111,7 +112,9 @@ def test_paired_interval_and_p_are_scipys():
     pair, expected = paired(a, b), stats.ttest_rel(a, b)
     interval = expected.confidence_interval(0.95)
     assert (pair.low, pair.high, pair.p) == pytest.approx((interval.low, interval.high, expected.pvalue))
-    assert pair.mean == pytest.approx(0.7) and pair.n == 4 and pair.agree == 3
+    assert pair.mean == pytest.approx(0.7)
+    assert pair.n == 4
+    assert pair.agree == 3
 
 
 def test_interval_ends_of_three_numbers_by_hand():
@@ -138,13 +141,15 @@ def test_only_common_seeds_are_paired():
     a = pd.Series({0: 1.0, 1: 5.0, 7: 100.0})
     b = pd.Series({1: 3.0, 0: 0.0, 9: -100.0})
     pair = paired(a, b)
-    assert pair.seeds == (0, 1) and pair.mean == 1.5
+    assert pair.seeds == (0, 1)
+    assert pair.mean == 1.5
     assert paired(a[[7]], b[[9]]) is None
 
 
 def test_one_seed_has_no_interval():
     pair = paired(seeds(2.0), seeds(1.0))
-    assert pair.n == 1 and np.isnan([pair.low, pair.high, pair.p]).all()
+    assert pair.n == 1
+    assert np.isnan([pair.low, pair.high, pair.p]).all()
 
 
 @settings(deadline=None, max_examples=50)
@@ -152,7 +157,8 @@ def test_one_seed_has_no_interval():
 def test_pairing_cancels_what_seeds_share(noise, shift):
     shared = pd.Series(noise)
     pair = paired(shared + shift, shared)
-    assert pair.mean == pytest.approx(shift, abs=1e-9) and pair.sd == pytest.approx(0, abs=1e-9)
+    assert pair.mean == pytest.approx(shift, abs=1e-9)
+    assert pair.sd == pytest.approx(0, abs=1e-9)
 
 
 def test_sign_flip_p_counts_all_patterns():
@@ -164,7 +170,8 @@ def test_sign_flip_p_counts_all_patterns():
 
 def test_chance_that_signs_agree():
     assert agreement_chance(3, 3) == agreement_chance(0, 3) == 0.25
-    assert agreement_chance(5, 5) == 0.0625 and agreement_chance(4, 5) == pytest.approx(12 / 32)
+    assert agreement_chance(5, 5) == 0.0625
+    assert agreement_chance(4, 5) == pytest.approx(12 / 32)
     assert agreement_chance(2, 3) == 1.0
 
 
@@ -229,10 +236,12 @@ def test_best_setting_is_chosen_on_seeds_that_do_not_value_it():
     best = best_setting(
         wide, "lower"
     )  # seeds 0, 2 choose a, seeds 1, 3 choose b: each is bad where it is valued
-    assert best.held_out and best.seeds == (0, 1, 2, 3)
+    assert best.held_out
+    assert best.seeds == (0, 1, 2, 3)
     assert best.mean == pytest.approx((5 + 5 + 4 + 4) / 4)
     mirrored = best_setting(-wide, "higher")
-    assert mirrored.mean == pytest.approx(-best.mean) and mirrored.chosen == best.chosen
+    assert mirrored.mean == pytest.approx(-best.mean)
+    assert mirrored.chosen == best.chosen
 
 
 def test_best_setting_takes_common_seeds_alone_and_says_what_flatters():
@@ -261,7 +270,8 @@ def test_correlation_by_hand_and_mirrored():
     x = pd.DataFrame({"m": [1.0, 2.0, 3.0], "k": [4.0, 5.0, 6.0]})
     y = pd.DataFrame({"m": [1.0, 2.0, 3.0], "k": [4.0, 5.0, 6.0]})
     straight, turned = seed_correlation(x, y, within=False), seed_correlation(x, -y, within=False)
-    assert straight.rho == pytest.approx(1) and turned.rho == pytest.approx(-1)
+    assert straight.rho == pytest.approx(1)
+    assert turned.rho == pytest.approx(-1)
     assert straight.p == pytest.approx(turned.p) == pytest.approx(1 / 6) == straight.smallest_p
     assert (straight.n_runs, straight.n_seeds) == (6, 3)
     # differences between methods alone: nothing is left within them, whatever the seeds

@@ -175,21 +175,22 @@ def test_what_is_no_name_is_refused_with_the_file(name):
     ) as caught:
         text.checked_name(name, "method", "some/scores.csv")
     message = str(caught.value)
-    assert len(message) < 400 and not any(text._is_hidden(c) for c in message)
+    assert len(message) < 400
+    assert not any(text._is_hidden(c) for c in message)
 
 
 @given(ANY)
 def test_a_slug_is_a_safe_file_name(value):
     out = text.slug(value)
-    assert (
-        out
-        and len(out) <= 80
-        and out[0] not in ".-"
-        and set(out) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
-    )
+    assert out
+    assert len(out) <= 80
+    assert out[0] not in ".-"
+    assert set(out) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
 def test_a_message_is_short_whatever_stands_in_it():
     assert text.shortened("no file /a/b: look there") == "no file /a/b: look there"
     out = text.shortened(f"no file {'x' * 5000}y: look there")
-    assert len(out) < 250 and out.startswith("no file xxx") and out.endswith("xy: look there")
+    assert len(out) < 250
+    assert out.startswith("no file xxx")
+    assert out.endswith("xy: look there")

@@ -141,7 +141,7 @@ class Streams:
         for name, number in (("stdout", 1), ("stderr", 2)):
             stream = getattr(sys, name)
             if stream is None:
-                stream = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 -- for the process's life
+                stream = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 -- for the process's life
                 setattr(sys, name, stream)
             elif stream is getattr(sys, f"__{name}__"):  # not one that a test or a notebook put there
                 new, raw = _surviving(stream, number)

@@ -99,7 +99,7 @@ def images_below(folder: Path, scan: Scan) -> list[Path]:
     while waiting:
         here = waiting.pop()
         try:
-            status = os.stat(here)
+            status = here.stat()
         except OSError as error:
             scan.problem(here, f"cannot be read ({error.strerror})")
             continue

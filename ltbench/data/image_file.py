@@ -205,12 +205,12 @@ def printable(name: str | Path) -> str:
     return visible(os.fsencode(name).decode("utf-8", "backslashreplace"))
 
 
-def wrong_with(path: Path | str) -> str | None:
+def wrong_with(path: Path) -> str | None:
     """Return what keeps a directory entry from being an image file, without reading it; None where nothing does."""
     try:
-        found = os.stat(path)
+        found = path.stat()
     except FileNotFoundError:
-        return "is a link to nothing" if os.path.islink(path) else "is missing"
+        return "is a link to nothing" if path.is_symlink() else "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
     if not stat.S_ISREG(found.st_mode):

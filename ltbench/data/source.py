@@ -152,7 +152,7 @@ def writing(path: Path) -> Iterator[None]:
 
 def file_md5(path: Path) -> str:
     """Return a file's MD5: the checksum that torchvision and the data sets' authors publish."""
-    with open(path, "rb") as handle:
+    with path.open("rb") as handle:
         return hashlib.file_digest(handle, "md5").hexdigest()
 
 

@@ -35,7 +35,7 @@ class WeightsFile:
 def file_hash(path: Path) -> str:
     """Return the sha256 of a file (64 hex digits), or raise `DataMissing`."""
     try:
-        with open(path, "rb") as handle:
+        with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
     except OSError as error:
         raise DataMissing(f"cannot read the weights {path} ({error.strerror}): give another file") from error

@@ -44,7 +44,7 @@ class ArrayFile:
             )
         with self._errors():
             if self._kind != ".safetensors":
-                with open(path, "rb") as handle:  # a file's own word counts, as numpy's reader has it
+                with path.open("rb") as handle:  # a file's own word counts, as numpy's reader has it
                     self._kind = ".npz" if handle.read(2) == b"PK" else ".npy"
             self.names = self._names()
 
@@ -63,8 +63,8 @@ class ArrayFile:
             with zipfile.ZipFile(self.path) as archive:
                 return tuple(name.removesuffix(".npy") for name in archive.namelist())
         if self._kind == ".npy":
-            with open(self.path, "rb") as handle:
-                self._check("images", *_header(handle), os.path.getsize(self.path))
+            with self.path.open("rb") as handle:
+                self._check("images", *_header(handle), self.path.stat().st_size)
             return ("images",)
         with safe_open(self.path, framework="np") as handle:
             return tuple(handle.keys())

@@ -91,7 +91,7 @@ def write_statistics(path: Path, features: np.ndarray) -> None:
         raise UsageError(f"statistics are an .npz file: call it {path.with_suffix('.npz')}")
     found = Statistics.of(features)
     sigma = (found.factor.T @ found.factor).cpu().numpy()
-    with replacing(path) as temporary, open(temporary, "wb") as handle:
+    with replacing(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, mu=found.mean.cpu().numpy(), sigma=sigma)
 
 

@@ -172,7 +172,7 @@ def _summaries(found: Sequence[CellResults], frames: dict[str, pd.DataFrame]) ->
             rows[["cell", "series", "label", *(c for c in rows if c not in ("cell", "series", "label"))]]
         )
         table = cell.summary.assign(cell=cell.label)
-        measures.append(table[MEASURE].drop_duplicates().astype({c: object for c in MEASURE[:6]}))
+        measures.append(table[MEASURE].drop_duplicates().astype(dict.fromkeys(MEASURE[:6], object)))
         summary.append(table)
     known = pd.concat(measures).drop_duplicates(ignore_index=True)
     known.insert(0, "measure", [f"m{i}" for i in range(len(known))])

@@ -363,7 +363,7 @@ def _reasons(points: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 def _series(points: pd.DataFrame) -> pd.DataFrame:
     first = points.drop_duplicates("series")[["series", *SERIES_COLUMNS]]
     series = first.astype(
-        {c: object for c in ("series", "method", "variant", "sampler", "origin", "settings")}
+        dict.fromkeys(("series", "method", "variant", "sampler", "origin", "settings"), object)
     )
     for column, source in (("train_seeds", "train_seed"), ("sample_seeds", "sample_seed"), ("runs", "run")):
         pairs = points[["series", source]].drop_duplicates().dropna().astype({"series": object})

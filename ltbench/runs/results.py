@@ -150,6 +150,6 @@ def _trained_again(scores: pd.DataFrame) -> Iterator[str]:
 def _unique_name(training: Path, base: Path, runs: dict[str, Run]) -> str:
     """Name a run by its path below the root; two roots that hold the same path are told apart by root."""
     relative = training.relative_to(base)
-    name = training.name if relative == Path(".") else str(relative)
+    name = training.name if relative == Path() else str(relative)
     taken = runs.get(name)
     return name if taken is None or taken.folder == training else str(training)

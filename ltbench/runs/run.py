@@ -164,7 +164,7 @@ def write_embedding(folder: Path, step: float, places: Mapping[str, np.ndarray])
     path = embedding_path(folder, step)
     if path is not None:
         arrays = {k: v if k == "labels" else v.astype(np.float16) for k, v in places.items()}
-        with replacing(path) as temporary, open(temporary, "wb") as handle:
+        with replacing(path) as temporary, temporary.open("wb") as handle:
             np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
 
 

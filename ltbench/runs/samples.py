@@ -78,7 +78,7 @@ def write_samples(
 
 
 def _write_array(path: Path, array: np.ndarray, guard: Callable[[], None] | None) -> None:
-    with recording(path, guard) as temporary, open(temporary, "wb") as handle:
+    with recording(path, guard) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 
 
@@ -120,7 +120,7 @@ def join_chunks(
         check_digest(path, "delete it and run again", DataCorrupt)
     _write_array(folder / LABELS, labels, guard)
     with recording(folder / IMAGES, guard) as temporary:
-        with open(temporary, "wb") as handle:  # not through a memory map: on a full disk that is a bus error
+        with temporary.open("wb") as handle:  # not through a memory map: on a full disk that is a bus error
             header = {"descr": "|u1", "fortran_order": False, "shape": (len(labels), *parts[0].shape[1:])}
             np.lib.format.write_array_header_1_0(handle, header)
             for part in parts:

@@ -60,7 +60,7 @@ def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Env
                 for name, v in values.items()
             ]
         env.progress({"stage": "probe", "step": done + 1, "total": len(plans)})
-    with recording(path.with_suffix(".npz"), env.guard) as temporary, open(temporary, "wb") as handle:
+    with recording(path.with_suffix(".npz"), env.guard) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **kept)  # type: ignore[arg-type]
     with recording(path.with_suffix(".csv"), env.guard) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)

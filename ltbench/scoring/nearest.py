@@ -58,7 +58,7 @@ def write_evidence(
         found["training"].append(cell.train.images[theirs[[j for _, j, _ in pairs]]])
         found["distance"].append(np.array([d for _, _, d in pairs]))
     arrays = {name: np.concatenate(parts) for name, parts in found.items()}
-    with recording(folder / NEAREST, guard) as temporary, open(temporary, "wb") as handle:
+    with recording(folder / NEAREST, guard) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
     if extractor.classifies == cell.spec.dataset and generated.logits is not None:
         table = pd.DataFrame(confusion(generated.logits, labels), cell.class_names, cell.class_names)

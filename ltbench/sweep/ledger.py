@@ -53,7 +53,7 @@ def _machine() -> dict[str, str]:
     out = {"host": platform.node()}
     with contextlib.suppress(OSError):
         out["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        out["namespace"] = os.readlink("/proc/self/ns/pid")
+        out["namespace"] = str(Path("/proc/self/ns/pid").readlink())
     return out
 
 
@@ -136,7 +136,7 @@ def _create_whole(path: Path, content: bytes) -> None:
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "xb") as file:
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -144,7 +144,7 @@ def _create_whole(path: Path, content: bytes) -> None:
             os.link(temporary, path)
             return
         except FileExistsError:
-            if os.stat(temporary).st_nlink == 2:  # an NFS server's answer was lost and asked for again
+            if temporary.stat().st_nlink == 2:  # an NFS server's answer was lost and asked for again
                 return
             raise
         except OSError as error:
@@ -193,14 +193,14 @@ def end_attempt(folder: Path, number: int, outcome: Outcome, **more: Any) -> Non
     content["progress"] = _parse(_read(beat))
     with storage_errors(end):
         _in_place(beat, content, os.O_CREAT)
-        os.replace(beat, end)
+        beat.replace(end)
 
 
 def _numbers(folder: Path) -> dict[int, set[str]]:
     """Return attempt -> which of its files exist."""
     out: dict[int, set[str]] = {}
     try:
-        names = os.listdir(folder)
+        names = [path.name for path in folder.iterdir()]
     except OSError:
         return out
     for name in names:
@@ -241,7 +241,7 @@ class Ledger:
     def claimed(self) -> set[str]:
         """Return every resource that was ever claimed, with one listing."""
         try:
-            return set(os.listdir(self.folder))
+            return {path.name for path in self.folder.iterdir()}
         except OSError:
             return set()
 

@@ -182,7 +182,8 @@ class LocalDriver:
 
     def _ended(self, worker: _Running) -> None:
         """Take leave of a worker whose output has ended, and replace it if it died."""
-        assert worker.process.stdout is not None and worker.process.stdin is not None
+        assert worker.process.stdout is not None
+        assert worker.process.stdin is not None
         self.selector.unregister(worker.process.stdout)
         code = worker.process.wait()
         for pipe in (worker.process.stdin, worker.process.stdout):

@@ -197,11 +197,12 @@ def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None)
         lines.append(f"then, to try them again: {again}{behind}")
     elif not number.get("running") and (number.get("queued") or number.get("stale")):
         lines.append("run the same command again to go on")
-    for row in (row for row in rows if row.abandoned):
-        lines.append(
-            f"no heartbeat for {(row.silence or 0) / 60:.0f} min: {row.task.name}; if its machine is down, run the "
-            "same command again: it takes the stage over after a minute of silence"
-        )
+    lines.extend(
+        f"no heartbeat for {(row.silence or 0) / 60:.0f} min: {row.task.name}; if its machine is down, run the "
+        "same command again: it takes the stage over after a minute of silence"
+        for row in rows
+        if row.abandoned
+    )
     return lines
 
 

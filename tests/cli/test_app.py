@@ -113,16 +113,21 @@ def test_datasets_lists_classes_counts_files_and_where_they_were_looked_for(here
     for name in ("digits_lt", "fashion_mnist_lt", "cifar10_lt", "cifar100_lt", "celeba5", "imagenet_lt"):
         assert re.search(rf"^{name} ", out, re.MULTILINE)
     assert "120 92 71 55 43 33 25 20 15 12" in out  # digits at 0.1
-    assert f"not found in {here}" in out and "cifar-10-python.tar.gz" in out
+    assert f"not found in {here}" in out
+    assert "cifar-10-python.tar.gz" in out
     assert "digits.csv.gz" in out
 
 
 def test_methods_lists_papers_hyperparameters_and_pairs(ltbench):
     code, out, _ = ltbench("methods")
-    assert code == 0 and "NeurIPS 2025" in out and "CVPR 2023" in out and "ICLR 2024" in out
+    assert code == 0
+    assert "NeurIPS 2025" in out
+    assert "CVPR 2023" in out
+    assert "ICLR 2024" in out
     for name in known_methods():
         assert re.search(rf"^{name} ", out, re.MULTILINE)
-    assert "coral.tau_sc = 0.1" in out and "variant released (default)" in out
+    assert "coral.tau_sc = 0.1" in out
+    assert "variant released (default)" in out
     assert all(pair in out for pair in legal_pairs())
 
 
@@ -140,9 +145,12 @@ def test_metrics_and_presets_are_listed_with_whole_names_in_a_pipe():
 def test_version(ltbench):
     code, out, _ = ltbench("--version")
     name, built, system, libraries = out.splitlines()
-    assert code == 0 and re.fullmatch(r"ltbench \d+\.\d+\.\d+", name)
-    assert re.match(r"commit [0-9a-f]{12}|a release", built) and system.startswith("Python 3.")
-    assert re.search(rf"torch {re.escape(version('torch'))}\b", libraries) and "numpy" in libraries
+    assert code == 0
+    assert re.fullmatch(r"ltbench \d+\.\d+\.\d+", name)
+    assert re.match(r"commit [0-9a-f]{12}|a release", built)
+    assert system.startswith("Python 3.")
+    assert re.search(rf"torch {re.escape(version('torch'))}\b", libraries)
+    assert "numpy" in libraries
 
 
 # -- bad input --------------------------------------------------------------------------------------
@@ -208,25 +216,28 @@ def test_a_mistake_is_one_sentence_and_nothing_is_lost_or_left(here, ltbench, li
 def test_missing_and_truncated_data_files_are_named(here, ltbench, monkeypatch):
     monkeypatch.setattr("ltbench.data.download.reachable", lambda url: False)
     code, _, err = ltbench("run", "--dataset", "cifar10_lt", "--data-root", here / "data")
-    assert code == 1 and err.count("\n") == 1
-    assert str(here / "data") in err and "https://www.cs.toronto.edu" in err
+    assert code == 1
+    assert err.count("\n") == 1
+    assert str(here / "data") in err
+    assert "https://www.cs.toronto.edu" in err
     for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
         (here / f"{name}-ubyte.gz").write_bytes(b"\x1f\x8b\x08\x00cut short")
     before = tree(here)
     code, _, err = ltbench("run", "--dataset", "fashion_mnist_lt", "--data-root", here)
-    assert code == 1 and err.count("\n") == 1
-    assert (
-        f"{here}/train-images-idx3-ubyte.gz is truncated or not gzip" in err
-        and "delete it and get it again" in err
-    )
+    assert code == 1
+    assert err.count("\n") == 1
+    assert f"{here}/train-images-idx3-ubyte.gz is truncated or not gzip" in err
+    assert "delete it and get it again" in err
     assert tree(here) == before
 
 
 def test_an_output_folder_that_cannot_be_written_is_refused_before_anything_runs(here, ltbench):
     (here / "file").write_text("kept")
     code, _, err = ltbench("run", "--out", here / "file")
-    assert code == 1 and err.count("\n") == 1
-    assert f"cannot write {here / 'file'}" in err and "choose another folder with --out" in err
+    assert code == 1
+    assert err.count("\n") == 1
+    assert f"cannot write {here / 'file'}" in err
+    assert "choose another folder with --out" in err
     assert tree(here) == {"file": b"kept"}
 
 
@@ -237,9 +248,8 @@ def test_a_real_process_ends_with_the_sentence_and_the_code(here):
         text=True,
         check=False,
     )
-    assert (
-        done.returncode == 2 and done.stdout.replace("... reading the study\n", "") == ""
-    )  # said after two seconds
+    assert done.returncode == 2
+    assert done.stdout.replace("... reading the study\n", "") == ""
     assert done.stderr == "error: --methods: unknown method 'corall'; did you mean 'coral'?\n"
 
 
@@ -261,7 +271,8 @@ def test_what_needs_no_network_waits_for_no_torch(here, arguments):
         "print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "False" and "Traceback" not in done.stderr
+    assert done.stdout.splitlines()[-1] == "False"
+    assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c_while_planning_says_how_to_go_on(here, ltbench, monkeypatch):
@@ -270,7 +281,8 @@ def test_ctrl_c_while_planning_says_how_to_go_on(here, ltbench, monkeypatch):
 
     monkeypatch.setattr(plan, "make_plan", interrupted)
     code, _, err = ltbench("run")
-    assert code == 130 and err == "stopped: what is done is kept; run the same command to go on\n"
+    assert code == 130
+    assert err == "stopped: what is done is kept; run the same command to go on\n"
 
 
 # -- real runs --------------------------------------------------------------------------------------
@@ -288,36 +300,49 @@ def folders(here, *sets):
 def test_a_run_ends_with_a_table_and_paths_and_a_second_one_skips_what_is_done(here, ltbench, monkeypatch):
     code, out, err = ltbench(*RUN, "--methods", "ddpm,coral")
     assert code == 0, out + err
-    assert "2 runs, 6 training steps, 80 images to generate" in out and "about" in out
-    assert "6 done of 6 stages" in out and "report.md" in out
+    assert "2 runs, 6 training steps, 80 images to generate" in out
+    assert "about" in out
+    assert "6 done of 6 stages" in out
+    assert "report.md" in out
     table = out[out.index("6 done") :]
-    assert "ddpm" in table.lower() and "coral" in table.lower()
+    assert "ddpm" in table.lower()
+    assert "coral" in table.lower()
     report = here / "runs" / "report"
-    assert (report / "report.md").exists() and list(report.rglob("*.csv")) and list(report.rglob("*.png"))
+    assert (report / "report.md").exists()
+    assert list(report.rglob("*.csv"))
+    assert list(report.rglob("*.png"))
     before = {path: path.stat().st_mtime_ns for path in (here / "runs").rglob("weights/*")}
     monkeypatch.setattr(commands, "make_report", lambda *_: None)
     code, out, _ = ltbench(*RUN, "--methods", "ddpm,coral")
-    assert code == 0 and "0 training steps, 0 images to generate" in out
+    assert code == 0
+    assert "0 training steps, 0 images to generate" in out
     assert {path: path.stat().st_mtime_ns for path in (here / "runs").rglob("weights/*")} == before
     # Another metric trains and samples nothing; a longer training goes on from the shorter one.
     code, out, _ = ltbench("evaluate", "runs", "--metrics", "agreement", "--device", "cpu")
-    assert code == 0 and out.count("scores.csv") == 2
+    assert code == 0
+    assert out.count("scores.csv") == 2
     for scores in (here / "runs").rglob("samples/*/scores.csv"):
-        assert ",agreement," in scores.read_text() and ",frechet," in scores.read_text()
+        assert ",agreement," in scores.read_text()
+        assert ",frechet," in scores.read_text()
     code, out, _ = ltbench("plan", "../tiny.toml", "--set", "train.steps=5", "--device", "cpu")
-    assert code == 0 and "2 training steps" in out
+    assert code == 0
+    assert "2 training steps" in out
     code, out, _ = ltbench("plan", "../tiny.toml", "--set", "train.steps=7,4,5", "--device", "cpu")
-    assert code == 0 and "4 training steps" in out  # 7 goes on from 3, 4 and 5 are on the way
+    assert code == 0
+    assert "4 training steps" in out
     # Who clones finished results without weights and images makes nothing again, and a longer run whole.
     for heavy in [*(here / "runs").rglob("weights"), *(here / "runs").rglob("checkpoint.pt")]:
         shutil.rmtree(heavy) if heavy.is_dir() else heavy.unlink()
     for images in (here / "runs").rglob("images.npy"):
         images.unlink()
     code, out, _ = ltbench(*RUN, "--methods", "ddpm,coral")
-    assert code == 0 and "0 training steps, 0 images to generate" in out and "6 done of 6 stages" in out
+    assert code == 0
+    assert "0 training steps, 0 images to generate" in out
+    assert "6 done of 6 stages" in out
     assert not list((here / "runs").rglob("weights/*.safetensors"))
     code, out, _ = ltbench("plan", "../tiny.toml", "--set", "train.steps=5", "--device", "cpu")
-    assert code == 0 and "5 training steps" in out
+    assert code == 0
+    assert "5 training steps" in out
 
 
 def test_corrupt_and_foreign_checkpoints_are_named_kept_and_stop_nobody_else(here, ltbench, monkeypatch):
@@ -334,11 +359,12 @@ def test_corrupt_and_foreign_checkpoints_are_named_kept_and_stop_nobody_else(her
     assert f"the checkpoint runs/{corrupt.name}/checkpoint.pt is broken or not ltbench's: delete it" in said
     assert f"the checkpoint runs/{foreign.name}/checkpoint.pt belongs to another spec" in said
     assert [(folder / "checkpoint.pt").read_bytes() for folder in (corrupt, foreign)] == before
-    assert list(fine.glob("samples/*/scores.csv")) and "to see why: ltbench logs" in said
+    assert list(fine.glob("samples/*/scores.csv"))
+    assert "to see why: ltbench logs" in said
 
 
 def run_in_fork(_, log, *arguments):
-    sys.stdout = sys.stderr = open(log, "w", buffering=1)  # noqa: SIM115 -- until this process ends
+    sys.stdout = sys.stderr = log.open("w", buffering=1)  # until this process ends
     main(list(arguments))
 
 
@@ -367,17 +393,20 @@ def test_ctrl_c_keeps_the_state_says_how_to_go_on_and_the_same_command_does(here
     (folder,) = folders(here, "train.steps=60")
     limit = time.monotonic() + 120
     while not (folder / "spec.json").exists():
-        assert time.monotonic() < limit and process.is_alive(), (here / "said").read_text()
+        assert time.monotonic() < limit, (here / "said").read_text()
+        assert process.is_alive(), (here / "said").read_text()
         time.sleep(0.02)
     os.kill(process.pid, signal.SIGINT)
     process.join(120)
     said = (here / "said").read_text()
     assert process.exitcode == 130, said
-    assert "stopping at the next checkpoint" in said and "run the same command again to go on" in said
+    assert "stopping at the next checkpoint" in said
+    assert "run the same command again to go on" in said
     assert "Traceback" not in said
     kept = torch.load(folder / "checkpoint.pt", weights_only=True)["step"]
     assert 0 < kept < 60
     code, out, _ = ltbench(*command)
-    assert code == 0 and "3 done of 3 stages" in out
+    assert code == 0
+    assert "3 done of 3 stages" in out
     stages = json.loads((folder / "provenance.json").read_text())["stages"]
     assert [stage.get("interrupted", False) for stage in stages] == [True, False]

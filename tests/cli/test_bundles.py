@@ -30,14 +30,19 @@ def ltbench(*arguments):
 
 def test_pack_unpack_verify_and_merge(here):
     code, out, _ = ltbench("pack", "a", "-o", "a.zip", "--images", "0")
-    assert code == 0 and out.startswith("2 trainings, ") and out.endswith("MB: a.zip\n")
+    assert code == 0
+    assert out.startswith("2 trainings, ")
+    assert out.endswith("MB: a.zip\n")
     assert ltbench("unpack", "a.zip", "-o", "back")[0] == 0
     assert load_scores("back").drop(columns="folder").equals(load_scores("a").drop(columns="folder"))
     code, out, _ = ltbench("verify", "a.zip", "--json")
     found = json.loads(out)
-    assert code == 0 and found["holds"] and found["counts"]["self-reported"] == len(load_scores("a"))
+    assert code == 0
+    assert found["holds"]
+    assert found["counts"]["self-reported"] == len(load_scores("a"))
     code, out, _ = ltbench("merge", "a.zip", "b", "-o", "c")
-    assert code == 0 and "3 trainings, 3 sample sets" in out
+    assert code == 0
+    assert "3 trainings, 3 sample sets" in out
     assert len(load_scores("c")) == len(load_scores(["a", "b"]))
 
 
@@ -45,11 +50,15 @@ def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
     path = next(p for p in find_scores(here / "b") if "s1" in str(p))
     write_scores(path, read_scores(path).assign(guidance=3.0, value=7.0))
     code, _, err = ltbench("merge", "a", "b", "-o", "c")
-    assert code == 1 and "numbers differ" in err and "--keep first" in err and not (here / "c").exists()
+    assert code == 1
+    assert "numbers differ" in err
+    assert "--keep first" in err
+    assert not (here / "c").exists()
     assert ltbench("merge", "a", "b", "-o", "c", "--keep", "second")[0] == 0
     assert (load_scores("c")["value"] == 7.0).any()
     code, out, _ = ltbench("verify", "b")
-    assert code == 1 and "guidance is 3.0" in out
+    assert code == 1
+    assert "guidance is 3.0" in out
 
 
 @pytest.mark.parametrize(
@@ -69,7 +78,10 @@ def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
 )
 def test_mistakes_are_one_sentence(here, arguments, sentence):
     code, _, err = ltbench(*arguments)
-    assert code in (1, 2) and sentence in err and err.count("\n") == 1 and not (here / "x").exists()
+    assert code in (1, 2)
+    assert sentence in err
+    assert err.count("\n") == 1
+    assert not (here / "x").exists()
 
 
 def test_status_and_evaluate_take_a_bundle(here, monkeypatch):
@@ -89,10 +101,13 @@ def test_status_and_evaluate_take_a_bundle(here, monkeypatch):
     pack([here / "lab"], here / "packed", keep_arrays=[0])
     shutil.rmtree(here / "lab")
     code, out, _ = ltbench("status", "--out", "packed")
-    assert code == 0 and "1 trainings" in out and "all done" in out
+    assert code == 0
+    assert "1 trainings" in out
+    assert "all done" in out
     before = len(load_scores("packed"))
     code, _, err = ltbench("evaluate", "packed", "--metrics", "frechet")
     assert code == 0, err
     after = load_scores("packed")
-    assert len(after) > before and (after["metric"] == "frechet").any()
+    assert len(after) > before
+    assert (after["metric"] == "frechet").any()
     assert ltbench("evaluate", "packed", "--metrics", "frechet")[1].count("0 numbers") == 1

@@ -32,7 +32,8 @@ def test_a_folder_is_prepared_listed_and_verified(tmp_path, capsys):
     assert run(*prepare, "--data-root", data) == 0
     shown = capsys.readouterr().out
     assert "train: 12 images of 3 classes, 2 to 7 a class, 16x16" in shown
-    assert "heldout: 3 images" in shown and f"--data-root {data}" in shown.replace("\n", "")
+    assert "heldout: 3 images" in shown
+    assert f"--data-root {data}" in shown.replace("\n", "")
     assert f"use it: ltbench run --dataset folder_lt:mine --data-root {data}\n" in shown
     assert run("data", "verify", "folder_lt", "--data-root", data) == 0
     assert "as their manifests state" in capsys.readouterr().out
@@ -48,7 +49,8 @@ def test_a_folder_is_prepared_listed_and_verified(tmp_path, capsys):
     array.write_bytes(content)
     assert run("data", "verify", "folder_lt", "--data-root", data) == 1
     error = capsys.readouterr().err
-    assert "train.npy was changed since it was made" in error.replace("\n", " ") and "Traceback" not in error
+    assert "train.npy was changed since it was made" in error.replace("\n", " ")
+    assert "Traceback" not in error
 
 
 def test_the_command_that_preparing_ends_with_plans_a_run(tmp_path, capsys):
@@ -58,12 +60,14 @@ def test_the_command_that_preparing_ends_with_plans_a_run(tmp_path, capsys):
         prepare = ("data", "prepare", "folder_lt", "--source", source, "--image-size", size, "--workers", 1)
         assert run(*prepare, "--data-root", data) == 0
     command = re.search("use it: ltbench run --dataset (.*)", capsys.readouterr().out.splitlines()[-1])
-    assert command and command[1].startswith("folder_lt:mine --set data.image_size=16 ")
+    assert command
+    assert command[1].startswith("folder_lt:mine --set data.image_size=16 ")
     study = resolve_study(None, ["data.image_size=16"], {"dataset": "folder_lt:mine"}, data)
     (run_spec,) = study.runs
     assert (run_spec.data.profile, run_spec.data.image_size) == ("asis", 16)
     assert run_spec.data.imbalance_ratio == 0.2857  # 2 of 7: what it is, not the default
-    assert run_spec.data.dataset == "folder_lt" and len(run_spec.data.content) == 64  # names are in no key
+    assert run_spec.data.dataset == "folder_lt"
+    assert len(run_spec.data.content) == 64
     study = resolve_study(
         None, ["data.image_size=16"], {"dataset": "folder_lt", "imbalance_ratio": "0.4"}, data
     )
@@ -86,4 +90,6 @@ def test_what_cannot_be_prepared_ends_in_one_sentence(tmp_path, monkeypatch, cap
     monkeypatch.chdir(tmp_path)
     assert run("data", *arguments) == code
     error = capsys.readouterr().err
-    assert says in error and error.startswith("error: ") and error.count("\n") == 1
+    assert says in error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1

@@ -40,7 +40,8 @@ def test_status_says_what_failed_with_the_logs_tail_and_what_to_type(root, capsy
         assert part in out
     assert f"ltbench retry --failed --out {root}" in out
     _, out, _ = say(capsys, "status", "--all", "--out", root)
-    assert "which failed" in out and out.count("done    ") == 3
+    assert "which failed" in out
+    assert out.count("done    ") == 3
 
 
 def test_status_of_a_running_sweep_names_host_pid_and_step(tmp_path, capsys):
@@ -50,7 +51,10 @@ def test_status_of_a_running_sweep_names_host_pid_and_step(tmp_path, capsys):
         ledger = Ledger(tmp_path)
         wait_for(lambda: any(a.progress.get("total") for n in ledger.claimed() for a in ledger.attempts(n)))
         code, out, _ = say(capsys, "status", "--out", tmp_path)
-        assert code == 0 and f"pid {pid}" in out and "/400" in out and "heartbeat" in out
+        assert code == 0
+        assert f"pid {pid}" in out
+        assert "/400" in out
+        assert "heartbeat" in out
     finally:
         process.kill()
         process.wait()
@@ -59,27 +63,34 @@ def test_status_of_a_running_sweep_names_host_pid_and_step(tmp_path, capsys):
 
 def test_watching_ends_when_nothing_can_go_on(root, capsys):
     code, out, _ = say(capsys, "status", "--watch", "--out", root)
-    assert code == 1 and "1 failed of 6 stages" in out
+    assert code == 1
+    assert "1 failed of 6 stages" in out
 
 
 def test_logs_print_what_the_stage_printed(root, capsys):
     _, out, _ = say(capsys, "status", "--out", root)
     run = out.partition("ltbench logs ")[2].split()[0]
     _, out, _ = say(capsys, "logs", run, "--out", root)
-    assert "about to fail" in out and "Traceback" in out and "failed (bug)" in out
+    assert "about to fail" in out
+    assert "Traceback" in out
+    assert "failed (bug)" in out
     _, out, _ = say(capsys, "logs", run[-8:], "--out", root, "-n", "1")
-    assert "about to fail" not in out and "ZeroDivisionError" in out
+    assert "about to fail" not in out
+    assert "ZeroDivisionError" in out
 
 
 def test_retry_tries_again_what_failed(root, capsys, monkeypatch):
     code, _, err = say(capsys, "retry", "--out", root)
-    assert code == 2 and "ltbench retry --failed" in err
+    assert code == 2
+    assert "ltbench retry --failed" in err
     code, out, _ = say(capsys, "retry", "--failed", "--no-start", "--out", root)
-    assert code == 0 and "1 failed stages will be tried again" in out
+    assert code == 0
+    assert "1 failed stages will be tried again" in out
     monkeypatch.setattr(local.run_local, "__defaults__", (*local.run_local.__defaults__[:-1], STUB))
     drive(root, SETS)  # a running driver takes it up; it fails again
     code, out, _ = say(capsys, "retry", "--failed", "--out", root)
-    assert code == 1 and "1 failed" in out
+    assert code == 1
+    assert "1 failed" in out
     assert [
         a.end["outcome"] for n in Ledger(root).claimed() for a in Ledger(root).attempts(n) if a.number > 1
     ] == [
@@ -102,4 +113,6 @@ def test_retry_tries_again_what_failed(root, capsys, monkeypatch):
 def test_mistakes_are_one_sentence(arguments, part, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     code, _, err = say(capsys, *arguments)
-    assert code == 2 and part in err and len(err.strip().splitlines()) == 1
+    assert code == 2
+    assert part in err
+    assert len(err.strip().splitlines()) == 1

@@ -9,7 +9,8 @@ def test_a_long_wait_says_what_it_waits_for(capsys):
     with waiting("reading", after=0.05):
         time.sleep(0.5)
     out = capsys.readouterr()
-    assert out.out == "... reading\n" and out.err == ""
+    assert out.out == "... reading\n"
+    assert out.err == ""
 
 
 def test_a_short_wait_says_nothing(capsys):

@@ -65,7 +65,8 @@ def test_numbered_folders_have_one_label_in_every_command(tmp_path, first):
             write_classes(tmp_path / "by_label", [str(k) for k in range(12)], n=2), dataset
         )
         np.testing.assert_array_equal(by_label.images, samples.images)
-        assert "named by label" in by_label.recognised and "named by class" in samples.recognised
+        assert "named by label" in by_label.recognised
+        assert "named by class" in samples.recognised
 
 
 @pytest.mark.parametrize(
@@ -86,7 +87,8 @@ def test_parts_of_a_set_are_known_by_all_their_usual_names(tmp_path, train, othe
                 write(tmp_path / "src" / part / name / f"{i}.png", 40 * k, 100 * j + 10 * k + i)
     made, dataset = prepared(tmp_path, tmp_path / "src")
     assert dataset.class_names == ("cat", "dog", "emu")
-    assert dataset.counts.tolist() == [4, 4, 4] and len(dataset.reference) == 12 * len(others)
+    assert dataset.counts.tolist() == [4, 4, 4]
+    assert len(dataset.reference) == 12 * len(others)
     assert f"training images from {train}" in made.notes[0]
 
 
@@ -165,8 +167,8 @@ def test_junk_is_skipped_and_counted_and_everything_else_is_told_at_once(tmp_pat
 
 def test_names_that_are_no_utf8_and_names_with_spaces_are_read(tmp_path):
     source = write_classes(tmp_path / "src", ["big cat", "dog"])
-    os.rename(os.fsencode(source / "dog" / "3.png"), os.fsencode(source / "dog") + b"/caf\xe9.png")
-    os.rename(os.fsencode(source / "dog"), os.fsencode(source) + b"/d\xf6g")
+    (source / "dog" / "3.png").rename(source / "dog" / os.fsdecode(b"caf\xe9.png"))
+    (source / "dog").rename(source / os.fsdecode(b"d\xf6g"))
     made, dataset = prepared(tmp_path, source)
     assert dataset.class_names == ("big cat", "d\\xf6g")
     rows = list(csv.DictReader((made.folder / "source_list.csv").read_text(encoding="utf-8").splitlines()))
@@ -219,15 +221,18 @@ def test_a_second_folder_of_equal_names_and_sizes_is_another(tmp_path):
                 Image.fromarray(pixels).save(path)
     first, one = prepared(tmp_path, tmp_path / "a" / "images")
     second, other = prepared(tmp_path, tmp_path / "b" / "images")
-    assert first.folder != second.folder and first.hash != second.hash
-    assert other.train.images.min() >= 120 and one.train.images.max() < 65
+    assert first.folder != second.folder
+    assert first.hash != second.hash
+    assert other.train.images.min() >= 120
+    assert one.train.images.max() < 65
     assert (
         prepare("folder_lt", tmp_path / "b" / "images", tmp_path / "data", image_size=16, workers=1).hash
         == second.hash
     )
     for name in (first.name, second.name):
         spec = data.resolve_data(DataSpec(dataset=f"folder_lt:{name}"), tmp_path / "data")
-        assert spec.content in (first.hash, second.hash) and spec.dataset == "folder_lt"
+        assert spec.content in (first.hash, second.hash)
+        assert spec.dataset == "folder_lt"
     with pytest.raises(DataMissing, match="nothing prepared as 'imagse' .*did you mean 'images'"):
         data.resolve_data(DataSpec(dataset="folder_lt:imagse"), tmp_path / "data")
     with pytest.raises(UsageError, match="digits_lt has no folders of its own names"):
@@ -274,8 +279,11 @@ def test_no_image_is_in_two_parts_of_a_folder_without_val(tmp_path):
         (source / "dog" / f"cat{i}.png").write_bytes((source / "cat" / f"{i + 6}.png").read_bytes())
     made, dataset = prepared(tmp_path, source)
     parts = [contents(part.images) for part in (dataset.train, dataset.reference, dataset.heldout)]
-    assert parts[0].isdisjoint(parts[1]) and parts[0].isdisjoint(parts[2]) and parts[1].isdisjoint(parts[2])
-    assert not dataset.unscorable and not dataset.heldout_in_reference
+    assert parts[0].isdisjoint(parts[1])
+    assert parts[0].isdisjoint(parts[2])
+    assert parts[1].isdisjoint(parts[2])
+    assert not dataset.unscorable
+    assert not dataset.heldout_in_reference
     assert (
         np.bincount(dataset.reference.labels).tolist()
         == [5, 5]
@@ -343,6 +351,8 @@ def test_a_folder_of_the_first_format_is_read_and_not_scored_against_itself(tmp_
     path.write_text(json.dumps(manifest))
     dataset = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis"), tmp_path / "data")
     assert dataset.counts.tolist() == [4, 4]
-    assert "earlier version" in dataset.unscorable and "prepare it again" in dataset.unscorable
+    assert "earlier version" in dataset.unscorable
+    assert "prepare it again" in dataset.unscorable
     other = prepare("folder_lt", tmp_path / "src", tmp_path / "data", image_size=16, workers=1)
-    assert other.folder != made.folder and verify("folder_lt", tmp_path / "data")
+    assert other.folder != made.folder
+    assert verify("folder_lt", tmp_path / "data")

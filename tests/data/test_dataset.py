@@ -253,7 +253,7 @@ def test_cifar_from_folder_and_from_archive(tmp_path, use, source):
     assert cell.flip_allowed
     assert cell.class_names[1] == "class 1"
     assert (len(cell.reference), len(cell.heldout)) == (5 * source.num_classes, source.num_classes)
-    with open(tmp_path / tiny.folder / tiny.dataset_class().train_list[0][0], "rb") as handle:
+    with (tmp_path / tiny.folder / tiny.dataset_class().train_list[0][0]).open("rb") as handle:
         first = pickle.load(handle)
     assert np.array_equal(cell.reference.images[0].reshape(-1), first["data"][0])
     assert cell.reference.labels[0] == first.get("labels", first.get("fine_labels"))[0]
@@ -399,7 +399,8 @@ def test_a_source_of_another_package_is_listed_and_loaded(tmp_path, monkeypatch,
         assert data.load_dataset(DataSpec(dataset="stripes_lt", imbalance_ratio=0.1)).counts[0] == 120
         list_datasets("100", None)
         shown = capsys.readouterr().out
-        assert "from package stripes 2.0" in shown and "from ltbench.data.sources.digits" in shown
+        assert "from package stripes 2.0" in shown
+        assert "from ltbench.data.sources.digits" in shown
         assert "imbalance_ratio is 0.01" in shown
     finally:
         monkeypatch.undo()

@@ -68,7 +68,8 @@ def test_an_unknown_grouping_is_named_with_the_nearest():
 
 def test_labels_are_stated_in_short():
     assert labels_text((0, 1, 2, 4, 5, 9)) == "0-2 4 5 9"
-    assert labels_text(()) == "" and labels_text((7,)) == "7"
+    assert labels_text(()) == ""
+    assert labels_text((7,)) == "7"
     assert Group("tail", (7, 8, 9), "thirds").labels_text == "7-9"
 
 

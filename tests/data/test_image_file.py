@@ -45,7 +45,8 @@ def test_exif_orientation_is_applied(orientation):
             encoded(stored, format, exif=exif, **({"quality": 100} if format == "JPEG" else {})), "x", 3
         )
         error = np.abs(pixels_of(decoded.image).astype(int) - pixels_of(upright).astype(int)).mean()
-        assert error < 3 and decoded.turned == (orientation > 1)
+        assert error < 3
+        assert decoded.turned == (orientation > 1)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
@@ -62,9 +63,11 @@ def test_transparency_is_laid_on_the_ground(mode):
         content = encoded(image.convert(mode))
     for ground, value in (("white", 255), ("black", 0), ("#0000ff", 0)):
         decoded = decode(content, "x", 3, ground)
-        assert decoded.transparent and decoded.mode == mode
+        assert decoded.transparent
+        assert decoded.mode == mode
         found = pixels_of(decoded.image)
-        assert found[0, 0, 0] == value and found[:, 8, 8].max() == 0
+        assert found[0, 0, 0] == value
+        assert found[:, 8, 8].max() == 0
     assert pixels_of(decode(content, "x", 1, "white").image)[0, 0, 0] == 255
 
 
@@ -140,7 +143,8 @@ def test_the_tally_says_what_was_done():
     assert again.sentences("white") == tally.sentences("white")
     assert tally.as_dict()["counts"] == {"transparent": 1, "turned": 1}
     said = "; ".join(tally.sentences("white"))
-    assert "1 turned upright" in said and "1 with transparency laid on white" in said
+    assert "1 turned upright" in said
+    assert "1 with transparency laid on white" in said
     assert all(f"1 {mode}" in said for mode in ("RGB", "RGBA", "CMYK", "L"))
     assert Tally().sentences() == []
 
@@ -177,7 +181,9 @@ def test_all_bad_files_stand_in_one_error():
     assert str(all_at_once(["a is empty"])) == "a is empty: mend or remove it"
     error = str(all_at_once([f"file{i} is empty: mend or remove it" for i in range(30)]))
     assert error.startswith("30 files cannot be used: mend or remove them\n  file0 is empty\n")
-    assert "file19" in error and "file20" not in error and error.endswith("and 10 more")
+    assert "file19" in error
+    assert "file20" not in error
+    assert error.endswith("and 10 more")
 
 
 def test_any_name_can_be_printed():

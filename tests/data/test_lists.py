@@ -70,10 +70,12 @@ def test_a_list_that_is_none(tmp_path, content, says):
 
 def test_labels_of_lists(tmp_path):
     rows, names = labelled(tmp_path, [[("x/cat/1.png", "0"), ("x/dog/1.png", "1")], [("v/1.png", "1")]])
-    assert names == ("cat", "dog") and rows[1] == [("v/1.png", 1)]
+    assert names == ("cat", "dog")
+    assert rows[1] == [("v/1.png", 1)]
     assert labelled(tmp_path, [[("x/1.png", "0"), ("x/2.png", "1")]])[1] == ("0", "1")
     rows, names = labelled(tmp_path, [[("1.png", "dog"), ("2.png", "cat")]])
-    assert names == ("cat", "dog") and rows[0][0] == ("1.png", 1)
+    assert names == ("cat", "dog")
+    assert rows[0][0] == ("1.png", 1)
     with pytest.raises(DataCorrupt, match="no image of class 1"):
         labelled(tmp_path, [[("1.png", "0"), ("2.png", "2")]])
 
@@ -93,7 +95,8 @@ def test_a_folder_by_one_list_or_by_lists_for_training_and_validation(tmp_path):
         "folder_lt", tmp_path / "images", tmp_path, image_size=16, lists=tmp_path / "all.txt", workers=1
     )
     dataset = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis", content=made.hash), tmp_path)
-    assert dataset.class_names == ("kite", "wren") and dataset.counts.tolist() == [4, 10]
+    assert dataset.class_names == ("kite", "wren")
+    assert dataset.counts.tolist() == [4, 10]
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "my_train.txt").write_text("".join(lines[:10] + lines[12:16]))
     (tmp_path / "lists" / "my_val.txt").write_text("".join(lines[10:12] + lines[16:]))
@@ -107,7 +110,8 @@ def test_a_folder_by_one_list_or_by_lists_for_training_and_validation(tmp_path):
     dataset = data.load_dataset(
         data.resolve_data(DataSpec(dataset="folder_lt:two", profile="asis"), tmp_path), tmp_path
     )
-    assert dataset.counts.tolist() == [4, 10] and np.bincount(dataset.reference.labels).tolist() == [2, 2]
+    assert dataset.counts.tolist() == [4, 10]
+    assert np.bincount(dataset.reference.labels).tolist() == [2, 2]
     (tmp_path / "all.txt").write_text("".join([*lines, "gone.jpg wren\n", "lost.jpg wren\n"]))
     with pytest.raises(
         DataCorrupt, match=r"2 files cannot be used.*\n.*gone.jpg is missing\n.*lost.jpg is missing"
@@ -146,9 +150,11 @@ def test_a_set_by_its_authors_lists(tmp_path, use, source, file):
         (tmp_path / "in" / name).write_text("".join(lines))
     prepare(source.name, tmp_path / "in", tmp_path, workers=1)
     dataset = data.load_dataset(DataSpec(dataset=source.name, profile="asis"), tmp_path)
-    assert dataset.shape == (3, 64, 64) and dataset.counts.tolist() == [101, 7, 2]
+    assert dataset.shape == (3, 64, 64)
+    assert dataset.counts.tolist() == [101, 7, 2]
     assert dataset.class_names == ("airfield", "bar", "cave")
-    assert dataset.groups == {"many": (0,), "few": (1, 2)} and len(dataset.reference) == 6
+    assert dataset.groups == {"many": (0,), "few": (1, 2)}
+    assert len(dataset.reference) == 6
     (tmp_path / "in" / path).unlink()
     with pytest.raises(
         DataMissing, match=r"is missing \(1 of the lists' 116 images are\): give the folder below"
@@ -199,8 +205,10 @@ def test_tiny_imagenet_from_its_zip_and_from_its_folder(tmp_path, use):
     assert len({folder.hash for folder in made}) == 1
     dataset = data.load_dataset(DataSpec(dataset="tiny_imagenet_lt", imbalance_ratio=0.1), tmp_path / "0")
     assert dataset.class_names == ("n01443537", "n02124075", "n04067472")
-    assert dataset.counts.tolist() == [10, 3, 1] and len(dataset.reference) == 30
-    assert np.bincount(dataset.heldout.labels).tolist() == [2, 2, 2] and not dataset.heldout_in_reference
+    assert dataset.counts.tolist() == [10, 3, 1]
+    assert len(dataset.reference) == 30
+    assert np.bincount(dataset.heldout.labels).tolist() == [2, 2, 2]
+    assert not dataset.heldout_in_reference
     first = np.asarray(Image.open(folder / "val" / "images" / "val_1.JPEG")).transpose(2, 0, 1)
     assert np.array_equal(dataset.heldout.images[0], first)  # 64x64 as they are
 
@@ -222,5 +230,6 @@ def test_tiny_imagenet_that_is_not_whole(tmp_path, use):
 
 def test_tiny_imagenets_counts_at_the_papers_ratio():
     counts = data.longtail.class_sizes(TINY_IMAGENET.pool, 0.01)
-    assert (counts[0], counts[-1]) == (500, 5) and (np.diff(counts) <= 0).all()
+    assert (counts[0], counts[-1]) == (500, 5)
+    assert (np.diff(counts) <= 0).all()
     assert abs(counts.sum() - 500 * 200 * (1 - 0.01) / np.log(100)) < 200  # the integral of the curve

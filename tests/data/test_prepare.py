@@ -299,7 +299,9 @@ def test_prepared_once_is_not_prepared_again(tmp_path, monkeypatch):
     monkeypatch.undo()
     write_image(source / "a" / "new.jpg", 1)
     other = prepare("folder_lt", source, tmp_path, image_size=32, workers=1)
-    assert other.hash != first.hash and other.folder != first.folder and other.name.startswith("src-")
+    assert other.hash != first.hash
+    assert other.folder != first.folder
+    assert other.name.startswith("src-")
     assert prepare("folder_lt", source, tmp_path, workers=1).folder == other.folder
     with pytest.raises(UsageError, match=r"src-32 was prepared from other images .* another --name"):
         prepare("folder_lt", source, tmp_path, workers=1, own_name="src")

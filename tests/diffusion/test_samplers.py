@@ -196,8 +196,11 @@ def test_order_matters_to_dpmsolver_only() -> None:
 @given(st.integers(1, 1000), st.sampled_from(["logsnr", "karras", "trailing", "leading", "linspace"]))
 def test_timesteps_descend_without_repeats(steps: int, spacing: str) -> None:
     visited = timesteps(steps, spacing)
-    assert len(visited) == steps and visited.dtype == np.int64
-    assert (np.diff(visited) < 0).all() and visited[-1] >= 0 and visited[0] <= 999
+    assert len(visited) == steps
+    assert visited.dtype == np.int64
+    assert (np.diff(visited) < 0).all()
+    assert visited[-1] >= 0
+    assert visited[0] <= 999
     assert visited[0] == 999 or spacing == "leading"
     assert visited[-1] == 0 or spacing == "trailing" or steps == 1
     assert make_path(ode(steps, spacing=spacing)).timesteps == tuple(visited.tolist())
@@ -327,8 +330,7 @@ def test_stopped_sampling_goes_on_where_it_was() -> None:
     chunks: list[Tensor] = []
     iterator = sample_iter(Gaussian(), LABELS, sampler=spec, batch_size=10, stop=stop)
     with pytest.raises(Interrupted, match="run the same command again"):
-        for chunk in iterator:
-            chunks.append(chunk)
+        chunks.extend(iterator)
     done = torch.cat(chunks)
     assert len(done) == 20
     rest = sample(Gaussian(), LABELS[20:], sampler=spec, indices=torch.arange(20, N), batch_size=10)

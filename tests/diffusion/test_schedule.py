@@ -40,7 +40,7 @@ def test_unit_variance_images_keep_unit_variance() -> None:
 def test_precision_sets_and_restores_the_global_switches(name: str, tf32: bool) -> None:
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     product = torch.nn.Linear(4, 4)
-    with pytest.raises(KeyboardInterrupt), precision(name, "cpu"):
+    with pytest.raises(KeyboardInterrupt), precision(name, "cpu"):  # noqa: PT012 -- inside is what is tested
         assert torch.backends.cuda.matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == tf32
         expected = torch.bfloat16 if name == "bf16" else torch.float32
         assert product(torch.ones(1, 4)).dtype == expected

@@ -95,7 +95,8 @@ def test_null_label_adds_nothing_and_trains_nothing() -> None:
     before.square().mean().backward()
     table = denoiser.unet.class_embedding.weight
     assert table.shape[0] == denoiser.num_classes
-    assert table.grad is not None and not table.grad.any()  # used (DDP needs that) yet unchanged
+    assert table.grad is not None
+    assert not table.grad.any()
     with torch.no_grad():
         table.add_(1.0)
     torch.testing.assert_close(denoiser(x, t, null).eps, before)
@@ -116,11 +117,13 @@ def test_initialisation_is_the_released_one() -> None:
             assert 0.9 * bound < module.weight.abs().max() <= bound, name
             assert not module.bias.any(), name
         elif isinstance(module, nn.GroupNorm):
-            assert (module.weight == 1).all() and not module.bias.any(), name
+            assert (module.weight == 1).all(), name
+            assert not module.bias.any(), name
     blocks = sum(type(module).__name__ in ("ResnetBlock2D", "Attention") for module in denoiser.modules())
     assert closing == blocks + 1
     table = denoiser.unet.class_embedding.weight.detach()
-    assert table.std() == pytest.approx(1, abs=0.15) and table.mean() == pytest.approx(0, abs=0.15)
+    assert table.std() == pytest.approx(1, abs=0.15)
+    assert table.mean() == pytest.approx(0, abs=0.15)
     assert denoiser(*batch(denoiser.config)).eps.abs().max() < 1e-3
 
 

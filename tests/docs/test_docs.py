@@ -132,7 +132,8 @@ def test_the_site_builds_without_a_warning(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     reference = (tmp_path / "site/reference/methods/index.html").read_text(encoding="utf-8")
-    assert "coral" in reference and "Paper against code" in reference
+    assert "coral" in reference
+    assert "Paper against code" in reference
     assert "n_generated" in (tmp_path / "site/reference/scores/index.html").read_text(encoding="utf-8")
     api = (tmp_path / "site/reference/api/index.html").read_text(encoding="utf-8")
     assert all(f"ltbench.api.{name}" in api for name in ("load_study", "run", "compare", "report"))
@@ -144,7 +145,7 @@ def test_every_picture_is_there_and_used():
         for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text(encoding="utf-8")):
             assert (page.parent / target).resolve().is_file(), (page, target)
             used.add((page.parent / target).resolve())
-    assert {path for path in (ROOT / "docs/img").iterdir()} <= used
+    assert set((ROOT / "docs/img").iterdir()) <= used
 
 
 def prose(text):
@@ -177,10 +178,12 @@ QUICK = ("add_a_metric", "own_folder")
 
 
 def test_examples_are_short_and_listed():
-    assert len(SCRIPTS) >= 5 and len(NOTEBOOKS) >= 2
+    assert len(SCRIPTS) >= 5
+    assert len(NOTEBOOKS) >= 2
     listed = (ROOT / "examples/README.md").read_text(encoding="utf-8")
     for path in SCRIPTS:
-        assert len(path.read_text(encoding="utf-8").splitlines()) < 60 and f"`{path.name}`" in listed
+        assert len(path.read_text(encoding="utf-8").splitlines()) < 60
+        assert f"`{path.name}`" in listed
     for path in NOTEBOOKS:
         import json
 
@@ -227,7 +230,8 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     book = nbformat.read(path, as_version=4)
     nbclient.NotebookClient(book, timeout=600, resources={"metadata": {"path": str(tmp_path)}}).execute()
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
-    assert outputs and not [o for o in outputs if o["output_type"] == "error"]
+    assert outputs
+    assert not [o for o in outputs if o["output_type"] == "error"]
 
 
 def test_make_targets_that_are_named_exist():

@@ -38,14 +38,17 @@ def run(*arguments):
 
 def test_emoji_become_a_folder_that_prepare_reads(tmp_path):
     done = run(package(tmp_path / "unpacked"), "--out", tmp_path / "emoji")
-    assert done.returncode == 0 and done.stdout.startswith("people 30, food 20\n")
+    assert done.returncode == 0
+    assert done.stdout.startswith("people 30, food 20\n")
     made = prepare("folder_lt", tmp_path / "emoji", tmp_path, image_size=16, workers=1)
     assert "50 with transparency laid on white" in made.notes
     dataset = data.load_dataset(DataSpec(dataset="folder_lt", profile="asis"), tmp_path)
-    assert dataset.class_names == ("food", "people") and dataset.counts.tolist() == [12, 22]
+    assert dataset.class_names == ("food", "people")
+    assert dataset.counts.tolist() == [12, 22]
 
 
 def test_a_package_that_is_not_there_is_one_sentence(tmp_path):
     done = run(tmp_path)
-    assert done.returncode == 1 and "apt-get download ruby-gemojione" in done.stderr
+    assert done.returncode == 1
+    assert "apt-get download ruby-gemojione" in done.stderr
     assert "Traceback" not in done.stderr

@@ -89,7 +89,8 @@ def test_the_report_prints_them_beside_their_floor(root):
     table = overall_table(cell)
     column = table.columns.index("FD (pixels) ↓")
     values = [float(row[column].text.split(" ")[0]) for row in table.rows]
-    assert len(values) == 3 and max(values) <= 1.1 * min(values) + 0.02  # two samplers and the floor
+    assert len(values) == 3
+    assert max(values) <= 1.1 * min(values) + 0.02
     assert {"dpmsolver++", "sde-dpmsolver++"} <= {entry.text for row in table.rows for entry in row}
 
 
@@ -108,7 +109,8 @@ def test_a_sampler_that_is_too_smooth_is_seen(root, real):
 
 def test_counts_are_long_tailed_and_the_sets_are_apart():
     dataset = load_dataset(spec_of("ddim", 20).data)
-    assert dataset.counts[0] == 300 and dataset.counts[-1] == 30
+    assert dataset.counts[0] == 300
+    assert dataset.counts[-1] == 30
     assert len({dataset.train.sha256, dataset.reference.sha256, dataset.heldout.sha256}) == 3
     model = build_model(spec_of("ddim", 20), dataset)["denoiser"]
     np.testing.assert_allclose(model.prior, dataset.prior)

@@ -57,7 +57,8 @@ def test_a_run_leaves_what_the_module_says(finished):
     assert {"spec.json", "images.npy", "labels.npy", "sheet.png", "scores.csv", "scored.json"} <= {
         path.name for path in (finished / SAMPLE.sample_folder).iterdir()
     }
-    assert not list(finished.rglob("*.tmp")) and not list(finished.rglob("partial"))
+    assert not list(finished.rglob("*.tmp"))
+    assert not list(finished.rglob("partial"))
     assert read_json(folder / "spec.json")["train_key"] == train_key(SPEC)
     written = read_json(finished / SAMPLE.sample_folder / "spec.json")
     assert (written["sample_key"], written["train_key"]) == (sample_key(SPEC), train_key(SPEC))
@@ -68,9 +69,13 @@ def test_what_a_stage_cost_and_where_it_ran_is_recorded(finished):
         record = read_json(finished / folder / "provenance.json")
         assert [entry["stage"] for entry in record["stages"]] == names
         for entry in record["stages"]:
-            assert entry["wall_seconds"] > 0 and entry["cpu_seconds"] > 0 and entry["threads"] == 1
-            assert entry["code"]["ltbench"] and not entry.get("interrupted")
-        assert record["machine"]["libraries"]["torch"] and record["machine"]["cores"] > 0
+            assert entry["wall_seconds"] > 0
+            assert entry["cpu_seconds"] > 0
+            assert entry["threads"] == 1
+            assert entry["code"]["ltbench"]
+            assert not entry.get("interrupted")
+        assert record["machine"]["libraries"]["torch"]
+        assert record["machine"]["cores"] > 0
     assert (
         read_json(finished / TRAIN.folder / "provenance.json")["stages"][0]["manifest"]
         == digits().manifest_hash
@@ -104,10 +109,12 @@ def test_done_stages_are_skipped(root):
 
 def test_samples_are_equally_many_a_class_in_order(finished):
     images, labels = load_samples(finished / SAMPLE.sample_folder)
-    assert images.shape == (30, 1, 8, 8) and images.dtype == np.uint8
+    assert images.shape == (30, 1, 8, 8)
+    assert images.dtype == np.uint8
     assert labels.tolist() == [k for k in range(10) for _ in range(3)]
     with Image.open(finished / SAMPLE.sample_folder / "sheet.png") as sheet:
-        assert sheet.size == (10 * 32, 10 * 32) and sheet.mode == "L"
+        assert sheet.size == (10 * 32, 10 * 32)
+        assert sheet.mode == "L"
         top_left = np.asarray(sheet)[:32:4, :32:4]
     assert np.array_equal(top_left, images[0, 0])
 
@@ -126,7 +133,8 @@ def test_sampling_goes_on_after_an_interruption_with_the_same_bytes(root, finish
     kept = {name: (root / folder / "partial" / name).stat().st_mtime_ns for name in partial}
     remade = []
     run_stage(SAMPLE, root, Environment(sample_batch=8, progress=remade.append, guard=lambda: None))
-    assert len(kept) == calls // 2 and len(remade) == 4
+    assert len(kept) == calls // 2
+    assert len(remade) == 4
     for name in ("images.npy", "labels.npy", "sheet.png"):
         assert (root / folder / name).read_bytes() == (finished / folder / name).read_bytes()
     assert [e.get("interrupted", False) for e in read_json(root / folder / "provenance.json")["stages"]] == [
@@ -144,9 +152,9 @@ def test_the_images_are_published_last(root, monkeypatch):
         published.append({path.name for path in (root / SAMPLE.sample_folder).iterdir()})
 
     run_stage(SAMPLE, root, Environment(sample_batch=8, guard=guard))
-    assert (
-        "sheet.png" in published[-1] and "labels.npy" in published[-1] and "images.npy" not in published[-1]
-    )
+    assert "sheet.png" in published[-1]
+    assert "labels.npy" in published[-1]
+    assert "images.npy" not in published[-1]
 
 
 def test_nothing_is_published_by_a_worker_that_lost_its_claim(root):
@@ -157,7 +165,8 @@ def test_nothing_is_published_by_a_worker_that_lost_its_claim(root):
 
     with pytest.raises(ClaimLost):
         run_stage(SAMPLE, root, Environment(guard=lost))
-    assert not is_done(SAMPLE, root) and not list(root.rglob("*.npy"))
+    assert not is_done(SAMPLE, root)
+    assert not list(root.rglob("*.npy"))
 
 
 def test_a_probe_measures_every_snapshot_that_is_kept(root, monkeypatch):
@@ -181,15 +190,18 @@ def test_a_probe_measures_both_protocols_on_the_same_held_out_images(root, monke
     monkeypatch.setattr(probes, "NOISE_LEVELS", (100, 500))
     spec = SPEC.model_copy(update={"score": SPEC.score.model_copy(update={"probes": True})})
     stage = stages(spec)[3]
-    assert stage.kind == "probe" and not is_done(stage, root)
+    assert stage.kind == "probe"
+    assert not is_done(stage, root)
     run_stage(stage, root, Environment())
     assert is_done(stage, root)
     folder = root / stage.folder / "probes"
     table = pd.read_csv(folder / "step-00000002.csv")
-    assert list(table.columns) == list(probes.COLUMNS) and not table.isna().any().any()
+    assert list(table.columns) == list(probes.COLUMNS)
+    assert not table.isna().any().any()
     assert set(zip(table.protocol, table.t, strict=True)) == {("noised", 100), ("noised", 500), ("clean", 0)}
     assert len(set(table.groupby(["protocol", "t"]).metric.nunique())) == 1
-    assert set(table.n_images) == {80} and set(table.train_key) == {train_key(SPEC)}
+    assert set(table.n_images) == {80}
+    assert set(table.train_key) == {train_key(SPEC)}
     kept = np.load(folder / "step-00000002.npz")
     assert np.bincount(kept["labels"]).tolist() == [8] * 10
     assert {kept[name].shape for name in ("noised_100", "noised_500", "clean_0")} == {(80, 32)}
@@ -258,9 +270,11 @@ def test_deleted_scores_are_made_again_although_a_record_says_they_are_done(root
 def test_another_request_adds_to_the_scores_and_both_are_done(root, finished):
     more = SPEC.model_copy(update={"score": SPEC.score.model_copy(update={"metrics": ("agreement",)})})
     stage = stages(more)[2]
-    assert stage.sample_folder == SCORE.sample_folder and not is_done(stage, root)
+    assert stage.sample_folder == SCORE.sample_folder
+    assert not is_done(stage, root)
     run_stage(stage, root, Environment())
-    assert is_done(stage, root) and is_done(SCORE, root)
+    assert is_done(stage, root)
+    assert is_done(SCORE, root)
     both = read_scores(root / SCORE.sample_folder / "scores.csv")
     first = read_scores(finished / SCORE.sample_folder / "scores.csv")
     kept = both[both["definition"].isin(first["definition"])].reset_index(drop=True)
@@ -268,7 +282,8 @@ def test_another_request_adds_to_the_scores_and_both_are_done(root, finished):
     assert set(both["metric"]) > set(first["metric"])
     (root / SCORE.sample_folder / "scores.csv").unlink()  # both are gone, so neither may count as done
     run_stage(SCORE, root, Environment())
-    assert is_done(SCORE, root) and not is_done(stage, root)
+    assert is_done(SCORE, root)
+    assert not is_done(stage, root)
 
 
 @pytest.mark.parametrize("stage", [TRAIN, SAMPLE], ids=lambda stage: stage.kind)

@@ -69,13 +69,17 @@ def test_each_example_package_is_found_listed_and_used(site, tmp_path):
     assert {out[kind].partition(" 1.0")[0] for kind, _ in KINDS.values()} == {
         f"package ltbench-{name}" for name in ("debias", "bars", "brightness", "thumbnail", "euler")
     }
-    assert out["counts"][0] == 40 and out["counts"][-1] == 4
-    assert 0 <= out["gap"] < 5 and 0 < out["distance"] < 1
-    assert out["composition"] == "coral+debiased" and out["numbers"] == ["brightness_gap"]
+    assert out["counts"][0] == 40
+    assert out["counts"][-1] == 4
+    assert 0 <= out["gap"] < 5
+    assert 0 < out["distance"] < 1
+    assert out["composition"] == "coral+debiased"
+    assert out["numbers"] == ["brightness_gap"]
 
 
 def test_one_command_lists_them_all(site, tmp_path):
     shown = python(site, tmp_path, "-m", "ltbench", "plugins")
     for _, name in KINDS.values():
         assert name in shown
-    assert "ltbench-bars 1.0" in shown and "ltbench.samplers" in shown
+    assert "ltbench-bars 1.0" in shown
+    assert "ltbench.samplers" in shown

@@ -19,7 +19,9 @@ BUNDLES = sorted(path.parent for path in RESULTS.glob("*/bundle.json"))
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: str(path.relative_to(RESULTS)))
 def test_a_study_file_loads_and_says_what_it_asks(path):
     study = load_study(path)
-    assert study.runs and study.title and study.description
+    assert study.runs
+    assert study.title
+    assert study.description
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,8 @@ def test_the_repository_stays_light():
     files = [
         p for p in RESULTS.rglob("*") if p.is_file() and p.name != "index.html" and p.parent.name != "tables"
     ]
-    assert len(files) < 150 and sum(p.stat().st_size for p in files) < 30e6
+    assert len(files) < 150
+    assert sum(p.stat().st_size for p in files) < 30e6
 
 
 @pytest.mark.parametrize(

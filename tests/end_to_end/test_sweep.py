@@ -118,7 +118,9 @@ def test_real_sweeps_survive_kills_bit_for_bit(tmp_path, undisturbed):
 def test_a_real_run_is_reproduced_to_the_last_bit(tmp_path, undisturbed):
     for folder in sorted(undisturbed.glob("digits_lt-*")):
         result = reproduce(folder, tmp_path / folder.name, Settings())
-        assert result.reproduced and not result.changed and not result.absent
+        assert result.reproduced
+        assert not result.changed
+        assert not result.absent
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small file system takes root")

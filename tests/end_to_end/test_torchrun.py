@@ -71,10 +71,12 @@ def test_two_processes_train_what_one_does(shared, spec, tmp_path):
 
 def test_the_first_process_claims_records_and_goes_on_alone(shared):
     first, second = (json.loads((shared / f"rank{rank}.json").read_text()) for rank in (0, 1))
-    assert first == {"goes_on": True, "left": []} and second == {"goes_on": False, "left": []}
+    assert first == {"goes_on": True, "left": []}
+    assert second == {"goes_on": False, "left": []}
     for spec in RUNS:
         (stage,) = read_json(shared / folder_name(spec) / "provenance.json")["stages"]
-        assert stage["processes"] == 2 and stage["steps"] == spec.train.steps
+        assert stage["processes"] == 2
+        assert stage["steps"] == spec.train.steps
     ledger = Ledger(shared)
     claims = [ledger.attempts(task.resource) for task in build_tasks(RUNS) if task.stage.kind == "train"]
     assert [len(attempts) for attempts in claims] == [1, 1]
@@ -104,7 +106,8 @@ def test_the_first_process_alone_says_what_is_left(tmp_path):
 def test_a_failure_ends_all_processes_and_is_recorded(tmp_path):
     spec = make_spec("ddpm", steps=60, learning_rate=1e30)
     codes = ended(in_two(share, [spec], tmp_path))
-    assert 0 not in codes and not (tmp_path / "rank0.json").exists()
+    assert 0 not in codes
+    assert not (tmp_path / "rank0.json").exists()
     (task,) = [task for task in build_tasks([spec]) if task.stage.kind == "train"]
     assert "infinite or NaN" in json.dumps(
         [vars(a) for a in Ledger(tmp_path).attempts(task.resource)], default=str
@@ -123,7 +126,8 @@ def test_a_stop_is_heard_by_the_first_and_obeyed_by_all(tmp_path):
     assert ended(processes) == [0, 0]
     assert json.loads((tmp_path / "rank0.json").read_text())["goes_on"] is False
     state = torch.load(tmp_path / folder_name(spec) / "checkpoint.pt", weights_only=True)
-    assert state["step"] % 50 == 0 and 0 < state["step"] < 100_000
+    assert state["step"] % 50 == 0
+    assert 0 < state["step"] < 100_000
 
 
 def test_only_the_first_process_plans_and_prints(tmp_path, monkeypatch, capsys):
@@ -133,7 +137,9 @@ def test_only_the_first_process_plans_and_prints(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(together, "train_together", lambda runs, root, settings: called.append(len(runs)))
     flags = {"dataset": "digits_lt"}
     commands.run_study(None, [], flags, tmp_path / "runs", None, "cpu", "auto", False)
-    assert called == [4] and capsys.readouterr().out == "" and not (tmp_path / "runs").exists()
+    assert called == [4]
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "runs").exists()
     with pytest.raises(UsageError, match="without torchrun"):
         commands.run_study(None, [], flags, tmp_path, None, "cpu", "auto", False, slurm="time=1h")
     monkeypatch.setenv("RANK", "0")
@@ -180,7 +186,8 @@ def test_torchrun_trains_together_and_samples_and_scores_once(tmp_path):
     (training,) = tmp_path.glob("digits_lt-*")
     stages_done = read_json(training / "provenance.json")["stages"]
     assert [(s["stage"], s["processes"]) for s in stages_done] == [("train", 2)]
-    assert "3 of 3 stages" in done.stdout and scores.stat().st_size
+    assert "3 of 3 stages" in done.stdout
+    assert scores.stat().st_size
 
 
 # -- speed options change nothing but speed -------------------------------------------------------------
@@ -199,7 +206,8 @@ def test_speed_options_are_in_no_key_and_reach_the_worker(tmp_path):
     for name, value in ours.items():
         torch.testing.assert_close(theirs[name], value, atol=2e-5, rtol=1e-4, msg=name)
     recorded = read_json(tmp_path / "fast" / folder_name(spec) / "provenance.json")["stages"][0]
-    assert recorded["channels_last"] is True and recorded["compile"] is False
+    assert recorded["channels_last"] is True
+    assert recorded["compile"] is False
     run_stage(sample, tmp_path / "fast", Environment(channels_last=True))
     assert (tmp_path / "fast" / sample.sample_folder / "images.npy").exists()
 
@@ -210,8 +218,10 @@ def test_compile_takes_the_unet_alone(monkeypatch):
     from ltbench.diffusion.unet import build_denoiser
 
     denoiser = build_denoiser("tiny", 10, 1, 8)
-    assert speed_up(denoiser, Environment(compile=True)) is denoiser and taken == [denoiser]
-    assert speed_up(denoiser, Environment()) is denoiser and len(taken) == 1
+    assert speed_up(denoiser, Environment(compile=True)) is denoiser
+    assert taken == [denoiser]
+    assert speed_up(denoiser, Environment()) is denoiser
+    assert len(taken) == 1
 
 
 @pytest.mark.slow  # inductor calls a C++ compiler for minutes
@@ -263,7 +273,8 @@ def test_out_of_memory_says_what_to_lower(kind, spec, says):
         explain_failures(kind, spec, Environment(device="cuda")),
     ):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    assert "\n" not in str(caught.value) and classify(caught.value).poisoned
+    assert "\n" not in str(caught.value)
+    assert classify(caught.value).poisoned
 
 
 def test_processes_share_the_batch_that_the_advice_cuts(monkeypatch):

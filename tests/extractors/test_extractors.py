@@ -50,11 +50,13 @@ def test_shipped_files_match_their_record(name, least):
     extractor = get_extractor(name)
     assert weights.stat().st_size < 1_000_000
     assert record["weights_sha256"] == file_hash(weights)
-    assert record["hash"] == extractor.hash and len(extractor.hash) == 16
+    assert record["hash"] == extractor.hash
+    assert len(extractor.hash) == 16
     assert record["heldout_accuracy"][str(SIDES[name])] >= least
     assert record["recipe"] == vars(train.RECIPES[name])
     assert extractor.title == f"FD ({name})"
-    assert extractor.classifies == record["dataset"] and extractor.has_logits
+    assert extractor.classifies == record["dataset"]
+    assert extractor.has_logits
 
 
 @pytest.mark.parametrize("name", sorted(cnn.SHIPPED))
@@ -76,8 +78,10 @@ def test_features_do_not_depend_on_batches_order_or_container(name):
     extractor = get_extractor(name)
     images = noise(33, SIDES[name])
     whole = extractor(images)
-    assert whole.features.dtype == np.float32 and whole.features.shape == (33, 64)
-    assert whole.logits.dtype == np.float32 and whole.logits.shape == (33, 10)
+    assert whole.features.dtype == np.float32
+    assert whole.features.shape == (33, 64)
+    assert whole.logits.dtype == np.float32
+    assert whole.logits.shape == (33, 10)
     for batch_size in (1, 7):
         parts = extractor(images, batch_size)
         np.testing.assert_allclose(parts.features, whole.features, rtol=0, atol=1e-5)
@@ -160,14 +164,18 @@ def test_known_extractors_tell_what_is_there(tmp_path, monkeypatch):
     rows = {row.name: row for row in known_extractors()}
     assert {"digits_cnn", "inception", "inception_clean", "vgg16", "clip-vit-b-32"} < set(rows)
     assert rows["digits_cnn"].found
-    assert rows["inception"].title == "FID" and rows["inception_clean"].title == "FID (clean)"
+    assert rows["inception"].title == "FID"
+    assert rows["inception_clean"].title == "FID (clean)"
     for name, row in rows.items():
         if name in cnn.SHIPPED or name in ("efficientnet_lite0", "pixels"):  # weights in packages, or none
             continue
-        assert not row.found and row.looked[0] == tmp_path and str(tmp_path) in row.advice
+        assert not row.found
+        assert row.looked[0] == tmp_path
+        assert str(tmp_path) in row.advice
         with pytest.raises(DataMissing, match="get it with `curl") as raised:
             get_extractor(name)
-        assert row.advice in str(raised.value) and "\n" not in str(raised.value)
+        assert row.advice in str(raised.value)
+        assert "\n" not in str(raised.value)
     (tmp_path / "inception-2015-12-05.pt").write_bytes(b"truncated")
     assert {row.name: row.at for row in known_extractors()}["inception_clean"] == (
         tmp_path / "inception-2015-12-05.pt"
@@ -241,7 +249,8 @@ def test_cache_knows_other_images_other_extractors_and_broken_files(tmp_path):
     other[4, 0, 7, 7] ^= 1
     cached_features(extractor, other, tmp_path)
     cached_features(Extractor("b", Counting(), weights_hash="1", preprocessing="none/1"), images, tmp_path)
-    assert extractor.network.calls == 2 and len(list(tmp_path.iterdir())) == 3
+    assert extractor.network.calls == 2
+    assert len(list(tmp_path.iterdir())) == 3
     file = tmp_path / f"{images_hash(images)}-{extractor.hash}.safetensors"
     file.write_bytes(file.read_bytes()[:30])
     np.testing.assert_array_equal(cached_features(extractor, images, tmp_path).features, expected)
@@ -334,10 +343,13 @@ def test_users_networks(script):
     images = noise(5, 8, 3)
     plain = get_extractor(f"torchscript:{script(Pixels())}")
     assert (plain.name, plain.title) == ("torchscript:Pixels", "FD (torchscript:Pixels)")
-    assert not plain.has_logits and plain(images).logits is None
+    assert not plain.has_logits
+    assert plain(images).logits is None
     np.testing.assert_array_equal(plain(images, 2).features, images.reshape(5, -1).astype(np.float32))
     both = get_extractor(f"torchscript:{script(PixelsAndLogits())}")
-    assert both.has_logits and both.classifies is None and both.hash != plain.hash
+    assert both.has_logits
+    assert both.classifies is None
+    assert both.hash != plain.hash
     np.testing.assert_array_equal(both(images).logits, both(images).features[:, :3])
 
 
@@ -397,9 +409,8 @@ def plugin(monkeypatch):
 def test_a_packages_extractor_is_listed_loaded_and_says_where_it_comes_from(plugin):
     row = ExtractorRow("mean_colour", "FD (mean_colour)", True, None, (), "")
     plugin(mean_colour=ExtractorSource("mean_colour", mean_colour, lambda _: row))
-    assert (
-        known_extractors()[-1] is row and EXTRACTORS.origin("mean_colour") == "package other-extractors 0.3"
-    )
+    assert known_extractors()[-1] is row
+    assert EXTRACTORS.origin("mean_colour") == "package other-extractors 0.3"
     assert get_extractor("mean_colour")(noise(2, 8, 3)).features.shape == (2, 3)
     with pytest.raises(UsageError, match="did you mean 'mean_colour'"):
         get_extractor("mean_color")

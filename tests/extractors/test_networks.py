@@ -43,7 +43,8 @@ def spread(module):
 
 def assert_close(ours, theirs, tolerance=1e-4):
     scale = np.abs(theirs).mean()
-    assert scale > 1e-3 and theirs.std() > 0.01 * scale  # the comparison is not of nothing
+    assert scale > 1e-3
+    assert theirs.std() > 0.01 * scale
     np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance * scale)
 
 
@@ -55,7 +56,8 @@ def test_resizing_is_clean_fids(mode, resize, size):
     batch = images(2, *size)
     batch[0] = np.where(batch[0] > 127, 255, 0)  # black and white: bicubic overshoots and is clipped
     theirs = np.stack([build_resizer(mode)(image.transpose(1, 2, 0)).transpose(2, 0, 1) for image in batch])
-    assert theirs.shape == (2, 3, 299, 299) and theirs.max() == 255
+    assert theirs.shape == (2, 3, 299, 299)
+    assert theirs.max() == 255
     np.testing.assert_allclose(resize(torch.from_numpy(batch)).numpy(), theirs, rtol=0, atol=2e-3)
 
 
@@ -105,13 +107,15 @@ def test_inception_is_clean_fids_legacy_route(inception_file, monkeypatch):
 def test_only_the_published_weights_are_called_fid(inception_file, monkeypatch):
     digest = file_hash(inception_file)
     own = get_extractor("inception", weights=inception_file)
-    assert own.name == f"inception@{digest[:8]}" and own.title == f"FD ({own.name})"
+    assert own.name == f"inception@{digest[:8]}"
+    assert own.title == f"FD ({own.name})"
     published = WeightsFile(inception.PYTORCH_WEIGHTS.names, "url", digest)
     monkeypatch.setitem(inception.WEIGHTS, "inception", published)
     monkeypatch.setenv("LTBENCH_WEIGHTS", str(inception_file.parent))
     found = get_extractor("inception")
     assert (found.name, found.title, found.hash) == ("inception", "FID", own.hash)
-    assert found.has_logits and found.classifies is None
+    assert found.has_logits
+    assert found.classifies is None
 
 
 def test_inception_v3_compat_is_torch_fidelitys(inception_file, monkeypatch):
@@ -140,7 +144,9 @@ def test_sfids_features_are_seven_channels_of_an_inner_convolution(inception_fil
         theirs = F.relu(layer.branch1x1.bn(layer.branch1x1.conv(x)))[:, :7].flatten(1).numpy()
     extractor = get_extractor("inception_mixed_6", weights=inception_file)
     ours = extractor(batch)
-    assert ours.features.shape == (2, 2023) and ours.logits is None and not extractor.has_logits
+    assert ours.features.shape == (2, 2023)
+    assert ours.logits is None
+    assert not extractor.has_logits
     assert_close(ours.features, theirs)
     assert extractor.hash != get_extractor("inception", weights=inception_file).hash
 
@@ -179,7 +185,9 @@ def test_names_are_torch_fidelitys():
     assert set(fidelity.NAMES) - {fidelity.CMMD} == set(FEATURE_EXTRACTORS_REGISTRY)
     for name in fidelity.CLIP:
         file = fidelity.weights_file(name)
-        assert file.url.endswith(file.names[1]) and file.sha256 in file.names[0] and len(file.sha256) == 64
+        assert file.url.endswith(file.names[1])
+        assert file.sha256 in file.names[0]
+        assert len(file.sha256) == 64
 
 
 class SmallVGG(nn.Module):
@@ -203,7 +211,8 @@ def test_vgg16_is_fc2_after_its_relu(tmp_path, monkeypatch):
     torch.save(vgg.state_dict(), path)
     batch = images(4)
     extractor = get_extractor("vgg16", weights=path)
-    assert not extractor.has_logits and extractor.name == f"vgg16@{file_hash(path)[:8]}"
+    assert not extractor.has_logits
+    assert extractor.name == f"vgg16@{file_hash(path)[:8]}"
     x = interpolate_bilinear_2d_like_tensorflow1x(
         torch.from_numpy(batch).float(), size=(224, 224), align_corners=False
     )
@@ -211,7 +220,8 @@ def test_vgg16_is_fc2_after_its_relu(tmp_path, monkeypatch):
     with torch.no_grad():
         theirs = F.relu(vgg.classifier[:4](vgg.features((x / 255 - mean) / std).flatten(1))).numpy()
     out = extractor(batch)
-    assert out.logits is None and out.features.shape == (4, 16)
+    assert out.logits is None
+    assert out.features.shape == (4, 16)
     assert_close(out.features, theirs)
 
 
@@ -300,7 +310,7 @@ class Malicious:
 def test_files_that_hold_something_else_are_told_and_run_nothing(name, tmp_path, monkeypatch):
     monkeypatch.setattr("torchvision.models.vgg16", SmallVGG)
     touched = tmp_path / "touched"
-    with open(tmp_path / "pickle", "wb") as handle:
+    with (tmp_path / "pickle").open("wb") as handle:
         pickle.dump({"fc.weight": Malicious(touched)}, handle, protocol=2)
     torch.save({"fc.weight": torch.zeros(2)}, tmp_path / "other")
     torch.save({"fc.weight": Malicious(touched)}, tmp_path / "malicious")
@@ -309,7 +319,8 @@ def test_files_that_hold_something_else_are_told_and_run_nothing(name, tmp_path,
     for path in sorted(tmp_path.iterdir()):
         with pytest.raises(DataCorrupt, match="does not hold the network of") as raised:
             get_extractor(name, weights=path)
-        assert str(path) in str(raised.value) and "\n" not in str(raised.value)
+        assert str(path) in str(raised.value)
+        assert "\n" not in str(raised.value)
     assert not touched.exists()
 
 

@@ -104,7 +104,7 @@ def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, 
 
 def write_scores(path: Path, rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w", newline="") as handle:
+    with path.open("w", newline="") as handle:
         writer = csv.DictWriter(handle, COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
@@ -135,7 +135,7 @@ def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, 
     }
     write_json(folder / "provenance.json", {"stages": [train | common], "machine": machine})
     rng = np.random.default_rng(spec.train_seed)
-    with open(folder / "train.csv", "w") as handle:
+    with (folder / "train.csv").open("w") as handle:
         extra = "coral.supcon," if "coral" in spec.method.name else ""
         handle.write(f"step,loss,denoising,{extra}images_per_second\n")
         for step in range(20, spec.train.steps + 1, 20):
@@ -173,7 +173,7 @@ def write_probes(root: Path, spec: RunSpec, steps=(1000, 2000), levels=(0, 100, 
     labels = np.repeat(np.arange(10), 20)
     spread = 1.0 - EFFECT.get(spec.method.name, 0.0)
     for step in steps:
-        with open(folder / f"step-{step:08d}.csv", "w", newline="") as handle:
+        with (folder / f"step-{step:08d}.csv").open("w", newline="") as handle:
             columns = (
                 "method",
                 "train_seed",

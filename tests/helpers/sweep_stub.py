@@ -101,7 +101,7 @@ def train(stage, root, env):
         stopping = env.stop()
         if state["step"] % SAVE_EVERY == 0:
             env.guard()
-            with storage_errors(log), open(log, "a") as handle:
+            with storage_errors(log), log.open("a") as handle:
                 handle.write(f"{state['step']},{state['hash']}\n")
         if state["step"] % SAVE_EVERY == 0 or stopping:
             write_json(checkpoint, state, env.guard)
@@ -121,7 +121,7 @@ def sample(stage, root, env):
     images = np.random.default_rng(int.from_bytes(seed)).integers(0, 256, (8, 32, 32), np.uint8)
     for name, array in (("labels", np.arange(8)), ("images", images)):
         path = root / stage.sample_folder / f"{name}.npy"
-        with replacing(path, env.guard) as temporary, open(temporary, "wb") as handle:
+        with replacing(path, env.guard) as temporary, temporary.open("wb") as handle:
             np.save(handle, array)
 
 

@@ -92,7 +92,8 @@ def test_an_imported_run_is_trained_and_knows_where_it_is_from(cbdm, ten):
     assert (spec.method.name, spec.train.steps, spec.data.image_size) == ("cbdm", 1000, 16)
     assert read_json(folder / "spec.json")["train_key"] == train_key(spec)
     recorded = read_json(folder / "provenance.json")
-    assert recorded["origin"] == "external" and recorded["imported"]["sha256"] == spec.train.imported
+    assert recorded["origin"] == "external"
+    assert recorded["imported"]["sha256"] == spec.train.imported
     assert spec.data.content == load_dataset(spec.data, ten).manifest["source"]["prepared"]
 
 
@@ -113,7 +114,8 @@ def test_the_study_file_of_an_import_says_all_that_was_set(five, tmp_path):
     sets = ("coral.variant=published", "coral.tau_sc=0.12", "train.batch_size=48")
     folder, spec = imported(CORAL, "coral", five, tmp_path, *sets)
     assert create("coral", spec.method.hyperparameters).variant == "published"
-    assert spec.method.hyperparameters == {"coral": {"tau_sc": 0.12}} and spec.train.batch_size == 48
+    assert spec.method.hyperparameters == {"coral": {"tau_sc": 0.12}}
+    assert spec.train.batch_size == 48
     assert read_json(folder / "spec.json")["train_key"] == train_key(spec)
 
 
@@ -164,8 +166,10 @@ def test_an_imported_run_is_scored_as_ours_are_and_marked_external(cbdm, ten, tm
         run_stage(stage, out, Environment(data_root=ten))
     samples = out / stages(spec)[1].sample_folder
     scores = pd.read_csv(samples / "scores.csv")
-    assert set(scores["origin"]) == {"external"} and set(scores["method"]) == {"cbdm"}
-    assert set(scores["extractor"]) == {"torchscript:corners"} and (samples / "nearest.npz").exists()
+    assert set(scores["origin"]) == {"external"}
+    assert set(scores["method"]) == {"cbdm"}
+    assert set(scores["extractor"]) == {"torchscript:corners"}
+    assert (samples / "nearest.npz").exists()
     shutil.rmtree(samples)
 
 
@@ -322,7 +326,8 @@ def test_classes_and_size_tell_the_papers_data_sets(classes, channels, size, nam
 def test_half_an_architecture_is_refused(fields):
     with pytest.raises(ValueError, match=r"model\.(attention|widths)"):
         ModelSpec(**fields)
-    assert ModelSpec().overrides == {} and "tiny" in SIZES
+    assert ModelSpec().overrides == {}
+    assert "tiny" in SIZES
 
 
 # -- out --------------------------------------------------------------------------------------------
@@ -352,7 +357,8 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
         (samples / "scores.csv").unlink()
         samples.rmdir()
     data = ModelCard(card).data
-    assert data.library_name == "diffusers" and "long-tailed" in data.tags
+    assert data.library_name == "diffusers"
+    assert "long-tailed" in data.tags
     results = {r.metric_name: r for r in data.eval_results}
     assert results["frechet (overall, inception)"].metric_value == 12.5
     assert results["frechet (tail, inception)"].metric_args["sampler"] == "ancestral"
@@ -372,7 +378,8 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
         "| overall | frechet | inception | 12.5 | 3.25 | 50000 | 50000 | ancestral | 2000 | 1 | 0 |" in card
     )
     assert "| tail | frechet | inception | 40 |  |" in card
-    assert "label 10: no label" in card and "| 7 " not in card  # classes are left to the table on disk
+    assert "label 10: no label" in card
+    assert "| 7 " not in card
 
 
 @pytest.mark.parametrize("shared", ["export", "ema only", "ddp"])

@@ -141,7 +141,8 @@ def test_other_contents_are_refused_in_one_sentence(
     path = edited(tmp_path, **changes)
     with pytest.raises(CheckpointError, match=says) as caught:
         load_official(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
     assert not Path("/tmp/ltbench-executed").exists()
 
 
@@ -186,7 +187,9 @@ def test_flipped_bytes_never_end_in_a_traceback(tmp_path: Path) -> None:
         )
         damaged[start : start + 8] = generator.bytes(8)
         path.write_bytes(bytes(damaged))
+        refusal = ""  # a changed weight is none
         try:
             load_official(path)
         except CheckpointError as error:
-            assert "\n" not in str(error)
+            refusal = str(error)
+        assert "\n" not in refusal

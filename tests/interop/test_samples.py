@@ -73,7 +73,8 @@ def test_every_form_is_read_to_the_same_pixels(tmp_path, suffix, layout, make, w
     images = make(pixels())
     images = images if layout == "NCHW" else images.transpose(0, 2, 3, 1)
     found = read_samples(saved(tmp_path, images, name=f"theirs.{suffix}"), CELL)
-    assert found.images.dtype == np.uint8 and found.labels.dtype == np.int64
+    assert found.images.dtype == np.uint8
+    assert found.labels.dtype == np.int64
     np.testing.assert_array_equal(found.images, pixels())
     np.testing.assert_array_equal(found.labels, LABELS)
     assert found.recognised == f"{layout}, {words}"
@@ -187,7 +188,8 @@ def test_doubtful_arrays_are_refused_in_one_sentence(tmp_path, images, labels, s
     path = saved(tmp_path, images, labels)
     with pytest.raises(LtbenchError, match=says) as caught:
         read_samples(path, CELL)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_set_that_may_be_either_layout_is_refused(tmp_path):
@@ -220,8 +222,8 @@ def test_files_that_are_not_what_they_seem(tmp_path):
     np.save(tmp_path / "pickled.npy", np.array([{"a": 1}], object), allow_pickle=True)
     with pytest.raises(DataCorrupt, match="of plain arrays"):
         read_samples(tmp_path / "pickled.npy", CELL)
+    np.savez(tmp_path / "odd.npz", faces=pixels())
     with pytest.raises(UsageError, match=r"holds faces: call the array of images 'images'"):
-        np.savez(tmp_path / "odd.npz", faces=pixels())
         read_samples(tmp_path / "odd.npz", CELL)
     with pytest.raises(UsageError, match="and only that one"):
         read_samples(saved(tmp_path, pixels(), samples=pixels()), CELL)
@@ -309,8 +311,10 @@ def test_external_scores_share_a_cell_with_ours_and_are_marked(scored):
     scores = load_results(scored).scores
     assert len(set(scores["cell"])) == 1
     theirs = scores[scores["method"] == "gan"]
-    assert set(theirs["origin"]) == {"external"} and set(theirs["guidance"]) == {0.5}
-    assert theirs["step"].isna().all() and set(theirs["settings"]) == {"{}"}
+    assert set(theirs["origin"]) == {"external"}
+    assert set(theirs["guidance"]) == {0.5}
+    assert theirs["step"].isna().all()
+    assert set(theirs["settings"]) == {"{}"}
     overall = theirs[(theirs["scope"] == "overall") & (theirs["metric"] == "frechet")]
     floor = theirs[(theirs["scope"] == "overall") & (theirs["metric"] == "frechet.floor")]
     # Held-out images in the samples' place are the floor itself.
@@ -338,9 +342,11 @@ def test_more_metrics_can_be_added_later_under_the_same_name(scored):
     with pytest.raises(SystemExit):
         main(["evaluate", str(path.parent), "--metrics", "kid"])
     after = pd.read_csv(path)
-    assert set(after["origin"]) == {"external"} and set(after["method"]) == {"gan"}
+    assert set(after["origin"]) == {"external"}
+    assert set(after["method"]) == {"gan"}
     assert {"kid"} <= set(after["metric"]) - set(before["metric"])
-    assert set(after["sample_key"]) == set(before["sample_key"]) and len(set(after["sample_key"])) == 1
+    assert set(after["sample_key"]) == set(before["sample_key"])
+    assert len(set(after["sample_key"])) == 1
 
 
 class Averages(torch.nn.Module):
@@ -365,16 +371,19 @@ def test_an_evaluation_adds_what_another_extractor_lacks_and_else_touches_nothin
     evaluate()
     before, written = path.read_bytes(), path.stat().st_mtime_ns
     assert "0 numbers (all are there)" in evaluate("--extractors", "digits_cnn")
-    assert path.read_bytes() == before and path.stat().st_mtime_ns == written
+    assert path.read_bytes() == before
+    assert path.stat().st_mtime_ns == written
     evaluate("--extractors", f"digits_cnn,torchscript:{other}")
     frechet = read_scores(path).query("metric == 'frechet' and scope == 'overall'")
     assert sorted(frechet["extractor"]) == ["digits_cnn", "torchscript:averages"]
     whole = path.read_text()
     assert "0 numbers (all are there)" in evaluate("--extractors", f"digits_cnn,torchscript:{other}")
-    assert path.read_text() == whole and set(before.decode().splitlines()) <= set(whole.splitlines())
+    assert path.read_text() == whole
+    assert set(before.decode().splitlines()) <= set(whole.splitlines())
     evaluate("--groups", "cm", "--reference", "heldout")
     added = read_scores(path).query("reference == 'digits_lt, held-out' and scope == 'pooled'")
-    assert set(added["grouping"]) == {"cm"} and set(added["labels"]) == {"0-2", "3-5", "6-9"}
+    assert set(added["grouping"]) == {"cm"}
+    assert set(added["labels"]) == {"0-2", "3-5", "6-9"}
 
 
 def test_unknown_groupings_and_references_are_named_with_what_there_is(scored, capsys):

@@ -36,7 +36,8 @@ IN_TREE = {
 
 def test_the_methods_in_the_tree_are_found():
     methods = registry.known_methods()
-    assert set(methods) >= IN_TREE and list(methods) == sorted(methods)
+    assert set(methods) >= IN_TREE
+    assert list(methods) == sorted(methods)
     assert all(methods[name].paper and methods[name].__doc__ for name in IN_TREE)
 
 
@@ -46,7 +47,8 @@ def test_a_composition_has_one_name_whatever_the_order():
     assert [name for name, _ in composition.parts] == ["coral", "sqrt_sampling", "t2h"]
     assert composition.needs == Needs(draw="sqrt", reference="balanced", batch_coupled=True)
     assert composition.variant == "coral:published+t2h:custom"
-    assert registry.create("cbdm").variant == "released" and registry.create("ddpm").variant == ""
+    assert registry.create("cbdm").variant == "released"
+    assert registry.create("ddpm").variant == ""
 
 
 def test_legal_pairs_are_all_but_rivals_for_one_place():
@@ -263,9 +265,11 @@ def install(tmp_path, monkeypatch):
 def test_a_method_of_another_package_is_first_class(install):
     install("lt_shrink", PLUGIN, "shrink", "Shrink")
     assert registry.create_method("shrink", strength=2).hp.strength == 2.0
-    assert registry.parse_method("t2h+shrink") == "shrink+t2h" and "coral+shrink" in registry.legal_pairs()
+    assert registry.parse_method("t2h+shrink") == "shrink+t2h"
+    assert "coral+shrink" in registry.legal_pairs()
     row = next(row for row in registry.describe() if row.name == "shrink")
-    assert row.origin == "package lt_shrink 1.0" and row.hyperparameters[0].type == "a number"
+    assert row.origin == "package lt_shrink 1.0"
+    assert row.hyperparameters[0].type == "a number"
     with pytest.raises(UsageError, match=r"shrink\.strength should be greater than 0, not -1"):
         registry.create_method("shrink", strength=-1)
 
@@ -297,7 +301,8 @@ def test_a_broken_plugin_is_one_warning_and_never_a_crash(install, caplog, sourc
     with caplog.at_level("WARNING", logger="ltbench"):
         methods = registry.known_methods()
         registry.known_methods()
-    assert set(methods) >= IN_TREE and methods["coral"].__module__ == "ltbench.methods.coral"
+    assert set(methods) >= IN_TREE
+    assert methods["coral"].__module__ == "ltbench.methods.coral"
     (record,) = caplog.records
     assert record.getMessage().startswith(
         "method broken is left out: it could not be loaded from package lt_broken"

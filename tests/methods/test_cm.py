@@ -127,7 +127,8 @@ def layer_and_output(prefix, stride):
     conv.weight.data, conv.bias.data = array(f"{prefix}_weight").clone(), array(f"{prefix}_bias").clone()
     switch = Switch()
     layer = cm.ExpertConv2d(conv, cm.rank_of(20, 32, 0.1), switch)
-    assert layer.A.shape == array(f"{prefix}_A").shape and layer.B.shape == array(f"{prefix}_B").shape
+    assert layer.A.shape == array(f"{prefix}_A").shape
+    assert layer.B.shape == array(f"{prefix}_B").shape
     x = array(f"{prefix}_x")
     torch.testing.assert_close(layer(x), conv(x), rtol=0, atol=0)  # B = 0: on is off
     layer.A.data, layer.B.data = array(f"{prefix}_A").clone(), array(f"{prefix}_B").clone()
@@ -160,9 +161,11 @@ def test_the_papers_network_gains_its_parameters():
     torch.manual_seed(0)
     parts = registry.create_method("cm").attach(denoiser)
     assert count_parameters(denoiser) - before == 3_129_984 == count_parameters(parts)
-    assert len(parts.A) == 27 and {a.shape[0] // 3 for a in parts.A} == {12, 25}
+    assert len(parts.A) == 27
+    assert {a.shape[0] // 3 for a in parts.A} == {12, 25}
     added = {name for name in denoiser.state_dict() if name not in names}
-    assert names <= set(denoiser.state_dict()) and all(n.startswith("unet.up_blocks.") for n in added)
+    assert names <= set(denoiser.state_dict())
+    assert all(n.startswith("unet.up_blocks.") for n in added)
     assert all(not b.any() for b in parts.B)
     for a in parts.A:
         c_in = a.shape[1] // 3
@@ -192,7 +195,8 @@ def test_the_switch_is_restored_after_an_exception_and_nests():
             off = denoiser(*INPUT).eps
         assert torch.equal(denoiser(*INPUT).eps, off)
         raise KeyError
-    assert torch.equal(denoiser(*INPUT).eps, on) and not torch.allclose(on, off, atol=1e-3)
+    assert torch.equal(denoiser(*INPUT).eps, on)
+    assert not torch.allclose(on, off, atol=1e-3)
 
 
 def test_at_the_start_the_term_and_its_gradients_are_zero():
@@ -238,7 +242,8 @@ def test_an_export_holds_the_merged_network(tmp_path):
     saved = tensors(folder, 4)
     assert not any(name.startswith(("ema.methods", "raw.methods")) for name in saved)
     parts = [name for name in saved if name.startswith("ema.") and name.endswith(".B")]
-    assert parts and all(not torch.equal(saved[n], saved[n.replace("ema.", "raw.", 1)]) for n in parts)
+    assert parts
+    assert all(not torch.equal(saved[n], saved[n.replace("ema.", "raw.", 1)]) for n in parts)
 
 
 def test_the_expert_part_is_left_out_by_name():
@@ -249,7 +254,8 @@ def test_the_expert_part_is_left_out_by_name():
     leave_out(make_spec("cm", sample={"leave_out": ("cm.expert",)}), model)
     with model["methods"]["cm"].general_only():
         general = denoiser(*INPUT).eps
-    assert torch.equal(denoiser(*INPUT).eps, general) and not torch.equal(general, on)
+    assert torch.equal(denoiser(*INPUT).eps, general)
+    assert not torch.equal(general, on)
     with pytest.raises(UsageError, match=r"'cm' has no part 'cm.exprt' .*did you mean 'cm.expert'"):
         leave_out(make_spec("cm", sample={"leave_out": ("cm.exprt",)}), model)
     with pytest.raises(
@@ -311,7 +317,8 @@ def test_a_negative_loss_trains_on_and_is_logged(tmp_path):
     folder = train_in(tmp_path, spec)
     rows = (folder / "train.csv").read_text().splitlines()
     row = dict(zip(rows[0].split(","), rows[-1].split(","), strict=True))
-    assert float(row["cm.capacity"]) < 0 and float(row["loss"]) < 0
+    assert float(row["cm.capacity"]) < 0
+    assert float(row["loss"]) < 0
 
 
 @pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])

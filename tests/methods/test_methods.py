@@ -138,7 +138,8 @@ def test_gates_are_each_others_mirror_and_full_takes_all():
     own, drawn = torch.cartesian_prod(prior, prior).T
     t2h_gate, h2t_gate = t2h.accepts("t2h", own, drawn), t2h.accepts("h2t", own, drawn)
     assert torch.equal(t2h_gate & h2t_gate, own == drawn)
-    assert (t2h_gate | h2t_gate).all() and t2h.accepts("full", own, drawn).all()
+    assert (t2h_gate | h2t_gate).all()
+    assert t2h.accepts("full", own, drawn).all()
     assert t2h.accepts("t2h", prior[4:], prior[:1]).item()  # a tail image may become a head image
 
 
@@ -165,7 +166,9 @@ def test_t2h_leaves_low_noise_alone_and_its_time_gate_bounds_the_rest():
     changed = t2h_changed(batch, gate="full")
     inside = (batch.t >= 850) & (batch.t < 950)
     gated = t2h_changed(batch, gate="full", from_time=850, until_time=950)
-    assert torch.equal(gated, changed & inside) and gated.any() and not torch.equal(gated, changed)
+    assert torch.equal(gated, changed & inside)
+    assert gated.any()
+    assert not torch.equal(gated, changed)
 
 
 def test_the_time_gate_keeps_its_first_step_and_leaves_its_last_out():
@@ -225,7 +228,8 @@ def test_cbdm_published_is_as_strong_as_the_released_one_and_draws_average():
     by_time, _ = run("cbdm", batch, {"cbdm": {"time_weight": "t"}})
     torch.testing.assert_close(by_time["cbdm.consistency"], 1000 * released["cbdm.consistency"])
     three, stub = run("cbdm", batch, {"cbdm": {"draws": 3}})
-    assert len(stub.seen) == 4 and not torch.equal(stub.seen[1], stub.seen[2])
+    assert len(stub.seen) == 4
+    assert not torch.equal(stub.seen[1], stub.seen[2])
     scale = stub.scale.detach()
     singles = [
         cbdm.consistency(
@@ -362,7 +366,8 @@ def test_coral_over_two_processes_has_the_gradient_of_one(variant):
 
 def test_coral_attaches_one_linear_from_the_bottleneck():
     head = registry.create_method("coral", dim=16).attach(Stub())
-    assert isinstance(head, torch.nn.Linear) and head.weight.shape == (16, 8)
+    assert isinstance(head, torch.nn.Linear)
+    assert head.weight.shape == (16, 8)
 
 
 # -- re-weighting ---------------------------------------------------------------------------------------
@@ -467,6 +472,7 @@ def test_every_method_has_a_finite_loss_that_trains_and_never_waits_for_the_devi
     assert not reads.reads
     assert all(term.dim() == 0 and term.isfinite() for term in terms.values())
     sum(terms.values()).backward()
-    assert stub.scale.grad.isfinite().all() and stub.scale.grad.abs().sum() > 0
+    assert stub.scale.grad.isfinite().all()
+    assert stub.scale.grad.abs().sum() > 0
     again, _ = run(name, batch, {name: {"variant": variant}} if variant else None)
     assert all(torch.equal(again[key], terms[key]) for key in terms)

@@ -32,7 +32,8 @@ def test_authpct_of_the_golden():
 
 def test_ccuas_recall_of_the_golden():
     metric = get_metric("precision_recall_ccua")
-    assert metric.extractor == "inception" and dict(metric.settings) == {"k": 3, "strict": True}
+    assert metric.extractor == "inception"
+    assert dict(metric.settings) == {"k": 3, "strict": True}
     found = metric(reference=GOLDEN["reference"], generated=GOLDEN["generated"])
     assert found["recall_ccua"] == pytest.approx(float(GOLDEN["fld_recall_k3_strict"]), abs=1e-6)
     assert found["precision_ccua"] == pytest.approx(float(GOLDEN["fld_precision_k3_strict"]), abs=1e-6)
@@ -48,7 +49,8 @@ def test_flds_first_mixture_is_the_goldens():
     start = Mixture.start(generated, train)
     difference = (start.log_variance.numpy() - GOLDEN["fld_initial_log_sigma2"]).__abs__()
     # The golden's float32 distances lose digits where two images nearly meet.
-    assert np.median(difference) < 1e-6 and difference.max() < 2e-3
+    assert np.median(difference) < 1e-6
+    assert difference.max() < 2e-3
     assert start.nll(test) == pytest.approx(float(GOLDEN["fld_initial_nll_test"]), abs=1e-6)
 
 
@@ -95,7 +97,8 @@ def test_fld_tells_copies_of_the_training_set_from_new_images():
     training, test, fresh = (rng.normal(size=(200, 4)) for _ in range(3))
     copied = training + rng.normal(0, 0.01, training.shape)
     new, copies = (feature_likelihood_divergence(training, test, x) for x in (fresh, copied))
-    assert copies["gap"] < -20 < new["gap"] and copies["fld"] > new["fld"]
+    assert copies["gap"] < -20 < new["gap"]
+    assert copies["fld"] > new["fld"]
     far = feature_likelihood_divergence(training, test, fresh + 3)
     assert far["fld"] > new["fld"]
     assert feature_likelihood_divergence(training, test, fresh) == new

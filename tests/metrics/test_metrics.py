@@ -167,10 +167,12 @@ def test_kernel_distance_is_unbiased():
 def test_kernel_subsets_of_everything_are_the_full_estimate():
     x, y = normal(0, 30), normal(1, 30, shift=1)
     got = kernel_distance_subsets(x, y, subsets=3, size=30)
-    assert got["mean"] == pytest.approx(kernel_distance(x, y)) and got["std"] == pytest.approx(0, abs=1e-12)
+    assert got["mean"] == pytest.approx(kernel_distance(x, y))
+    assert got["std"] == pytest.approx(0, abs=1e-12)
     got = kernel_distance_subsets(x, y, subsets=20, size=10, seed=1)
     assert got == kernel_distance_subsets(x, y, subsets=20, size=10, seed=1)
-    assert got != kernel_distance_subsets(x, y, subsets=20, size=10, seed=2) and got["std"] > 0
+    assert got != kernel_distance_subsets(x, y, subsets=20, size=10, seed=2)
+    assert got["std"] > 0
 
 
 def test_duplicated_points():
@@ -206,8 +208,10 @@ def test_improved_precision_sees_quality_and_recall_variety():
     real = normal(0, 200, 2)
     narrow = precision_recall(real, normal(1, 200, 2, scale=0.2))
     wide = precision_recall(real, normal(1, 200, 2, scale=5))
-    assert narrow["precision"] > 0.95 and narrow["recall"] < 0.5
-    assert wide["precision"] < 0.5 and wide["recall"] > 0.95
+    assert narrow["precision"] > 0.95
+    assert narrow["recall"] < 0.5
+    assert wide["precision"] < 0.5
+    assert wide["recall"] > 0.95
 
 
 def test_coverage_ceiling_is_coverage_between_equal_distributions():
@@ -234,7 +238,8 @@ def test_prd_names_point_the_right_way():
         [modes[0] + normal(9, 100, 4, scale=0.1), modes[1] + normal(8, 100, 4, scale=0.1)]
     )
     got = prd(real, dropped, 1, clusters_per_class=4, runs=2)
-    assert got["f1_8"] > 0.9 and got["f8"] < 0.6  # modes missing: precise, not complete
+    assert got["f1_8"] > 0.9
+    assert got["f8"] < 0.6
     back = prd(dropped, real, 1, clusters_per_class=4, runs=2)
     assert (back["f8"], back["f1_8"]) == pytest.approx((got["f1_8"], got["f8"]), abs=0.02)
     same = prd(real, real, 1, clusters_per_class=4, runs=2)
@@ -259,7 +264,8 @@ def test_memorisations_threshold_is_the_fifth_of_99_held_out_distances():
     training, heldout = np.zeros((1, 1)), np.arange(1.0, 100.0)[:, None]
     generated = np.array([[4.0], [5.0], [6.0]])
     found = memorisation(training, heldout, generated)
-    assert found.threshold == 5 and found.expected == 5 / 100
+    assert found.threshold == 5
+    assert found.expected == 5 / 100
     assert found.rate == 1 / 3
     assert memorisation(training, heldout, np.full((4, 1), 5.0)).rate == 0
     assert memorisation(training, heldout, np.full((4, 1), -5.0)).rate == 0
@@ -276,7 +282,8 @@ def test_kernel_subsets_spread_is_the_population_standard_deviation():
         a, b = (rng.choice(12, 4, replace=False) for _ in range(2))
         values.append(kernel_distance(x[a], y[b]))
     assert found["mean"] == pytest.approx(np.mean(values))
-    assert found["std"] == pytest.approx(abs(values[0] - values[1]) / 2) and found["std"] > 0
+    assert found["std"] == pytest.approx(abs(values[0] - values[1]) / 2)
+    assert found["std"] > 0
 
 
 # -- extrapolation -----
@@ -292,7 +299,8 @@ def test_extrapolated_frechet_distance_does_not_grow_with_fewer_images():
     plain, extrapolated = np.mean(found, axis=0)
     error = np.std(found, axis=0, ddof=1) / np.sqrt(len(found))
     assert plain > 2 + 3 * error[0]
-    assert abs(extrapolated - 2) < 3 * error[1] and abs(extrapolated - 2) < (plain - 2) / 2
+    assert abs(extrapolated - 2) < 3 * error[1]
+    assert abs(extrapolated - 2) < (plain - 2) / 2
 
 
 def test_an_exact_line_is_extrapolated_exactly(monkeypatch):

@@ -43,11 +43,14 @@ def test_memorisation_finds_copies_in_a_class_of_five():
     train, heldout = normal(0, 5), normal(1, 100)
     copies = train[[3, 1, 1, 4]] + 1e-3
     found = memorisation(train, heldout, np.concatenate([copies, normal(2, 4, shift=9)]))
-    assert found.rate == 0.5 and found.expected == 5 / 101 and found.p_value < 1e-3
+    assert found.rate == 0.5
+    assert found.expected == 5 / 101
+    assert found.p_value < 1e-3
     assert found.nearest[:4].tolist() == [3, 1, 1, 4]
     np.testing.assert_allclose(found.distance[:4], 1e-3 * np.sqrt(8))
     pairs = found.pairs(3)
-    assert len(pairs) == 3 and all(i < 4 and t == found.nearest[i] for i, t, _ in pairs)
+    assert len(pairs) == 3
+    assert all(i < 4 and t == found.nearest[i] for i, t, _ in pairs)
     assert [d for *_, d in pairs] == sorted(d for *_, d in pairs)
 
 
@@ -174,14 +177,19 @@ LABELS = np.repeat(np.arange(4), 15)
 
 def test_entanglement_of_apart_and_of_mixed_classes():
     apart = entanglement(normal(0) + 50 * np.eye(8)[LABELS], LABELS, COUNTS)
-    assert apart["knn_accuracy"] == apart["linear_probe"] == 1 and apart["head_tail_confusion"] == 0
-    assert apart["silhouette"] > 0.9 and apart["scatter_ratio"] > 100
+    assert apart["knn_accuracy"] == apart["linear_probe"] == 1
+    assert apart["head_tail_confusion"] == 0
+    assert apart["silhouette"] > 0.9
+    assert apart["scatter_ratio"] > 100
     mixed = entanglement(normal(0), LABELS, COUNTS)
-    assert mixed["knn_accuracy"] < 0.5 and mixed["linear_probe"] < 0.5 and abs(mixed["silhouette"]) < 0.1
+    assert mixed["knn_accuracy"] < 0.5
+    assert mixed["linear_probe"] < 0.5
+    assert abs(mixed["silhouette"]) < 0.1
     # tail images drawn where the head's lie
     where = np.where(LABELS == 3, 0, LABELS)
     confused = entanglement(normal(0, scale=0.1) + 50 * np.eye(8)[where], LABELS, COUNTS)
-    assert 0.2 < confused["head_tail_confusion"] <= 1 and confused["knn_accuracy"] > 0.5
+    assert 0.2 < confused["head_tail_confusion"] <= 1
+    assert confused["knn_accuracy"] > 0.5
 
 
 def test_entanglement_ignores_rotation_and_overall_scale():
@@ -207,7 +215,8 @@ def test_knn_vote_ties_go_to_the_nearer_class():
 
 def test_head_and_tail_are_thirds_by_rank():
     head, tail = head_and_tail([5, 100, 50, 20, 7, 80, 1])
-    assert head.tolist() == [1, 5] and tail.tolist() == [0, 6]
+    assert head.tolist() == [1, 5]
+    assert tail.tolist() == [0, 6]
     assert [part.tolist() for part in head_and_tail([3, 9])] == [[1], [0]]
 
 
@@ -246,7 +255,8 @@ def test_cas_rewards_right_labels_and_names_missing_classes(digits):
     # no 9s at all, and 0s under the label of 1s
     kept, label = y[train] != 9, np.where(y[train] == 0, 1, y[train])
     flawed = classification_accuracy_score(x[train][kept], label[kept], x[test], y[test], 10, steps=40)
-    assert flawed["class_accuracy"][[0, 9]].max() == 0 and flawed["class_accuracy"][2:9].mean() > 0.7
+    assert flawed["class_accuracy"][[0, 9]].max() == 0
+    assert flawed["class_accuracy"][2:9].mean() > 0.7
 
 
 def test_cas_is_seeded_and_reports_absent_classes(digits):
@@ -256,7 +266,8 @@ def test_cas_is_seeded_and_reports_absent_classes(digits):
     first, again, other = (classification_accuracy_score(*args, steps=5, seed=s) for s in (0, 0, 1))
     np.testing.assert_array_equal(first["class_accuracy"], again["class_accuracy"])
     assert not np.array_equal(first["class_accuracy"], other["class_accuracy"], equal_nan=True)
-    assert np.isnan(first["class_accuracy"][3]) and np.isfinite(first["accuracy"])
+    assert np.isnan(first["class_accuracy"][3])
+    assert np.isfinite(first["accuracy"])
     outputs = get_metric("cas").outputs
     assert [(o.name, o.per_class) for o in outputs] == [("cas", False), ("cas_class", True)]
 

@@ -59,17 +59,20 @@ def test_asking_what_a_metric_is_called_imports_no_torch():
 def test_an_output_states_how_it_is_shown():
     recall, ceiling = find_output("recall"), find_output("coverage_ceiling")
     assert (recall.title, recall.better, recall.decimals, recall.auxiliary) == ("Recall", "higher", 3, False)
-    assert ceiling.auxiliary and ceiling.better is None
+    assert ceiling.auxiliary
+    assert ceiling.better is None
     assert Output("mean_gap", "lower").title == "Mean gap"
     outputs = {o.name: o for m in REGISTRY.values() for o in m.outputs}
     companions = [o.companion[0] for o in outputs.values() if o.companion]
-    assert companions and all(outputs[name].auxiliary for name in companions)
+    assert companions
+    assert all(outputs[name].auxiliary for name in companions)
     assert find_output("no such number") is None
 
 
 def test_a_packages_metric_stands_after_the_trees_and_says_where_it_comes_from(plugin):
     plugin(mine=MEAN_GAP)
-    assert next(iter(REGISTRY)) == "frechet" and list(REGISTRY)[-1] == "mean_gap"
+    assert next(iter(REGISTRY)) == "frechet"
+    assert list(REGISTRY)[-1] == "mean_gap"
     assert get_metric("mean_gap") is MEAN_GAP
     assert METRICS.origin("mean_gap") == "package other-metrics 1.2"
     assert METRICS.origin("frechet") == "ltbench.metrics"
@@ -92,6 +95,7 @@ def test_a_packages_metric_stands_after_the_trees_and_says_where_it_comes_from(p
 )
 def test_a_packages_unusable_metric_is_left_out_and_says_why(plugin, broken, why):
     plugin(x=broken)
-    assert len(REGISTRY) == len({m.name for m in REGISTRY.values()}) and "frechet" in REGISTRY
+    assert len(REGISTRY) == len({m.name for m in REGISTRY.values()})
+    assert "frechet" in REGISTRY
     with pytest.raises(UsageError, match=why):
         get_metric("x")

@@ -62,7 +62,8 @@ def scores(values, **columns):
 def test_ranks_and_their_intervals_by_hand():
     table = league(scores({"a": [1.0, 1.1, 1.2], "b": [1.01, 1.09, 1.22], "c": [5.0, 5.1, 5.2]}))
     rows = table.set_index("method")
-    assert list(table["method"]) == ["a", "b", "c"] and list(table["rank"]) == [1, 2, 3]
+    assert list(table["method"]) == ["a", "b", "c"]
+    assert list(table["rank"]) == [1, 2, 3]
     # a and b differ by -.01, .01, -.02: nothing; c is 4 behind both at every seed, far beyond Holm's level
     assert [(r.rank_low, r.rank_high) for r in rows.itertuples()] == [(1, 2), (1, 2), (3, 3)]
     assert rows.at["a", "mean"] == pytest.approx(1.1)
@@ -71,12 +72,15 @@ def test_ranks_and_their_intervals_by_hand():
 
 def test_higher_is_better_turns_the_order_round():
     table = league(scores({"a": [0.1, 0.11, 0.12], "b": [0.8, 0.82, 0.83]}, metric="recall"))
-    assert list(table["method"]) == ["b", "a"] and list(table["rank_high"]) == [1, 2]
+    assert list(table["method"]) == ["b", "a"]
+    assert list(table["rank_high"]) == [1, 2]
 
 
 def test_one_seed_ranks_nothing():
     table = league(scores({"a": [1.0], "b": [2.0], "c": [3.0]}))
-    assert set(table["rank_low"]) == {1} and set(table["rank_high"]) == {3} and table["low"].isna().all()
+    assert set(table["rank_low"]) == {1}
+    assert set(table["rank_high"]) == {3}
+    assert table["low"].isna().all()
 
 
 @pytest.mark.parametrize(
@@ -100,7 +104,8 @@ def test_no_rank_crosses_protocols(column):
     both = pd.concat(
         [scores({"a": [1.0, 1.1]}), scores({"b": [2.0, 2.1]}, **{column: other})], ignore_index=True
     )
-    assert list(league(both)["of"]) == [1, 1] and league(both)["protocol"].nunique() == 2
+    assert list(league(both)["of"]) == [1, 1]
+    assert league(both)["protocol"].nunique() == 2
 
 
 def test_hyper_parameters_of_the_method_are_no_protocol():
@@ -127,7 +132,8 @@ def test_a_row_is_worth_its_worst_number():
     ).assign(status=["re-scored", "reproduced", "contradicted"])
     keys = {(f"{m}-{s}", "s"): f"{m}{s}" for m in "ab" for s in (0, 1)}
     found = league(table, status_of(again, keys)).set_index("method")["status"]
-    assert found["a"] == "re-scored" and found["b"] == "contradicted"
+    assert found["a"] == "re-scored"
+    assert found["b"] == "contradicted"
 
 
 @pytest.fixture
@@ -146,7 +152,8 @@ def test_site_holds_page_tables_and_specs(bundles, tmp_path):
     made = write_site(bundles, tmp_path / "site")
     table = pd.read_csv(tmp_path / "site" / "league.csv")
     assert len(table) == made.rows == len(json.loads((tmp_path / "site" / "league.json").read_text()))
-    assert set(table["bundle"]) == {"one", "two"} and set(table["status"]) == {"self-reported"}
+    assert set(table["bundle"]) == {"one", "two"}
+    assert set(table["status"]) == {"self-reported"}
     for runs in table["runs"]:
         for run in runs.split():
             spec = json.loads(
@@ -251,17 +258,18 @@ def browse(site, tmp_path, width=1200, reader=READER):
 def test_page_in_a_real_browser(bundles, tmp_path, width):
     write_site(bundles, tmp_path / "site")
     found = browse(tmp_path / "site", tmp_path, width)
-    assert found["errors"] == [] and not found["wide"] and found["protocols"] == 2
+    assert found["errors"] == []
+    assert not found["wide"]
+    assert found["protocols"] == 2
     assert {tuple(sorted(found["methods"])), tuple(sorted(found["other"]))} == {
         ("coral (published)", "ddpm"),
         ("cbdm", "ddpm"),
     }
     assert "higher is better" in found["about"]
-    assert (
-        found["ascending"] == sorted(found["other"]) == found["descending"][::-1]
-        and found["sort"] == "descending"
-    )
-    assert len(found["links"]) == 6 and all((tmp_path / "site" / link).is_file() for link in found["links"])
+    assert found["ascending"] == sorted(found["other"]) == found["descending"][::-1]
+    assert found["sort"] == "descending"
+    assert len(found["links"]) == 6
+    assert all((tmp_path / "site" / link).is_file() for link in found["links"])
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
@@ -281,7 +289,8 @@ def test_a_strangers_text_is_shown_and_never_run(tmp_path):
     module._write_tables(rows, tmp_path / "site")
     module._write_page(rows.assign(metric="frechet"), [evil], tmp_path / "site")
     page = "".join((tmp_path / "site" / name).read_text() for name in ("index.html", "data.js"))
-    assert "<img" not in page and "<script>hacked" not in page
+    assert "<img" not in page
+    assert "<script>hacked" not in page
     assert not any(
         line.startswith(("=", "+", "@"))
         for line in (tmp_path / "site" / "league.csv").read_text().splitlines()
@@ -290,5 +299,7 @@ def test_a_strangers_text_is_shown_and_never_run(tmp_path):
         'choose("protocol", options("protocol")[1]);', ""
     )
     found = browse(tmp_path / "site", tmp_path, reader=reader)
-    assert found["hacked"] is None and found["errors"] == [] and len(found["methods"]) == 2
+    assert found["hacked"] is None
+    assert found["errors"] == []
+    assert len(found["methods"]) == 2
     assert all(link.startswith("specs/") and ".." not in link for link in found["links"])

@@ -53,7 +53,8 @@ def test_numbers_of_the_committed_digits_study_stay(cell, what):
     golden = pd.read_csv(GOLDENS / f"report_{what.__name__}.csv", keep_default_na=False, na_values=["nan"])
     keys = [*SERIES, *PLACE]
     both = golden.merge(found, on=keys, how="outer", suffixes=("", "_now"), indicator=True)
-    assert set(both["_merge"]) == {"both"} and len(both) == len(golden) > 100
+    assert set(both["_merge"]) == {"both"}
+    assert len(both) == len(golden) > 100
     for column in [c for c in golden if c not in keys]:
         np.testing.assert_allclose(both[f"{column}_now"], both[column], rtol=1e-7, atol=1e-12, err_msg=column)
 

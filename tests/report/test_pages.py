@@ -67,9 +67,11 @@ def test_latex_escapes_what_latex_reads():
         "t_1", "a_b & 50 %", ["x_y ↓", "n"], [[Entry("{}~#$"), Entry("1 ± 2", True)]], 1, (), ["<5>"]
     )
     text = latex_table(table)
-    assert r"a\_b \& 50 \%" in text and r"x\_y \ensuremath{\downarrow}" in text
+    assert r"a\_b \& 50 \%" in text
+    assert r"x\_y \ensuremath{\downarrow}" in text
     assert r"\{\}\textasciitilde{}\#\$" in text
-    assert r"\textbf{1 \ensuremath{\pm} 2}" in text and r"\ensuremath{<}5\ensuremath{>}" in text
+    assert r"\textbf{1 \ensuremath{\pm} 2}" in text
+    assert r"\ensuremath{<}5\ensuremath{>}" in text
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
@@ -103,8 +105,11 @@ def test_page_is_self_contained(report):
     text = (report.path / "index.html").read_text()
     parser = Links()
     parser.feed(text)
-    assert parser.outside == [] and "@import" not in text and "url(" not in text
-    assert "fetch(" not in text and "http://" not in text.replace("http://www.w3.org/2000/svg", "")
+    assert parser.outside == []
+    assert "@import" not in text
+    assert "url(" not in text
+    assert "fetch(" not in text
+    assert "http://" not in text.replace("http://www.w3.org/2000/svg", "")
     for told in (
         "Overview",
         "Provenance of every run",
@@ -114,7 +119,8 @@ def test_page_is_self_contained(report):
         "Checklist",
     ):
         assert told in text
-    assert "My &lt;study&gt; &amp; more" in text and "My <study>" not in text
+    assert "My &lt;study&gt; &amp; more" in text
+    assert "My <study>" not in text
     assert len(text) < 6 << 20
 
 
@@ -128,7 +134,8 @@ def test_page_escapes_what_comes_from_files(tmp_path):
     write_run(tmp_path / "runs", spec, score_rows(spec, metrics=("recall",)), images=False)
     write_report(tmp_path / "runs", tmp_path / "out", title=evil)
     text = (tmp_path / "out" / "index.html").read_text()
-    assert "<script>alert(1)" not in text and "&lt;script&gt;alert(1)" in text
+    assert "<script>alert(1)" not in text
+    assert "&lt;script&gt;alert(1)" in text
 
 
 # What a reader does: filter by ratio, guidance and method, sort, fold, point; the outcome goes to <pre id="test">.
@@ -225,22 +232,28 @@ def test_page_in_a_real_browser(report, tmp_path, width):
     command = [CHROMIUM, *flags, "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     found = json.loads(re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S)[1])
-    assert found["errors"] == [] and "CONSOLE" not in done.stderr
+    assert found["errors"] == []
+    assert "CONSOLE" not in done.stderr
     assert (found["cells"], found["cellsAtRatio"], found["status"]) == (2, 1, "1 of 2 data cells, 2 methods")
-    assert found["figures"] > 1 and "CORAL" in found["legend"] and "CORAL" not in found["legendWithout"]
+    assert found["figures"] > 1
+    assert "CORAL" in found["legend"]
+    assert "CORAL" not in found["legendWithout"]
     assert 0 < found["marksWithout"] < found["marks"]
-    assert found["rowsWithout"] < found["rows"] and found["rowsAtTwo"] <= found["rows"]
+    assert found["rowsWithout"] < found["rows"]
+    assert found["rowsAtTwo"] <= found["rows"]
     ascending = [float(text.split(" ")[0]) for text in found["ascending"]]
-    assert len(ascending) == 10 and ascending == sorted(ascending) and found["sorted"] == "descending"
+    assert len(ascending) == 10
+    assert ascending == sorted(ascending)
+    assert found["sorted"] == "descending"
     assert [float(text.split(" ")[0]) for text in found["descending"]] == sorted(ascending, reverse=True)
-    assert found["fixed"] == "sticky" and found["closed"] and found["opened"]
-    assert (
-        "DDPM" in found["tip"]
-        and found["values"] > 2
-        and found["images"]
-        and found["named"]
-        and found["themes"]
-    )
+    assert found["fixed"] == "sticky"
+    assert found["closed"]
+    assert found["opened"]
+    assert "DDPM" in found["tip"]
+    assert found["values"] > 2
+    assert found["images"]
+    assert found["named"]
+    assert found["themes"]
     assert found["wide"] <= 0  # nothing but tables scrolls sideways, on a phone too
 
 
@@ -251,7 +264,8 @@ def test_published_numbers_are_the_papers():
     published = load_published()
     chosen = published[(published["dataset"] == "cifar10_lt") & (published["imbalance_ratio"] == 0.001)]
     fid = chosen[(chosen["metric"] == "fid") & (chosen["method"] == "coral")]
-    assert list(fid["value"]) == [11.03] and set(published["confidence"]) <= {"T", "S", "C"}
+    assert list(fid["value"]) == [11.03]
+    assert set(published["confidence"]) <= {"T", "S", "C"}
 
 
 def test_papers_tables_show_what_is_missing(study):
@@ -293,7 +307,8 @@ def test_printed_commands_are_ones_that_the_command_line_takes(study):
     assert any("evaluate" in line and line.startswith("digits_lt-r0.05: KID") for line in lines), lines
     assert any("sFID; no metric of that name" in line for line in lines)
     presets = [name for line in lines for name in re.findall(r"--preset (\S+)", line)]
-    assert presets and set(presets) <= set(preset_names())
+    assert presets
+    assert set(presets) <= set(preset_names())
 
 
 def test_papers_tables_set_ours_beside_published(tmp_path):
@@ -336,7 +351,8 @@ def test_reversed_class_order_never_fills_a_papers_table(tmp_path):
 def test_figures_fit_the_columns_of_a_paper(report):
     pngs = [path for path in report.files if path.suffix == ".png"]
     widths = {round(Image.open(path).size[0] / 200, 1) for path in pngs}
-    assert widths and widths <= {COLUMN, PAGE}
+    assert widths
+    assert widths <= {COLUMN, PAGE}
     assert {p.stem for p in report.files if p.suffix == ".pdf"} == {p.stem for p in pngs}
     assert {"forest", "digits-r0.05-class-frechet", "digits-r0.05-samples", "digits-r0.05-training"} <= {
         p.stem for p in pngs
@@ -348,7 +364,8 @@ def test_a_method_has_one_style_whatever_stands_beside_it():
     alone, beside = method_styles(["coral"], known), method_styles(["coral", "ddpm", "mine", "other"], known)
     assert alone["coral"] == beside["coral"]
     shown = [beside[m] for m in ("coral", "ddpm", "mine", "other")]
-    assert len({s.colour for s in shown}) == 4 and len({s.marker for s in shown}) == 4
+    assert len({s.colour for s in shown}) == 4
+    assert len({s.marker for s in shown}) == 4
     assert method_styles(["other", "mine"], known) == method_styles(["mine", "other"], known)
 
 
@@ -377,7 +394,8 @@ def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
         "cost",
     }
     assert set(made) <= set(KINDS)
-    assert "t = 100" in made["entanglement"][0].caption and "true label" not in made["noise"][0].caption
+    assert "t = 100" in made["entanglement"][0].caption
+    assert "true label" not in made["noise"][0].caption
     assert all("digits_lt, ratio 0.05" in f.caption for figures in made.values() for f in figures)
     drawn = {p.stem for p in report.files if p.suffix == ".png"}
     assert {f.name for figures in made.values() for f in figures} <= drawn
@@ -420,7 +438,8 @@ def test_figures_drawn_on_several_cores_are_the_same(report, tmp_path, monkeypat
 def test_the_checklist_answers_every_question(report):
     (table,) = [t for t in report.document.tables() if t.name == "checklist"]
     answers = {row[0].text: row[1].text for row in table.rows}
-    assert len(answers) >= 12 and set(answers.values()) <= {"yes", "no", "partly", "not applicable"}
+    assert len(answers) >= 12
+    assert set(answers.values()) <= {"yes", "no", "partly", "not applicable"}
     assert answers["Several training seeds (3 or more) for every row?"] == "no"
     assert answers["One sampler for all methods?"] == "yes"
     assert answers["Baselines include class-balanced sampling?"] == "no"
@@ -446,7 +465,8 @@ def test_log_that_is_still_growing_is_read_up_to_its_last_line(tmp_path):
     log = samples.parent.parent / "train.csv"
     log.write_bytes(log.read_bytes()[:-4])
     (run,) = load_results(tmp_path).runs.values()
-    assert run.train_log()["step"].max() == 1980 and np.isfinite(run.train_log()["denoising"]).all()
+    assert run.train_log()["step"].max() == 1980
+    assert np.isfinite(run.train_log()["denoising"]).all()
 
 
 def test_unknown_baseline_names_the_nearest(study, tmp_path):

@@ -44,7 +44,8 @@ def test_mean_sd_and_n_run_over_training_seeds(tmp_path):
     row = cell.column("overall", cell.measures("overall").iloc[0]).iloc[0]
     assert (row["mean"], row["n"]) == (3.0, 3)
     assert row["sd"] == pytest.approx(np.std([1, 2, 6], ddof=1))
-    assert row["n_sampling"] == 0 and np.isnan(row["sd_sampling"])
+    assert row["n_sampling"] == 0
+    assert np.isnan(row["sd_sampling"])
     assert [len(runs) for runs in cell.series["runs"]] == [3]
     assert overall_table(cell).rows[0][1].text == "3.00 ± 2.65"
 
@@ -59,7 +60,8 @@ def test_sampling_seeds_never_enter_the_spread_over_training_seeds(tmp_path):
     cell = only_cell(tmp_path)
     row = cell.column("overall", cell.measures("overall").iloc[0]).iloc[0]
     assert (row["mean"], row["n"]) == (2.5, 2)
-    assert row["sd_sampling"] == pytest.approx(np.std([2, 100, 200], ddof=1)) and row["n_sampling"] == 3
+    assert row["sd_sampling"] == pytest.approx(np.std([2, 100, 200], ddof=1))
+    assert row["n_sampling"] == 3
 
 
 @pytest.mark.parametrize(
@@ -119,7 +121,8 @@ def test_missing_numbers_are_shown_as_missing(tmp_path):
     assert cbdm[recall].text == "—"
     assert any("not measured" in note for note in table.notes)
     last_class = per_class_tables(cell)[0].rows[9]
-    assert last_class[3].text == "—" and last_class[2].text != "—"
+    assert last_class[3].text == "—"
+    assert last_class[2].text != "—"
 
 
 def test_floor_stands_beside_the_score(study):
@@ -161,7 +164,8 @@ def test_report_writes_every_file_it_names(report):
     assert all(p.stat().st_size > 30 for p in report.files)
     names = {p.name for p in report.files}
     assert {"index.html", "report.md", "details.md", "summary.csv", "series.csv", "forest.png"} <= names
-    assert "digits-r0.05-heat.png" in names and not [n for n in names if n.endswith((".pdf", ".tex"))]
+    assert "digits-r0.05-heat.png" in names
+    assert not [n for n in names if n.endswith((".pdf", ".tex"))]
     assert max(len(p.stem) for p in report.files) <= 60
 
 
@@ -179,7 +183,8 @@ def test_every_number_of_the_summary_is_traceable(report, study):
     runs = {name for names in series["runs"] for name in names.split(";")}
     assert runs == {p.name for p in study.iterdir() if (p / "spec.json").exists()}
     summary = tables["summary"]
-    assert set(summary["series"]) == set(series.index) and summary["mean"].notna().all()
+    assert set(summary["series"]) == set(series.index)
+    assert summary["mean"].notna().all()
     assert set(summary["measure"]) <= set(tables["measures"]["measure"])
 
 
@@ -197,7 +202,8 @@ def test_the_terminals_table_is_never_wider_than_the_terminal(report, width):
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(terminal_table(report.league[0], width))
     lines = console.export_text().splitlines()
-    assert max(map(len, lines)) <= width and any("CORAL" in line for line in lines)
+    assert max(map(len, lines)) <= width
+    assert any("CORAL" in line for line in lines)
 
 
 def test_folder_that_is_missing_or_empty(tmp_path):
@@ -265,5 +271,7 @@ def test_output_that_cannot_be_written(study, tmp_path):
 
 
 def test_methods_are_named_as_acronyms_words_or_as_their_authors_wrote_them():
-    assert method_title("coral+t2h") == "CORAL+T2H" and method_title("class_balanced") == "class balanced"
-    assert method_title("mine") == "mine" and method_title("Ours_v2") == "Ours_v2"
+    assert method_title("coral+t2h") == "CORAL+T2H"
+    assert method_title("class_balanced") == "class balanced"
+    assert method_title("mine") == "mine"
+    assert method_title("Ours_v2") == "Ours_v2"

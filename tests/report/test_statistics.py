@@ -65,7 +65,8 @@ def test_tables_say_where_intervals_and_spreads_come_from(study):
     assert any("(n=3)" in row[2] and "(n=2)" in row[3] for row in texts)
     assert "evaluation noise" in spread.notes[0]
     ranks = rank_table(cell)
-    assert ranks.rows[0][0].text == "DDPM" and "test nothing" in ranks.notes[0]
+    assert ranks.rows[0][0].text == "DDPM"
+    assert "test nothing" in ranks.notes[0]
 
 
 def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
@@ -78,7 +79,8 @@ def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
     (cell,) = cells(load_scores(tmp_path))
     spread = spread_table(cell)
     assert [row[4].text for row in spread.rows] == ["[1.25, 3.75]"]
-    assert spread.columns[4] == "Image bootstrap 95 %" and "evaluation noise" in spread.notes[0]
+    assert spread.columns[4] == "Image bootstrap 95 %"
+    assert "evaluation noise" in spread.notes[0]
 
 
 def test_declared_contrast_gets_its_p_value(tmp_path):
@@ -130,10 +132,13 @@ def test_compare_finds_what_moved_and_only_that(tmp_path):
         write_run(tmp_path / "b", spec, shifted(score_rows(spec), 5.0), images=False)
     found = compare(tmp_path / "a", tmp_path / "b")
     moved = found.rows[found.rows["status"] == "moved"]
-    assert list(moved["class_or_group"]) == ["9"] and moved["difference"].iloc[0] == pytest.approx(5.0)
+    assert list(moved["class_or_group"]) == ["9"]
+    assert moved["difference"].iloc[0] == pytest.approx(5.0)
     assert found.counts()["equal"] == len(found.rows) - 1
     table = found.table()
-    assert len(table.rows) == 1 and table.rows[0][-1].text == "moved" and table.rows[0][-1].bold
+    assert len(table.rows) == 1
+    assert table.rows[0][-1].text == "moved"
+    assert table.rows[0][-1].bold
 
 
 def test_compare_judges_small_moves_by_the_spread_and_never_by_one_seed(tmp_path):
@@ -143,10 +148,12 @@ def test_compare_judges_small_moves_by_the_spread_and_never_by_one_seed(tmp_path
         write_run(tmp_path / "b", spec, shifted(score_rows(spec), 1e-3), images=False)
     assert compare(tmp_path / "a", tmp_path / "b").counts()["within spread"] == 1
     (told,) = [n for n in compare(tmp_path / "a", tmp_path / "b").table().notes if n.startswith("Largest")]
-    assert "DDPM, " in told and "->" in told
+    assert "DDPM, " in told
+    assert "->" in told
     write_run(tmp_path / "c", make_spec("ddpm"), shifted(score_rows(make_spec("ddpm")), 1e-3), images=False)
     counts = compare(tmp_path / "a", tmp_path / "c").counts()
-    assert counts["moved"] == 0 and counts["differs, one seed"] > 0
+    assert counts["moved"] == 0
+    assert counts["differs, one seed"] > 0
 
 
 def test_compare_refuses_other_definitions_and_other_studies(tmp_path):
@@ -155,7 +162,8 @@ def test_compare_refuses_other_definitions_and_other_studies(tmp_path):
     newer = [r | {"definition": r["definition"].replace("frechet/1", "frechet/2")} for r in score_rows(spec)]
     write_run(tmp_path / "b", spec, newer, images=False)
     statuses = compare(tmp_path / "a", tmp_path / "b").rows.groupby("metric")["status"].unique()
-    assert list(statuses["frechet"]) == ["not comparable"] and list(statuses["recall"]) == ["equal"]
+    assert list(statuses["frechet"]) == ["not comparable"]
+    assert list(statuses["recall"]) == ["equal"]
     write_run(tmp_path / "c", make_spec("ddpm", ratio=0.5), images=False)
     with pytest.raises(UsageError, match="no setting in common"):
         compare(tmp_path / "a", tmp_path / "c")
@@ -193,7 +201,8 @@ def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
             )
     (cell,) = cells(load_scores(tmp_path))
     frame = differences(cell, "ddpm").set_index("label")
-    assert frame.loc["CBDM", "high"] < 0 and 0.01 < frame.loc["CBDM", "p_t"] < 0.05
+    assert frame.loc["CBDM", "high"] < 0
+    assert 0.01 < frame.loc["CBDM", "p_t"] < 0.05
     bold = {row[0].text: row[1].bold for row in contrast_table(cell, frame.reset_index()).rows}
     assert bold == {"CBDM - DDPM": True, "CORAL - DDPM": True}  # two tests: .025, then .05
     for method in ("t2h", "plug-in"):
@@ -208,5 +217,6 @@ def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
     (cell,) = cells(load_scores(tmp_path))
     table = contrast_table(cell, differences(cell, "ddpm"))
     bold = {row[0].text: row[1].bold for row in table.rows}
-    assert bold["CORAL - DDPM"] and not bold["CBDM - DDPM"]
+    assert bold["CORAL - DDPM"]
+    assert not bold["CBDM - DDPM"]
     assert "by chance 3/3 in 25 % of cases" in table.notes[0]

@@ -89,7 +89,8 @@ def test_a_guidance_curve_is_of_one_number_of_sampler_steps(tmp_path):
     assert points == [(0, 20), (1, 40), (2, 40)]
     assert sorted(curves["nfe"]["x"]) == [5, 20, 50]
     (figure,) = drawn_of(tmp_path, "guidance")
-    assert "training seeds 0,1 (n=2)" in figure.caption and "Some points have fewer seeds" in figure.caption
+    assert "training seeds 0,1 (n=2)" in figure.caption
+    assert "Some points have fewer seeds" in figure.caption
 
 
 def scenes_of(root, baseline="ddpm"):
@@ -140,7 +141,8 @@ def test_findings_are_short_and_hold_at_one_guidance_each(cell):
     assert any("ω=0: CORAL beats DDPM" in s for s in told)
     assert any("ω=1: CORAL is worse than DDPM" in s for s in told)
     assert any("best guidance" in s and "choice flatters" in s for s in told)
-    assert "3 training seeds" in told[-1] and all(len(s.split()) <= 25 for s in told)
+    assert "3 training seeds" in told[-1]
+    assert all(len(s.split()) <= 25 for s in told)
     rows = texts(glance_table([(cell, frame)], "ddpm"))
     assert [(row[-1], row[1]) for row in rows] == [
         ("0", "overall"),
@@ -148,7 +150,8 @@ def test_findings_are_short_and_hold_at_one_guidance_each(cell):
         ("1", "overall"),
         ("1", "tail"),
     ]
-    assert rows[0][3].startswith("-1.4") and rows[2][3].startswith("+1.6")
+    assert rows[0][3].startswith("-1.4")
+    assert rows[2][3].startswith("+1.6")
 
 
 def test_one_seed_is_a_measurement_and_no_ranking(tmp_path):
@@ -162,7 +165,8 @@ def test_bold_is_decided_among_rows_of_one_protocol(cell):
     table = overall_table(cell)
     column = table.columns.index("FD (digits_cnn) ↓")
     bold = [row[0].text for row in table.rows[:-1] if row[column].bold]
-    assert len(table.rules) >= 2 and len(bold) == 2  # CORAL without guidance, DDPM with it
+    assert len(table.rules) >= 2
+    assert len(bold) == 2
 
 
 def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
@@ -171,7 +175,8 @@ def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
             for steps in (5, 10, 20, 50, 100, 200, 500) if seed == 0 else (20,):
                 write_run(tmp_path, make_spec(method, seed, steps=steps), images=False)
     (cell,) = cells(load_scores(tmp_path))
-    assert len(overall_table(cell).rows) == 3 and "12 more settings" in overall_table(cell).notes[-1]
+    assert len(overall_table(cell).rows) == 3
+    assert "12 more settings" in overall_table(cell).notes[-1]
     assert len(settings_table(cell).rows) == 15
 
 
@@ -232,9 +237,8 @@ def test_entanglement_is_correlated_with_the_score_over_runs(root):
     results = load_results(root)
     (cell,) = cells(results.scores)
     table = entanglement_table(cell, stored_probes(main_series(cell), results.runs))
-    assert table.columns[1] == "macro, ω=0, n=6" and "nothing about cause" in table.notes[0].replace(
-        "\n", " "
-    )
+    assert table.columns[1] == "macro, ω=0, n=6"
+    assert "nothing about cause" in table.notes[0].replace("\n", " ")
     without, guided = (float(texts(table)[0][i].split(" ")[0]) for i in (1, 5))
     assert without < -0.5 < 0.5 < guided  # CORAL's probes are better; its score is at one guidance only
 
@@ -247,7 +251,8 @@ def test_confusion_is_drawn_where_it_is_kept(tmp_path):
     (samples / "confusion.csv").write_text(table)
     (figure,) = drawn_of(tmp_path, "confusion")
     (panel,) = figure.panels
-    assert np.trace(panel.matrix) == pytest.approx(10) and "asked for" in figure.caption
+    assert np.trace(panel.matrix) == pytest.approx(10)
+    assert "asked for" in figure.caption
     (cell,) = cells(load_scores(tmp_path))
     assert cell.class_name("3") == "d"  # the data set has numbers alone: the user's names are the report's
     assert load_confusion(samples).loc["3", "3"] == 30
@@ -282,7 +287,8 @@ def test_the_same_class_stands_beside_itself_under_another_order(tmp_path):
     changed = "class order reversed"
     assert table.columns == ["Class", "Images", f"Images, {changed}", "DDPM", f"DDPM, {changed}"]
     rows = texts(table)
-    assert rows[0][:3] == ["0", "120", "6"] and rows[9] == ["9", "6", "120", "1.67", "0.08"]
+    assert rows[0][:3] == ["0", "120", "6"]
+    assert rows[9] == ["9", "6", "120", "1.67", "0.08"]
     assert rows[10] == ["these tail classes", "", "", f"{(8 / 12 + 9 / 8 + 10 / 6) / 3:.2f}", "0.11"]
 
 
@@ -331,14 +337,16 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
         "control-digits-r0.05-and-ratio-1-head-count-6",
     ]
     scarce = tables["control-digits-r0.05-and-ratio-1-head-count-6"]
-    assert scarce.columns[2] == "Images, ratio 1, head count 6" and "scarcity" in scarce.notes[0]
+    assert scarce.columns[2] == "Images, ratio 1, head count 6"
+    assert "scarcity" in scarce.notes[0]
     assert texts(scarce)[-1][3] == "8.00"
     spec = make_spec(
         ratio=0.1
     )  # another long tail has the same head, whose table must not take this one's place
     write_run(tmp_path, spec, score_rows(spec, counts=(*COUNTS[:-1], 12)), images=False)
     names = [table.name for table in controls_tables(cells(load_scores(tmp_path)))]
-    assert len(names) == len(set(names)) == 3 and "control-digits-r0.1-and-ratio-1" in names
+    assert len(names) == len(set(names)) == 3
+    assert "control-digits-r0.1-and-ratio-1" in names
 
 
 def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
@@ -355,7 +363,8 @@ def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
         "digits_lt, ratio 1",
     ]
     control = found[-1]
-    assert control.groups() == ["macro", "worst"] and tail_table(control) is None
+    assert control.groups() == ["macro", "worst"]
+    assert tail_table(control) is None
     assert groups_table(control).columns[1:3] == ["macro mean", "worst class"]
     glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
     assert [row[1].text for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
@@ -376,7 +385,8 @@ def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_pa
     assert all(entry.text != "—" for row in glance.rows for entry in row)
     assert "Methods run in one data cell alone" in glance.notes[0]  # CBDM
     alone = glance_table([(found[1], differences(found[1], "ddpm"))], "ddpm")
-    assert alone.columns[3] == "CBDM - DDPM" and "alone" not in alone.notes[0]
+    assert alone.columns[3] == "CBDM - DDPM"
+    assert "alone" not in alone.notes[0]
 
 
 def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
@@ -387,10 +397,13 @@ def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path)
             write_classes(tmp_path, frechet, counts, method=method, order=order)
     write_classes(tmp_path, difficulty / np.sqrt(120), (120,) * 10, ratio=1.0)
     (figure,) = drawn_of(tmp_path, "counts")
-    assert figure.name == "digits-r0.05-counts" and len(figure.panels) == 2
-    assert "class order reversed" in figure.caption and "balanced, 120 images a class" in figure.caption
+    assert figure.name == "digits-r0.05-counts"
+    assert len(figure.panels) == 2
+    assert "class order reversed" in figure.caption
+    assert "balanced, 120 images a class" in figure.caption
     line = figure.panels[0].marks[0]
-    assert line.line and list(line.x) == [6.0, 120.0]
+    assert line.line
+    assert list(line.x) == [6.0, 120.0]
 
 
 def test_pooled_groups_have_a_table_of_their_own_and_a_dash_its_reason(tmp_path):
@@ -413,12 +426,15 @@ def test_pooled_groups_have_a_table_of_their_own_and_a_dash_its_reason(tmp_path)
     write_run(tmp_path, spec, rows, images=False)
     (cell,) = cells(load_scores(tmp_path))
     pooled = pooled_table(cell)
-    assert texts(pooled)[0][1] == "3.50" and "thirds" in pooled.notes[1] and "7 8 9" in pooled.notes[1]
+    assert texts(pooled)[0][1] == "3.50"
+    assert "thirds" in pooled.notes[1]
+    assert "7 8 9" in pooled.notes[1]
     assert "3.50" not in {text for row in texts(groups_table(cell)) for text in row}
     from ltbench.report.tables.scores import per_class_tables
 
     table = per_class_tables(cell)[0]
-    assert texts(table)[9][2] == "—" and any("9: one image only" in note for note in table.notes)
+    assert texts(table)[9][2] == "—"
+    assert any("9: one image only" in note for note in table.notes)
 
 
 def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lacks(tmp_path):
@@ -426,5 +442,6 @@ def test_a_clone_without_images_and_weights_gives_a_report_that_says_what_it_lac
         write_run(tmp_path / "runs", make_spec(method), images=False)
     report = write_report(tmp_path / "runs", tmp_path / "out")
     text = (report.path / "details.md").read_text()
-    assert "## Not drawn" in text and "sample sheet: nowhere; needs stored images" in text
+    assert "## Not drawn" in text
+    assert "sample sheet: nowhere; needs stored images" in text
     assert "score at equal steps and FLOPs: nowhere; needs sample sets at several steps" in text

@@ -77,7 +77,8 @@ def test_the_same_runs_give_the_same_bytes_wherever_they_lie(runs, tmp_path):
     for path in sorted(moved.rglob("*"), reverse=True):
         path.touch()
     second = pack([moved], tmp_path / "b" / "y.zip")
-    assert first.path.read_bytes() == second.path.read_bytes() and first.digest == second.digest
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.digest == second.digest
 
 
 def test_images_features_and_weights_only_where_asked(runs, tmp_path):
@@ -94,7 +95,8 @@ def test_numbers_are_one_table_for_pandas(runs, tmp_path):
 
     pack([runs], tmp_path / "b")
     table = pd.read_csv(tmp_path / "b" / "scores.csv.gz")
-    assert len(table) == 9 and table["value"].sum() == 2 * (0.25 * 3 + 3) + (0.25 * 3 + 6)
+    assert len(table) == 9
+    assert table["value"].sum() == 2 * (0.25 * 3 + 3) + (0.25 * 3 + 6)
     assert set(table["grouping"].dropna()) == {"thirds"}
     assert json.loads((tmp_path / "b" / INDEX).read_text())["numbers"] == 9
 
@@ -151,7 +153,8 @@ def test_hostile_names_are_refused_before_anything_is_written(tmp_path, name, pl
     write_bundle(tmp_path / "b", files, {})
     with pytest.raises(DataCorrupt) as error:
         unpack(read_bundle(tmp_path / "b"), tmp_path / "out")
-    assert "\x1b" not in str(error.value) and str(error.value).count("\n") == 0
+    assert "\x1b" not in str(error.value)
+    assert str(error.value).count("\n") == 0
     assert not (tmp_path / "out").exists() or not tree(tmp_path / "out")
 
 

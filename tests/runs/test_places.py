@@ -47,7 +47,8 @@ def test_a_folder_may_hold_runs_and_bundles(runs, tmp_path):
         if "coral" in folder.name:
             shutil.copytree(folder, root / folder.name)
     assert [p.name for p in bundles_in(root)] == ["old"]
-    assert places(root)[0] == root and places(root)[1].is_relative_to(cache_folder())
+    assert places(root)[0] == root
+    assert places(root)[1].is_relative_to(cache_folder())
     assert len(load_scores(root)) == len(load_scores(runs))
 
 
@@ -59,7 +60,8 @@ def test_a_sweep_finds_a_bundles_stages_done(runs, tmp_path):
     record_requests(folder, {stage_key(spec, "score"): spec.score.model_dump(mode="json")})
     assert is_done(stage, runs)
     pack([runs], tmp_path / "out" / "study")
-    assert is_done(stage, tmp_path / "out") and is_done(stage, tmp_path / "out" / "study")
+    assert is_done(stage, tmp_path / "out")
+    assert is_done(stage, tmp_path / "out" / "study")
     assert not is_done(next(s for s in stages(make_spec("ddpm", 7)) if s.kind == "score"), tmp_path / "out")
 
 
@@ -72,7 +74,8 @@ def test_what_is_written_into_a_bundle_is_packed_again(runs, tmp_path):
         path = next(find_scores(folder))
         write_scores(path, read_scores(path).assign(value=1.25))
     after = read_bundle(before.path)
-    assert after.digest != before.digest and (load_scores(after.path)["value"] == 1.25).sum() > 10
+    assert after.digest != before.digest
+    assert (load_scores(after.path)["value"] == 1.25).sum() > 10
     with opened(runs) as folder:
         assert folder == runs
     with pytest.raises(UsageError, match="no folder or bundle"), opened(tmp_path / "absent"):
@@ -112,11 +115,9 @@ def test_values_that_disagree_are_named_and_settled_only_when_told_how(runs, tmp
     write_scores(path, table)
     merged = merge_runs([runs, tmp_path / "other"], tmp_path / "c")
     assert len(merged.conflicts) == 1
-    assert (
-        "ddpm-s0" in merged.conflicts[0]
-        and "frechet class 3" in merged.conflicts[0]
-        and "99.5" in merged.conflicts[0]
-    )
+    assert "ddpm-s0" in merged.conflicts[0]
+    assert "frechet class 3" in merged.conflicts[0]
+    assert "99.5" in merged.conflicts[0]
     for keep, holds in (("first", False), ("second", True)):
         merge_runs([runs, tmp_path / "other"], tmp_path / keep, keep=keep)
         assert (load_scores(tmp_path / keep)["value"] == 99.5).any() == holds

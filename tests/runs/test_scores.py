@@ -44,7 +44,8 @@ def test_a_merge_that_adds_nothing_keeps_every_byte(tmp_path, table):
     before, modified = path.read_bytes(), path.stat().st_mtime_ns
     merge_scores(path, table[:0])
     merge_scores(path, read_scores(path))
-    assert path.read_bytes() == before and path.stat().st_mtime_ns == modified
+    assert path.read_bytes() == before
+    assert path.stat().st_mtime_ns == modified
 
 
 # A row cut short in the middle keeps its newline, so only the count of its fields tells.

@@ -58,7 +58,8 @@ def test_tensorboards_file_holds_the_log_the_scores_and_the_sheet(tracked):
         assert point.value == pytest.approx(float(logged[str(point.step)].split(",")[column]), rel=1e-6)
     assert {"train/cbdm.consistency", "train/images_per_second", "train/grad_norm"} <= set(tags["scalars"])
     scores = [tag for tag in tags["scalars"] if tag.startswith("scores/") and "/frechet/overall" in tag]
-    assert len(scores) == 1 and events.Scalars(scores[0])[0].step == 100
+    assert len(scores) == 1
+    assert events.Scalars(scores[0])[0].step == 100
     assert [events.Images(tag)[0].step for tag in tags["images"]] == [100]
 
 
@@ -88,9 +89,11 @@ for stage in stages(spec):
     )
     assert done.returncode == 0, done.stderr
     files = list((tmp_path / "tracking" / "wandb").glob("offline-run-*/*.wandb"))
-    assert files and "the run goes on" not in done.stderr
+    assert files
+    assert "the run goes on" not in done.stderr
     content = b"".join(path.read_bytes() for path in files)
-    assert b"train/loss" in content and b"frechet" in content
+    assert b"train/loss" in content
+    assert b"frechet" in content
     assert (tmp_path / folder_name(SPEC) / "train.csv").read_bytes() == (plain / "train.csv").read_bytes()
 
 
@@ -107,7 +110,8 @@ def test_a_tracker_that_fails_is_left_out_and_stops_nothing(tmp_path, caplog):
     tracker = Tracking([], tmp_path, "run", SPEC)
     tracker.trackers = {"broken": Broken()}
     tracker.row(50, {"step": 50, "loss": 1.0})
-    assert tracker.trackers == {} and "the server is away" in caplog.text
+    assert tracker.trackers == {}
+    assert "the server is away" in caplog.text
     tracker.row(100, {"step": 100, "loss": 1.0})
     tracker.samples(tmp_path)  # no sheet there
     tracker.finish()

@@ -112,9 +112,8 @@ def test_every_row_names_its_run_and_what_it_was_measured_with(table):
     }
     for column, wanted in expected.items():
         assert set(table[column]) == {wanted}, column
-    assert (
-        run_columns(make_spec("cbdm"))["variant"] == "released" and run_columns(make_spec())["variant"] == ""
-    )
+    assert run_columns(make_spec("cbdm"))["variant"] == "released"
+    assert run_columns(make_spec())["variant"] == ""
     by_scope = table[table.metric == "frechet"].groupby("scope")[["n_train", "n_reference", "n_generated"]]
     assert by_scope.first().loc["overall"].tolist() == [65, 150, 90]
     tail = table[(table.metric == "frechet") & (table.class_or_group == "2")].iloc[0]
@@ -177,7 +176,8 @@ def test_a_floor_is_the_mean_over_draws_of_as_many_real_images(cache):
         )
         for _ in range(15)
     ]
-    assert floor == pytest.approx(np.mean(draws), abs=3 * np.std(draws)) and 0 < spread < 4 * np.std(draws)
+    assert floor == pytest.approx(np.mean(draws), abs=3 * np.std(draws))
+    assert 0 < spread < 4 * np.std(draws)
     more = score_samples(CELL, few.images, few.labels, make_spec(score=FRECHET | {"floor_draws": 5}), cache)
     assert value(more, "frechet.floor", "class", 0) != floor
 
@@ -342,7 +342,8 @@ def test_a_kept_floor_that_was_changed_is_computed_again(tmp_path):
 def test_rows_stand_in_one_order_whether_floors_were_kept_or_not(noisy, tmp_path):
     request = ScoreSpec(metrics=("density_coverage", "precision_recall"), floor_draws=2)
     first, again = (score_pools(CELL, ImageSet(*noisy), request, tmp_path) for _ in range(2))
-    assert first == again and len(first) > 50
+    assert first == again
+    assert len(first) > 50
 
 
 # -- groups and references --------------------------------------------------------------------------
@@ -451,7 +452,8 @@ def test_samples_without_a_class_or_of_another_shape_are_refused(cache, noisy):
 
 def test_all_metrics_need_no_extractor_but_the_chosen_ones():
     names = {metric.name for metric in requested_metrics(["all"])}
-    assert {"frechet", "prd", "cas"} <= names and "precision_recall_coral" not in names
+    assert {"frechet", "prd", "cas"} <= names
+    assert "precision_recall_coral" not in names
     assert "precision_recall_coral" in {m.name for m in requested_metrics(["all", "precision_recall_coral"])}
 
 
@@ -468,11 +470,13 @@ def test_a_metric_with_too_few_images_is_a_dash_with_its_reason(cache):
     recall = table[table.metric == "recall"]
     assert np.isfinite(recall[recall.scope == "overall"].value).all()
     classes = recall[recall.scope == "class"]
-    assert len(classes) == K and classes.value.isna().all()
+    assert len(classes) == K
+    assert classes.value.isna().all()
     assert classes.reason.iloc[0] == "class 0 has 3 generated images and precision_recall needs 4"
     assert value(table, "frechet", "class", 0) > 0
     macro = recall[recall.class_or_group == "macro"].iloc[0]
-    assert np.isnan(macro.value) and macro.reason.startswith("no value of classes 0 1 2: class 0 has 3")
+    assert np.isnan(macro.value)
+    assert macro.reason.startswith("no value of classes 0 1 2: class 0 has 3")
 
 
 def test_a_class_of_one_image_leaves_a_dash_in_its_row_its_group_macro_and_worst(cache):
@@ -482,12 +486,13 @@ def test_a_class_of_one_image_leaves_a_dash_in_its_row_its_group_macro_and_worst
     assert frechet.loc[("class", "2"), "reason"] == "class 2 has 1 generated image and frechet needs 2"
     for place in ("tail", "macro", "worst"):
         row = frechet.loc[("group", place)]
-        assert np.isnan(row.value) and "no value of class 2: class 2 has 1 generated image" in row.reason
-    assert (
-        np.isfinite(frechet.loc[("group", "head"), "value"]) and not frechet.loc[("group", "head"), "reason"]
-    )
+        assert np.isnan(row.value)
+        assert "no value of class 2: class 2 has 1 generated image" in row.reason
+    assert np.isfinite(frechet.loc[("group", "head"), "value"])
+    assert not frechet.loc[("group", "head"), "reason"]
     remark = frechet.loc[("overall", ""), "reason"]
-    assert np.isfinite(frechet.loc[("overall", ""), "value"]) and "1 to 6 images a class" in remark
+    assert np.isfinite(frechet.loc[("overall", ""), "value"])
+    assert "1 to 6 images a class" in remark
 
 
 def test_subsets_of_a_thousand_images_on_twenty_are_a_dash_with_the_reason(cache):
@@ -495,10 +500,12 @@ def test_subsets_of_a_thousand_images_on_twenty_are_a_dash_with_the_reason(cache
     request = {"metrics": ["kid_subsets"]}
     table = score_samples(CELL, few.images, few.labels, make_spec(score=request), cache)
     overall = table[table.scope == "overall"].iloc[0]
-    assert overall.metric == "kid_subsets_mean" and np.isnan(overall.value)
+    assert overall.metric == "kid_subsets_mean"
+    assert np.isnan(overall.value)
     assert overall.reason == "the whole set has 150 reference images and kid_subsets needs 1000"
     elsewhere = table[table.scope != "overall"]
-    assert set(elsewhere.scope) == {"group", "pooled"} and elsewhere.value.isna().all()
+    assert set(elsewhere.scope) == {"group", "pooled"}
+    assert elsewhere.value.isna().all()
     assert elsewhere.reason.str.contains("published for whole sample sets").all()
 
 
@@ -520,7 +527,8 @@ def test_missing_weights_are_a_dash_with_the_way_to_them_beside_what_can_be_comp
     table = score_samples(CELL, *noisy, spec, cache)
     (sfid,) = [row for _, row in table[table.metric == "sfid"].iterrows()]
     assert (sfid.extractor, sfid.extractor_hash, sfid.scope) == ("inception_mixed_6", "", "overall")
-    assert np.isnan(sfid.value) and "get it with `curl" in sfid.reason
+    assert np.isnan(sfid.value)
+    assert "get it with `curl" in sfid.reason
     assert value(table, "frechet") > 0
     with pytest.raises(DataMissing, match="inception_mixed_6 needs"):
         score_samples(CELL, *noisy, make_spec(score={"metrics": ["sfid"]}), cache)
@@ -557,7 +565,8 @@ def test_rows_of_a_file_stand_in_one_order_however_they_came(tmp_path, table):
         files.append(path.read_bytes())
     assert files[0] == files[1] == files[2]
     classes = [r for r in read_scores(tmp_path / "whole").class_or_group if r.isdecimal()]
-    assert classes[:2] == ["0", "0"] and classes.index("1") < classes.index("2")
+    assert classes[:2] == ["0", "0"]
+    assert classes.index("1") < classes.index("2")
 
 
 @settings(max_examples=20, deadline=None)

@@ -67,6 +67,7 @@ def test_a_contrast_covers_the_studys_own_protocols_whatever_the_files_hash(tmp_
     (run, *_) = load_study(tmp_path / "study.toml").runs
     series = {"step": run.train.steps, "sampler": run.sample.label, "nfe": run.sample.nfe, "guidance": 0.0}
     label = cell_label(run.data)
-    assert found.covers(label, series) and found.covers(f"{label}, content 12345678", series)
+    assert found.covers(label, series)
+    assert found.covers(f"{label}, content 12345678", series)
     assert not found.covers(label.replace("0.1", "0.01"), series)
     assert not found.covers(label, series | {"guidance": 1.0})

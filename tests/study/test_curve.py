@@ -56,7 +56,9 @@ def test_the_best_step_is_the_smallest_value_and_the_earliest_of_equals(tmp_path
     for run, value in zip(runs, (5.0, 3.0, 3.0, 1.0), strict=True):  # the last is the run's own, no snapshot
         write(tmp_path, run, value)
     (curve,) = snapshot_curves(runs, tmp_path)
-    assert curve.points == ((10, 5.0), (20, 3.0), (40, 3.0)) and curve.best == 20 and curve.images == 30
+    assert curve.points == ((10, 5.0), (20, 3.0), (40, 3.0))
+    assert curve.best == 20
+    assert curve.images == 30
 
 
 def test_one_point_is_no_curve(tmp_path):

@@ -69,7 +69,8 @@ def test_a_study_file_becomes_runs_in_order(study):
 
 def test_no_file_and_no_flag_is_the_papers_default():
     (run,) = load_study().runs
-    assert run.method.name == "ddpm" and run.train.steps == 150_000
+    assert run.method.name == "ddpm"
+    assert run.train.steps == 150_000
 
 
 def test_command_line_wins_over_file_and_its_overrides(study):
@@ -124,7 +125,8 @@ def test_unquoted_dotted_keys_mean_the_same(study):
 
 def test_a_field_that_is_a_list_is_one_value_unless_lists_are_listed(study):
     (run,) = load_study(None, ["train.snapshots=30,10", "score.metrics=frechet"]).runs
-    assert run.train.snapshots == (10, 30) and run.score.metrics == ("frechet",)
+    assert run.train.snapshots == (10, 30)
+    assert run.score.metrics == ("frechet",)
     text = STUDY.replace('seeds = "0..2"', '"score.metrics" = [["frechet"], ["frechet", "kid"]]')
     assert [run.score.metrics for run in load_study(study(text), [], {"methods": "ddpm"}).runs] == [
         ("frechet",),
@@ -134,7 +136,9 @@ def test_a_field_that_is_a_list_is_one_value_unless_lists_are_listed(study):
 
 def test_text_values_are_read_by_the_fields_type():
     (run,) = load_study(None, ["train.flip=false", "train.learning_rate=1e-3", "data.head_count=none"]).runs
-    assert run.train.flip is False and run.train.learning_rate == 1e-3 and run.data.head_count is None
+    assert run.train.flip is False
+    assert run.train.learning_rate == 1e-3
+    assert run.data.head_count is None
 
 
 def test_equal_settings_written_differently_are_one_run():
@@ -151,7 +155,9 @@ def test_seed_lists_and_ranges_expand_in_order(listed, first, length):
 def test_every_preset_of_the_package_loads_and_has_runs():
     for name in grid.preset_names():
         loaded = load_study(name)
-        assert loaded.runs and loaded.title and loaded.source is not None, name
+        assert loaded.runs, name
+        assert loaded.title, name
+        assert loaded.source is not None, name
         keys = [(sample_key(run), run.score, run.train.snapshots) for run in loaded.runs]
         assert len(keys) == len(set(keys)), name
 

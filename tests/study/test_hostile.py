@@ -84,7 +84,8 @@ def test_a_hostile_study_file_is_one_sentence(quick, tmp_path, name):
     path.write_text(HOSTILE[name], encoding="utf-8")
     with pytest.raises(UsageError) as caught:
         load_study(path)
-    assert "study.toml" in str(caught.value) and "\n" not in str(caught.value)
+    assert "study.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def test_paper_presets_are_table_3(name):
     guidance, (w, tau_sc, tau_r) = TABLE_3[name]
     runs = load_study(name).runs
     by_method = {run.method.name: run for run in runs}
-    assert list(by_method) == ["ddpm", "cbdm", "t2h", "coral"] and len(runs) == 5
+    assert list(by_method) == ["ddpm", "cbdm", "t2h", "coral"]
+    assert len(runs) == 5
     assert tuple(run.sample.guidance for run in by_method.values()) == guidance
     assert [run.train.steps for run in by_method.values()] == [150_000, 150_000, 200_000, 150_000]
     for run in runs:
@@ -67,10 +68,12 @@ def test_what_nobody_knows_is_marked_as_a_guess(name):
     unknown = r'^"?(steps|batch_size|sample\.guidance|train\.steps|coral\.\w+)"? = (?!1000$).*'
     lines = [line.group() for line in re.finditer(unknown, text, re.MULTILINE)]
     numbers = [line for line in lines if '["published"' not in line]
-    assert len(numbers) == 10 and all("guess" in line for line in numbers)
+    assert len(numbers) == 10
+    assert all("guess" in line for line in numbers)
     run = load_study(f"paper/{name}").runs[0]
     counts = SOURCES[name].pool or (1280, 5)
-    assert run.data.profile == "asis" and run.data.imbalance_ratio == round(min(counts) / max(counts), 4)
+    assert run.data.profile == "asis"
+    assert run.data.imbalance_ratio == round(min(counts) / max(counts), 4)
 
 
 @pytest.mark.parametrize("dataset", SOURCES.all())
@@ -105,7 +108,9 @@ def test_a_ratio_takes_its_cells_settings_however_it_is_given(sets, flags):
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_loads_says_what_it_is_and_asks_for_metrics_that_exist(name):
     study = load_study(name)
-    assert study.title and study.description and study.runs
+    assert study.title
+    assert study.description
+    assert study.runs
     for run in study.runs:
         assert {*run.score.metrics} - {"default", "all"} <= {*REGISTRY}
         assert SOURCES[run.data.dataset].size(run.data.image_size)
@@ -143,8 +148,11 @@ def test_controls_are_the_tail_everything_and_as_scarce_as_the_tail(name):
         sizes = class_sizes(SOURCES[data.dataset].pool, data.imbalance_ratio, head_count=data.head_count)
         cells.append(sizes.tolist())
     tail, full, scarce = cells
-    assert full == [tail[0]] * len(tail) and scarce == [tail[-1]] * len(tail) and tail[-1] < tail[0]
-    assert {run.method.name for run in runs} == {"ddpm"} and all(run.score.probes for run in runs)
+    assert full == [tail[0]] * len(tail)
+    assert scarce == [tail[-1]] * len(tail)
+    assert tail[-1] < tail[0]
+    assert {run.method.name for run in runs} == {"ddpm"}
+    assert all(run.score.probes for run in runs)
     assert len({run.train for run in runs}) == len({run.sample for run in runs}) == 1
 
 
@@ -162,7 +170,8 @@ def test_a_plan_needs_no_files_and_a_run_does(dataset, tmp_path, monkeypatch):
     facts = validate(spec, tmp_path, need_files=False)
     assert isinstance(facts, DatasetFacts)
     assert facts.shape == ((3, 32, 32) if dataset == "cifar100_lt" else (3, 64, 64))
-    assert facts.num_classes == SOURCES[dataset].num_classes and abs(facts.prior.sum() - 1) < 1e-12
+    assert facts.num_classes == SOURCES[dataset].num_classes
+    assert abs(facts.prior.sum() - 1) < 1e-12
     if dataset != "cifar100_lt":  # cifar's loader may download
         with pytest.raises(DataMissing, match=f"ltbench data prepare {dataset}"):
             validate(spec, tmp_path)
@@ -174,8 +183,10 @@ def test_a_plan_says_which_files_are_missing_and_how_to_get_them(tmp_path, capsy
     assert sum(run.images for run in planned.runs) == 5 * 50_000
     print_plan(study, planned)
     shown = capsys.readouterr().out
-    assert "(published)" in shown and "(released)" in shown
-    assert "the files of celeba5 are missing" in shown and "ltbench data prepare celeba5" in shown
+    assert "(published)" in shown
+    assert "(released)" in shown
+    assert "the files of celeba5 are missing" in shown
+    assert "ltbench data prepare celeba5" in shown
     with pytest.raises(DataMissing):
         make_plan(study.runs, tmp_path, tmp_path, "cpu", 1)
 
@@ -187,7 +198,8 @@ def test_every_row_of_a_plan_names_another_run(preset, tmp_path, capsys, monkeyp
     study = load_study(preset, small)
     print_plan(study, make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False), every_run=True)
     rows = [line for line in capsys.readouterr().out.splitlines() if " ddpm seed " in line]
-    assert len(rows) == len(set(rows)) == 9 and sum("data.head_count=" in row for row in rows) == 3
+    assert len(rows) == len(set(rows)) == 9
+    assert sum("data.head_count=" in row for row in rows) == 3
 
 
 def test_a_plan_says_which_snapshots_come_too_late(tmp_path, capsys):

@@ -29,15 +29,15 @@ def test_a_folder_becomes_a_small_study_that_says_what_was_chosen(folder, tmp_pa
     assert [run.method.name for run in study.runs] == ["ddpm", "coral"]
     spec = study.runs[0]
     assert (spec.data.dataset, spec.data.profile, spec.data.image_size) == ("folder_lt", "asis", 32)
-    assert spec.model.size == "small" and spec.train.steps == FEWEST and not spec.train.flip
+    assert spec.model.size == "small"
+    assert spec.train.steps == FEWEST
+    assert not spec.train.flip
     assert (
         spec.data.imbalance_ratio == 0.375
     )  # 6 of 16: a fifth of the smallest class is reference, as many held out
     (sentence,) = said
-    assert (
-        "22 training images of 2 classes (6 to 16 a class) at 32x32" in sentence
-        and "train.steps=600" in sentence
-    )
+    assert "22 training images of 2 classes (6 to 16 a class) at 32x32" in sentence
+    assert "train.steps=600" in sentence
     again = resolve_study(None, (), {"dataset": "folder_lt:my_birds", "imbalance_ratio": None}, tmp_path)
     assert again.runs[0].data == spec.data
     # Named by what was prepared, it gets the same small study: it got the papers' network and 150,000 steps.
@@ -76,7 +76,9 @@ def test_names_of_data_sets_are_no_folders(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "digits_lt").mkdir()
     assert not is_folder(name)
-    assert is_folder("./x") and is_folder("/x") and not is_folder("")
+    assert is_folder("./x")
+    assert is_folder("/x")
+    assert not is_folder("")
 
 
 def test_a_folder_that_is_not_there(tmp_path):
@@ -94,7 +96,8 @@ def test_a_flag_and_a_file_mean_one_cell(tmp_path, folder):
     by_file = resolve_study(file, (), {}, tmp_path / "data").runs[0].data
     by_flag = resolve_study(None, (), {"dataset": "folder_lt"}, tmp_path / "data").runs[0].data
     by_set = resolve_study(file, ["dataset=folder_lt:my_birds"], {}, tmp_path / "data").runs[0].data
-    assert by_file == by_flag == by_set and by_flag.profile == "asis"
+    assert by_file == by_flag == by_set
+    assert by_flag.profile == "asis"
     file.write_text('[data]\ndataset = "celeba5"\n')
     assert load_study(file).runs[0].data.profile == "asis"
     file.write_text('[data]\ndataset = "cifar10_lt"\n')

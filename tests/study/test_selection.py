@@ -162,7 +162,8 @@ def test_a_select_table_that_cannot_be_used(tmp_path, change, says):
         text = STUDY.replace("[select]", f"[select]\n{change}")
     with pytest.raises(UsageError, match=says) as caught:
         study_of(tmp_path, text)
-    assert "tuned.toml: [select]" in str(caught.value) and "\n" not in str(caught.value)
+    assert "tuned.toml: [select]" in str(caught.value)
+    assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match="must be a table"):
         study_of(tmp_path, 'select = "guidance"\n' + STUDY.replace("[select]\nseeds = [0, 1]", ""))
 
@@ -184,10 +185,8 @@ def test_the_tuned_presets_give_every_method_the_same_grid(name):
     grids = {}
     for run in tried:
         grids.setdefault(run.method.name, set()).add(run.sample.guidance)
-    assert (
-        set(grids) == {"ddpm", "cbdm", "t2h", "coral"}
-        and len(set(map(tuple, map(sorted, grids.values())))) == 1
-    )
+    assert set(grids) == {"ddpm", "cbdm", "t2h", "coral"}
+    assert len(set(map(tuple, map(sorted, grids.values())))) == 1
 
 
 # -- halves -----------------------------------------------------------------------------------------
@@ -256,7 +255,8 @@ def test_run_tries_chooses_and_reports(tmp_path, monkeypatch, capsys):
     assert curve.loc[curve["chosen"], "value"].tolist() == [best]
     scores = pd.concat([pd.read_csv(p) for p in (tmp_path / "runs").glob("*/samples/*/scores.csv")])
     final = scores[scores["reference"].str.endswith("second half")]
-    assert set(final["guidance"]) == {best} and set(final["sample_seed"]) == {3}
+    assert set(final["guidance"]) == {best}
+    assert set(final["sample_seed"]) == {3}
     assert set(scores.loc[scores["reference"].str.endswith("first half"), "sample_seed"]) == {1000}
     assert "fresh seeds" in capsys.readouterr().out
     assert Selection().validation_seed == 1000

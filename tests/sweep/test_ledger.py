@@ -80,14 +80,16 @@ def test_what_nothing_needs_any_more_is_finished_without_its_product(tmp_path):
     made.remove(lost.id)
     again = [t for t in tasks if t.id not in finished(tasks, tmp_path, is_done)]
     assert [t.stage.kind for t in again] == ["train", "train", "sample", "score"]
-    assert again[2].stage.key == lost.needs[0].removeprefix("sample-") and lost == again[-1]
+    assert again[2].stage.key == lost.needs[0].removeprefix("sample-")
+    assert lost == again[-1]
 
 
 def test_a_plan_comes_back_from_disk_with_equal_keys(tmp_path):
     some = runs("methods=coral+t2h", "coral.tau_sc=0.123456789", "guidance=0.1,0.3", "data.head_count=100")
     path = status.save_plan(tmp_path, status.SavedPlan(some, "Title", {"threads": 1}))
     loaded = status.load_plan(path)
-    assert loaded.runs == some and (loaded.title, loaded.settings) == ("Title", {"threads": 1})
+    assert loaded.runs == some
+    assert (loaded.title, loaded.settings) == ("Title", {"threads": 1})
     assert [task.id for task in build_tasks(loaded.runs)] == [task.id for task in build_tasks(some)]
     assert status.save_plan(tmp_path, loaded) == path
 
@@ -118,12 +120,14 @@ def test_a_claim_says_who_holds_it_and_ends_with_an_outcome(tmp_path, task):
     lease.beat({"step": 3, "total": 20})
     (attempt,) = ledger.attempts(task.resource)
     assert (attempt.number, attempt.task, attempt.end) == (1, task.id, None)
-    assert attempt.owner["pid"] == os.getpid() and attempt.owner["host"]
+    assert attempt.owner["pid"] == os.getpid()
+    assert attempt.owner["host"]
     assert attempt.progress == {"beat": 1, "step": 3, "total": 20}
     assert Ledger(tmp_path).claim(task) is None
     lease.end("failed", kind="bug", message="x" * 10_000)
     (attempt,) = ledger.attempts(task.resource)
-    assert attempt.end["outcome"] == "failed" and attempt.end["message"].startswith("xxx")
+    assert attempt.end["outcome"] == "failed"
+    assert attempt.end["message"].startswith("xxx")
     assert Ledger(tmp_path).claim(task).number == 2
 
 
@@ -227,10 +231,10 @@ def test_a_claim_cut_short_by_a_crash_is_held_until_the_lease_is_over(tmp_path, 
 
 def test_the_end_of_an_attempt_is_written_on_a_full_disk(tmp_path, task, monkeypatch):
     lease = Ledger(tmp_path).claim(task)
-    size = os.stat(lease.folder / "1.beat").st_size
+    size = (lease.folder / "1.beat").stat().st_size
     lease.beat({"step": 1})
     lease.end("failed", kind="disk full", message="m" * 100_000, tail="t" * 100_000)
-    assert os.stat(lease.folder / "1.end").st_size == size  # no block more than the claim took
+    assert (lease.folder / "1.end").stat().st_size == size  # no block more than the claim took
     assert standing(task.id, Ledger(tmp_path).attempts(task.resource)).kind == "disk full"
 
 
@@ -308,7 +312,8 @@ def test_a_resources_second_task_is_at_its_first_try(tmp_path):
     assert ledger.claim(long).number == 3
     assert (ledger.tries(short), ledger.tries(long)) == (2, 1)
     (row,) = (row for row in status.survey([short, long], ledger) if row.state == "running")
-    assert row.task is long and (row.attempt, row.tries) == (3, 1)
+    assert row.task is long
+    assert (row.attempt, row.tries) == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +335,8 @@ def test_a_resources_second_task_is_at_its_first_try(tmp_path):
 def test_failures_have_classes(error, kind, poisoned):
     failure = failures.classify(error)
     assert (failure.kind, failure.poisoned) == (kind, poisoned)
-    assert "\n" not in failure.message and failure.message
+    assert "\n" not in failure.message
+    assert failure.message
 
 
 def test_a_workers_death_has_a_class():
@@ -360,7 +366,8 @@ def test_survey_and_closing_lines_say_what_failed_and_what_to_type(tmp_path):
     assert status.exit_code(rows) == 1
     (ledger.folder / tasks[0].resource / "1.log").write_text("first\nsecond\nthird\nfourth\nfifth\n")
     text = "\n".join(status.closing_lines(rows, tmp_path, ledger))
-    assert "| second" in text and "first" not in text
+    assert "| second" in text
+    assert "first" not in text
     for part in ("1 failed", "non-finite loss", "ltbench logs", f"ltbench retry --failed --out {tmp_path}"):
         assert part in text
 

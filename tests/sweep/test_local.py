@@ -34,7 +34,8 @@ def undisturbed(tmp_path_factory):
 
 def test_a_sweep_makes_every_result_once_and_a_second_one_nothing(tmp_path, undisturbed):
     rows = drive(tmp_path, GRID)
-    assert status.counts(rows) == {"done": len(rows)} and len(rows) == 3 * (1 + 2 + 2 + 1)
+    assert status.counts(rows) == {"done": len(rows)}
+    assert len(rows) == 3 * (1 + 2 + 2 + 1)
     assert artifacts(tmp_path) == undisturbed
     done_once(tmp_path)
     before = sorted((tmp_path / ".sweep" / "claims").rglob("*"))
@@ -91,7 +92,8 @@ def test_ctrl_c_once_stops_softly_and_the_same_command_goes_on(tmp_path, undistu
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=20)
     assert process.returncode == 130, output
-    assert "Ctrl-C again" in output and "run the same command again" in output
+    assert "Ctrl-C again" in output
+    assert "run the same command again" in output
     ends = [a.end for name in Ledger(tmp_path).claimed() for a in Ledger(tmp_path).attempts(name)]
     assert {"interrupted"} <= {end["outcome"] for end in ends} <= {"interrupted", "done"}
     assert status.exit_code(drive(tmp_path, GRID)) == 0
@@ -162,7 +164,8 @@ def test_a_stage_that_kills_its_worker_is_tried_again_and_then_waits_while_other
     assert status.counts(rows) == {"done": 6, "queued": 4, "failed": 2}
     failed = [row for row in rows if row.state == "failed"]
     for row in failed:
-        assert (row.kind, row.attempt) == ("killed", 5) and "SIGKILL" in row.message
+        assert (row.kind, row.attempt) == ("killed", 5)
+        assert "SIGKILL" in row.message
     assert status.exit_code(rows) == 1
 
 
@@ -193,9 +196,12 @@ def test_a_bug_waits_for_a_person_with_its_traceback(tmp_path):
         "ZeroDivisionError: division by zero",
     )
     log = status.log_of([rows[0].task], Ledger(tmp_path))
-    assert "about to fail" in log and "Traceback" in log and "attempt 1" in log
+    assert "about to fail" in log
+    assert "Traceback" in log
+    assert "attempt 1" in log
     again, attempts = rows_with(tmp_path, 4)
-    assert len(attempts) == 1 and again[0].state == "failed"
+    assert len(attempts) == 1
+    assert again[0].state == "failed"
     assert status.requeue_failed(tmp_path, [rows[0].task], Ledger(tmp_path)) == [rows[0].task]
     _, attempts = rows_with(tmp_path, 4)
     assert [a.end["outcome"] for a in attempts] == ["failed", "requeued", "failed"]
@@ -204,9 +210,8 @@ def test_a_bug_waits_for_a_person_with_its_traceback(tmp_path):
 
 def test_a_stage_that_ends_without_its_artifact_has_failed(tmp_path):
     rows, _ = rows_with(tmp_path, 8)
-    assert (rows[0].state, rows[0].kind) == ("failed", "bug") and "without leaving its artifact" in rows[
-        0
-    ].message
+    assert (rows[0].state, rows[0].kind) == ("failed", "bug")
+    assert "without leaving its artifact" in rows[0].message
 
 
 def test_data_that_were_missing_are_looked_for_again_by_the_next_run(tmp_path):
@@ -225,10 +230,12 @@ def test_a_full_disk_is_a_failure_with_a_name_and_nothing_is_half_written(tmp_pa
     process.communicate(timeout=20)
     rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
     full = [row for row in rows if row.kind == "disk full"]
-    assert {row.task.stage.kind for row in full} == {"sample"} and len(full) == 6
+    assert {row.task.stage.kind for row in full} == {"sample"}
+    assert len(full) == 6
     assert all(row.state == "queued" and "free some space" in row.message for row in full)
     assert status.counts(rows)["done"] == 6  # trainings and probes
-    assert not list(tmp_path.rglob("images.npy")) and not list(tmp_path.rglob(".*.tmp"))
+    assert not list(tmp_path.rglob("images.npy"))
+    assert not list(tmp_path.rglob(".*.tmp"))
     assert status.exit_code(drive(tmp_path, GRID)) == 0
     assert artifacts(tmp_path) == undisturbed
 
@@ -301,7 +308,8 @@ def test_a_live_screen_shows_each_worker_and_a_plain_one_prints_lines(capsys):
         live.event(0, event)
     out = io.StringIO()
     Console(file=out, width=120).print(live.draw())
-    assert "train folder" in out.getvalue() and "50/200, loss 0.2500, 12 images/s" in out.getvalue()
+    assert "train folder" in out.getvalue()
+    assert "50/200, loss 0.2500, 12 images/s" in out.getvalue()
     assert "1 of 4 stages done" in out.getvalue()
 
     text = io.StringIO()

@@ -44,7 +44,9 @@ def test_threads_and_sampling_batch_come_from_the_record(tmp_path):
 
 def test_equal_folders_are_reproduced_to_the_last_bit(pair):
     result = compare(*pair)
-    assert result.reproduced and not result.changed and not result.absent
+    assert result.reproduced
+    assert not result.changed
+    assert not result.absent
     assert {item.what.split("/")[-1] for item in result.comparisons} == {
         "train.csv",
         "step-00000020.safetensors",
@@ -62,7 +64,8 @@ def test_on_the_same_machine_one_bit_is_too_many(pair):
     result = compare(old, new)
     assert not result.reproduced
     (item,) = [item for item in result.comparisons if item.identical != item.count]
-    assert item.count - item.identical == 1 and 0 < item.difference < 0.01
+    assert item.count - item.identical == 1
+    assert 0 < item.difference < 0.01
 
 
 @pytest.mark.parametrize(("value", "reproduced"), [("12.9", True), ("13.5", False)])
@@ -89,7 +92,8 @@ def test_weights_that_a_published_study_does_not_keep_are_said_to_be_absent(pair
     old, new = pair
     shutil.rmtree(old / "weights")
     result = compare(old, new)
-    assert result.reproduced and result.absent == ("weights/step-00000020.safetensors",)
+    assert result.reproduced
+    assert result.absent == ("weights/step-00000020.safetensors",)
 
 
 def test_nothing_to_compare_is_not_reproduced(pair):

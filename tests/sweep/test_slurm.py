@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -136,7 +137,7 @@ def cluster(tmp_path_factory):
     running = []
     try:
         for command in commands:
-            with open(folder / f"{command[0]}.out", "wb") as out:
+            with (folder / f"{command[0]}.out").open("wb") as out:
                 running.append(
                     subprocess.Popen(command, env=environment, stdout=out, stderr=subprocess.STDOUT)
                 )
@@ -161,7 +162,7 @@ def inside(cluster, monkeypatch):
     """Make the test's own process a user of the cluster, its tasks able to import the stand-in stages."""
     for key, value in cluster.environment.items():
         monkeypatch.setenv(key, value)
-    monkeypatch.setenv("PYTHONPATH", os.path.dirname(sweep_stub.__file__))
+    monkeypatch.setenv("PYTHONPATH", str(Path(sweep_stub.__file__).parent))
     monkeypatch.setenv("STUB_STEP_SECONDS", "0.02")
     yield cluster
     subprocess.run(["scancel", "--me"], check=False)
@@ -182,7 +183,8 @@ def said(root):
 
 def test_an_array_does_a_sweep_without_its_driver(tmp_path, inside, undisturbed):
     jobs = send(tmp_path, GRID, tasks=2)
-    assert len(jobs) == 2 and active(jobs)
+    assert len(jobs) == 2
+    assert active(jobs)
     wait_for_jobs(jobs)
     rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
     assert status.exit_code(rows) == 0, said(tmp_path)
@@ -214,7 +216,8 @@ def test_a_cancelled_task_saves_and_stays_cancelled(tmp_path, inside, undisturbe
     wait_for_jobs(jobs)
     assert "requeueing" not in said(tmp_path)
     rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
-    assert "running" not in status.counts(rows) and status.counts(rows)["queued"] > 0
+    assert "running" not in status.counts(rows)
+    assert status.counts(rows)["queued"] > 0
     assert status.exit_code(drive(tmp_path, GRID)) == 0  # on this machine, without Slurm
     assert artifacts(tmp_path) == undisturbed
 

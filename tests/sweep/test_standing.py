@@ -34,6 +34,11 @@ EVENTS = (
 )  # fmt: skip
 
 
+def names(folder):
+    """Return the names of a claim's files."""
+    return {path.name for path in folder.iterdir()} if folder.exists() else set()
+
+
 class World:
     """One output folder, its workers and a clock."""
 
@@ -85,10 +90,10 @@ class World:
         if host in self.leases or self.done:
             return
         folder = Ledger(self.root).folder / self.task.resource
-        before = set(os.listdir(folder)) if folder.exists() else set()
+        before = names(folder)
         self.claim(host)
         if host in self.leases:
-            for name in set(os.listdir(folder)) - before:
+            for name in names(folder) - before:
                 if name.endswith(".claim"):
                     (folder / name).write_bytes(b"")
                 elif name.endswith(".beat"):
@@ -137,7 +142,7 @@ class World:
 
     def snapshot(self):
         folder = Ledger(self.root).folder / self.task.resource
-        files = {name: (folder / name).read_bytes() for name in os.listdir(folder)} if folder.exists() else {}
+        files = {name: (folder / name).read_bytes() for name in names(folder)}
         seen = {host: dict(watcher._seen) for host, watcher in self.watchers.items()}
         leases = {host: (lease.number, lease._count, pid) for host, (lease, pid) in self.leases.items()}
         return files, seen, leases, set(self.dead), self.done, self.clock, self.pids
@@ -146,7 +151,7 @@ class World:
         files, seen, leases, dead, self.done, self.clock, self.pids = saved
         folder = Ledger(self.root).folder / self.task.resource
         folder.mkdir(parents=True, exist_ok=True)
-        for name in os.listdir(folder):
+        for name in names(folder):
             (folder / name).unlink()
         for name, content in files.items():
             (folder / name).write_bytes(content)
@@ -190,7 +195,8 @@ class World:
         lines = "\n".join(status.closing_lines(rows, self.root))
         (row,) = rows
         if self.done:
-            assert row.state == "done" and status.status_code(rows) == 0
+            assert row.state == "done"
+            assert status.status_code(rows) == 0
             return
         assert row.state != "done"
         if publishers:  # somebody works on it: nothing to type, and nobody else may have it
@@ -224,7 +230,8 @@ class World:
                 not worker._worth_waiting()
             ):  # it failed by silence while we watched: written down, so that it can be retried
                 rows = status.look([self.task], self.ledger())
-                assert rows[0].state == "failed" and status.status_code(rows) == 1
+                assert rows[0].state == "failed"
+                assert status.status_code(rows) == 1
                 assert status.requeue_failed(self.root, [self.task], self.ledger()) == [self.task]
             self.clock += 5.0
             worker.failed.clear()
@@ -293,7 +300,8 @@ def test_many_kills_are_a_failure_that_says_so(tmp_path, monkeypatch):
         world.claim(HERE)
         world.kill(HERE)
     (row,) = rows = status.survey([world.task], world.ledger())
-    assert (row.state, row.kind) == ("failed", KILLED) and status.status_code(rows) == 1
+    assert (row.state, row.kind) == ("failed", KILLED)
+    assert status.status_code(rows) == 1
     assert status.exit_code(rows) == 1
 
 
@@ -303,7 +311,8 @@ def test_a_claim_without_content_is_given_up_soon(tmp_path, monkeypatch):
     (row,) = status.survey([world.task], world.ledger())
     assert row.state == "running"
     (row,) = status.look([world.task], world.ledger())
-    assert row.state == "stale" and world.clock <= 3 * ledger_module.CUT_SHORT_SECONDS
+    assert row.state == "stale"
+    assert world.clock <= 3 * ledger_module.CUT_SHORT_SECONDS
     world.check()
 
 
@@ -328,7 +337,8 @@ def test_without_hard_links_a_claim_is_still_exclusive(tmp_path, monkeypatch):
 
     monkeypatch.setattr(ledger_module.os, "link", refuse)
     lease = world.ledger().claim(world.task)
-    assert lease.number == 1 and world.ledger().claim(world.task) is None
+    assert lease.number == 1
+    assert world.ledger().claim(world.task) is None
     assert world.ledger().attempts(world.task.resource)[0].owner["host"] == HERE
 
 

@@ -71,18 +71,23 @@ def test_a_batch_depends_on_seed_and_step_alone():
 
 def test_the_method_changes_neither_times_nor_noise():
     natural, balanced = source()(3), source(needs=Needs(draw="balanced", reference="balanced"))(3)
-    assert torch.equal(natural.t, balanced.t) and torch.equal(natural.noise, balanced.noise)
+    assert torch.equal(natural.t, balanced.t)
+    assert torch.equal(natural.noise, balanced.noise)
     assert torch.equal(natural.dropped, balanced.dropped)
-    assert natural.reference is None and balanced.reference is not None
+    assert natural.reference is None
+    assert balanced.reference is not None
 
 
 def test_the_noisy_image_is_the_forward_process():
     batch = source(batch_size=64)(0)
-    assert batch.x0.min() >= -1 and batch.x0.max() <= 1 and 0 <= batch.t.min() <= batch.t.max() < 1000
+    assert batch.x0.min() >= -1
+    assert batch.x0.max() <= 1
+    assert 0 <= batch.t.min() <= batch.t.max() < 1000
     abar = alpha_bar()[batch.t]
     exact = abar.sqrt()[:, None, None, None] * batch.x0 + (1 - abar).sqrt()[:, None, None, None] * batch.noise
     torch.testing.assert_close(batch.x_t, exact.float(), rtol=1e-6, atol=1e-6)
-    assert torch.equal(batch.alpha_bar, abar.float()) and batch.x_t.dtype == torch.float32
+    assert torch.equal(batch.alpha_bar, abar.float())
+    assert batch.x_t.dtype == torch.float32
 
 
 def test_at_the_lowest_noise_the_level_is_right_to_single_precision(monkeypatch):
@@ -107,7 +112,8 @@ def test_classes_are_drawn_as_the_draw_says(draw):
     assert all(torch.equal(batch.y, make.labels[shown(batch)]) for batch in batches)
     torch.testing.assert_close(batches[0].draw_prior, expected)
     torch.testing.assert_close(batches[0].prior, counts / 55)
-    assert batches[0].counts.tolist() == [40, 10, 5] and batches[0].num_classes == 3
+    assert batches[0].counts.tolist() == [40, 10, 5]
+    assert batches[0].num_classes == 3
     images = torch.cat([shown(batch) for batch in batches])
     assert len(images.unique()) == 55  # within a class every image comes up
 
@@ -118,7 +124,8 @@ def test_the_reference_batch_is_balanced_and_of_one_size_with_the_batch():
     share = torch.bincount(labels, minlength=3) / 900
     torch.testing.assert_close(share, torch.full((3,), 1 / 3), atol=0.05, rtol=0)
     images, first = make(0).reference
-    assert images.shape == make(0).x0.shape and not torch.equal(images, make(0).x0)
+    assert images.shape == make(0).x0.shape
+    assert not torch.equal(images, make(0).x0)
     shows = ((images.flatten(1).max(1).values + 1) * 127.5).round().long() - 1
     assert torch.equal(make.labels[shows], first)
 
@@ -158,6 +165,9 @@ def test_the_reference_batch_flips_by_a_stream_of_its_own():
     batch = source(needs=Needs(reference="balanced"), flip=True, batch_size=64)(3)
     own = batch.x0[:, 0, 0, -1] > -1  # the bright half lies right where the image was turned
     other = batch.reference[0][:, 0, 0, -1] > -1
-    assert own.any() and other.any() and not own.all() and not other.all()
+    assert own.any()
+    assert other.any()
+    assert not own.all()
+    assert not other.all()
     together = (own == other).float().mean()
     assert 0.25 < together < 0.75

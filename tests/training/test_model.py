@@ -104,7 +104,7 @@ def trained(tmp_path, name="adapter", **changes):
 def test_a_part_inside_the_network_is_one_parameter(tmp_path):
     model = build_model(make_spec("adapter"), digits())
     plain = build_model(make_spec(), digits())
-    inside = [p for p in model["methods"].parameters()]
+    inside = list(model["methods"].parameters())
     assert count_parameters(model) == count_parameters(plain) + sum(p.numel() for p in inside)
     assert len(model.state_dict()) == len(state_of(model)) + len(inside)  # torch itself lists them twice
     assert method_tensors(model) == {

@@ -38,7 +38,7 @@ def _short_rows(monkeypatch):
 
 
 def log(folder):
-    with open(folder / "train.csv", newline="") as handle:
+    with (folder / "train.csv").open(newline="") as handle:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(handle)]
 
 
@@ -115,7 +115,8 @@ def test_every_method_and_legal_pair_trains_from_equal_weights_and_logs_each_ter
     named = {f"{part}.{term}" for part in name.split("+") for term in expected.get(part, ())}
     assert set(terms) == {"denoising", *named}
     assert row["loss"] == pytest.approx(sum(terms.values()), rel=1e-5)
-    assert row["step"] == 1 and row["grad_norm"] > 0
+    assert row["step"] == 1
+    assert row["grad_norm"] > 0
 
 
 @pytest.mark.parametrize("name", ["cbdm", "ccua", "cm", "coral", "dispersive", "cbdm+coral", "cbdm+cm"])
@@ -194,7 +195,8 @@ def test_bf16_computes_near_fp32_and_keeps_weights_in_single_precision(tmp_path,
     exact = train_in(tmp_path / "fp32", make_spec("cbdm+coral"))
     rounded = train_in(tmp_path / "bf16", make_spec("cbdm+coral", precision="bf16"))
     one, other = log(exact)[0], log(rounded)[0]
-    assert one["loss"] != other["loss"] and one["loss"] == pytest.approx(other["loss"], rel=0.02)
+    assert one["loss"] != other["loss"]
+    assert one["loss"] == pytest.approx(other["loss"], rel=0.02)
     assert {value.dtype for value in tensors(rounded, 2).values()} == {torch.float32}
 
 
@@ -212,7 +214,8 @@ def test_dropout_is_another_at_every_step_and_equal_when_a_step_is_made_again(tm
     run.batches = lambda step: first
     run.model.load_state_dict({n: torch.randn_like(v) * 0.1 for n, v in started.items()})
     losses = [loss(step) for step in (0, 1, 2, 0)]
-    assert losses[0] == pytest.approx(losses[3], rel=1e-6) and len(set(losses[:3])) == 3
+    assert losses[0] == pytest.approx(losses[3], rel=1e-6)
+    assert len(set(losses[:3])) == 3
 
 
 # -- stopping and going on --------------------------------------------------------------------------
@@ -338,7 +341,8 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     state = checkpoint(tmp_path)
     assert state["step"] >= 1
     assert all(value.isfinite().all() for value in (*state["model"].values(), *state["ema"]))
-    assert not list(tmp_path.rglob("*.tmp")) and not (tmp_path / "weights").exists()
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not (tmp_path / "weights").exists()
 
 
 class Code:
@@ -524,7 +528,8 @@ def test_a_plug_in_may_keep_buffers_frozen_parts_and_terms_that_come_and_go(tmp_
     assert [("centres.even" in row, row["centres.pull"] > 0) for row in log(whole)] == [(True, True)] * 4
     assert [row["centres.even"] > 0 for row in log(whole)] == [True, False] * 2
     saved = tensors(whole, 4)
-    assert saved["ema.methods.centres.centre"].abs().sum() > 0 and "raw.methods.centres.frozen" in saved
+    assert saved["ema.methods.centres.centre"].abs().sum() > 0
+    assert "raw.methods.centres.frozen" in saved
     parts = train_in(tmp_path / "parts", make_spec("centres", steps=3))
     same_training(train_in(parts, make_spec("centres", steps=4)), whole, steps=(4,))
 

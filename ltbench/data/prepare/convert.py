@@ -154,7 +154,7 @@ class Chunk:
                 problems.append(str(error))
         if problems:
             return Result(self, {}, tuple(problems))
-        with writing(self.target), open(self.target, "r+b") as handle:
+        with writing(self.target), self.target.open("r+b") as handle:
             handle.seek(self.offset + self.start * rows[0].nbytes)
             handle.write(rows.data)
             handle.flush()

@@ -63,10 +63,10 @@ def _reserve(path: Path, shape: tuple[int, ...]) -> tuple[int, bool]:
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.is_file() and path.stat().st_size == total:
-            with open(path, "rb") as handle:
+            with path.open("rb") as handle:
                 if handle.read(start) == header.getvalue():
                     return start, True
-        with open(path, "wb") as handle:
+        with path.open("wb") as handle:
             handle.write(header.getvalue())
             handle.flush()
             if hasattr(os, "posix_fallocate"):
@@ -280,7 +280,7 @@ def _convert_all(
     log = partial / "progress.log"
     problems: list[str] = []
     try:
-        with writing(log), open(log, "a", encoding="utf-8") as handle:
+        with writing(log), log.open("a", encoding="utf-8") as handle:
             handle.write("\n")  # ends a line that a crash cut short
             for result in converted(todo, workers):
                 if result.problems:
@@ -315,7 +315,7 @@ def _write_manifest(
     sets = {}
     for set_name, entries in listing.sets.items():
         labels = np.array([entry.label for entry in entries], np.int64)
-        with replacing(partial / f"{set_name}.labels.npy") as temporary, open(temporary, "wb") as handle:
+        with replacing(partial / f"{set_name}.labels.npy") as temporary, temporary.open("wb") as handle:
             np.save(handle, labels)
         images = np.load(partial / f"{set_name}.npy", mmap_mode="r")
         counts = np.bincount(labels, minlength=len(listing.class_names)).tolist()

@@ -278,11 +278,12 @@ def missing_runs(found: list[CellResults], published: pd.DataFrame, runs: Path =
             out.append(
                 f"{name}: {', '.join(map(method_title, theirs_alone))}; no method of that name is installed"
             )
-        for metric in theirs["metric"].unique():
-            if cell is not None and our_measure(cell, str(metric), "overall") is None:
-                out.append(
-                    f"{name}: {published_title(str(metric)).rstrip(' ↓↑')}; {_evaluation(str(metric), runs)}"
-                )
+        if cell is not None:
+            out.extend(
+                f"{name}: {published_title(metric).rstrip(' ↓↑')}; {_evaluation(metric, runs)}"
+                for metric in map(str, theirs["metric"].unique())
+                if our_measure(cell, metric, "overall") is None
+            )
     return out
 
 
