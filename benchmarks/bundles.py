@@ -32,7 +32,7 @@ def timed(action) -> tuple[object, str]:
     return value, f"{time.process_time() - cpu:.1f} | {time.perf_counter() - wall:.1f}"
 
 
-def measure(options) -> str:
+def measure(_) -> str:
     """Part ``bundles``: return the table as Markdown."""
     from ltbench.report import write_report
     from ltbench.runs.bundle import pack, read_bundle, unpack

@@ -9,7 +9,7 @@ STEP = 15.0  # ms: a step of the 35.7 M U-Net on a current data-centre card, bat
 STEPS = 200
 
 
-def measure(options) -> str:
+def measure(_) -> str:
     """Part ``host``: return the table as Markdown."""
     from steps import synthetic_cell
 

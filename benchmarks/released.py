@@ -148,7 +148,7 @@ def step(method: str, checkout: str, batch: int, device: str):
         images, labels = images.to(device), labels.to(device)
         kept = []
         network.register_forward_pre_hook(
-            lambda module, args, kwargs: kept.append(kwargs.get("y") is not None), with_kwargs=True
+            lambda _module, _args, kwargs: kept.append(kwargs.get("y") is not None), with_kwargs=True
         )
 
         def one() -> bool:

@@ -90,7 +90,7 @@ def overhead(runs, root):
         root,
         Settings(),
         Stages(is_done, run_stage, Environment.of),
-        lambda event: None,
+        lambda _: None,
     )
     _, spent = timed(worker.run)
     left = [task for task in tasks.values() if not is_done(task.stage, root)]

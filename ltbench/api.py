@@ -296,7 +296,7 @@ def execute(
     study: Study,
     out: Path,
     do: Callable[[Sequence[RunSpec]], list[Row]],
-    chosen: Callable[[Sequence[Choice], Path], None] = lambda choices, path: None,
+    chosen: Callable[[Sequence[Choice], Path], None] = lambda *_: None,
 ) -> list[Row]:
     """Do a study's runs and return the last state of their stages.
 

@@ -104,7 +104,7 @@ def test_equal_seeds_give_equal_images_whatever_is_sampled_beside_them(folder):
 @pytest.mark.parametrize(
     ("model", "labels", "settings", "says"),
     [
-        (lambda x, t, y: x, [0], {}, r"must be a callable .* with shape \(C, H, W\) and num_classes"),
+        (lambda x, _t, _y: x, [0], {}, r"must be a callable .* with shape \(C, H, W\) and num_classes"),
         (TowardsLabel(), [0, 3], {}, r"labels must be 0\.\.2, not 0\.\.3"),
         (TowardsLabel(), [-1], {}, r"labels must be 0\.\.2"),
         (TowardsLabel(), [0.5], {}, "labels must be whole numbers"),

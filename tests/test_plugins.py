@@ -17,7 +17,7 @@ def named(value):
 
 def point(built_in=(), entries=(), monkeypatch=None):
     if monkeypatch is not None:
-        monkeypatch.setattr(plugins.metadata, "entry_points", lambda group: entries)
+        monkeypatch.setattr(plugins.metadata, "entry_points", lambda **_: entries)
     return ExtensionPoint(
         "thing", "ltbench.things", name_of=lambda v: v.name, check=named, built_in=lambda: built_in
     )
@@ -62,7 +62,7 @@ def test_what_is_no_extension_is_left_out(monkeypatch, value):
 def test_methods_of_another_checkout_are_refused(monkeypatch, places, says):
     found = importlib.machinery.ModuleSpec("ltbench.methods", None, is_package=True)
     found.submodule_search_locations = places
-    monkeypatch.setattr(plugins.importlib.util, "find_spec", lambda name: found if places else None)
+    monkeypatch.setattr(plugins.importlib.util, "find_spec", lambda _: found if places else None)
     with pytest.raises(UsageError, match=says):
         check_one_checkout()
 

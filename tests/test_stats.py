@@ -97,7 +97,7 @@ def test_bootstrap_is_seeded_and_takes_vectors():
 )
 def test_errors(call, says):
     with pytest.raises(UsageError, match=says):
-        call(lambda rows: {"v": 0.0})
+        call(lambda _: {"v": 0.0})
 
 
 # -- paired differences -------------------------------------------------------------------------------------

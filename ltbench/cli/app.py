@@ -63,7 +63,7 @@ def _version(asked: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[
+    _asked: Annotated[
         bool,
         typer.Option(
             "--version",

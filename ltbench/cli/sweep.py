@@ -138,7 +138,7 @@ def _can_go_on(rows: Sequence[Row]) -> bool:
 def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
     """Let what failed be tried again and, with `start`, do it here with local workers."""
     plans, tasks, ledger = plans_of(root), tasks_of(root), Ledger(root)
-    again = requeue_failed(root, tasks, ledger)
+    again = requeue_failed(tasks, ledger)
     console.print(f"{len(again)} failed stages will be tried again")
     if not again:
         return survey(tasks, ledger)

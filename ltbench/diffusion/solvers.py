@@ -41,7 +41,7 @@ def ancestral(denoise: Denoise, x: Tensor, path: Path, noise: Noise) -> Tensor:
     return x
 
 
-def dpmsolver(denoise: Denoise, x: Tensor, path: Path, noise: Noise) -> Tensor:
+def dpmsolver(denoise: Denoise, x: Tensor, path: Path, _: Noise) -> Tensor:
     """Run DPM-Solver++ of the path's order along the ODE."""
     scheduler = _scheduler(path, "dpmsolver++", path.order)
     for t in path.timesteps:
@@ -57,7 +57,7 @@ def sde_dpmsolver(denoise: Denoise, x: Tensor, path: Path, noise: Noise) -> Tens
     return x
 
 
-def ddim(denoise: Denoise, x: Tensor, path: Path, noise: Noise) -> Tensor:
+def ddim(denoise: Denoise, x: Tensor, path: Path, _: Noise) -> Tensor:
     """Run DDIM with eta = 0."""
     scheduler = _scheduler(path, "dpmsolver++", 1)
     for t in path.timesteps:

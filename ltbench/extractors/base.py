@@ -74,7 +74,7 @@ class Extractor:
     hash : 16 hex digits of sha256 over weights and preprocessing; equal hashes mean equal features.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 -- what an extractor states of itself, given by name
         self,
         name: str,
         network: nn.Module,

@@ -74,7 +74,7 @@ def verify(
     score: bool = True,
     redraw: bool = False,
     tolerance: float = TOLERANCE,
-    progress: Callable[[str], None] = lambda text: None,
+    progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Check every run folder below `root`.
 

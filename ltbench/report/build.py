@@ -56,7 +56,7 @@ class Report:
         return findings(sections, self.document.scenes[0].baseline)
 
 
-def write_report(
+def write_report(  # noqa: PLR0913 -- options, given by name
     roots: str | Path | Sequence[str | Path],
     out: str | Path,
     *,
@@ -90,7 +90,7 @@ def write_report(
     StorageError
         `out` cannot be written.
     """
-    tell = progress or (lambda said: None)
+    tell = progress or (lambda _: None)
     out = Path(out)
     sources = [Path(roots)] if isinstance(roots, str | Path) else [Path(root) for root in roots]
     tell("reading scores")

@@ -53,7 +53,7 @@ def _copy(bundle: Path) -> Path:
 
 
 @functools.lru_cache(maxsize=64)  # a sweep asks for each of its stages
-def _copy_of(bundle: Path, cache: Path, changed: int, size: int) -> Path:
+def _copy_of(bundle: Path, cache: Path, _changed: int, _size: int) -> Path:
     return materialise(read_bundle(bundle), cache)
 
 

@@ -150,7 +150,7 @@ def _start(name: str, folder: Path, run: str, spec: RunSpec) -> Any:
     return made
 
 
-def _tensorboard(folder: Path, run: str, spec: RunSpec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _tensorboard(folder: Path, run: str, _spec: RunSpec) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (run, str(folder / "tensorboard")), {}
 
 
@@ -162,12 +162,12 @@ def _wandb(folder: Path, run: str, spec: RunSpec) -> tuple[tuple[Any, ...], dict
     return (PROJECT,), {**more, "config": spec.model_dump(mode="json")}
 
 
-def _mlflow(folder: Path, run: str, spec: RunSpec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _mlflow(folder: Path, run: str, _spec: RunSpec) -> tuple[tuple[Any, ...], dict[str, Any]]:
     where = None if "MLFLOW_TRACKING_URI" in os.environ else f"file://{(folder / 'mlflow').resolve()}"
     return (PROJECT,), {"logging_dir": where, "run_name": run}
 
 
-def _others(folder: Path, run: str, spec: RunSpec) -> tuple[tuple[Any, ...], dict[str, Any]]:
+def _others(_folder: Path, run: str, _spec: RunSpec) -> tuple[tuple[Any, ...], dict[str, Any]]:
     return (f"{PROJECT} {run}",), {}
 
 

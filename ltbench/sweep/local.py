@@ -233,7 +233,7 @@ class LocalDriver:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        def hear(number: int, _: FrameType | None) -> None:
+        def hear(_signal: int, _frame: FrameType | None) -> None:
             self.interrupts += 1
 
         kept = {
@@ -285,7 +285,7 @@ def run_local(
     tasks = build_tasks(runs)
     ledger = Ledger(root, settings.lease)
     plan = save_plan(root, SavedPlan(tuple(runs), title, {**settings.as_json(), "workers": workers}))
-    requeue_failed(root, tasks, ledger, only_mendable=True)
+    requeue_failed(tasks, ledger, only_mendable=True)
     rows = survey(tasks, ledger)
     left = [row.task for row in rows if row.state not in ("done", "failed")]
     if left:

@@ -142,7 +142,7 @@ class _Base:
         elif kind in ("gone", "idle"):
             self.lines.pop(worker, None)
 
-    def started(self, worker: int, event: dict[str, Any]) -> None:
+    def started(self, _: int, event: dict[str, Any]) -> None:
         """Show that a stage began."""
 
     def moved(self, worker: int, line: _Line) -> None:
@@ -165,12 +165,12 @@ class PlainScreen(_Base):
     def __exit__(self, *error: object) -> None:
         pass
 
-    def started(self, worker: int, event: dict[str, Any]) -> None:
+    def started(self, _: int, event: dict[str, Any]) -> None:
         """Show that a stage began."""
         again = f" (attempt {event['tries']})" if event["tries"] > 1 else ""
         self.line(f"start: {event['name']}{again}")
 
-    def moved(self, worker: int, line: _Line) -> None:
+    def moved(self, _: int, line: _Line) -> None:
         """Show a stage's progress every half minute."""
         now = time.monotonic()
         if now - line.shown >= _PLAIN_SECONDS:

@@ -157,7 +157,7 @@ def submit(
     tasks = build_tasks(runs)
     ledger = Ledger(root, settings.lease)
     plan = save_plan(root, SavedPlan(tuple(runs), title, vars(settings)))
-    requeue_failed(root, tasks, ledger, only_mendable=True)
+    requeue_failed(tasks, ledger, only_mendable=True)
     left = {row.task.stage.folder for row in survey(tasks, ledger) if row.state not in ("done", "failed")}
     if not left:
         return []

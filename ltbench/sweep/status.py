@@ -227,9 +227,7 @@ def status_code(rows: Sequence[Row]) -> int:
     return int(not at_work and any(row.state == "stale" for row in rows))
 
 
-def requeue_failed(
-    root: Path, tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = False
-) -> list[Task]:
+def requeue_failed(tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = False) -> list[Task]:
     """Let failed tasks be tried again; return them.
 
     Parameters

@@ -42,7 +42,7 @@ def method_passes(spec: RunSpec, cell: Facts) -> int:
     width = int(model["denoiser"].bottleneck_channels)  # type: ignore[arg-type]
     calls = 1
 
-    def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
+    def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:  # noqa: ARG001 -- a method may pass them by name
         nonlocal calls
         calls += 1
         return Prediction(x_t, torch.zeros(len(x_t), width, 2, 2))

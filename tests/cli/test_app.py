@@ -214,7 +214,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_lost_or_left(here, ltbench, li
 
 
 def test_missing_and_truncated_data_files_are_named(here, ltbench, monkeypatch):
-    monkeypatch.setattr("ltbench.data.download.reachable", lambda url: False)
+    monkeypatch.setattr("ltbench.data.download.reachable", lambda _: False)
     code, _, err = ltbench("run", "--dataset", "cifar10_lt", "--data-root", here / "data")
     assert code == 1
     assert err.count("\n") == 1
@@ -241,7 +241,8 @@ def test_an_output_folder_that_cannot_be_written_is_refused_before_anything_runs
     assert tree(here) == {"file": b"kept"}
 
 
-def test_a_real_process_ends_with_the_sentence_and_the_code(here):
+@pytest.mark.usefixtures("here")
+def test_a_real_process_ends_with_the_sentence_and_the_code():
     done = subprocess.run(
         [sys.executable, "-m", "ltbench.cli.app", "run", "--methods", "corall"],
         capture_output=True,
@@ -262,7 +263,8 @@ def test_a_real_process_ends_with_the_sentence_and_the_code(here):
         ["data", "prepare", "celeba5", "--source", "x"],
     ],
 )
-def test_what_needs_no_network_waits_for_no_torch(here, arguments):
+@pytest.mark.usefixtures("here")
+def test_what_needs_no_network_waits_for_no_torch(arguments):
     """Importing torch and diffusers takes seconds and 1 GB, in every process that prepares a data set."""
     code = (
         "import sys; from ltbench.cli import app as cli\n"
@@ -275,7 +277,8 @@ def test_what_needs_no_network_waits_for_no_torch(here, arguments):
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_while_planning_says_how_to_go_on(here, ltbench, monkeypatch):
+@pytest.mark.usefixtures("here")
+def test_ctrl_c_while_planning_says_how_to_go_on(ltbench, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
@@ -369,7 +372,8 @@ def run_in_fork(_, log, *arguments):
 
 
 @pytest.mark.parametrize(("left", "code", "reported"), [("queued", 130, 0), ("failed", 1, 1), ("done", 0, 1)])
-def test_who_stops_a_run_waits_for_no_report(here, ltbench, monkeypatch, left, code, reported):
+@pytest.mark.usefixtures("here")
+def test_who_stops_a_run_waits_for_no_report(ltbench, monkeypatch, left, code, reported):
     from ltbench.sweep import local
     from ltbench.sweep.status import Row
     from ltbench.sweep.tasks import build_tasks

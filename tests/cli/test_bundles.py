@@ -28,7 +28,8 @@ def ltbench(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-def test_pack_unpack_verify_and_merge(here):
+@pytest.mark.usefixtures("here")
+def test_pack_unpack_verify_and_merge():
     code, out, _ = ltbench("pack", "a", "-o", "a.zip", "--images", "0")
     assert code == 0
     assert out.startswith("2 trainings, ")
@@ -84,7 +85,7 @@ def test_mistakes_are_one_sentence(here, arguments, sentence):
     assert not (here / "x").exists()
 
 
-def test_status_and_evaluate_take_a_bundle(here, monkeypatch):
+def test_status_and_evaluate_take_a_bundle(here):
     import shutil
 
     import torch

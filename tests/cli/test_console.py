@@ -97,7 +97,7 @@ def test_no_file_becomes_the_closed_standard_output(tmp_path):
     subprocess.run(["bash", "-c", '"$@" >&- 2>&- <&-', "bash", sys.executable, "-c", code], check=True)
 
 
-def test_help_keeps_every_word(capsys):
+def test_help_keeps_every_word():
     """Brackets in a help text would be read as markup and vanish."""
     import typer.main
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,12 +47,12 @@ def test_weights_that_are_put_where_it_says_are_found(tmp_path):
     assert before.state == "missing"
     assert target.startswith(str(tmp_path))
     (tmp_path / "weights").mkdir()
-    target.write_bytes(b"")
+    Path(target).write_bytes(b"")
     assert by_name(examine(tmp_path))["weights", "inception"].state == "ok"
 
 
 def test_an_extra_that_is_not_installed_is_named_with_the_command(monkeypatch, tmp_path):
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None)
+    monkeypatch.setattr(doctor, "find_spec", lambda _: None)
     found = by_name(examine(tmp_path))
     assert "pip install 'ltbench[slurm]'" in found["software", "submitit"].advice
 
@@ -129,7 +130,7 @@ def test_missing_weights_are_named_and_do_not_stop_the_other_checks(tmp_path):
 
 def test_a_value_that_is_off_fails_the_command(tmp_path, monkeypatch, capsys):
     wrong = CheckResult(CHECK_VALUES[0], 3.5)
-    monkeypatch.setattr(doctor, "check_golden", lambda *a, **k: [wrong])
+    monkeypatch.setattr(doctor, "check_golden", lambda *_, **__: [wrong])
     with pytest.raises(SystemExit) as ended:
         main(["doctor", "--golden", "--data-root", str(tmp_path)])
     assert ended.value.code == 1

@@ -19,7 +19,7 @@ def test_a_short_wait_says_nothing(capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_an_error_ends_the_wait(capsys):
+def test_an_error_ends_the_wait():
     start = time.monotonic()
     try:
         with waiting("reading", after=30.0):

@@ -209,7 +209,7 @@ def test_a_data_root_that_cannot_be_written(tmp_path, use, served):
     [
         (lambda raw: gzip.compress(raw)[:-20], "truncated or not gzip"),
         (lambda raw: raw, "truncated or not gzip"),
-        (lambda raw: b"", "no idx file"),
+        (lambda _: b"", "no idx file"),
         (lambda raw: gzip.compress(b"\0\0\x0d\x03" + raw[4:]), "no idx file of 3-dimensional bytes"),
         (lambda raw: gzip.compress(raw[:-1]), "holds 31359 bytes, not the 31360 it states"),
         (lambda raw: gzip.compress(raw[:-1] + b"\1"), "not the original"),

@@ -248,7 +248,7 @@ def test_a_stray_file_in_a_class_folder_is_not_passed_over(tmp_path):
 def test_files_changed_between_two_attempts_are_converted_again(tmp_path):
     source = write_classes(tmp_path / "src", [14, 14])
 
-    def stop(done, total):
+    def stop(done, _total):
         if done >= 20:
             raise KeyboardInterrupt
 
@@ -310,7 +310,7 @@ def test_prepared_once_is_not_prepared_again(tmp_path, monkeypatch):
 def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
     source = write_classes(tmp_path / "src", [5, 5])
 
-    def full(*args):
+    def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "posix_fallocate", full)

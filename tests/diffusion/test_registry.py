@@ -24,7 +24,7 @@ class Blind(nn.Module):
     shape = (1, 4, 4)
     num_classes = 1
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Prediction:
+    def forward(self, x: Tensor, _t: Tensor, _label: Tensor) -> Prediction:
         return Prediction(torch.zeros_like(x), x)
 
 
@@ -56,7 +56,7 @@ def test_asking_for_a_kind_loads_no_heavy_library() -> None:
     assert shown.stdout.split() == ["False", "False"]
 
 
-def half(denoise, x, path, noise):
+def half(denoise, x, path, _noise):
     """A sampler of another package: one jump from half-way along its path."""
     for t in path.timesteps:
         eps = denoise(x, t)
@@ -68,14 +68,15 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Sampler:
     """The sampler ``half``, as if an installed package's entry point named it."""
     sampler = Sampler("half", "deterministic", half, "a test's")
     entry = metadata.EntryPoint("anything", "tests:HALF", SAMPLERS.group)
-    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: sampler)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [entry])
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda _: sampler)
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [entry])
     monkeypatch.setattr(SAMPLERS, "_found", None)
     yield sampler
     SAMPLERS._found = None
 
 
-def test_a_package_adds_a_sampler(plugin: Sampler) -> None:
+@pytest.mark.usefixtures("plugin")
+def test_a_package_adds_a_sampler() -> None:
     assert kind("half") == "deterministic"
     study = load_study(sets=["sample.sampler=half", "sample.steps=3"])
     assert study.runs[0].sample.label == "half"
@@ -89,8 +90,9 @@ def test_a_package_adds_a_sampler(plugin: Sampler) -> None:
     )
 
 
-def test_a_wrong_plugin_is_left_out_and_named(plugin: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metadata.EntryPoint, "load", lambda self: half)
+@pytest.mark.usefixtures("plugin")
+def test_a_wrong_plugin_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata.EntryPoint, "load", lambda _: half)
     assert "half" not in SAMPLERS
     assert kind("ddim") == "deterministic"
     assert "no ltbench.diffusion.registry.Sampler" in next(iter(SAMPLERS.broken().values()))

@@ -64,7 +64,7 @@ class Scale(nn.Module):
         self.scale = torch.tensor([0.5, -0.25, 0.125])
         self.calls: list[Tensor] = []
 
-    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Prediction:
+    def forward(self, x: Tensor, _t: Tensor, label: Tensor) -> Prediction:
         self.calls.append(label)
         return Prediction(self.scale[label].view(-1, 1, 1, 1) * x, x)
 

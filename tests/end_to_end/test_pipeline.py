@@ -143,7 +143,7 @@ def test_sampling_goes_on_after_an_interruption_with_the_same_bytes(root, finish
     ]
 
 
-def test_the_images_are_published_last(root, monkeypatch):
+def test_the_images_are_published_last(root):
     """They mean that the stage is done, so whatever comes after them may never be made."""
     shutil.rmtree(root / SAMPLE.sample_folder)
     published = []

@@ -82,7 +82,7 @@ def test_the_first_process_claims_records_and_goes_on_alone(shared):
     assert [len(attempts) for attempts in claims] == [1, 1]
 
 
-def test_what_is_trained_is_not_trained_again(shared, capfd):
+def test_what_is_trained_is_not_trained_again(shared):
     before = {path: path.stat().st_mtime_ns for path in shared.rglob("*.safetensors")}
     assert ended(in_two(share, RUNS, shared)) == [0, 0]
     assert {path: path.stat().st_mtime_ns for path in shared.rglob("*.safetensors")} == before
@@ -90,7 +90,7 @@ def test_what_is_trained_is_not_trained_again(shared, capfd):
 
 def share_with_another_view_of_the_disk(rank, runs, root):
     if rank:  # a network file system may show a finished file to one host sooner than to another
-        pipeline.is_done = lambda stage, out: stage.spec == runs[0]
+        pipeline.is_done = lambda stage, _out: stage.spec == runs[0]
     share(rank, runs, root)
 
 
@@ -134,7 +134,7 @@ def test_only_the_first_process_plans_and_prints(tmp_path, monkeypatch, capsys):
     called = []
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(together, "train_together", lambda runs, root, settings: called.append(len(runs)))
+    monkeypatch.setattr(together, "train_together", lambda runs, _root, _settings: called.append(len(runs)))
     flags = {"dataset": "digits_lt"}
     commands.run_study(None, [], flags, tmp_path / "runs", None, "cpu", "auto", False)
     assert called == [4]

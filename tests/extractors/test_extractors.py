@@ -192,7 +192,7 @@ def test_broken_shipped_weights_are_told(tmp_path, monkeypatch):
         get_extractor("digits_cnn", weights=broken)
     with pytest.raises(DataMissing, match="cannot read the weights"):
         get_extractor("digits_cnn", weights=tmp_path / "absent")
-    monkeypatch.setattr(cnn, "shipped_files", lambda name: (broken, record))
+    monkeypatch.setattr(cnn, "shipped_files", lambda _: (broken, record))
     with pytest.raises(DataCorrupt, match="not the file its record"):
         get_extractor("digits_cnn")
 
@@ -378,7 +378,7 @@ class MeanColour(torch.nn.Module):
         return images.float().mean((2, 3)), None
 
 
-def mean_colour(name, weights, device):
+def mean_colour(name, _weights, device):
     return Extractor(name, MeanColour(), weights_hash="none", preprocessing="mean/1", device=device)
 
 

@@ -130,7 +130,7 @@ def test_inception_v3_compat_is_torch_fidelitys(inception_file, monkeypatch):
     assert_close(ours.logits, logits)
 
 
-def test_sfids_features_are_seven_channels_of_an_inner_convolution(inception_file, monkeypatch):
+def test_sfids_features_are_seven_channels_of_an_inner_convolution(inception_file):
     """TensorFlow's mixed_6/conv is the first branch of torchvision's Mixed_6d, after its ReLU."""
     batch = images(2)
     network = inception.fid_inception().eval()

@@ -28,7 +28,7 @@ def mishap(stage):
     return MISHAPS.get(round(stage.spec.train.learning_rate * 1e6) % 100) if stage.kind == "train" else None
 
 
-def die(stage, root):
+def die(_stage, _root):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -46,16 +46,16 @@ def memory_once(stage, root):
         raise MemoryError("Unable to allocate 3 GiB")
 
 
-def bug(stage, root):
+def bug(_stage, _root):
     print("about to fail", flush=True)
     raise ZeroDivisionError("division by zero")
 
 
-def not_finite(stage, root):
+def not_finite(_stage, _root):
     raise NonFiniteLoss("the loss became NaN at step 3: lower train.learning_rate")
 
 
-def missing(stage, root):
+def missing(_stage, root):
     if not (root / "the-data").exists():
         raise DataMissing("the-data is absent: put it there")
 
@@ -67,7 +67,7 @@ def deaf_once(stage, root):
         time.sleep(1000)
 
 
-def nothing(stage, root):
+def nothing(_stage, _root):
     return True
 
 
@@ -140,7 +140,7 @@ def probe(stage, root, env):
     write_text(root / stage.folder / "probes" / f"step-{stage.spec.train.steps:08d}.csv", text, env.guard)
 
 
-def pipeline(settings):
+def pipeline(_settings):
     return worker.Stages(is_done, run_stage, Environment.of)
 
 

@@ -62,7 +62,7 @@ def test_legal_pairs_are_all_but_rivals_for_one_place():
 class OtherTarget(Method):
     name = "other_target"
 
-    def target(self, batch, rng):
+    def target(self, batch, _rng):
         return batch.x0
 
 

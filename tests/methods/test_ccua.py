@@ -25,7 +25,7 @@ def array(name):
 class Golden:
     """The stub eps = scale[label] x_t with given bottlenecks; it records which labels it saw."""
 
-    def __init__(self, dropped=False, mode="batch"):
+    def __init__(self, dropped=False):
         self.scale = array("scale").requires_grad_()
         self.null = array("bottleneck_null").requires_grad_()
         self.seen = []
@@ -47,7 +47,7 @@ class Golden:
             any_label=not bool(dropped.all()),
         )
 
-    def denoise(self, x_t, t, label):
+    def denoise(self, x_t, _t, label):
         self.seen.append("null" if bool((label == K).all()) else "cond")
         bottleneck = self.null if self.seen[-1] == "null" else array("bottleneck_cond")
         return Prediction(self.scale[label].view(-1, 1, 1, 1) * x_t, bottleneck)
@@ -56,7 +56,7 @@ class Golden:
         composition, batch = registry.create(name, hyperparameters), self.batch
         prediction = self.denoise(batch.x_t, batch.t, batch.label)
 
-        def make(part):
+        def make(_):
             return Context(self.denoise, None, torch.Generator(), len(batch.y), **context)
 
         return loss_terms(composition, batch, prediction, batch.noise, make)

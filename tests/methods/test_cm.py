@@ -55,7 +55,7 @@ class Golden:
             any_label=not dropped,
         )
 
-    def denoise(self, x_t, t, label):
+    def denoise(self, x_t, _t, label):
         scale = self.general[label] + self.modules.switch.on * self.expert[label]
         return Prediction(scale.view(-1, 1, 1, 1) * x_t, torch.zeros(len(x_t), 1, 1, 1))
 
@@ -64,7 +64,7 @@ class Golden:
         batch, size = self.batch, len(self.batch.y)
         target = composition.target(batch, lambda *_: torch.Generator())
 
-        def make(part):
+        def make(_):
             return Context(self.denoise, self.modules, torch.Generator(), size)
 
         return loss_terms(composition, batch, self.denoise(batch.x_t, batch.t, batch.label), target, make)
@@ -282,7 +282,7 @@ def test_both_passes_draw_dropout_of_their_own(tmp_path):
         assert (run.totals["cm.capacity"].item() != 0) == differs
 
 
-def test_other_methods_passes_run_with_the_expert_part(monkeypatch):
+def test_other_methods_passes_run_with_the_expert_part():
     model = network("cbdm+cm")
     parts, denoiser, seen = model["methods"]["cm"], model["denoiser"], []
 
@@ -306,9 +306,7 @@ def test_other_methods_passes_run_with_the_expert_part(monkeypatch):
         prior=prior,
         draw_prior=prior,
     )
-    composition.regularizers(
-        batch, watched(*INPUT), lambda name: Context(watched, parts, torch.Generator(), 6)
-    )
+    composition.regularizers(batch, watched(*INPUT), lambda _: Context(watched, parts, torch.Generator(), 6))
     assert seen == [True, True, False]  # the main pass, CBDM's, CM's
 
 

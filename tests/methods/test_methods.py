@@ -66,7 +66,7 @@ class Stub(torch.nn.Module):
         self.unet = UpHalf()
         self.seen = []
 
-    def forward(self, x_t, t, label):
+    def forward(self, x_t, _t, label):
         self.seen.append(label)
         bottleneck = torch.einsum("kc,bchw->bkhw", self.mix, x_t)
         return Prediction(self.scale[label].view(-1, 1, 1, 1) * x_t, bottleneck)

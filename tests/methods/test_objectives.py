@@ -45,11 +45,11 @@ class Golden:
             draw_prior=self["prior"],
         )
 
-    def denoise(self, x_t, t, label):
+    def denoise(self, x_t, _t, label):
         return Prediction(self.scale[label].view(-1, 1, 1, 1) * x_t, torch.zeros(len(x_t), 1, 1, 1))
 
     def context(self, modules=None):
-        def make(name):
+        def make(_):
             return Context(self.denoise, modules, torch.Generator().manual_seed(0), len(self["y"]))
 
         return make

@@ -92,7 +92,7 @@ def test_torch_fidelity_agrees(swapped, sizes):
 
 @ORDERS
 @SIZES
-def test_prdc_agrees(swapped, sizes, capsys):
+def test_prdc_agrees(swapped, sizes):
     from prdc import compute_prdc
 
     real, fake = normal(1, sizes[0], 16), normal(2, sizes[1], 16, 0.2, 0.9)
@@ -434,9 +434,9 @@ def test_one_generated_image_where_that_is_defined():
         (lambda x: inception_score(x, splits=61), "at least 61"),
         (lambda x: prd(x, x, 100), "2000 clusters needs at least 1000"),
         (lambda x: prd(x, x, 1, runs=0), "runs"),
-        (lambda x: prd_curve([0.5, 0.4], [0.5, 0.5]), "sum 1"),
-        (lambda x: prd_curve([0.5, 0.5], [1.5, -0.5]), "non-negative"),
-        (lambda x: prd_curve([0.5, 0.5], [1.0]), "one shape"),
+        (lambda _: prd_curve([0.5, 0.4], [0.5, 0.5]), "sum 1"),
+        (lambda _: prd_curve([0.5, 0.5], [1.5, -0.5]), "non-negative"),
+        (lambda _: prd_curve([0.5, 0.5], [1.0]), "one shape"),
     ],
 )
 def test_settings_out_of_range(call, says):

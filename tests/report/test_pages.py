@@ -96,7 +96,7 @@ class Links(HTMLParser):
         super().__init__()
         self.outside = []
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, _tag, attrs):
         links = [value for name, value in attrs if name in ("src", "href", "srcset")]
         self.outside += [link for link in links if not link.startswith(("data:", "#"))]
 

@@ -229,7 +229,7 @@ def test_truncated_scores_are_refused(tmp_path, cut):
     [
         (lambda text: text.replace("value", "valu", 1), "lacks the column 'value'"),
         (lambda text: text.replace(",2000,", ",many,"), "column 'step' is not a number"),
-        (lambda text: "", "lacks the column"),
+        (lambda _: "", "lacks the column"),
     ],
 )
 def test_damaged_scores_are_refused(tmp_path, damage, message):

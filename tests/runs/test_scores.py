@@ -55,8 +55,8 @@ DAMAGE = {
     "text for a number": (lambda text: text.replace(",20,0.0,", ",abc,0.0,"), "column 'nfe' is not a number"),
     "column gone": (lambda text: text.replace(",value,", ",val,", 1), "lacks the column 'value'"),
     "column twice": (lambda text: text.replace(",variant,", ",method,", 1), "lacks the column 'variant'"),
-    "empty": (lambda text: "", "lacks the column"),
-    "binary": (lambda text: "\x00\x01" * 50, "lacks the column|not a CSV file"),
+    "empty": (lambda _: "", "lacks the column"),
+    "binary": (lambda _: "\x00\x01" * 50, "lacks the column|not a CSV file"),
 }
 
 

@@ -195,7 +195,7 @@ def test_more_samples_than_held_out_images_are_also_scored_at_their_number(table
         assert at_n == pytest.approx(np.mean(draws), abs=4 * np.std(draws))
 
 
-def test_floors_are_kept_and_do_not_depend_on_the_samples(cache, tmp_path, noisy, table):
+def test_floors_are_kept_and_do_not_depend_on_the_samples(cache, noisy, table):
     images = 255 - noisy[0]
     kept = sorted((cache / "floors").iterdir())
     again = score_samples(CELL, images, noisy[1], make_spec(score=FRECHET), cache)
@@ -278,7 +278,8 @@ def test_memorisation_uses_every_held_out_image(cache, noisy):
 # -- caches: the same call after another data set's -------------------------------------------------
 
 
-def test_a_reference_made_ready_for_one_data_set_is_not_used_for_another(cache, noisy, tmp_path):
+@pytest.mark.usefixtures("cache")
+def test_a_reference_made_ready_for_one_data_set_is_not_used_for_another(noisy, tmp_path):
     """One process scores two references in turn, with one extractor: each number is as if scored alone."""
     other = dataclasses.replace(CELL, reference=cut(WHOLE.reference, (20, 20, 20)))
     request, samples = ScoreSpec(**REQUEST, bootstrap=0), ImageSet(*noisy)
@@ -301,7 +302,7 @@ def test_a_reference_made_ready_on_one_extractor_is_not_used_on_another(cache, n
             self.inner, self.name, self.hash = get_extractor("digits_cnn"), "twice", hash_
             self.classifies, self.has_logits = "digits_lt", True
 
-        def __call__(self, images, batch_size=None):
+        def __call__(self, images, **_):
             out = self.inner(images)
             return dataclasses.replace(out, features=2 * out.features)
 
@@ -315,7 +316,8 @@ def test_a_reference_made_ready_on_one_extractor_is_not_used_on_another(cache, n
     assert values[1] == pytest.approx(4 * values[0], rel=1e-5)
 
 
-def test_a_floor_kept_for_one_data_set_is_not_read_for_another(noisy, tmp_path):
+@pytest.mark.usefixtures("noisy")
+def test_a_floor_kept_for_one_data_set_is_not_read_for_another(tmp_path):
     """Equal counts, another reference or other held-out images: the cache's name has to tell them apart."""
     few, request = cut(HELD, (10, 10, 10)), ScoreSpec(**FRECHET, bootstrap=0)
     changed = [
@@ -601,10 +603,10 @@ def test_a_withheld_merge_leaves_the_old_file(tmp_path, table):
         lambda text: text[:-3],
         lambda text: text[: len(text) // 2],
         lambda text: text[:40],
-        lambda text: "",
+        lambda _: "",
         lambda text: text.replace("sample_key", "key"),
         lambda text: text.replace(",ours,", "x,ours,"),
-        lambda text: "\x00\xff" * 50,
+        lambda _: "\x00\xff" * 50,
     ],
 )
 def test_truncated_scores_are_named_and_kept(tmp_path, table, damage):

@@ -29,13 +29,15 @@ def quick():
     ],
     ids=lambda sets: sets[0][:30],
 )
-def test_a_grid_is_counted_before_it_is_expanded(quick, sets):
+@pytest.mark.usefixtures("quick")
+def test_a_grid_is_counted_before_it_is_expanded(sets):
     with pytest.raises(UsageError, match=f"{MOST_RUNS:,}") as caught:
         load_study(None, ["dataset=digits_lt", *sets])
     assert "--set" in str(caught.value)
 
 
-def test_a_grid_in_a_file_is_counted_too(quick, tmp_path):
+@pytest.mark.usefixtures("quick")
+def test_a_grid_in_a_file_is_counted_too(tmp_path):
     path = tmp_path / "wide.toml"
     path.write_text(
         '[[grid]]\n"train_seed" = "0..2000"\n"sample.guidance" = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]\n'
@@ -79,7 +81,8 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_study_file_is_one_sentence(quick, tmp_path, name):
+@pytest.mark.usefixtures("quick")
+def test_a_hostile_study_file_is_one_sentence(tmp_path, name):
     path = tmp_path / "study.toml"
     path.write_text(HOSTILE[name], encoding="utf-8")
     with pytest.raises(UsageError) as caught:
@@ -97,7 +100,8 @@ def test_a_hostile_study_file_is_one_sentence(quick, tmp_path, name):
      "seeds=1__0", "seeds=_1", "seeds=0x10", "train.flip=maybe", "model.widths=" + ",".join(["1"] * 5) + ",x"],
     ids=lambda text: text[:30],
 )  # fmt: skip
-def test_a_hostile_setting_is_one_sentence(quick, setting):
+@pytest.mark.usefixtures("quick")
+def test_a_hostile_setting_is_one_sentence(setting):
     with pytest.raises(UsageError) as caught:
         load_study(None, ["dataset=digits_lt", "methods=coral", setting])
     assert "\n" not in str(caught.value)

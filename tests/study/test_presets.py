@@ -162,7 +162,7 @@ def test_controls_are_the_tail_everything_and_as_scarce_as_the_tail(name):
 @pytest.mark.parametrize("dataset", ["cifar100_lt", "celeba5", "imagenet_lt"])
 def test_a_plan_needs_no_files_and_a_run_does(dataset, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        type(SOURCES["cifar100_lt"]), "status", lambda self, root: Status(False, (root / "cifar",))
+        type(SOURCES["cifar100_lt"]), "status", lambda _self, root: Status(False, (root / "cifar",))
     )
     spec = RunSpec(
         data=DataSpec(dataset=dataset, profile=SOURCES[dataset].default_profile), model={"size": "tiny"}

@@ -108,7 +108,7 @@ def test_a_flag_and_a_file_mean_one_cell(tmp_path, folder):
     ("given", "ratio"),
     [("100", 0.01), ("1/100", 0.01), ("0.01", 0.01), ("1e-2", 0.01), ("256", 1 / 256), ("1", 1)],
 )
-def test_the_papers_imbalance_factor_is_read_as_what_it_means(given, ratio, caplog):
+def test_the_papers_imbalance_factor_is_read_as_what_it_means(given, ratio):
     (run,) = load_study(None, (), {"imbalance_ratio": given}).runs
     assert run.data.imbalance_ratio == ratio
     assert load_study(None, [f"data.imbalance_ratio={given}"], {}).runs[0].data == run.data

@@ -228,7 +228,7 @@ def test_scores_name_the_half_they_are_against(tmp_path):
 def test_run_tries_chooses_and_reports(tmp_path, monkeypatch, capsys):
     """The whole command, its stages done in this process instead of by workers."""
 
-    def here(runs, root, settings, workers, title, console=None):
+    def here(runs, root, *_, **__):
         for run in runs:
             for stage in stages(run):
                 run_stage(stage, root, Environment(sample_batch=40))

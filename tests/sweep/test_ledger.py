@@ -72,7 +72,7 @@ def test_what_nothing_needs_any_more_is_finished_without_its_product(tmp_path):
     tasks = build_tasks(runs("guidance=0,1", "train.steps=10,20", "score.probes=true"))
     made = {task.id for task in tasks if task.stage.kind in ("score", "probe")}
 
-    def is_done(stage, root):
+    def is_done(stage, _root):
         return task_id(stage) in made
 
     assert finished(tasks, tmp_path, is_done) == {task.id for task in tasks}
@@ -229,7 +229,7 @@ def test_a_claim_cut_short_by_a_crash_is_held_until_the_lease_is_over(tmp_path, 
     assert ledger.claim(task).number == 2
 
 
-def test_the_end_of_an_attempt_is_written_on_a_full_disk(tmp_path, task, monkeypatch):
+def test_the_end_of_an_attempt_is_written_on_a_full_disk(tmp_path, task):
     lease = Ledger(tmp_path).claim(task)
     size = (lease.folder / "1.beat").stat().st_size
     lease.beat({"step": 1})
@@ -378,8 +378,8 @@ def test_requeue_takes_failed_tasks_and_on_request_only_mendable_ones(tmp_path):
     ended(tmp_path, first, "bug")
     ended(tmp_path, second, "data missing")
     ledger = Ledger(tmp_path)
-    assert status.requeue_failed(tmp_path, tasks, ledger, only_mendable=True) == [second]
-    assert status.requeue_failed(tmp_path, tasks, ledger) == [first]
+    assert status.requeue_failed(tasks, ledger, only_mendable=True) == [second]
+    assert status.requeue_failed(tasks, ledger) == [first]
     assert all(row.state == "queued" for row in status.survey(tasks, ledger))
 
 

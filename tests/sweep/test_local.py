@@ -202,7 +202,7 @@ def test_a_bug_waits_for_a_person_with_its_traceback(tmp_path):
     again, attempts = rows_with(tmp_path, 4)
     assert len(attempts) == 1
     assert again[0].state == "failed"
-    assert status.requeue_failed(tmp_path, [rows[0].task], Ledger(tmp_path)) == [rows[0].task]
+    assert status.requeue_failed([rows[0].task], Ledger(tmp_path)) == [rows[0].task]
     _, attempts = rows_with(tmp_path, 4)
     assert [a.end["outcome"] for a in attempts] == ["failed", "requeued", "failed"]
     assert attempt.end["kind"] == "bug"
@@ -254,7 +254,8 @@ def test_workers_that_cannot_start_are_one_clear_error(tmp_path):
 @pytest.mark.parametrize(
     "name", ["checkpoint.json", "scored.json", "weights/*", "samples/*/images.npy", "train.csv"]
 )
-def test_a_truncated_file_is_named_and_once_deleted_made_again(tmp_path, undisturbed, name):
+@pytest.mark.usefixtures("undisturbed")
+def test_a_truncated_file_is_named_and_once_deleted_made_again(tmp_path, name):
     small = ["seeds=0", "guidance=0", "train.steps=40", "score.probes=true"]
     process = start(tmp_path, *small, workers=1)
     wait_for(
@@ -269,7 +270,7 @@ def test_a_truncated_file_is_named_and_once_deleted_made_again(tmp_path, undistu
     if status.exit_code(rows):
         for path in tmp_path.glob(f"*/{name}"):
             path.unlink()
-        status.requeue_failed(tmp_path, [row.task for row in rows], Ledger(tmp_path))
+        status.requeue_failed([row.task for row in rows], Ledger(tmp_path))
         rows = drive(tmp_path, small, workers=1)
     assert status.exit_code(rows) == 0
 
@@ -281,7 +282,7 @@ def test_slots_pin_gpus_or_share_out_cores(monkeypatch):
     assert [slot.device for slot in slots("3", "cpu", 1, width=9)] == ["cpu"] * 3
     assert len(slots("3", "cpu", 1, width=2)) == 2
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(6)), raising=False)
-    monkeypatch.setattr(os, "sysconf", lambda name: 1 << 20)
+    monkeypatch.setattr(os, "sysconf", lambda _: 1 << 20)
     assert len(slots("auto", "cpu", 2, width=99)) == 3
     assert slots("auto", "cpu", 2, width=99)[0].environment["OMP_NUM_THREADS"] == "2"
     monkeypatch.setattr(local, "_gpus", lambda: ["2", "GPU-7"])
@@ -294,7 +295,7 @@ def test_slots_pin_gpus_or_share_out_cores(monkeypatch):
             slots(wrong_number, "cpu", 1, width=9)
 
 
-def test_a_live_screen_shows_each_worker_and_a_plain_one_prints_lines(capsys):
+def test_a_live_screen_shows_each_worker_and_a_plain_one_prints_lines():
     import io
 
     from rich.console import Console

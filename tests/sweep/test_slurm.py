@@ -181,7 +181,8 @@ def said(root):
     return "".join(path.read_text() for path in (root / ".sweep" / "slurm").glob("*.out"))
 
 
-def test_an_array_does_a_sweep_without_its_driver(tmp_path, inside, undisturbed):
+@pytest.mark.usefixtures("inside")
+def test_an_array_does_a_sweep_without_its_driver(tmp_path, undisturbed):
     jobs = send(tmp_path, GRID, tasks=2)
     assert len(jobs) == 2
     assert active(jobs)
@@ -193,7 +194,8 @@ def test_an_array_does_a_sweep_without_its_driver(tmp_path, inside, undisturbed)
     assert send(tmp_path, GRID) == []
 
 
-def test_a_warned_task_saves_requeues_and_goes_on(tmp_path, inside, undisturbed, monkeypatch):
+@pytest.mark.usefixtures("inside")
+def test_a_warned_task_saves_requeues_and_goes_on(tmp_path, undisturbed, monkeypatch):
     monkeypatch.setenv("STUB_STEP_SECONDS", "0.1")
     jobs = send(tmp_path, GRID, tasks=1)
     wait_for(lambda: list(tmp_path.glob("*/checkpoint.json")))
@@ -208,7 +210,8 @@ def test_a_warned_task_saves_requeues_and_goes_on(tmp_path, inside, undisturbed,
     done_once(tmp_path)
 
 
-def test_a_cancelled_task_saves_and_stays_cancelled(tmp_path, inside, undisturbed, monkeypatch):
+@pytest.mark.usefixtures("inside")
+def test_a_cancelled_task_saves_and_stays_cancelled(tmp_path, undisturbed, monkeypatch):
     monkeypatch.setenv("STUB_STEP_SECONDS", "0.1")
     jobs = send(tmp_path, GRID, tasks=1)
     wait_for(lambda: list(tmp_path.glob("*/checkpoint.json")))
@@ -223,7 +226,8 @@ def test_a_cancelled_task_saves_and_stays_cancelled(tmp_path, inside, undisturbe
 
 
 @pytest.mark.slow
-def test_time_running_out_is_a_requeue_and_not_a_loss(tmp_path, inside, undisturbed, monkeypatch):
+@pytest.mark.usefixtures("inside")
+def test_time_running_out_is_a_requeue_and_not_a_loss(tmp_path, undisturbed, monkeypatch):
     monkeypatch.setenv("STUB_STEP_SECONDS", "0.4")
     jobs = send(tmp_path, GRID, tasks=2, minutes=1, warn=40)
     wait_for_jobs(jobs, seconds=280)
@@ -234,7 +238,8 @@ def test_time_running_out_is_a_requeue_and_not_a_loss(tmp_path, inside, undistur
 
 
 @pytest.mark.slow
-def test_a_stage_that_cannot_be_stopped_is_a_time_out_and_tried_again(tmp_path, inside):
+@pytest.mark.usefixtures("inside")
+def test_a_stage_that_cannot_be_stopped_is_a_time_out_and_tried_again(tmp_path):
     sets = ["seeds=0", "train.steps=10", wrong(7)]
     jobs = send(tmp_path, sets, tasks=1, minutes=1, warn=20)
     wait_for_jobs(jobs, seconds=280)
@@ -244,6 +249,7 @@ def test_a_stage_that_cannot_be_stopped_is_a_time_out_and_tried_again(tmp_path, 
     assert (first.end["kind"], second.end["outcome"]) == ("time-out", "done")
 
 
-def test_what_slurm_refuses_is_one_sentence(tmp_path, inside):
+@pytest.mark.usefixtures("inside")
+def test_what_slurm_refuses_is_one_sentence(tmp_path):
     with pytest.raises(slurm.SlurmError, match=r"Slurm refused the job: .*partition"):
         send(tmp_path, GRID, sbatch={"partition": "no-such"})

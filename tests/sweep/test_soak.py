@@ -69,7 +69,7 @@ def finish(root):
         text = "\n".join(status.closing_lines(rows, root))
         assert "ltbench retry --failed" in text or "run the same command again" in text, (output, text)
         if "ltbench retry --failed" in text:
-            status.requeue_failed(root, tasks, Ledger(root))
+            status.requeue_failed(tasks, Ledger(root))
     raise AssertionError(f"not done after {turn + 1} commands: {output}")
 
 

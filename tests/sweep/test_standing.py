@@ -54,8 +54,8 @@ class World:
         monkeypatch.setattr(
             ledger_module, "is_dead", lambda owner: owner.get("host") == HERE and owner["pid"] in self.dead
         )
-        monkeypatch.setattr(status.pipeline, "is_done", lambda stage, root: self.done)
-        monkeypatch.setattr(ledger_module.os, "fsync", lambda handle: None)
+        monkeypatch.setattr(status.pipeline, "is_done", lambda *_: self.done)
+        monkeypatch.setattr(ledger_module.os, "fsync", lambda _: None)
         self.pids = 0
 
     def ledger(self):
@@ -71,8 +71,8 @@ class World:
     def worker(self, host):
         """Return a worker that claims with its machine's memory of heartbeats."""
         self.host = host
-        stages = Stages(lambda stage, root: self.done, None, None)
-        worker = Worker([self.task], self.root, Settings(), stages, lambda event: None)
+        stages = Stages(lambda *_: self.done, None, None)
+        worker = Worker([self.task], self.root, Settings(), stages, lambda _: None)
         worker.ledger = self.watchers[host]
         return worker
 
@@ -127,7 +127,7 @@ class World:
         elif what == "wait":
             self.wait()
         elif what in ("retry", "run"):
-            status.requeue_failed(self.root, [self.task], self.ledger(), only_mendable=what == "run")
+            status.requeue_failed([self.task], self.ledger(), only_mendable=what == "run")
 
     def wait(self):
         """A lease passes while both machines watch; a living worker gives signs of life."""
@@ -206,7 +206,7 @@ class World:
             assert status.status_code(rows) == 1
         if row.state == "failed":
             assert "ltbench retry --failed" in lines
-            again = status.requeue_failed(self.root, [self.task], self.ledger())
+            again = status.requeue_failed([self.task], self.ledger())
             assert again == [self.task]
         elif row.state == "running":  # dead elsewhere: only silence can tell, so that a person is told of it
             self.clock += 600
@@ -219,7 +219,7 @@ class World:
 
     def run_again(self):
         """What `ltbench run` does: forgive what a person may have mended, then watch and claim."""
-        status.requeue_failed(self.root, [self.task], self.ledger(), only_mendable=True)
+        status.requeue_failed([self.task], self.ledger(), only_mendable=True)
         self.watchers[HERE] = self.ledger()
         worker = self.worker(HERE)
         for _ in range(100):
@@ -232,7 +232,7 @@ class World:
                 rows = status.look([self.task], self.ledger())
                 assert rows[0].state == "failed"
                 assert status.status_code(rows) == 1
-                assert status.requeue_failed(self.root, [self.task], self.ledger()) == [self.task]
+                assert status.requeue_failed([self.task], self.ledger()) == [self.task]
             self.clock += 5.0
             worker.failed.clear()
         raise AssertionError("nothing leads on")
@@ -332,7 +332,7 @@ def test_a_claim_is_never_seen_without_its_content(tmp_path, monkeypatch):
 def test_without_hard_links_a_claim_is_still_exclusive(tmp_path, monkeypatch):
     world = World(tmp_path, monkeypatch)
 
-    def refuse(source, target):
+    def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(ledger_module.os, "link", refuse)

@@ -81,7 +81,7 @@ def test_a_stage_runs_no_code_that_a_plan_names(tmp_path, hostile):
     assert not made.exists()
 
 
-def test_trust_is_of_the_content_and_reaches_the_workers(tmp_path, hostile, monkeypatch):
+def test_trust_is_of_the_content_and_reaches_the_workers(tmp_path, hostile):
     path, _ = hostile
     folder = record(tmp_path / "runs")
     name_it(folder, path)

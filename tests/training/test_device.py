@@ -73,7 +73,7 @@ def on_fake_cuda(model, mode):
     for module in model.modules():
         for held in (module._parameters, module._buffers):
             held.update({name: move(tensor) for name, tensor in held.items() if tensor is not None})
-    model.to = lambda device: model
+    model.to = lambda _: model
     return model
 
 
@@ -92,7 +92,7 @@ def fake_step(name, variant, tmp_path, monkeypatch, **train):
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # not there for fake tensors
     monkeypatch.setattr(rng, "reseed_global", lambda *_: None)  # a generator's state is a tensor
     monkeypatch.setattr(trainer, "build_model", lambda *_: on_fake_cuda(model, mode))
-    monkeypatch.setattr(BatchSource, "draw", lambda self, step: draws)
+    monkeypatch.setattr(BatchSource, "draw", lambda *_: draws)
     with mode:
         run = Training(spec, digits(), tmp_path, Environment(device="cuda"))
         run._stream = lambda *_: torch.Generator()
@@ -136,7 +136,7 @@ def test_the_stand_in_sees_what_waits(tmp_path, monkeypatch):
     """The test above can fail: a read of a value, a mixture of devices and a blocking copy are found."""
     method = registry.known_methods()["cbdm"]
 
-    def careless(self, batch, prediction, ctx):
+    def careless(_self, batch, prediction, _ctx):
         table = torch.ones(3)
         return {
             "moved": prediction.eps.mean() + table.to("cuda").sum(),
@@ -148,7 +148,7 @@ def test_the_stand_in_sees_what_waits(tmp_path, monkeypatch):
     assert [found.split()[0] for found in waits.found] == ["blocking", "aten.index.Tensor"]
 
     monkeypatch.setattr(
-        method, "regularizers", lambda self, b, p, ctx: {"read": p.eps.mean() * p.eps.mean().item()}
+        method, "regularizers", lambda _self, _b, p, _ctx: {"read": p.eps.mean() * p.eps.mean().item()}
     )
     with pytest.raises(Exception, match="local_scalar_dense"):
         fake_step("cbdm", None, tmp_path, monkeypatch)
@@ -211,7 +211,7 @@ def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_asked_for(mo
     ahead.close()
 
 
-def test_a_training_with_batches_ahead_ends_bit_identical(tmp_path, monkeypatch):
+def test_a_training_with_batches_ahead_ends_bit_identical(tmp_path):
     spec = make_spec("ccua+tempered", dropout=0.1, steps=6, flip=True)
     plain = train_in(tmp_path / "plain", spec)
     run = Training(spec, digits(), tmp_path / "ahead", Environment())
@@ -287,7 +287,7 @@ def test_a_speed_option_changes_rounding_only(tmp_path, name, option, monkeypatc
     Without dropout: channels_last draws other masks, since a mask is drawn in the order of memory.
     """
     compiled = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda model, mode=None: compiled(model, backend="aot_eager"))
+    monkeypatch.setattr(torch, "compile", lambda model, **_: compiled(model, backend="aot_eager"))
     torch._dynamo.reset()
     plain, terms = after_two_steps(tmp_path / "plain", name, dropout=0.0)
     other, changed = after_two_steps(tmp_path / "other", name, dropout=0.0, **DEVIATIONS[option])

@@ -49,7 +49,7 @@ class Adapter(Method):
             parts.append(part)
         return parts
 
-    def merge(self, unet, modules):
+    def merge(self, unet, _modules):
         for place in self.places(unet):
             parametrize.remove_parametrizations(place, "weight", leave_parametrized=True)
 
@@ -57,7 +57,7 @@ class Adapter(Method):
 class Unmerged(Adapter):
     name = "unmerged"
 
-    def merge(self, unet, modules):
+    def merge(self, unet, _modules):
         pass
 
 
@@ -101,7 +101,7 @@ def trained(tmp_path, name="adapter", **changes):
     return spec, train_in(open_folder(spec, tmp_path), spec)
 
 
-def test_a_part_inside_the_network_is_one_parameter(tmp_path):
+def test_a_part_inside_the_network_is_one_parameter():
     model = build_model(make_spec("adapter"), digits())
     plain = build_model(make_spec(), digits())
     inside = list(model["methods"].parameters())
@@ -185,7 +185,7 @@ def test_plain_weights_start_a_method_whose_parts_sit_inside(tmp_path):
     assert len(started) == len(given) + 2
 
 
-def test_files_that_hold_a_part_under_both_names_are_read(tmp_path):
+def test_files_that_hold_a_part_under_both_names_are_read():
     """As they were written before a part inside the network counted once: the first name's tensor is the averaged."""
     spec = make_spec("adapter", steps=1)
     model = build_model(spec, digits())

@@ -211,7 +211,7 @@ def test_dropout_is_another_at_every_step_and_equal_when_a_step_is_made_again(tm
         run._one_step()
         return run.totals["loss"].item()
 
-    run.batches = lambda step: first
+    run.batches = lambda _: first
     run.model.load_state_dict({n: torch.randn_like(v) * 0.1 for n, v in started.items()})
     losses = [loss(step) for step in (0, 1, 2, 0)]
     assert losses[0] == pytest.approx(losses[3], rel=1e-6)
@@ -317,7 +317,7 @@ def test_deleted_weights_are_made_again_from_the_checkpoint(tmp_path, undisturbe
     same_training(train_in(tmp_path, long_spec(snapshots=())), undisturbed, steps=(10,))
 
 
-def test_steps_that_a_longer_run_has_passed_are_refused(tmp_path, undisturbed):
+def test_steps_that_a_longer_run_has_passed_are_refused(undisturbed):
     with pytest.raises(CheckpointError, match="already trained to step 10 without keeping step 7"):
         train_in(undisturbed, long_spec(steps=7))
 
@@ -385,7 +385,7 @@ def test_a_broken_checkpoint_is_named_and_kept(tmp_path, damage):
 
 
 @pytest.mark.parametrize("other", [make_spec(seed=1), make_spec("coral"), make_spec(batch_size=16)])
-def test_another_specs_checkpoint_is_refused(tmp_path, undisturbed, other):
+def test_another_specs_checkpoint_is_refused(undisturbed, other):
     with pytest.raises(CheckpointError, match=r"belongs to another spec .*use another --out"):
         train_in(undisturbed, other)
     same_training(undisturbed, undisturbed)
@@ -522,7 +522,8 @@ def stranger(monkeypatch):
     monkeypatch.setattr(registry.METHODS, "_found", known)
 
 
-def test_a_plug_in_may_keep_buffers_frozen_parts_and_terms_that_come_and_go(tmp_path, stranger, monkeypatch):
+@pytest.mark.usefixtures("stranger")
+def test_a_plug_in_may_keep_buffers_frozen_parts_and_terms_that_come_and_go(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "LOG_EVERY", 1)
     whole = train_in(tmp_path / "whole", make_spec("centres", steps=4))
     assert [("centres.even" in row, row["centres.pull"] > 0) for row in log(whole)] == [(True, True)] * 4
@@ -551,6 +552,6 @@ def test_a_step_reads_nothing_back_from_the_device(tmp_path, monkeypatch):
     whole = run.batches(0)
     device |= {id(getattr(whole, f.name)) for f in dataclasses.fields(whole)}
     device |= {id(p) for p in run.parameters}
-    monkeypatch.setattr(BatchSource, "__call__", lambda self, step: whole)
+    monkeypatch.setattr(BatchSource, "__call__", lambda *_: whole)
     run._one_step()
     assert all(total.dim() == 0 for total in run.totals.values())

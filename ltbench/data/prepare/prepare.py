@@ -157,7 +157,7 @@ def _no_images(listing: Listing, images: list[SourceImage], channels: int) -> li
     return problems
 
 
-def prepare(
+def prepare(  # noqa: PLR0913 -- options, given by name
     name: str,
     source_path: Path,
     data_root: Path | None = None,

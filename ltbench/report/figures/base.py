@@ -253,7 +253,7 @@ def faded(style: Style, times: int) -> Style:
 # -- from numbers to marks ------------------------------------------------------------------------------------
 
 
-def seed_mark(
+def seed_mark(  # noqa: PLR0913 -- a mark, options given by name
     cell: CellResults,
     scope: str,
     measure: pd.Series,

@@ -44,7 +44,7 @@ def draw(
     The files, a figure's PNG first.
     """
     workers = min(_cores(), len(figures) // _WORTH_A_PROCESS)
-    tell = progress or (lambda done, of: None)
+    tell = progress or (lambda *_: None)
     paths: list[Path] = []
     if workers < 2:
         for i, figure in enumerate(figures):

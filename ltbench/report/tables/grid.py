@@ -290,7 +290,7 @@ def protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]],
     return columns, (f"All rows: {', '.join(same)}." if same else "")
 
 
-def measured_as(cell: CellResults, measures: pd.DataFrame, scope: str) -> str:
+def measured_as(measures: pd.DataFrame, scope: str) -> str:
     """Say what the numbers of some measures are: definition, extractor, images generated and real."""
     titles = dict(zip(measures.index, measure_titles(measures), strict=True))
     what = []

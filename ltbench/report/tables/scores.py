@@ -72,7 +72,7 @@ def _overall(cell: CellResults, blocks: list[pd.DataFrame], name: str, title: st
     measures = cell.measures("overall")
     kept = [bool(shown & set(cell.column("overall", m).index)) for _, m in measures.iterrows()]
     measures = measures[kept]
-    notes = [measured_as(cell, measures, "overall"), *spread_notes(cell, pd.concat(blocks))]
+    notes = [measured_as(measures, "overall"), *spread_notes(cell, pd.concat(blocks))]
     return grid(cell, blocks, measure_columns(cell, measures, "overall"), name=name, title=title, notes=notes)
 
 
@@ -217,7 +217,7 @@ def _per_class_table(
     several = any(len(seeds) > 1 for seeds in shown["train_seeds"])
     notes = [
         protocol_columns(shown)[1],
-        measured_as(cell, measures, "class"),
+        measured_as(measures, "class"),
         "As many images as the floor has, whichever is fewer of generated and held out." if role else "",
         "Mean ± standard deviation over training seeds; bold as in the overall table." if several else "",
         f"{len(shown)} of {len(cell.series)} settings are shown; summary.csv has all."
