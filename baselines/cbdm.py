@@ -40,9 +40,12 @@ def consistency(h: Tensor, h_other: Tensor, weight: Tensor, gamma: float) -> Ten
 
     Parameters
     ----------
-    h, h_other : (B,C,H,W), the predictions for y and y'.
-    weight : (B,), w(t), 0 where the label was dropped.
-    gamma : weight of the second term, which moves h' towards h.
+    h, h_other
+        (B,C,H,W), the predictions for y and y'.
+    weight
+        (B,), w(t), 0 where the label was dropped.
+    gamma
+        Weight of the second term, which moves h' towards h.
     """
     towards_other = (h - h_other.detach()).square().flatten(1).mean(1)
     towards_own = (h.detach() - h_other).square().flatten(1).mean(1)

@@ -36,9 +36,12 @@ def transfer_weights(x_t: Tensor, alpha_bar: Tensor, candidates: Tensor) -> Tens
 
     Parameters
     ----------
-    x_t : (B,C,H,W), noisy images.
-    alpha_bar : (B,), abar at each image's time.
-    candidates : (M,C,H,W), clean images.
+    x_t
+        (B,C,H,W), noisy images.
+    alpha_bar
+        (B,), abar at each image's time.
+    candidates
+        (M,C,H,W), clean images.
     """
     abar = alpha_bar.double()[:, None]
     noisy, clean = x_t.double().flatten(1), candidates.double().flatten(1)

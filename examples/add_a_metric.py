@@ -11,7 +11,8 @@ def contrast_ratio(generated: np.ndarray, heldout: np.ndarray) -> float:
 
     Parameters
     ----------
-    generated, heldout : (N,C,H,W) uint8.
+    generated, heldout
+        (N,C,H,W) uint8.
     """
 
     def contrast(images: np.ndarray) -> float:

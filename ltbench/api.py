@@ -305,8 +305,14 @@ def execute(
 
     Parameters
     ----------
-    do : does all stages of some runs, here or on a cluster.
-    chosen : told the choices and where their curves are kept.
+    study
+        What to run.
+    out
+        Folder of the runs.
+    do
+        Does all stages of some runs, here or on a cluster.
+    chosen
+        Told the choices and where their curves are kept.
     """
     from ltbench.study import selection
     from ltbench.sweep.status import exit_code
@@ -773,10 +779,14 @@ class Report:
 
     Attributes
     ----------
-    path : its folder, with ``index.html`` and ``report.md``.
-    findings : sentences, what was declared beforehand first.
-    tables : name -> table as it is printed.
-    figures : name -> PNG file.
+    path
+        Its folder, with ``index.html`` and ``report.md``.
+    findings
+        Sentences, what was declared beforehand first.
+    tables
+        Name -> table as it is printed.
+    figures
+        Name -> PNG file.
     """
 
     path: Path

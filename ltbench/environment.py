@@ -47,17 +47,27 @@ class Settings:
 
     Attributes
     ----------
-    data_root : where data sets are looked for; None: ``$LTBENCH_DATA`` or ``./data``.
-    device : torch device name.
-    threads : CPU threads of a process.
-    checkpoint_seconds : least time between two checkpoints of a training.
-    sample_batch : images a sampling batch; another size changes rounding only.
-    compile, channels_last, cuda_graphs : speed options for the U-Net. They change rounding only, but for
+    data_root
+        Where data sets are looked for; None: ``$LTBENCH_DATA`` or ``./data``.
+    device
+        Torch device name.
+    threads
+        CPU threads of a process.
+    checkpoint_seconds
+        Least time between two checkpoints of a training.
+    sample_batch
+        Images a sampling batch; another size changes rounding only.
+    compile, channels_last, cuda_graphs
+        Speed options for the U-Net. They change rounding only, but for
         dropout under channels_last: a mask is drawn in the order of memory, so it is another.
-    recompute : less memory for more time: activations are computed again for the backward pass.
-    beat : seconds between two heartbeats of a worker.
-    lease : a claim silent for so long may be taken over.
-    track : trackers that runs are shown in, comma-separated: ``tensorboard,wandb``.
+    recompute
+        Less memory for more time: activations are computed again for the backward pass.
+    beat
+        Seconds between two heartbeats of a worker.
+    lease
+        A claim silent for so long may be taken over.
+    track
+        Trackers that runs are shown in, comma-separated: ``tensorboard,wandb``.
     """
 
     data_root: Path | None = None
@@ -92,10 +102,14 @@ class Environment(Settings):
 
     Attributes
     ----------
-    progress : called with {"stage", "step", "total", and where known "loss", "rate"}.
-    stop : True once a soft stop is asked for; the stage saves and raises `Interrupted`.
-    guard : called before every file is published; raises `ClaimLost` to withhold it.
-    log : called with the step and the values of each row of the training's log.
+    progress
+        Called with {"stage", "step", "total", and where known "loss", "rate"}.
+    stop
+        True once a soft stop is asked for; the stage saves and raises `Interrupted`.
+    guard
+        Called before every file is published; raises `ClaimLost` to withhold it.
+    log
+        Called with the step and the values of each row of the training's log.
     """
 
     progress: Callable[[dict[str, Any]], None] = _quiet
@@ -172,8 +186,12 @@ def explain_failures(kind: str, spec: RunSpec, env: Settings) -> Iterator[None]:
 
     Parameters
     ----------
-    kind : train, sample, score or probe.
-    env : what the stage runs with.
+    kind
+        Train, sample, score or probe.
+    spec
+        The run that the stage belongs to, for the settings that its advice names.
+    env
+        What the stage runs with.
     """
     try:
         yield

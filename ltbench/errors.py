@@ -85,7 +85,8 @@ class RunFailed(LtbenchError):
 
     Attributes
     ----------
-    failures : one sentence a failed stage.
+    failures
+        One sentence a failed stage.
     """
 
     kind = "run failed"

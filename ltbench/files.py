@@ -94,7 +94,8 @@ def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
 
     Raises
     ------
-    error : it is absent, a folder, a pipe, a device, or may not be looked at.
+    error
+        It is absent, a folder, a pipe, a device, or may not be looked at.
     """
     try:
         mode = path.stat().st_mode
@@ -113,7 +114,8 @@ def read_text(path: Path, error: type[LtbenchError] = UsageError, advice: str = 
 
     Raises
     ------
-    error : it is no regular file, cannot be opened, is no text, or is larger than any text of ours.
+    error
+        It is no regular file, cannot be opened, is no text, or is larger than any text of ours.
     """
     path = Path(path)
     check_regular(path, error)
@@ -146,7 +148,8 @@ def parsing(what: str | Path, error: type[LtbenchError] = UsageError, advice: st
 
     Raises
     ------
-    error : with the parser's words.
+    error
+        With the parser's words.
     """
     hint = f": {advice}" if advice else ""
     try:

@@ -48,10 +48,14 @@ class Stage:
 
     Attributes
     ----------
-    kind : train, sample, score or probe.
-    spec : the run it belongs to.
-    key : full key of its product; stages with equal keys make the same thing.
-    folder : the training's folder, relative to the output root.
+    kind
+        Train, sample, score or probe.
+    spec
+        The run it belongs to.
+    key
+        Full key of its product; stages with equal keys make the same thing.
+    folder
+        The training's folder, relative to the output root.
     """
 
     kind: Kind
@@ -84,15 +88,21 @@ def run_stage(stage: Stage, root: Path, env: Environment) -> None:
 
     Parameters
     ----------
-    stage : what to do; the stages before it must be done.
-    root : the output folder.
-    env : device, threads, data root and the hooks of who runs it.
+    stage
+        What to do; the stages before it must be done.
+    root
+        The output folder.
+    env
+        Device, threads, data root and the hooks of who runs it.
 
     Raises
     ------
-    CheckpointError : the folder belongs to another spec.
-    Interrupted : a soft stop was asked for; what is done so far is saved.
-    OutOfMemory : says which setting to lower.
+    CheckpointError
+        The folder belongs to another spec.
+    Interrupted
+        A soft stop was asked for; what is done so far is saved.
+    OutOfMemory
+        Says which setting to lower.
     """
     if is_done(stage, root):
         return

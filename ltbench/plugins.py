@@ -54,9 +54,12 @@ class Extension(Generic[T]):
 
     Attributes
     ----------
-    name : what a spec calls it.
-    value : the object itself.
-    origin : the module that defines it, or ``package NAME VERSION``.
+    name
+        What a spec calls it.
+    value
+        The object itself.
+    origin
+        The module that defines it, or ``package NAME VERSION``.
     """
 
     name: str

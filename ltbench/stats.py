@@ -56,11 +56,15 @@ class Interval:
 
     Attributes
     ----------
-    low, high : the value plus the quantiles of the scaled replicates about their mean; floats, or (K,) where
+    low, high
+        The value plus the quantiles of the scaled replicates about their mean; floats, or (K,) where
         the value is.
-    standard_error : their standard deviation.
-    level : nominal coverage.
-    replicates : number of draws.
+    standard_error
+        Their standard deviation.
+    level
+        Nominal coverage.
+    replicates
+        Number of draws.
     """
 
     low: Any
@@ -86,10 +90,14 @@ def bootstrap(
 
     Parameters
     ----------
-    evaluate : rows int64, ascending -> output name -> value.
-    n_images : images of the sample set, at least 2 (of each class, with ``labels``).
-    replicates, level, seed : number of halves, nominal coverage, their stream.
-    labels : (n_images,) to halve each class by itself: sample sets hold a fixed number a class.
+    evaluate
+        Rows int64, ascending -> output name -> value.
+    n_images
+        Images of the sample set, at least 2 (of each class, with ``labels``).
+    replicates, level, seed
+        Number of halves, nominal coverage, their stream.
+    labels
+        (n_images,) to halve each class by itself: sample sets hold a fixed number a class.
 
     Returns
     -------
@@ -137,11 +145,16 @@ class Paired:
 
     Attributes
     ----------
-    seeds : the common seeds.
-    mean, sd : of the differences (sd is nan for one seed).
-    low, high : t interval of the mean difference (nan for one seed).
-    agree : how many differences have the sign of the mean.
-    p : two-sided p of the paired t test, uncorrected (nan for one seed).
+    seeds
+        The common seeds.
+    mean, sd
+        Of the differences (sd is nan for one seed).
+    low, high
+        T interval of the mean difference (nan for one seed).
+    agree
+        How many differences have the sign of the mean.
+    p
+        Two-sided p of the paired t test, uncorrected (nan for one seed).
     """
 
     seeds: tuple[int, ...]
@@ -168,8 +181,10 @@ def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | Non
 
     Parameters
     ----------
-    a, b : values indexed by training seed; nan where a seed has none.
-    confidence : of the interval mean +- t_{n-1} sd / sqrt(n) of the n differences.
+    a, b
+        Values indexed by training seed; nan where a seed has none.
+    confidence
+        Of the interval mean +- t_{n-1} sd / sqrt(n) of the n differences.
     """
     difference = (a - b).dropna()
     if not len(difference):
@@ -184,7 +199,10 @@ def paired_columns(differences: np.ndarray, confidence: float = 0.95) -> pd.Data
 
     Parameters
     ----------
-    differences : (seeds, m), a column a comparison; nan where a pair lacks the seed.
+    differences
+        (seeds, m), a column a comparison; nan where a pair lacks the seed.
+    confidence
+        Of the intervals ``low`` to ``high``.
 
     Returns
     -------
@@ -243,8 +261,10 @@ def holm(p_values: pd.Series | np.ndarray | Sequence[float], level: float = 0.05
 
     Parameters
     ----------
-    p_values : (m,) uncorrected; nan is no test, is never rejected and does not count among the m.
-    level : bound on the chance of one or more false rejections, whatever the tests' dependence.
+    p_values
+        (m,) uncorrected; nan is no test, is never rejected and does not count among the m.
+    level
+        Bound on the chance of one or more false rejections, whatever the tests' dependence.
 
     Returns
     -------
@@ -269,8 +289,12 @@ def best_and_ties(values: pd.DataFrame, better: Better | None, level: float = 0.
 
     Parameters
     ----------
-    values : training seed x series; a series with fewer than two seeds takes no part.
-    better : which direction is better; None: neither, and nothing is returned.
+    values
+        Training seed x series; a series with fewer than two seeds takes no part.
+    better
+        Which direction is better; None: neither, and nothing is returned.
+    level
+        Of Holm's procedure.
     """
     table = values.to_numpy(float)
     names = [str(name) for name in values.columns]
@@ -296,10 +320,14 @@ class Best:
 
     Attributes
     ----------
-    chosen : the setting of best mean over all common seeds.
-    mean, sd : its value: from seeds that did not choose it where `held_out`, else from those that did.
-    seeds : the common seeds.
-    held_out : whether choice and value are on different seeds. If not, the value flatters.
+    chosen
+        The setting of best mean over all common seeds.
+    mean, sd
+        Its value: from seeds that did not choose it where `held_out`, else from those that did.
+    seeds
+        The common seeds.
+    held_out
+        Whether choice and value are on different seeds. If not, the value flatters.
     """
 
     chosen: Any
@@ -323,7 +351,12 @@ def best_setting(values: pd.DataFrame, better: Better, fewest: int = 4) -> Best 
 
     Parameters
     ----------
-    values : training seed x setting.
+    values
+        Training seed x setting.
+    better
+        Which direction is better.
+    fewest
+        Common seeds from which choice and value are taken from different halves.
 
     Returns
     -------
@@ -354,10 +387,14 @@ class Correlation:
 
     Attributes
     ----------
-    rho : the correlation; nan where one side is constant.
-    p : two-sided, from permuting whole seeds.
-    smallest_p : the smallest that so few seeds could give.
-    n_runs, n_seeds : what it is over.
+    rho
+        The correlation; nan where one side is constant.
+    p
+        Two-sided, from permuting whole seeds.
+    smallest_p
+        The smallest that so few seeds could give.
+    n_runs, n_seeds
+        What it is over.
     """
 
     rho: float
@@ -376,8 +413,10 @@ def seed_correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> Correlat
 
     Parameters
     ----------
-    x, y : training seed x series, nan where a run lacks either.
-    within : take each series' mean out of both first: differences between seeds of one method alone.
+    x, y
+        Training seed x series, nan where a run lacks either.
+    within
+        Take each series' mean out of both first: differences between seeds of one method alone.
     """
     both = x.notna() & y.reindex_like(x).notna()
     x, y = x.where(both).dropna(how="all"), y.reindex_like(x).where(both).dropna(how="all")

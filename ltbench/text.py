@@ -31,7 +31,10 @@ def visible(text: str, keep: str = "") -> str:
 
     Parameters
     ----------
-    keep : control characters that stay (a newline in text of several lines).
+    text
+        Any text, also from a stranger.
+    keep
+        Control characters that stay (a newline in text of several lines).
     """
     if text.isascii() and text.isprintable():
         return text
@@ -195,12 +198,21 @@ def checked_name(
 
     Parameters
     ----------
-    what : what it names ("method").
-    where : the file.
+    text
+        What the file holds in the name's place.
+    what
+        What it names ("method").
+    where
+        The file.
+    error
+        Class of the error.
+    advice
+        How to mend it; ends the error's sentence.
 
     Raises
     ------
-    error : it is no name, see `is_name`.
+    error
+        It is no name, see `is_name`.
     """
     if isinstance(text, str) and is_name(text):
         return text

@@ -50,8 +50,10 @@ def capacity(h: Tensor, h_general: Tensor, coefficient: Tensor) -> Tensor:
 
     Parameters
     ----------
-    h, h_general : (B,C,H,W), the predictions with and without the expert part.
-    coefficient : (B,), K c of each image's class; may be negative.
+    h, h_general
+        (B,C,H,W), the predictions with and without the expert part.
+    coefficient
+        (B,), K c of each image's class; may be negative.
     """
     return (coefficient * (h_general - h).square().flatten(1).mean(1)).mean()
 

@@ -39,9 +39,12 @@ def supcon(projection: Tensor, labels: Tensor, temperature: float) -> Tensor:
 
     Parameters
     ----------
-    projection : (B,D), the head's output before normalisation.
-    labels : (B,) int64; an image with a negative label is no anchor, no positive and no negative.
-    temperature : tau_SC.
+    projection
+        (B,D), the head's output before normalisation.
+    labels
+        (B,) int64; an image with a negative label is no anchor, no positive and no negative.
+    temperature
+        tau_SC.
 
     References
     ----------

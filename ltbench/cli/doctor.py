@@ -136,10 +136,14 @@ class CheckValue:
 
     Attributes
     ----------
-    metric, output : of `ltbench.metrics`.
-    extractor : whose features.
-    train, test : images of each set, the first in file order; None: all.
-    value, tolerance : published, and how far ours may be from it. Where the publisher's subset of images is
+    metric, output
+        Of `ltbench.metrics`.
+    extractor
+        Whose features.
+    train, test
+        Images of each set, the first in file order; None: all.
+    value, tolerance
+        Published, and how far ours may be from it. Where the publisher's subset of images is
         not on record, the tolerance is what another subset of that size changes.
     """
 
@@ -197,8 +201,18 @@ def check_golden(
 
     Parameters
     ----------
-    cache : folder of features, so that a second call is quick.
-    progress : called with each check's name before it is computed.
+    data_root
+        Folder of the data sets; None: the default one.
+    cache
+        Folder of features, so that a second call is quick.
+    device
+        Where features are computed.
+    checks
+        The published values to compare with.
+    dataset
+        Name of the data set that the values are of.
+    progress
+        Called with each check's name before it is computed.
     """
     root = default_data_root() if data_root is None else data_root
     if not get_source(dataset).status(root).found:

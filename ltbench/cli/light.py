@@ -115,8 +115,10 @@ def lightly(listing: Callable[[], T], whole: Callable[[T], bool] = lambda _: Tru
 
     Parameters
     ----------
-    listing : imports what it needs, and returns plain values or objects that need their libraries no more.
-    whole : False for a result that lacks something, as a package that computes while it is imported.
+    listing
+        Imports what it needs, and returns plain values or objects that need their libraries no more.
+    whole
+        False for a result that lacks something, as a package that computes while it is imported.
     """
     try:
         with light_imports():

@@ -107,7 +107,8 @@ def new_method(name: str, folder: Path | None) -> Path:
 
     Raises
     ------
-    UsageError : a name that is no method's, is taken, or a folder that holds something.
+    UsageError
+        A name that is no method's, is taken, or a folder that holds something.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UsageError(

@@ -26,8 +26,10 @@ class Readiness:
 
     Attributes
     ----------
-    dataset : its name.
-    missing : what lacks, the first thing first; empty where a run can start and be scored.
+    dataset
+        Its name.
+    missing
+        What lacks, the first thing first; empty where a run can start and be scored.
     """
 
     dataset: str

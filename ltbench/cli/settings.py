@@ -31,12 +31,18 @@ class Setting:
 
     Attributes
     ----------
-    key : with its section, as in ``train.steps``.
-    type : what a value is: ``int``, ``float``, or the words it may be.
-    default : as one writes it; "" for none.
-    bounds : ``>= 1`` and the like; "" where any value of the type will do.
-    help : what it does.
-    choices : the words it may be; empty where it is no choice.
+    key
+        With its section, as in ``train.steps``.
+    type
+        What a value is: ``int``, ``float``, or the words it may be.
+    default
+        As one writes it; "" for none.
+    bounds
+        ``>= 1`` and the like; "" where any value of the type will do.
+    help
+        What it does.
+    choices
+        The words it may be; empty where it is no choice.
     """
 
     key: str
@@ -62,7 +68,8 @@ def find(key: str) -> list[Setting]:
 
     Raises
     ------
-    UsageError : there is none; the sentence names the nearest.
+    UsageError
+        There is none; the sentence names the nearest.
     """
     key = key.strip().replace("-", "_").rstrip(".")
     everything = settings()

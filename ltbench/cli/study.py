@@ -34,8 +34,10 @@ def trust_named(words: Sequence[str], files: Sequence[Path] = ()) -> None:
 
     Parameters
     ----------
-    words : what was typed after ``--set`` or ``--extractors``; only ``torchscript:PATH`` in it matters.
-    files : what was typed after ``--trust``.
+    words
+        What was typed after ``--set`` or ``--extractors``; only ``torchscript:PATH`` in it matters.
+    files
+        What was typed after ``--trust``.
     """
     named = [name for word in words for name in re.findall(r"torchscript:[^,\]]+", word)]
     if not named and not files:

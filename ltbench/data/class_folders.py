@@ -31,8 +31,10 @@ class Scan:
 
     Attributes
     ----------
-    problems : ``FILE is WHAT`` for each that cannot be used, to be raised together.
-    skipped : name of what was skipped -> how often.
+    problems
+        ``FILE is WHAT`` for each that cannot be used, to be raised together.
+    skipped
+        Name of what was skipped -> how often.
     """
 
     problems: list[str] = field(default_factory=list)

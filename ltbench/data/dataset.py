@@ -44,19 +44,31 @@ class Dataset:
 
     Attributes
     ----------
-    spec : the cell's specification.
-    train : the long-tailed set, in order of selection (classes ascending).
-    train_positions : (N,) int64, its positions in the source's pool.
-    reference, heldout : what scores compare with, and real images for floors and memorisation.
-    class_names : (K,), by label.
-    counts : (K,) int64, training images by label.
-    head_to_tail : labels by rank, the largest class first.
-    groups : name -> labels, head first: head / middle / tail, or many / medium / few.
-    flip_allowed : whether a mirrored image is still a plausible image of its class.
-    heldout_in_reference : True where held-out images are in the reference too, so that a floor against all of
+    spec
+        The cell's specification.
+    train
+        The long-tailed set, in order of selection (classes ascending).
+    train_positions
+        (N,) int64, its positions in the source's pool.
+    reference, heldout
+        What scores compare with, and real images for floors and memorisation.
+    class_names
+        (K,), by label.
+    counts
+        (K,) int64, training images by label.
+    head_to_tail
+        Labels by rank, the largest class first.
+    groups
+        Name -> labels, head first: head / middle / tail, or many / medium / few.
+    flip_allowed
+        Whether a mirrored image is still a plausible image of its class.
+    heldout_in_reference
+        True where held-out images are in the reference too, so that a floor against all of
         the reference would be too low.
-    unscorable : why scores against the reference would mean nothing; "" where they mean something.
-    manifest : JSON-able record of files, resampling, selection and the content of the three sets.
+    unscorable
+        Why scores against the reference would mean nothing; "" where they mean something.
+    manifest
+        JSON-able record of files, resampling, selection and the content of the three sets.
     """
 
     spec: DataSpec
@@ -198,11 +210,16 @@ class DatasetRow:
 
     Attributes
     ----------
-    counts : training images by label at the asked ratio, or None with `note` saying why.
-    origin : the module or package that the source comes from.
-    found, at, looked : whether the files are there, where, and every place looked at.
-    advice : how to get the files.
-    prepared : one line for each prepared folder of it.
+    counts
+        Training images by label at the asked ratio, or None with `note` saying why.
+    origin
+        The module or package that the source comes from.
+    found, at, looked
+        Whether the files are there, where, and every place looked at.
+    advice
+        How to get the files.
+    prepared
+        One line for each prepared folder of it.
     """
 
     source: Source

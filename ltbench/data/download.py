@@ -29,6 +29,12 @@ def download(url: str, path: Path, md5: str, advice: str) -> None:
 
     Parameters
     ----------
+    url
+        Where the file is.
+    path
+        File to write.
+    md5
+        Hexadecimal MD5 digest of the original.
     advice
         What a user without a network should do; ends the error's sentence.
 

@@ -19,9 +19,12 @@ class DatasetFacts:
 
     Attributes
     ----------
-    shape : (C, H, W) of an image.
-    prior : (K,) share of each class in the training set.
-    flip_allowed : whether a mirrored image is still a plausible image of its class.
+    shape
+        (C, H, W) of an image.
+    prior
+        (K,) share of each class in the training set.
+    flip_allowed
+        Whether a mirrored image is still a plausible image of its class.
     """
 
     shape: tuple[int, int, int]
@@ -42,8 +45,10 @@ def static_facts(data: DataSpec, data_root: Path | None) -> DatasetFacts:
 
     Raises
     ------
-    DataMissing : the number of classes itself lies in the files (folder_lt).
-    UsageError : a size the source has not, or a ratio that leaves a class empty.
+    DataMissing
+        The number of classes itself lies in the files (folder_lt).
+    UsageError
+        A size the source has not, or a ratio that leaves a class empty.
     """
     source = get_source(data.dataset)
     size = source.size(data.image_size)

@@ -34,10 +34,13 @@ class Group:
 
     Attributes
     ----------
-    name : what ``class_or_group`` calls it: bare in the data set's own grouping (``tail``), else with the
+    name
+        What ``class_or_group`` calls it: bare in the data set's own grouping (``tail``), else with the
         grouping's name before it (``cm:few``).
-    labels : class labels, ascending.
-    grouping : name of the grouping.
+    labels
+        Class labels, ascending.
+    grouping
+        Name of the grouping.
     """
 
     name: str
@@ -118,10 +121,14 @@ def find_groups(
 
     Parameters
     ----------
-    names : of groupings, see `NAMES`.
-    own : the data set's own groups, name -> labels.
-    head_to_tail : (K,) labels by rank, the largest class first.
-    counts : (K,) training images by label.
+    names
+        Of groupings, see `NAMES`.
+    own
+        The data set's own groups, name -> labels.
+    head_to_tail
+        (K,) labels by rank, the largest class first.
+    counts
+        (K,) training images by label.
 
     Raises
     ------

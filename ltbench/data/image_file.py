@@ -36,12 +36,18 @@ class Decoded:
 
     Attributes
     ----------
-    image : mode L or RGB.
-    mode : Pillow's name of the file's own mode.
-    frames : frames in the file; all but the first are left out.
-    turned : the EXIF orientation was not upright.
-    transparent : some pixel was, and the ground shows.
-    profile : the file has a colour profile other than sRGB, which is not applied.
+    image
+        Mode L or RGB.
+    mode
+        Pillow's name of the file's own mode.
+    frames
+        Frames in the file; all but the first are left out.
+    turned
+        The EXIF orientation was not upright.
+    transparent
+        Some pixel was, and the ground shows.
+    profile
+        The file has a colour profile other than sRGB, which is not applied.
     """
 
     image: Image.Image
@@ -229,7 +235,10 @@ def all_at_once(problems: Sequence[str], shown: int = 20) -> DataCorrupt | None:
 
     Parameters
     ----------
-    problems : ``FILE is WHAT``, one a file; advice after a colon is left out where there are several.
+    problems
+        ``FILE is WHAT``, one a file; advice after a colon is left out where there are several.
+    shown
+        Files named at most; the rest are counted.
     """
     if not problems:
         return None

@@ -19,9 +19,12 @@ class ImageSet:
 
     Attributes
     ----------
-    images : (N,C,H,W) uint8; an array or a read-only memory map.
-    labels : (N,) int64, in 0..K-1.
-    recorded_sha256 : the content's digest where a manifest already states it.
+    images
+        (N,C,H,W) uint8; an array or a read-only memory map.
+    labels
+        (N,) int64, in 0..K-1.
+    recorded_sha256
+        The content's digest where a manifest already states it.
     """
 
     images: NDArray[np.uint8]

@@ -16,7 +16,8 @@ def area_resample(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    images : (N,C,S,S) uint8
+    images
+        (N,C,S,S) uint8
     size
         New pixels a side, at most S.
 

@@ -52,16 +52,25 @@ class Source:
 
     Attributes
     ----------
-    name : the name in a spec.
-    title : for people.
-    num_classes, class_names, pool : K, the names and the pool's images by label; 0 and empty where only
+    name
+        The name in a spec.
+    title
+        For people.
+    num_classes, class_names, pool
+        K, the names and the pool's images by label; 0 and empty where only
         the prepared files tell (`folder_lt`).
-    channels : 1 or 3.
-    default_size, sizes : pixels a side when none is asked for; all that are possible.
-    flip_allowed : whether a mirrored image is still a plausible image of its class.
-    licence, how_to_get : one line each; DATA_ROOT stands for the data root.
-    default_profile : the profile of the source's published cell.
-    grouping : ``thirds`` by rank, or ``shots`` by training count.
+    channels
+        1 or 3.
+    default_size, sizes
+        Pixels a side when none is asked for; all that are possible.
+    flip_allowed
+        Whether a mirrored image is still a plausible image of its class.
+    licence, how_to_get
+        One line each; DATA_ROOT stands for the data root.
+    default_profile
+        The profile of the source's published cell.
+    grouping
+        ``thirds`` by rank, or ``shots`` by training count.
     """
 
     name: str

@@ -37,8 +37,10 @@ class Calibration:
 
     Attributes
     ----------
-    sample : the settings.
-    sds : standard deviations of the pixels made, one for each of `SDS`.
+    sample
+        The settings.
+    sds
+        Standard deviations of the pixels made, one for each of `SDS`.
     """
 
     sample: SampleSpec

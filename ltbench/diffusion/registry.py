@@ -37,9 +37,12 @@ class Path:
 
     Attributes
     ----------
-    timesteps : distinct, descending, in 0..T-1; the data (no noise at all) come after the last.
-    alpha_bar : (T,) float64, the share of signal variance at every time step of the training.
-    order : of the solver, where it has several.
+    timesteps
+        Distinct, descending, in 0..T-1; the data (no noise at all) come after the last.
+    alpha_bar
+        (T,) float64, the share of signal variance at every time step of the training.
+    order
+        Of the solver, where it has several.
     """
 
     timesteps: tuple[int, ...]
@@ -60,16 +63,24 @@ class Sampler:
 
     Attributes
     ----------
-    name : what a spec calls it.
-    kind : ``deterministic`` (solves the ODE) or ``stochastic`` (draws noise at its steps).
-    run : ``(denoise, x, path, noise) -> x0``. `denoise(x, t)` returns the predicted noise of a batch at the
+    name
+        What a spec calls it.
+    kind
+        ``deterministic`` (solves the ODE) or ``stochastic`` (draws noise at its steps).
+    run
+        ``(denoise, x, path, noise) -> x0``. `denoise(x, t)` returns the predicted noise of a batch at the
         integer time step t, guidance and clipping done; `x` is the start, (B,C,H,W) standard normal, float32;
         `noise()` returns the next standard normal batch, each image's from its own stream.
-    title : what it is and where it is published, one line.
-    orders : the orders it has; empty where it has none to choose.
-    steps : the only number of steps it takes, or None.
-    evaluations : steps -> how often `denoise` is called.
-    limits : what must be said wherever it is offered, one sentence, or empty.
+    title
+        What it is and where it is published, one line.
+    orders
+        The orders it has; empty where it has none to choose.
+    steps
+        The only number of steps it takes, or None.
+    evaluations
+        Steps -> how often `denoise` is called.
+    limits
+        What must be said wherever it is offered, one sentence, or empty.
     """
 
     name: str
@@ -118,7 +129,8 @@ def check_sampler(spec: SampleSpec) -> Sampler:
 
     Raises
     ------
-    UsageError : an unknown sampler; a number of steps or an order that it has not.
+    UsageError
+        An unknown sampler; a number of steps or an order that it has not.
     """
     try:
         sampler = SAMPLERS[spec.sampler]

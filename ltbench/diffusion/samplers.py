@@ -96,6 +96,8 @@ def sample_iter(
         (N,) int64, each image's number in the whole sample set, which names its noise; default 0..N-1.
     batch_size
         Images at a time; guidance runs twice as many through the network.
+    device
+        Where the network is and its inputs are moved to; noise is drawn on the CPU.
     progress
         Called after each step with the number of images it advanced: N * steps in all.
     stop

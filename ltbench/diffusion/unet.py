@@ -32,12 +32,18 @@ class UNetConfig:
 
     Attributes
     ----------
-    channels : width of each level, finest first; each further level halves the resolution.
-    attention : levels (indices into `channels`) with self-attention; the middle always has it.
-    res_blocks : residual blocks a level on the way down; one more on the way up.
-    norm_groups : groups of every GroupNorm; divides every width.
-    image_size, image_channels, num_classes : of the data; K classes, and K itself is the null label.
-    dropout : inside the residual blocks.
+    channels
+        Width of each level, finest first; each further level halves the resolution.
+    attention
+        Levels (indices into `channels`) with self-attention; the middle always has it.
+    res_blocks
+        Residual blocks a level on the way down; one more on the way up.
+    norm_groups
+        Groups of every GroupNorm; divides every width.
+    image_size, image_channels, num_classes
+        Of the data; K classes, and K itself is the null label.
+    dropout
+        Inside the residual blocks.
     """
 
     channels: tuple[int, ...]
@@ -97,11 +103,16 @@ class Denoiser(nn.Module):
 
     Attributes
     ----------
-    unet : diffusers' `UNet2DModel`; every parameter lives in it.
-    config : the architecture.
-    num_classes : K; label K is the null label.
-    shape : (C, H, W) of an image.
-    bottleneck_channels : channels of the middle block's output.
+    unet
+        Diffusers' `UNet2DModel`; every parameter lives in it.
+    config
+        The architecture.
+    num_classes
+        K; label K is the null label.
+    shape
+        (C, H, W) of an image.
+    bottleneck_channels
+        Channels of the middle block's output.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -117,9 +128,12 @@ class Denoiser(nn.Module):
 
         Parameters
         ----------
-        x_t : (B, C, H, W) float, noisy images.
-        t : (B,) int64, time steps in 0..T-1.
-        label : (B,) int64, classes 0..K-1, or K for none.
+        x_t
+            (B, C, H, W) float, noisy images.
+        t
+            (B,) int64, time steps in 0..T-1.
+        label
+            (B,) int64, classes 0..K-1, or K for none.
 
         Returns
         -------
@@ -192,12 +206,18 @@ def build_denoiser(
 
     Parameters
     ----------
-    size : a name in `SIZES`.
-    num_classes : K.
-    channels, image_size : of the images, C and H = W.
-    dropout : in the residual blocks.
-    seed : weights come from the stream (seed, ``init``) alone, so all methods start from the same ones.
-    architecture : fields of `UNetConfig` that replace the named size's (`ltbench.spec.ModelSpec.overrides`).
+    size
+        A name in `SIZES`.
+    num_classes
+        K.
+    channels, image_size
+        Of the images, C and H = W.
+    dropout
+        In the residual blocks.
+    seed
+        Weights come from the stream (seed, ``init``) alone, so all methods start from the same ones.
+    architecture
+        Fields of `UNetConfig` that replace the named size's (`ltbench.spec.ModelSpec.overrides`).
 
     Raises
     ------

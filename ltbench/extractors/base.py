@@ -19,8 +19,10 @@ class Features:
 
     Attributes
     ----------
-    features : (N,d) float32.
-    logits : (N,M) float32 class scores before the softmax, or None where the network has no classifier.
+    features
+        (N,d) float32.
+    logits
+        (N,M) float32 class scores before the softmax, or None where the network has no classifier.
     """
 
     features: np.ndarray
@@ -36,11 +38,16 @@ class ExtractorRow:
 
     Attributes
     ----------
-    name, title : as in `Extractor`.
-    found : whether its weights are there (they are read and checked only when it is used).
-    at : the file, or None.
-    looked : every folder looked in.
-    advice : how to get the weights.
+    name, title
+        As in `Extractor`.
+    found
+        Whether its weights are there (they are read and checked only when it is used).
+    at
+        The file, or None.
+    looked
+        Every folder looked in.
+    advice
+        How to get the weights.
     """
 
     name: str
@@ -56,22 +63,34 @@ class Extractor:
 
     Parameters
     ----------
-    name : what a user types and what stands beside each number.
-    network : takes a uint8 batch (B,C,H,W) on its own device, preprocessing included; returns the
+    name
+        What a user types and what stands beside each number.
+    network
+        Takes a uint8 batch (B,C,H,W) on its own device, preprocessing included; returns the
         features (B,d) and the logits (B,M) or None.
-    weights_hash : sha256 of the weights file.
-    preprocessing : names the preprocessing and its version; changing what it computes changes this.
-    title : what a Frechet distance on these features may be called; default ``FD (name)``.
-    classifies : the data set whose K labels the logits are, in label order, or None.
-    has_logits : whether the network has a classifier.
-    channels : numbers of channels it takes.
-    sizes : (smallest, largest) side of the square images it takes, or None for any image.
-    batch_size : images a forward pass unless the caller says otherwise.
-    device : where the network runs.
+    weights_hash
+        sha256 of the weights file.
+    preprocessing
+        Names the preprocessing and its version; changing what it computes changes this.
+    title
+        What a Frechet distance on these features may be called; default ``FD (name)``.
+    classifies
+        The data set whose K labels the logits are, in label order, or None.
+    has_logits
+        Whether the network has a classifier.
+    channels
+        Numbers of channels it takes.
+    sizes
+        (smallest, largest) side of the square images it takes, or None for any image.
+    batch_size
+        Images a forward pass unless the caller says otherwise.
+    device
+        Where the network runs.
 
     Attributes
     ----------
-    hash : 16 hex digits of sha256 over weights and preprocessing; equal hashes mean equal features.
+    hash
+        16 hex digits of sha256 over weights and preprocessing; equal hashes mean equal features.
     """
 
     def __init__(  # noqa: PLR0913 -- what an extractor states of itself, given by name
@@ -181,10 +200,13 @@ class ExtractorSource:
 
     Attributes
     ----------
-    name : what a user types: lower-case letters, digits, and any of ``_ + . -``.
-    load : (name, weights file or None for the usual one, device) -> the `Extractor`; raises `DataMissing`
+    name
+        What a user types: lower-case letters, digits, and any of ``_ + . -``.
+    load
+        (name, weights file or None for the usual one, device) -> the `Extractor`; raises `DataMissing`
         with what to get and where to put it.
-    describe : name -> whether and where its weights lie; reads nothing large.
+    describe
+        Name -> whether and where its weights lie; reads nothing large.
     """
 
     name: str

@@ -33,10 +33,14 @@ class Shipped:
 
     Attributes
     ----------
-    dataset : whose labels it predicts.
-    side : pixels a side of the network's input; other sizes are area-resampled to it.
-    sizes : (smallest, largest) side of the images it takes.
-    widths : channels of the convolutions; each but the last is followed by 2x2 max pooling.
+    dataset
+        Whose labels it predicts.
+    side
+        Pixels a side of the network's input; other sizes are area-resampled to it.
+    sizes
+        (smallest, largest) side of the images it takes.
+    widths
+        Channels of the convolutions; each but the last is followed by 2x2 max pooling.
     """
 
     dataset: str

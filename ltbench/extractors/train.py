@@ -36,10 +36,14 @@ class Recipe:
 
     Attributes
     ----------
-    epochs, batch_size : passes over the pool, images a step.
-    learning_rate, weight_decay : of AdamW; the rate rises and falls once (one-cycle).
-    shift : largest shift of an image, in pixels.
-    resized : share of batches that are first area-resampled to a random allowed size, so that a cell of
+    epochs, batch_size
+        Passes over the pool, images a step.
+    learning_rate, weight_decay
+        Of AdamW; the rate rises and falls once (one-cycle).
+    shift
+        Largest shift of an image, in pixels.
+    resized
+        Share of batches that are first area-resampled to a random allowed size, so that a cell of
         any size is served by one network.
     """
 

@@ -22,9 +22,12 @@ class WeightsFile:
 
     Attributes
     ----------
-    names : the file names it is known by, our own first.
-    url : where it is published.
-    sha256 : of the file, or the first digits as far as they are published.
+    names
+        The file names it is known by, our own first.
+    url
+        Where it is published.
+    sha256
+        Of the file, or the first digits as far as they are published.
     """
 
     names: tuple[str, ...]

@@ -40,11 +40,16 @@ class OfficialCheckpoint:
 
     Attributes
     ----------
-    path, sha256 : the file.
-    config : the network's architecture.
-    step : training step, None where the file does not say.
-    weights : ``ema`` and ``raw``, as far as the file has them -> the denoiser's state.
-    heads : of the same names -> a projection head's ``weight`` and ``bias``; empty without one.
+    path, sha256
+        The file.
+    config
+        The network's architecture.
+    step
+        Training step, None where the file does not say.
+    weights
+        ``ema`` and ``raw``, as far as the file has them -> the denoiser's state.
+    heads
+        Of the same names -> a projection head's ``weight`` and ``bias``; empty without one.
     """
 
     path: Path
@@ -125,7 +130,8 @@ def guess_dataset(config: UNetConfig) -> str:
 
     Raises
     ------
-    UsageError : none or several have them.
+    UsageError
+        None or several have them.
     """
     shape = (config.num_classes, config.image_channels, config.image_size)
     found = [s.name for s in SOURCES.all().values() if (s.num_classes, s.channels, s.default_size) == shape]
@@ -142,12 +148,19 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
 
     Parameters
     ----------
-    spec : the run it becomes; its ``train.imported`` is the file's hash.
-    facts : the data cell, or its `DatasetFacts`.
+    checkpoint
+        The file's content.
+    spec
+        The run it becomes; its ``train.imported`` is the file's hash.
+    facts
+        The data cell, or its `DatasetFacts`.
+    out
+        Folder of the runs; the run's own is made below it.
 
     Raises
     ------
-    UsageError : network and data cell differ, or the method's trained parts and the file's.
+    UsageError
+        Network and data cell differ, or the method's trained parts and the file's.
     """
     config = checkpoint.config
     theirs = (config.num_classes, config.image_channels, config.image_size)
@@ -189,10 +202,13 @@ def add_initial(path: Path, out: Path) -> str:
     path
         A run's folder (its last averaged weights), one of its weights files, or an official checkpoint (its
         averaged weights).
+    out
+        Folder of the runs.
 
     Raises
     ------
-    UsageError, CheckpointError : there is no such file, or it holds no weights.
+    UsageError, CheckpointError
+        There is no such file, or it holds no weights.
     """
     if not path.exists():
         raise UsageError(

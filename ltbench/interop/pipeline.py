@@ -23,8 +23,10 @@ class ClassConditionalPipeline(_Pipeline):  # type: ignore[misc]
 
     Parameters
     ----------
-    unet : a `UNet2DModel` whose last class row is the null label, as `ltbench export` writes it.
-    scheduler : any scheduler of diffusers that predicts noise; exports bring DPM-Solver++ with steps in log-SNR.
+    unet
+        A `UNet2DModel` whose last class row is the null label, as `ltbench export` writes it.
+    scheduler
+        Any scheduler of diffusers that predicts noise; exports bring DPM-Solver++ with steps in log-SNR.
     """
 
     def __init__(self, unet: Any, scheduler: Any) -> None:
@@ -46,12 +48,18 @@ class ClassConditionalPipeline(_Pipeline):  # type: ignore[misc]
 
         Parameters
         ----------
-        class_labels : (N,) labels in 0..K-1.
-        guidance_scale : omega in eps_c + omega (eps_c - eps_u): 0 is plain conditional sampling.
-        num_inference_steps : steps of the scheduler.
-        generator : of the initial noise and of a stochastic scheduler's; on the CPU for equal numbers everywhere.
-        noise : (N,C,H,W) initial noise in place of drawn one.
-        output_type : ``pil``, or ``np`` for (N,H,W,C) in [0, 1].
+        class_labels
+            (N,) labels in 0..K-1.
+        guidance_scale
+            omega in eps_c + omega (eps_c - eps_u): 0 is plain conditional sampling.
+        num_inference_steps
+            Steps of the scheduler.
+        generator
+            Of the initial noise and of a stochastic scheduler's; on the CPU for equal numbers everywhere.
+        noise
+            (N,C,H,W) initial noise in place of drawn one.
+        output_type
+            ``pil``, or ``np`` for (N,H,W,C) in [0, 1].
 
         Raises
         ------

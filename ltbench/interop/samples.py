@@ -36,8 +36,10 @@ class ExternalSamples:
 
     Attributes
     ----------
-    images, labels : (N,C,H,W) uint8 and (N,) int64.
-    recognised : how the file was read, in words.
+    images, labels
+        (N,C,H,W) uint8 and (N,) int64.
+    recognised
+        How the file was read, in words.
     """
 
     images: NDArray[np.uint8]
@@ -382,10 +384,14 @@ class Claims:
 
     Attributes
     ----------
-    name : the method's name in tables.
-    variant, sampler : in the maker's words.
-    step, nfe, guidance : training step, network evaluations an image, guidance scale.
-    train_seed, sample_seed : tell the sets of several trainings and samplings apart.
+    name
+        The method's name in tables.
+    variant, sampler
+        In the maker's words.
+    step, nfe, guidance
+        Training step, network evaluations an image, guidance scale.
+    train_seed, sample_seed
+        Tell the sets of several trainings and samplings apart.
     """
 
     name: str

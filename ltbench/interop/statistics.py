@@ -37,9 +37,12 @@ class ReferenceStatistics:
 
     Attributes
     ----------
-    name : the file's name without ending.
-    statistics : mean and factor of the covariance, float64; n is 0, since the file does not tell it.
-    sha256 : of the file.
+    name
+        The file's name without ending.
+    statistics
+        Mean and factor of the covariance, float64; n is 0, since the file does not tell it.
+    sha256
+        Of the file.
     """
 
     name: str
@@ -109,10 +112,16 @@ def statistics_row(
 
     Parameters
     ----------
-    reference : the file, made with the same extractor.
-    dataset : the samples' data cell.
-    images : (N,C,H,W) uint8 samples; labels are not needed.
-    cache : folder of cached features.
+    reference
+        The file, made with the same extractor.
+    dataset
+        The samples' data cell.
+    images
+        (N,C,H,W) uint8 samples; labels are not needed.
+    extractor
+        Makes the samples' features.
+    cache
+        Folder of cached features.
 
     Raises
     ------

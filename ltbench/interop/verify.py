@@ -45,9 +45,12 @@ class Verification:
 
     Attributes
     ----------
-    rows : one row a number: run, samples, metric, extractor, scope, class_or_group, value, again, status, reason.
-    problems : sentences about keys, splits or columns that are not what they claim; a bundle with one is contradicted.
-    notes : sentences about what could not be checked here, and why.
+    rows
+        One row a number: run, samples, metric, extractor, scope, class_or_group, value, again, status, reason.
+    problems
+        Sentences about keys, splits or columns that are not what they claim; a bundle with one is contradicted.
+    notes
+        Sentences about what could not be checked here, and why.
     """
 
     rows: pd.DataFrame = field(default_factory=pd.DataFrame)
@@ -80,12 +83,20 @@ def verify(
 
     Parameters
     ----------
-    root : a folder of runs, such as the unpacked copy of a bundle; it is read only.
-    data_root : where the data sets are.
-    score : score stored images again; False: keys, columns and splits only.
-    redraw : draw the samples again where their weights are stored: minutes a set.
-    tolerance : relative difference up to which two numbers are one.
-    progress : told what is being checked.
+    root
+        A folder of runs, such as the unpacked copy of a bundle; it is read only.
+    data_root
+        Where the data sets are.
+    device
+        Where features are computed and samples drawn.
+    score
+        Score stored images again; False: keys, columns and splits only.
+    redraw
+        Draw the samples again where their weights are stored: minutes a set.
+    tolerance
+        Relative difference up to which two numbers are one.
+    progress
+        Told what is being checked.
 
     Raises
     ------

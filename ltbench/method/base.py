@@ -74,22 +74,38 @@ class Batch:
 
     Attributes
     ----------
-    x0 : (B,C,H,W) float, clean images in [-1, 1].
-    y : (B,) int64, true labels in 0..K-1.
-    t : (B,) int64, time steps in 0..num_timesteps-1.
-    alpha_bar : (B,) float, the cumulative product abar_t at each t.
-    num_timesteps : T.
-    noise : (B,C,H,W), eps ~ N(0, 1).
-    x_t : (B,C,H,W), sqrt(abar) x0 + sqrt(1-abar) eps.
-    label : (B,) int64, y, or the null label K where dropped (classifier-free guidance).
-    dropped : (B,) bool.
-    prior : (K,) float, n_k / N of the training set.
-    draw_prior : (K,) float, the class distribution the sampler draws from.
-    reference : (x0, y) of a class-balanced batch of B images, or None.
-    step : optimiser step, from 0.
-    counts : (K,) int64, n_k of the training set; None where a hand-made batch leaves it out.
-    any_label : False where the whole global batch's labels were dropped; asking `dropped` would wait for a GPU.
-    snr : (B,) float, abar / (1 - abar) in double precision before rounding; None where a hand-made batch leaves
+    x0
+        (B,C,H,W) float, clean images in [-1, 1].
+    y
+        (B,) int64, true labels in 0..K-1.
+    t
+        (B,) int64, time steps in 0..num_timesteps-1.
+    alpha_bar
+        (B,) float, the cumulative product abar_t at each t.
+    num_timesteps
+        T.
+    noise
+        (B,C,H,W), eps ~ N(0, 1).
+    x_t
+        (B,C,H,W), sqrt(abar) x0 + sqrt(1-abar) eps.
+    label
+        (B,) int64, y, or the null label K where dropped (classifier-free guidance).
+    dropped
+        (B,) bool.
+    prior
+        (K,) float, n_k / N of the training set.
+    draw_prior
+        (K,) float, the class distribution the sampler draws from.
+    reference
+        (x0, y) of a class-balanced batch of B images, or None.
+    step
+        Optimiser step, from 0.
+    counts
+        (K,) int64, n_k of the training set; None where a hand-made batch leaves it out.
+    any_label
+        False where the whole global batch's labels were dropped; asking `dropped` would wait for a GPU.
+    snr
+        (B,) float, abar / (1 - abar) in double precision before rounding; None where a hand-made batch leaves
         it out. A method reads `signal_to_noise`.
     """
 
@@ -151,13 +167,19 @@ class Context:
 
     Attributes
     ----------
-    denoiser : (x_t, t, label) -> Prediction; a further forward pass of the network being trained.
-    modules : what this method's `attach` returned, or None.
-    rng : this method's own CPU generator for this step and hook.
-    global_size : images in the global batch (all processes and micro-batches together).
-    shard : global tensor (global_size, ...) -> this process's rows; draws are made for the global batch
+    denoiser
+        (x_t, t, label) -> Prediction; a further forward pass of the network being trained.
+    modules
+        What this method's `attach` returned, or None.
+    rng
+        This method's own CPU generator for this step and hook.
+    global_size
+        Images in the global batch (all processes and micro-batches together).
+    shard
+        Global tensor (global_size, ...) -> this process's rows; draws are made for the global batch
         and cut, so that several processes draw what one would.
-    gather : local tensor (B, ...) -> the tensors of all processes, differentiable; identity in one process.
+    gather
+        Local tensor (B, ...) -> the tensors of all processes, differentiable; identity in one process.
     """
 
     denoiser: Callable[[Tensor, Tensor, Tensor], Prediction]

@@ -46,9 +46,12 @@ class Composition:
 
     Attributes
     ----------
-    name : canonical name, the parts' names joined by ``+``.
-    parts : (name, method) pairs in alphabetical order.
-    needs : the parts' needs merged.
+    name
+        Canonical name, the parts' names joined by ``+``.
+    parts
+        (name, method) pairs in alphabetical order.
+    needs
+        The parts' needs merged.
     """
 
     def __init__(self, methods: Iterable[Method]) -> None:
@@ -96,7 +99,8 @@ class Composition:
 
         Raises
         ------
-        UsageError : no method here has such a part.
+        UsageError
+            No method here has such a part.
         """
         known = {
             f"{name}.{part}": (name, method, part) for name, method in self.parts for part in method.PARTS
@@ -141,8 +145,12 @@ def loss_terms(
 
     Parameters
     ----------
-    batch, prediction, target : one (micro-)batch, what the network made of it, and its rows of the target.
-    make_ctx : method's name -> `Context`.
+    composition
+        The methods whose hooks are called.
+    batch, prediction, target
+        One (micro-)batch, what the network made of it, and its rows of the target.
+    make_ctx
+        Method's name -> `Context`.
     """
     error = (prediction.eps.float() - target).square().flatten(1).mean(1)
     weights = composition.weights(batch)

@@ -107,8 +107,10 @@ def create(method: str | MethodSpec, hyperparameters: Hyperparameters | None = N
 
     Parameters
     ----------
-    method : one name, or several joined by ``+`` in any order; or a spec, which brings its hyper-parameters.
-    hyperparameters : method's name -> its hyper-parameters.
+    method
+        One name, or several joined by ``+`` in any order; or a spec, which brings its hyper-parameters.
+    hyperparameters
+        Method's name -> its hyper-parameters.
 
     Raises
     ------

@@ -36,8 +36,10 @@ def agreement(generated: Array, generated_labels: Array) -> float:
 
     Parameters
     ----------
-    generated : (m, K) logits of a classifier of the data set's classes.
-    generated_labels : (m,) integers in 0..K-1, what the images were conditioned on.
+    generated
+        (m, K) logits of a classifier of the data set's classes.
+    generated_labels
+        (m,) integers in 0..K-1, what the images were conditioned on.
 
     Returns
     -------

@@ -19,9 +19,12 @@ def authenticity_percent(training: Array, generated: Array, *, memory: int = MEM
 
     Parameters
     ----------
-    training : (t, d) features of the training images, at least 2.
-    generated : (m, d) features of samples.
-    memory : bytes for a tile of distances and its inputs.
+    training
+        (t, d) features of the training images, at least 2.
+    generated
+        (m, d) features of samples.
+    memory
+        Bytes for a tile of distances and its inputs.
 
     Returns
     -------

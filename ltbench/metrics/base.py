@@ -37,16 +37,25 @@ class Output:
 
     Attributes
     ----------
-    name : the name in ``scores.csv``.
-    better : which direction is better; None where neither is (a ceiling, an expected rate).
-    per_class : the value is (K,), one number a class, from one computation on the whole set.
-    title : what tables and figures call it on any extractor (default: the name in words).
-    inception_title : what it is called on Inception's features alone, such as FID; None where that is no
+    name
+        The name in ``scores.csv``.
+    better
+        Which direction is better; None where neither is (a ceiling, an expected rate).
+    per_class
+        The value is (K,), one number a class, from one computation on the whole set.
+    title
+        What tables and figures call it on any extractor (default: the name in words).
+    inception_title
+        What it is called on Inception's features alone, such as FID; None where that is no
         other name.
-    decimals : digits after the point.
-    companion : (name, title) of the output that this one is read against, in the place of a floor.
-    auxiliary : stands beside another output and has no table or figure of its own.
-    rank : place in print, smallest first: the order in which papers show them.
+    decimals
+        Digits after the point.
+    companion
+        (name, title) of the output that this one is read against, in the place of a floor.
+    auxiliary
+        Stands beside another output and has no table or figure of its own.
+    rank
+        Place in print, smallest first: the order in which papers show them.
     """
 
     name: str
@@ -70,27 +79,44 @@ class Metric:
 
     Attributes
     ----------
-    name : registry name.
-    needs : what it is computed on: ``features``; ``logits`` of any classifier; ``class_logits`` of a
+    name
+        Registry name.
+    needs
+        What it is computed on: ``features``; ``logits`` of any classifier; ``class_logits`` of a
         classifier of the data set's own classes; ``images`` (uint8, N,C,H,W); ``bottleneck`` (pooled features
         of the trained network, for the probe stage).
-    inputs : names of the arguments it takes, see the module.
-    function : (**inputs, **settings) -> a float, or a dict of as many values as `outputs`, in their order.
-    outputs : the numbers it returns.
-    description : one line.
-    source : the paper it is defined in.
-    version : bumped whenever the same arrays would give another number.
-    settings : fixed keyword arguments; part of the definition.
-    scopes : where it may be computed: ``overall`` (all images), ``class``, ``pooled`` (a group's images as
+    inputs
+        Names of the arguments it takes, see the module.
+    function
+        (**inputs, **settings) -> a float, or a dict of as many values as `outputs`, in their order.
+    outputs
+        The numbers it returns.
+    description
+        One line.
+    source
+        The paper it is defined in.
+    version
+        Bumped whenever the same arrays would give another number.
+    settings
+        Fixed keyword arguments; part of the definition.
+    scopes
+        Where it may be computed: ``overall`` (all images), ``class``, ``pooled`` (a group's images as
         one set). Means over a group's classes follow from ``class``.
-    minimum : fewest images of each input.
-    extractor : the one extractor of a named protocol, or None for any.
-    default : part of the set measured when the user names none.
-    prepare : reference -> an object that ``function`` takes in its place, worth keeping when one reference
+    minimum
+        Fewest images of each input.
+    extractor
+        The one extractor of a named protocol, or None for any.
+    default
+        Part of the set measured when the user names none.
+    prepare
+        Reference -> an object that ``function`` takes in its place, worth keeping when one reference
         meets many sets (methods, floor draws, bootstrap replicates).
-    floor : real images in the samples' place say something (else the metric is calibrated by itself).
-    elsewhere : why it is not computed at the scopes it lacks; the reason beside the dash.
-    quick : cheap enough to be computed some hundred times, for the image bootstrap.
+    floor
+        Real images in the samples' place say something (else the metric is calibrated by itself).
+    elsewhere
+        Why it is not computed at the scopes it lacks; the reason beside the dash.
+    quick
+        Cheap enough to be computed some hundred times, for the image bootstrap.
     """
 
     name: str

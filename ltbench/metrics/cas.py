@@ -64,13 +64,20 @@ def classification_accuracy_score(
 
     Parameters
     ----------
-    generated : (m, C, H, W) uint8; training runs on its device.
-    generated_labels : (m,) integers in 0..num_classes-1, what they were conditioned on.
-    heldout : (n, C, H, W) uint8 real images, in neither the training set nor the reference.
-    heldout_labels : (n,) integers.
-    num_classes : K.
-    steps : optimiser steps of 128 images.
-    seed : of initial weights and order.
+    generated
+        (m, C, H, W) uint8; training runs on its device.
+    generated_labels
+        (m,) integers in 0..num_classes-1, what they were conditioned on.
+    heldout
+        (n, C, H, W) uint8 real images, in neither the training set nor the reference.
+    heldout_labels
+        (n,) integers.
+    num_classes
+        K.
+    steps
+        Optimiser steps of 128 images.
+    seed
+        Of initial weights and order.
 
     Returns
     -------

@@ -26,8 +26,10 @@ def cmmd(reference: Array, generated: Array, *, sigma: float = SIGMA) -> float:
 
     Parameters
     ----------
-    reference, generated : (n, d) and (m, d) embeddings of any length; each is scaled to length 1.
-    sigma : width of the kernel; the paper's 10.
+    reference, generated
+        (n, d) and (m, d) embeddings of any length; each is scaled to length 1.
+    sigma
+        Width of the kernel; the paper's 10.
 
     Returns
     -------

@@ -31,10 +31,14 @@ def tiles(
 
     Parameters
     ----------
-    a, b : (n, d) and (m, d), on one device.
-    centre : (d,) float64, subtracted from both; near the data's mean the products lose the fewest digits.
-    memory : bytes for one tile and its inputs.
-    upper : leave out tiles below the diagonal, for a set against itself.
+    a, b
+        (n, d) and (m, d), on one device.
+    centre
+        (d,) float64, subtracted from both; near the data's mean the products lose the fewest digits.
+    memory
+        Bytes for one tile and its inputs.
+    upper
+        Leave out tiles below the diagonal, for a set against itself.
 
     Yields
     ------
@@ -62,11 +66,15 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
 
     Parameters
     ----------
-    queries : (n, d).
-    points : (m, d) on the same device, or None for the queries' own set, each query itself left out; every
+    queries
+        (n, d).
+    points
+        (m, d) on the same device, or None for the queries' own set, each query itself left out; every
         distance then serves both its ends, at half the cost.
-    k : neighbours, at most m (n - 1 for the own set).
-    memory : bytes for one tile and its inputs.
+    k
+        Neighbours, at most m (n - 1 for the own set).
+    memory
+        Bytes for one tile and its inputs.
 
     Returns
     -------

@@ -20,8 +20,10 @@ def vendi_score(reference: Array, generated: Array) -> float:
 
     Parameters
     ----------
-    reference : (n, d) features of the class; only their mean is used.
-    generated : (m, d) features of the class.
+    reference
+        (n, d) features of the class; only their mean is used.
+    generated
+        (m, d) features of the class.
 
     Returns
     -------

@@ -35,7 +35,8 @@ def head_and_tail(train_counts: Array) -> tuple[np.ndarray, np.ndarray]:
 
     Parameters
     ----------
-    train_counts : (K,) training images a class, K >= 2.
+    train_counts
+        (K,) training images a class, K >= 2.
     """
     counts = np.asarray(train_counts)
     order = np.argsort(-counts, kind="stable")
@@ -91,11 +92,16 @@ def entanglement(
 
     Parameters
     ----------
-    features : (n, d) pooled bottleneck features of real images, equally many a class.
-    labels : (n,) integers, their true classes; at least two classes of at least five images each.
-    train_counts : (K,) images a class in the long-tailed training set; says what is head and tail.
-    k : neighbours that vote.
-    seed : of the probe's folds.
+    features
+        (n, d) pooled bottleneck features of real images, equally many a class.
+    labels
+        (n,) integers, their true classes; at least two classes of at least five images each.
+    train_counts
+        (K,) images a class in the long-tailed training set; says what is head and tail.
+    k
+        Neighbours that vote.
+    seed
+        Of the probe's folds.
 
     Returns
     -------

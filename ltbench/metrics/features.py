@@ -18,8 +18,10 @@ def as_tensor(x: Any, name: str, what: str = "features") -> Tensor:
 
     Parameters
     ----------
-    x : array or tensor; what is neither, or holds no real numbers, is refused.
-    name, what : how messages call the set and its content.
+    x
+        Array or tensor; what is neither, or holds no real numbers, is refused.
+    name, what
+        How messages call the set and its content.
 
     Raises
     ------
@@ -50,9 +52,12 @@ def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
 
     Parameters
     ----------
-    x : (n, d) numpy array or tensor; float32 and float64 are kept, other types become float64.
-    name : how messages call the set, such as ``reference`` or ``generated``.
-    minimum : fewest rows that the statistic is defined for.
+    x
+        (n, d) numpy array or tensor; float32 and float64 are kept, other types become float64.
+    name
+        How messages call the set, such as ``reference`` or ``generated``.
+    minimum
+        Fewest rows that the statistic is defined for.
 
     Raises
     ------
@@ -118,8 +123,10 @@ def by_class(x: Any, labels: Array) -> dict[int, Any]:
 
     Parameters
     ----------
-    x : (n, ...) numpy array or tensor.
-    labels : (n,) integers.
+    x
+        (n, ...) numpy array or tensor.
+    labels
+        (n,) integers.
 
     Returns
     -------

@@ -41,8 +41,10 @@ class Mixture:
 
     Attributes
     ----------
-    centres : (m, d) float64.
-    log_variance : (m,) float64.
+    centres
+        (m, d) float64.
+    log_variance
+        (m,) float64.
     """
 
     centres: Tensor
@@ -114,10 +116,14 @@ def feature_likelihood_divergence(
 
     Parameters
     ----------
-    training : (t, d) features of the training images; every set has at least `FEWEST`.
-    heldout : (n, d) features of real images in neither the training set nor the reference.
-    generated : (m, d) features of samples; of more than 10,000 a seeded choice.
-    seed : of that choice, and of the training set's halves.
+    training
+        (t, d) features of the training images; every set has at least `FEWEST`.
+    heldout
+        (n, d) features of real images in neither the training set nor the reference.
+    generated
+        (m, d) features of samples; of more than 10,000 a seeded choice.
+    seed
+        Of that choice, and of the training set's halves.
 
     Returns
     -------

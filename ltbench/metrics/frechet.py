@@ -30,9 +30,12 @@ class Statistics:
 
     Attributes
     ----------
-    n : images.
-    mean : (d,) float64.
-    factor : (min(n, d), d) float64 with ``factor.T @ factor`` the covariance (divisor n - 1).
+    n
+        images.
+    mean
+        (d,) float64.
+    factor
+        (min(n, d), d) float64 with ``factor.T @ factor`` the covariance (divisor n - 1).
     """
 
     n: int
@@ -45,8 +48,10 @@ class Statistics:
 
         Parameters
         ----------
-        features : (n, d) float array or tensor; computed on its device, in float64.
-        name : how messages call the set.
+        features
+            (n, d) float array or tensor; computed on its device, in float64.
+        name
+            How messages call the set.
 
         Raises
         ------
@@ -73,8 +78,10 @@ def frechet_distance(reference: Array | Statistics, generated: Array | Statistic
 
     Parameters
     ----------
-    reference : (n, d) features, or their `Statistics`.
-    generated : (m, d) features, or their `Statistics`.
+    reference
+        (n, d) features, or their `Statistics`.
+    generated
+        (m, d) features, or their `Statistics`.
 
     Returns
     -------
@@ -109,10 +116,14 @@ def frechet_infinity(
 
     Parameters
     ----------
-    reference : (n, d) features, or their `Statistics`.
-    generated : (m, d) features, m at least 20.
-    sizes : points on the line, at least 2.
-    seed : of the subsets, which are nested.
+    reference
+        (n, d) features, or their `Statistics`.
+    generated
+        (m, d) features, m at least 20.
+    sizes
+        Points on the line, at least 2.
+    seed
+        Of the subsets, which are nested.
 
     Returns
     -------

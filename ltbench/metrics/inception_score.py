@@ -19,9 +19,12 @@ def inception_score(generated: Array, *, splits: int = 10, seed: int | None = 0)
 
     Parameters
     ----------
-    generated : (m, C) logits, before the softmax.
-    splits : consecutive parts of near-equal size; the score falls with smaller parts, so state it.
-    seed : of the shuffle before splitting; None keeps the order. Samples stored class by class must be
+    generated
+        (m, C) logits, before the softmax.
+    splits
+        Consecutive parts of near-equal size; the score falls with smaller parts, so state it.
+    seed
+        Of the shuffle before splitting; None keeps the order. Samples stored class by class must be
         shuffled, or each split holds few classes and scores low.
 
     Returns

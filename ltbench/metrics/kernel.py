@@ -27,8 +27,10 @@ class KernelMean:
 
     Attributes
     ----------
-    features : (n, d), as given.
-    within : mean of k(x_i, x_j) over i != j.
+    features
+        (n, d), as given.
+    within
+        Mean of k(x_i, x_j) over i != j.
     """
 
     features: Tensor
@@ -60,8 +62,10 @@ def kernel_distance(
 
     Parameters
     ----------
-    reference, generated : (n, d) and (m, d) features, or their `KernelMean`.
-    memory : bytes for a tile of kernel values and its inputs.
+    reference, generated
+        (n, d) and (m, d) features, or their `KernelMean`.
+    memory
+        Bytes for a tile of kernel values and its inputs.
 
     Returns
     -------
@@ -92,10 +96,14 @@ def kernel_distance_subsets(
 
     Parameters
     ----------
-    reference, generated : (n, d) and (m, d) features, n and m at least ``size``.
-    subsets : number of seeded draws; each without replacement, from both sets.
-    size : images a subset.
-    seed : of the draws.
+    reference, generated
+        (n, d) and (m, d) features, n and m at least ``size``.
+    subsets
+        Number of seeded draws; each without replacement, from both sets.
+    size
+        Images a subset.
+    seed
+        Of the draws.
 
     Returns
     -------

@@ -32,8 +32,10 @@ class Manifold:
 
     Attributes
     ----------
-    features : (n, d), as given.
-    squared : (n, k) float64, squared distances to the k nearest other points, ascending; any smaller k too.
+    features
+        (n, d), as given.
+    squared
+        (n, k) float64, squared distances to the k nearest other points, ascending; any smaller k too.
     """
 
     features: Tensor
@@ -84,10 +86,14 @@ def precision_recall(
 
     Parameters
     ----------
-    reference, generated : (n, d) and (m, d) features, or their `Manifold`.
-    k : neighbours that set the radius; the paper's 3.
-    strict : open balls (distance < radius, as CBDM's scorer) instead of closed ones (the paper's).
-    memory : bytes for a tile of distances and its inputs.
+    reference, generated
+        (n, d) and (m, d) features, or their `Manifold`.
+    k
+        Neighbours that set the radius; the paper's 3.
+    strict
+        Open balls (distance < radius, as CBDM's scorer) instead of closed ones (the paper's).
+    memory
+        Bytes for a tile of distances and its inputs.
 
     Returns
     -------
@@ -119,10 +125,14 @@ def density_coverage(
 
     Parameters
     ----------
-    reference : (n, d) features, or their `Manifold`.
-    generated : (m, d) features; one image is enough.
-    k : neighbours that set the reference's radii; the paper's 5.
-    memory : bytes for a tile of distances and its inputs.
+    reference
+        (n, d) features, or their `Manifold`.
+    generated
+        (m, d) features; one image is enough.
+    k
+        Neighbours that set the reference's radii; the paper's 5.
+    memory
+        Bytes for a tile of distances and its inputs.
 
     Returns
     -------

@@ -31,11 +31,16 @@ class Memorisation:
 
     Attributes
     ----------
-    rate, expected : see the module.
-    p_value : chance of a rate at least this high without memorisation (beta-binomial, exact).
-    threshold : the held-out distance that calibrates, in feature units.
-    distance : (m,) float64, each generated image's distance to its nearest training image.
-    nearest : (m,) int64, that training image's row.
+    rate, expected
+        See the module.
+    p_value
+        Chance of a rate at least this high without memorisation (beta-binomial, exact).
+    threshold
+        The held-out distance that calibrates, in feature units.
+    distance
+        (m,) float64, each generated image's distance to its nearest training image.
+    nearest
+        (m,) int64, that training image's row.
     """
 
     rate: float
@@ -58,11 +63,16 @@ def memorisation(
 
     Parameters
     ----------
-    training : (t, d) features of the class's training images; one is enough.
-    heldout : (n, d) features of real images of the class, in neither training set nor reference.
-    generated : (m, d) features of samples of the class.
-    quantile : share of held-out images below the threshold, in (0, 1).
-    memory : bytes for a tile of distances and its inputs.
+    training
+        (t, d) features of the class's training images; one is enough.
+    heldout
+        (n, d) features of real images of the class, in neither training set nor reference.
+    generated
+        (m, d) features of samples of the class.
+    quantile
+        Share of held-out images below the threshold, in (0, 1).
+    memory
+        Bytes for a tile of distances and its inputs.
 
     Raises
     ------

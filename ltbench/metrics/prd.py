@@ -29,8 +29,10 @@ def prd_curve(
 
     Parameters
     ----------
-    reference_histogram, generated_histogram : (C,) non-negative, each with sum 1.
-    angles : points of the curve.
+    reference_histogram, generated_histogram
+        (C,) non-negative, each with sum 1.
+    angles
+        Points of the curve.
 
     Returns
     -------
@@ -74,11 +76,15 @@ def prd(
 
     Parameters
     ----------
-    reference, generated : (n, d) and (m, d) features. The larger set is cut, by a seeded draw, to the smaller
+    reference, generated
+        (n, d) and (m, d) features. The larger set is cut, by a seeded draw, to the smaller
         one's size: clusters would follow the larger set.
-    num_classes : K; ``clusters_per_class`` x K clusters.
-    clusters_per_class, angles, runs : the protocol.
-    seed : of cut and clusterings.
+    num_classes
+        K; ``clusters_per_class`` x K clusters.
+    clusters_per_class, angles, runs
+        The protocol.
+    seed
+        Of cut and clusterings.
 
     Returns
     -------

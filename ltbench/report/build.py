@@ -73,15 +73,23 @@ def write_report(  # noqa: PLR0913 -- options, given by name
 
     Parameters
     ----------
-    roots : one results folder or several, shown side by side.
-    out : folder that is created or written over file by file.
-    paper : also fill the papers' tables, published numbers beside ours, and say what is missing; implies `latex`,
+    roots
+        One results folder or several, shown side by side.
+    out
+        Folder that is created or written over file by file.
+    paper
+        Also fill the papers' tables, published numbers beside ours, and say what is missing; implies `latex`,
         `pdf` and `all_figures`.
-    baseline : method that the others are compared with, seed by seed.
-    contrast : the comparison declared beforehand in the study file, if any.
-    title : the report's; the study's title, or the folders' names.
-    latex, pdf, all_figures : also LaTeX of every table, PDF of every drawn figure, files of every figure.
-    progress : called with what is being done.
+    baseline
+        Method that the others are compared with, seed by seed.
+    contrast
+        The comparison declared beforehand in the study file, if any.
+    title
+        The report's; the study's title, or the folders' names.
+    latex, pdf, all_figures
+        Also LaTeX of every table, PDF of every drawn figure, files of every figure.
+    progress
+        Called with what is being done.
 
     Raises
     ------

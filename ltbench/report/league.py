@@ -45,8 +45,10 @@ def league(
 
     Parameters
     ----------
-    scores : with the further columns ``bundle`` where rows may come from several.
-    status : (sample_key, metric, scope, class_or_group) -> one of `STATUSES`; what it lacks is self-reported.
+    scores
+        With the further columns ``bundle`` where rows may come from several.
+    status
+        (sample_key, metric, scope, class_or_group) -> one of `STATUSES`; what it lacks is self-reported.
 
     Returns
     -------
@@ -172,8 +174,10 @@ def status_of(
 
     Parameters
     ----------
-    rows : `ltbench.interop.verify.Verification.rows`.
-    sample_keys : (run, sample folder) -> the sample set's full key.
+    rows
+        `ltbench.interop.verify.Verification.rows`.
+    sample_keys
+        (run, sample folder) -> the sample set's full key.
     """
     places: Iterable[tuple[Any, ...]] = zip(
         rows["run"], rows["samples"], rows["metric"], rows["scope"], rows["class_or_group"], strict=True

@@ -48,9 +48,12 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
 
     Parameters
     ----------
-    bundles : bundles, or folders of runs.
-    out : the folder; its files of the same names are replaced.
-    verify : says what each number is worth; None: all are self-reported. Kept by the bundle's digest, so that a
+    bundles
+        Bundles, or folders of runs.
+    out
+        The folder; its files of the same names are replaced.
+    verify
+        Says what each number is worth; None: all are self-reported. Kept by the bundle's digest, so that a
         page over many bundles checks a bundle once.
 
     Raises

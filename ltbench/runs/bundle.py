@@ -57,9 +57,12 @@ class Bundle:
 
     Attributes
     ----------
-    path : the folder or zip file.
-    index : the content of ``bundle.json``.
-    contents : file name -> bytes, of all but the index.
+    path
+        The folder or zip file.
+    index
+        The content of ``bundle.json``.
+    contents
+        File name -> bytes, of all but the index.
     """
 
     path: Path
@@ -108,13 +111,20 @@ def pack(
 
     Parameters
     ----------
-    roots : output folders of ``ltbench run``, or run folders.
-    target : a folder to make or replace (only an older bundle is replaced), or a file's name that ends in ``.zip``.
-    studies : study files to put in; those that lie in the roots are put in anyway.
-    keep_arrays : training seeds whose images, labels and bottleneck features are kept; None: all.
-    keep_weights : training seeds whose weights are kept; None: all.
-    sheets : keep the contact sheets.
-    only : names of run folders to take; default: all.
+    roots
+        Output folders of ``ltbench run``, or run folders.
+    target
+        A folder to make or replace (only an older bundle is replaced), or a file's name that ends in ``.zip``.
+    studies
+        Study files to put in; those that lie in the roots are put in anyway.
+    keep_arrays
+        Training seeds whose images, labels and bottleneck features are kept; None: all.
+    keep_weights
+        Training seeds whose weights are kept; None: all.
+    sheets
+        Keep the contact sheets.
+    only
+        Names of run folders to take; default: all.
 
     Raises
     ------

@@ -76,11 +76,17 @@ def check_digest(path: Path, advice: str, error: type[LtbenchError] = Checkpoint
 
     Parameters
     ----------
-    advice : how to mend it, as in "delete it and run again".
+    path
+        The file.
+    advice
+        How to mend it, as in "delete it and run again".
+    error
+        Class of the error.
 
     Raises
     ------
-    error : its content is not what was written.
+    error
+        Its content is not what was written.
     """
     accepted = recorded_digests(path.parent).get(path.name)
     if accepted and path.is_file() and sha256(path) not in accepted:

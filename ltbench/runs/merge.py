@@ -32,9 +32,12 @@ class Merge:
 
     Attributes
     ----------
-    trainings, sample_sets, numbers : how many the merged folder holds.
-    duplicates : numbers that both sides have, equal within the tolerance.
-    conflicts : a sentence a number that the sides disagree on.
+    trainings, sample_sets, numbers
+        How many the merged folder holds.
+    duplicates
+        Numbers that both sides have, equal within the tolerance.
+    conflicts
+        A sentence a number that the sides disagree on.
     """
 
     trainings: int = 0
@@ -51,10 +54,14 @@ def merge_runs(
 
     Parameters
     ----------
-    sides : two roots whose direct sub-folders are trainings.
-    target : where the joined run folders are written; it must not exist.
-    keep : which side's value a conflict takes; None: conflicts are listed and the folder is not to be used.
-    tolerance : relative difference up to which two values are one.
+    sides
+        Two roots whose direct sub-folders are trainings.
+    target
+        Where the joined run folders are written; it must not exist.
+    keep
+        Which side's value a conflict takes; None: conflicts are listed and the folder is not to be used.
+    tolerance
+        Relative difference up to which two values are one.
 
     Raises
     ------

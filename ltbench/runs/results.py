@@ -29,9 +29,12 @@ class Results:
 
     Attributes
     ----------
-    scores : the rows of every ``scores.csv`` (see `load_scores`), text as categories.
-    runs : run name -> `Run`.
-    notes : sentences about what was found on loading, for the report's reader.
+    scores
+        The rows of every ``scores.csv`` (see `load_scores`), text as categories.
+    runs
+        Run name -> `Run`.
+    notes
+        Sentences about what was found on loading, for the report's reader.
     """
 
     scores: pd.DataFrame

@@ -48,9 +48,12 @@ class SampleSet:
 
     Attributes
     ----------
-    folder : where it lies.
-    spec : the run up to here: the training at the step that was sampled, and the sampling.
-    claims : columns that images made elsewhere state of themselves, in place of a spec's; none for ours.
+    folder
+        Where it lies.
+    spec
+        The run up to here: the training at the step that was sampled, and the sampling.
+    claims
+        Columns that images made elsewhere state of themselves, in place of a spec's; none for ours.
     """
 
     folder: Path
@@ -86,11 +89,16 @@ class Run:
 
     Attributes
     ----------
-    name : path below the root it was found in.
-    folder : where it is.
-    spec : what was trained, or None for scores that came from elsewhere.
-    provenance : the recorded provenance, empty where there is none.
-    data : the data cell that scores from elsewhere were made against, where it is recorded.
+    name
+        Path below the root it was found in.
+    folder
+        Where it is.
+    spec
+        What was trained, or None for scores that came from elsewhere.
+    provenance
+        The recorded provenance, empty where there is none.
+    data
+        The data cell that scores from elsewhere were made against, where it is recorded.
     """
 
     name: str

@@ -32,12 +32,18 @@ class Column:
 
     Attributes
     ----------
-    name : as in the file's header.
-    kind : text, integer or number; blank is unknown, read as "" or nan. Integers are floats in a table.
-    meaning : for the reader of a table.
-    identity : whether it tells two numbers apart: rows that agree in all of these are one number.
-    since : the schema's version that added it; files of an earlier one lack it.
-    prose : text that is a sentence (see `as_reason`) and no name.
+    name
+        As in the file's header.
+    kind
+        Text, integer or number; blank is unknown, read as "" or nan. Integers are floats in a table.
+    meaning
+        For the reader of a table.
+    identity
+        Whether it tells two numbers apart: rows that agree in all of these are one number.
+    since
+        The schema's version that added it; files of an earlier one lack it.
+    prose
+        Text that is a sentence (see `as_reason`) and no name.
     """
 
     name: str

@@ -32,9 +32,12 @@ def with_series(table: pd.DataFrame, spec: RunSpec | None, data: DataSpec | None
 
     Parameters
     ----------
-    table : rows of one ``scores.csv``.
-    spec : the run with its sampling; None for scores from elsewhere.
-    data : the data cell of scores from elsewhere, where it is recorded; None: as their columns state it.
+    table
+        Rows of one ``scores.csv``.
+    spec
+        The run with its sampling; None for scores from elsewhere.
+    data
+        The data cell of scores from elsewhere, where it is recorded; None: as their columns state it.
     """
     cell = cell_label(spec.data if spec is not None else data or _data_of(table.iloc[0]))
     settings = json.dumps(settings_of(spec), sort_keys=True) if spec is not None else "{}"

@@ -115,8 +115,12 @@ def tracking(names: str, root: Path, folder: str, spec: RunSpec) -> Iterator[Tra
 
     Parameters
     ----------
-    names : comma-separated.
-    root, folder : the output root, and the training's folder in it, which names the run.
+    names
+        Comma-separated.
+    root, folder
+        The output root, and the training's folder in it, which names the run.
+    spec
+        The run, logged as the trackers' configuration.
     """
     wanted = [name for name in names.split(",") if name]
     if not wanted or os.environ.get("RANK", "0") != "0":

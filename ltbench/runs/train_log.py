@@ -33,9 +33,14 @@ def cut(path: Path, step: int, every: int, last: int) -> None:
 
     Parameters
     ----------
-    step : where the training goes on.
-    every : steps a row; others end a run of a length that is no multiple of it.
-    last : the length of this run: a shorter run's closing row goes when a longer run continues it.
+    path
+        The training's log.
+    step
+        Where the training goes on.
+    every
+        Steps a row; others end a run of a length that is no multiple of it.
+    last
+        The length of this run: a shorter run's closing row goes when a longer run continues it.
     """
     columns, rows = _read(path)
     kept = [row for row in rows if (at := int(row["step"])) <= step and (at % every == 0 or at == last)]

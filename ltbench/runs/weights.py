@@ -58,7 +58,8 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
 
     Raises
     ------
-    CheckpointError : the file is broken, or its training key is not `key`.
+    CheckpointError
+        The file is broken, or its training key is not `key`.
     """
     if not path.exists():
         return None
@@ -106,7 +107,8 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
 
     Raises
     ------
-    CheckpointError : the file is missing, broken or another training's.
+    CheckpointError
+        The file is missing, broken or another training's.
     """
     if not path.exists():
         raise CheckpointError(f"the weights {path} are missing: run the training stage again")
@@ -164,7 +166,8 @@ def load_initial_weights(root: Path, digest: str | None) -> dict[str, Tensor] | 
 
     Raises
     ------
-    CheckpointError : they are missing, or not what the hash says.
+    CheckpointError
+        They are missing, or not what the hash says.
     """
     if digest is None:
         return None

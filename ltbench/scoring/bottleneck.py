@@ -43,8 +43,16 @@ def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Env
 
     Parameters
     ----------
-    denoiser : the trained network with averaged weights, on ``env.device``.
-    path : file name without ending.
+    denoiser
+        The trained network with averaged weights, on ``env.device``.
+    cell
+        The run's data cell: its held-out images go through the network.
+    spec
+        The run, named in every row.
+    path
+        File name without ending.
+    env
+        Device, progress and guard of the stage.
     """
     images, labels = probe_images(cell)
     rows: list[dict[str, Any]] = []

@@ -17,8 +17,10 @@ def embed(features: Mapping[str, np.ndarray], levels: tuple[float, ...] = (100, 
 
     Parameters
     ----------
-    features : ``labels`` (n,) and features (n,d) named ``PROTOCOL_T``, as a probe stores them.
-    levels : noise levels that are embedded where they are stored.
+    features
+        ``labels`` (n,) and features (n,d) named ``PROTOCOL_T``, as a probe stores them.
+    levels
+        Noise levels that are embedded where they are stored.
 
     Returns
     -------

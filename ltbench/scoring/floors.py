@@ -39,9 +39,12 @@ class Number:
 
     Attributes
     ----------
-    value : a float, or (K,) where the metric gives one a class; nan with a `reason`.
-    n_reference, n_generated : images of either side; of a floor those of its draws.
-    reason : why there is no value, or what a reader has to know about it; empty for nothing.
+    value
+        A float, or (K,) where the metric gives one a class; nan with a `reason`.
+    n_reference, n_generated
+        Images of either side; of a floor those of its draws.
+    reason
+        Why there is no value, or what a reader has to know about it; empty for nothing.
     """
 
     value: Any

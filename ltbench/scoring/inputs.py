@@ -25,10 +25,14 @@ class Place:
 
     Attributes
     ----------
-    scope : ``overall``, ``class`` or ``pooled`` (the images of several classes as one set).
-    name : what ``class_or_group`` says.
-    labels : the classes, or None for all.
-    grouping : name of the grouping that a pooled group belongs to.
+    scope
+        ``overall``, ``class`` or ``pooled`` (the images of several classes as one set).
+    name
+        What ``class_or_group`` says.
+    labels
+        The classes, or None for all.
+    grouping
+        Name of the grouping that a pooled group belongs to.
     """
 
     scope: Literal["overall", "class", "pooled"]
@@ -89,14 +93,21 @@ class ScoringContext:
 
     Attributes
     ----------
-    pools : reference, heldout, training, generated; floor_reference and floor_heldout, the disjoint real sets
+    pools
+        Reference, heldout, training, generated; floor_reference and floor_heldout, the disjoint real sets
         of the floors.
-    extractor : None for metrics on images.
-    cache : folder for features and floors.
-    reference : what the reference is called.
-    prepared : what was made of the reference.
-    extracted : features by pool, shared by the metrics on one extractor.
-    absent : name of the extractor that a metric needs and that is not here, in `extractor`'s place.
+    extractor
+        None for metrics on images.
+    cache
+        Folder for features and floors.
+    reference
+        What the reference is called.
+    prepared
+        What was made of the reference.
+    extracted
+        Features by pool, shared by the metrics on one extractor.
+    absent
+        Name of the extractor that a metric needs and that is not here, in `extractor`'s place.
     """
 
     pools: dict[str, ImageSet]

@@ -37,10 +37,20 @@ def write_evidence(
 
     Parameters
     ----------
-    folder : the sample set's folder.
-    images, labels : (N,C,H,W) uint8 and (N,) int64.
-    cache : folder of cached features.
-    extractors : as in a `ScoreSpec`; ``auto`` is the data set's own.
+    folder
+        The sample set's folder.
+    cell
+        The samples' data cell.
+    images, labels
+        (N,C,H,W) uint8 and (N,) int64.
+    cache
+        Folder of cached features.
+    device
+        Where features are computed.
+    guard
+        Called just before each file is renamed into place; may raise to withhold it.
+    extractors
+        As in a `ScoreSpec`; ``auto`` is the data set's own.
     """
     name = auto_extractors(cell.spec.dataset)[0] if extractors[0] == "auto" else extractors[0]
     extractor = get_extractor(name, device=device)

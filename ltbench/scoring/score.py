@@ -55,11 +55,18 @@ def score_samples(
 
     Parameters
     ----------
-    dataset : its data cell.
-    images, labels : (N,C,H,W) uint8 and (N,) int64.
-    spec : names the run in every row; ``spec.score`` says what is measured.
-    cache : folder where features and floors are kept by content.
-    stored : rows that are there already; a metric that has all of its own is left out.
+    dataset
+        Its data cell.
+    images, labels
+        (N,C,H,W) uint8 and (N,) int64.
+    spec
+        Names the run in every row; ``spec.score`` says what is measured.
+    cache
+        Folder where features and floors are kept by content.
+    device
+        Where features are computed.
+    stored
+        Rows that are there already; a metric that has all of its own is left out.
 
     Returns
     -------

@@ -23,10 +23,14 @@ class Card:
 
     Attributes
     ----------
-    key, name : as ``--on`` takes it, and in full.
-    memory : GB; None where only a speed was given.
-    speed : precision -> (least, most) FLOP/s that are expected to be sustained.
-    source : where the peak is stated, and the assumed share of it.
+    key, name
+        As ``--on`` takes it, and in full.
+    memory
+        GB; None where only a speed was given.
+    speed
+        Precision -> (least, most) FLOP/s that are expected to be sustained.
+    source
+        Where the peak is stated, and the assumed share of it.
     """
 
     key: str
@@ -40,7 +44,8 @@ class Card:
 
         Raises
         ------
-        UsageError : the card does not have that precision.
+        UsageError
+            The card does not have that precision.
         """
         if precision not in self.speed:
             raise UsageError(
@@ -78,7 +83,8 @@ def get_card(text: str) -> Card:
 
     Raises
     ------
-    UsageError : no such card, or a speed that is not above 0.
+    UsageError
+        No such card, or a speed that is not above 0.
     """
     key = (
         text.strip().lower().replace(" ", "").replace("_", "-").removeprefix("nvidia-").removeprefix("nvidia")

@@ -19,11 +19,17 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
 
     Parameters
     ----------
-    need_files : False: where files are absent, go by what the source says of them; nothing is downloaded.
+    spec
+        The run.
+    data_root
+        Folder of the data sets; None: the default one.
+    need_files
+        False: where files are absent, go by what the source says of them; nothing is downloaded.
 
     Raises
     ------
-    DataMissing, UsageError : one sentence on how to mend it.
+    DataMissing, UsageError
+        One sentence on how to mend it.
     """
     root = default_data_root() if data_root is None else data_root
     cell: Dataset | DatasetFacts | None = None

@@ -34,10 +34,14 @@ class Contrast:
 
     Attributes
     ----------
-    method, baseline : canonical names of methods.
-    metric : a name in ``scores.csv``.
-    scope : ``overall``, or a group of classes.
-    protocols : of the study's runs; None: all.
+    method, baseline
+        Canonical names of methods.
+    metric
+        A name in ``scores.csv``.
+    scope
+        ``overall``, or a group of classes.
+    protocols
+        Of the study's runs; None: all.
     """
 
     method: str
@@ -61,9 +65,12 @@ def read_contrast(content: Any, where: str, runs: Sequence[RunSpec]) -> Contrast
 
     Parameters
     ----------
-    content : the table as TOML gives it.
-    where : the file's name, for messages.
-    runs : the study's runs, which must measure what is declared.
+    content
+        The table as TOML gives it.
+    where
+        The file's name, for messages.
+    runs
+        The study's runs, which must measure what is declared.
 
     Raises
     ------

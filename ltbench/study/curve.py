@@ -21,9 +21,12 @@ class Curve:
 
     Attributes
     ----------
-    run : name of the training's folder.
-    points : (step, value), steps ascending.
-    images : generated images behind each value.
+    run
+        Name of the training's folder.
+    points
+        (step, value), steps ascending.
+    images
+        Generated images behind each value.
     """
 
     run: str

@@ -62,11 +62,16 @@ class Study:
 
     Attributes
     ----------
-    title, description : the file's own words; the title defaults to the file's name.
-    runs : every run once, in the order of the grid.
-    source : the file, or None where only flags were given.
-    contrast : the one planned comparison, or None (see `ltbench.study.contrast`).
-    select : what is tuned before anything is reported, or None (see `ltbench.study.selection`).
+    title, description
+        The file's own words; the title defaults to the file's name.
+    runs
+        Every run once, in the order of the grid.
+    source
+        The file, or None where only flags were given.
+    contrast
+        The one planned comparison, or None (see `ltbench.study.contrast`).
+    select
+        What is tuned before anything is reported, or None (see `ltbench.study.selection`).
     """
 
     title: str
@@ -454,7 +459,8 @@ def with_snapshots(run: RunSpec) -> list[RunSpec]:
 
     Raises
     ------
-    UsageError : images at snapshots, and no snapshots.
+    UsageError
+        Images at snapshots, and no snapshots.
     """
     count = run.score.snapshot_images
     if not count:

@@ -31,9 +31,12 @@ class QuickChoice:
 
     Attributes
     ----------
-    dataset : its name in a spec, ``folder_lt:NAME``.
-    settings : ``KEY=VALUE`` of the study.
-    sentence : what was chosen and why, for the user.
+    dataset
+        Its name in a spec, ``folder_lt:NAME``.
+    settings
+        ``KEY=VALUE`` of the study.
+    sentence
+        What was chosen and why, for the user.
     """
 
     dataset: str

@@ -96,9 +96,12 @@ class Choice:
 
     Attributes
     ----------
-    runs : its trials, a run a value and train seed.
-    scores : value -> the trials' scores, a number a train seed.
-    chosen : the value whose mean score is best, the smallest of equals.
+    runs
+        Its trials, a run a value and train seed.
+    scores
+        Value -> the trials' scores, a number a train seed.
+    chosen
+        The value whose mean score is best, the smallest of equals.
     """
 
     runs: tuple[RunSpec, ...]
@@ -137,7 +140,8 @@ def trials(runs: Sequence[RunSpec], selection: Selection) -> tuple[RunSpec, ...]
 
     Raises
     ------
-    UsageError : the methods' grids differ in size, or hold one value.
+    UsageError
+        The methods' grids differ in size, or hold one value.
     """
     made = {
         (sample_key(trial), repr(trial.score)): trial
@@ -164,7 +168,8 @@ def choose(runs: Sequence[RunSpec], selection: Selection, root: Path) -> list[Ch
 
     Raises
     ------
-    UsageError, CheckpointError : a score is missing, or there are several to choose by.
+    UsageError, CheckpointError
+        A score is missing, or there are several to choose by.
     """
     better = min if _directions()[selection.metric] == "lower" else max
     out = []

@@ -40,11 +40,16 @@ class RunCost:
 
     Attributes
     ----------
-    steps, images : left to train and to generate.
-    flops : of both, multiply-adds counted as two.
-    sample_flops : of the images alone.
-    disk : bytes of weights, checkpoint and images.
-    seconds : estimated, on one worker.
+    steps, images
+        Left to train and to generate.
+    flops
+        Of both, multiply-adds counted as two.
+    sample_flops
+        Of the images alone.
+    disk
+        Bytes of weights, checkpoint and images.
+    seconds
+        Estimated, on one worker.
     """
 
     spec: RunSpec
@@ -88,10 +93,18 @@ def make_plan(
 
     Parameters
     ----------
-    runs : the expanded grid.
-    root : output folder; finished stages there cost nothing.
-    workers : processes that will share the work.
-    need_files : False: plan without data files too; what is missing is named in the plan.
+    runs
+        The expanded grid.
+    root
+        Output folder; finished stages there cost nothing.
+    data_root
+        Folder of the data sets; None: the default one.
+    device
+        ``cpu``, ``cuda`` or ``cuda:N``; a step is timed on it.
+    workers
+        Processes that will share the work.
+    need_files
+        False: plan without data files too; what is missing is named in the plan.
     """
     speed: dict[tuple[str, str], Speed] = {}
     calls: dict[tuple[str, ...], int] = {}
@@ -166,9 +179,12 @@ class Speed:
 
     Attributes
     ----------
-    flops : of a forward pass, multiply-adds counted as two.
-    forward, backward : seconds; the backward pass with what it needs kept by the forward one.
-    parameters : of the network.
+    flops
+        Of a forward pass, multiply-adds counted as two.
+    forward, backward
+        Seconds; the backward pass with what it needs kept by the forward one.
+    parameters
+        Of the network.
     """
 
     flops: float

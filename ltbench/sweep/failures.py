@@ -21,10 +21,14 @@ class Policy:
 
     Attributes
     ----------
-    attempts : how often a stage may fail so in a row before it waits for a person; 1: never tried again.
-    delay : seconds before the next attempt, doubled each time.
-    mendable : the cause lies outside spec and code, so that `ltbench run`, typed again, tries again.
-    advice : what a person can do.
+    attempts
+        How often a stage may fail so in a row before it waits for a person; 1: never tried again.
+    delay
+        Seconds before the next attempt, doubled each time.
+    mendable
+        The cause lies outside spec and code, so that `ltbench run`, typed again, tries again.
+    advice
+        What a person can do.
     """
 
     attempts: int
@@ -90,8 +94,10 @@ def classify_exit(code: int, oom_kills: int = 0) -> Failure:
 
     Parameters
     ----------
-    code : `subprocess.Popen.returncode`.
-    oom_kills : processes the kernel killed for lack of memory meanwhile, see `oom_kill_count`.
+    code
+        `subprocess.Popen.returncode`.
+    oom_kills
+        Processes the kernel killed for lack of memory meanwhile, see `oom_kill_count`.
     """
     if code == -signal.SIGKILL and oom_kills > 0:
         return Failure(OutOfMemory.kind, "the kernel killed the worker because the machine ran out of memory")

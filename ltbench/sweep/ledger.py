@@ -225,8 +225,10 @@ class Ledger:
 
     Attributes
     ----------
-    root : output folder.
-    lease : a heartbeat unchanged for so many seconds of this observer's own watching is stale.
+    root
+        Output folder.
+    lease
+        A heartbeat unchanged for so many seconds of this observer's own watching is stale.
     """
 
     root: Path
@@ -303,7 +305,8 @@ class Ledger:
 
         Raises
         ------
-        DiskFull, StorageError : the claim cannot be written.
+        DiskFull, StorageError
+            The claim cannot be written.
         """
         folder = self.folder / task.resource
         found = _numbers(folder)

@@ -59,10 +59,14 @@ def slots(workers: str, device: str, threads: int, width: int) -> list[Slot]:
 
     Parameters
     ----------
-    workers : ``auto`` (one a GPU; without one as many processes as cores, memory allowing) or a number.
-    device : ``cpu``, ``cuda`` (all visible GPUs are shared out) or one GPU, ``cuda:1``.
-    threads : CPU threads of a worker.
-    width : how many tasks could run at once; more workers than that are not started.
+    workers
+        ``auto`` (one a GPU; without one as many processes as cores, memory allowing) or a number.
+    device
+        ``cpu``, ``cuda`` (all visible GPUs are shared out) or one GPU, ``cuda:1``.
+    threads
+        CPU threads of a worker.
+    width
+        How many tasks could run at once; more workers than that are not started.
     """
     visible = _gpus() if device == "cuda" else []
     if workers == "auto":
@@ -129,7 +133,8 @@ class LocalDriver:
 
         Raises
         ------
-        WorkerBroken : workers cannot start.
+        WorkerBroken
+            Workers cannot start.
         """
         with self._signals(), self.screen:
             try:
@@ -275,12 +280,20 @@ def run_local(
 
     Parameters
     ----------
-    runs : the expanded grid.
-    root : output folder.
-    settings : how workers run; ``settings.device`` ``cuda`` shares out all visible GPUs.
-    workers : ``auto`` or a number.
-    console : where progress is shown, live on a terminal and in plain lines elsewhere; None: nowhere.
-    command : the worker's command line.
+    runs
+        The expanded grid.
+    root
+        Output folder.
+    settings
+        How workers run; ``settings.device`` ``cuda`` shares out all visible GPUs.
+    workers
+        ``auto`` or a number.
+    title
+        What the sweep is called on the screen.
+    console
+        Where progress is shown, live on a terminal and in plain lines elsewhere; None: nowhere.
+    command
+        The worker's command line.
     """
     tasks = build_tasks(runs)
     ledger = Ledger(root, settings.lease)

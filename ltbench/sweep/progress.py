@@ -35,7 +35,10 @@ def make_screen(total: int, done: int, console: Console | None) -> Screen:
 
     Parameters
     ----------
-    total, done : stages of the sweep, and those done before it began.
+    total, done
+        Stages of the sweep, and those done before it began.
+    console
+        Where to show it; None: nowhere.
     """
     if console is None:
         return NoScreen()

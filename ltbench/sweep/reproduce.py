@@ -46,12 +46,18 @@ class Comparison:
 
     Attributes
     ----------
-    what : the artifact, by its path in the run's folder.
-    count : numbers compared.
-    unmatched : what only one of the two has, in words: it was not compared.
-    identical : how many of them agree to the last bit.
-    difference : largest relative difference of the judged numbers (scores), else the relative L2 distance.
-    judged : whether the tolerance applies to `difference` on another class of machine.
+    what
+        The artifact, by its path in the run's folder.
+    count
+        Numbers compared.
+    unmatched
+        What only one of the two has, in words: it was not compared.
+    identical
+        How many of them agree to the last bit.
+    difference
+        Largest relative difference of the judged numbers (scores), else the relative L2 distance.
+    judged
+        Whether the tolerance applies to `difference` on another class of machine.
     """
 
     what: str
@@ -68,10 +74,14 @@ class Reproduction:
 
     Attributes
     ----------
-    comparisons : every artifact that both have.
-    absent : recorded artifacts that are not kept (weights of a published study).
-    changed : how this machine differs from the recorded one; empty: the same class.
-    tolerance : what scores are held to where something changed.
+    comparisons
+        Every artifact that both have.
+    absent
+        Recorded artifacts that are not kept (weights of a published study).
+    changed
+        How this machine differs from the recorded one; empty: the same class.
+    tolerance
+        What scores are held to where something changed.
     """
 
     comparisons: tuple[Comparison, ...]
@@ -104,7 +114,8 @@ def recorded_runs(folder: Path) -> list[RunSpec]:
 
     Raises
     ------
-    UsageError, CheckpointError : it is no run's folder, or its spec is not what its name says.
+    UsageError, CheckpointError
+        It is no run's folder, or its spec is not what its name says.
     """
     read_trained(folder, "make again")
     runs = []
@@ -264,14 +275,25 @@ def reproduce(
 
     Parameters
     ----------
-    folder : the recorded training's folder.
-    out : a fresh folder; the comparison is also written there, as ``reproduction.json``.
-    settings : where to run; threads and sampling batch are taken from the record.
+    folder
+        The recorded training's folder.
+    out
+        A fresh folder; the comparison is also written there, as ``reproduction.json``.
+    settings
+        Where to run; threads and sampling batch are taken from the record.
+    tolerance
+        Relative difference up to which two numbers are one.
+    console
+        Where progress is shown; None: nowhere.
+    command
+        The worker's command line.
 
     Raises
     ------
-    UsageError : `out` is not fresh, or `folder` is no finished run.
-    NotReproduced : a stage of the run made again failed.
+    UsageError
+        `out` is not fresh, or `folder` is no finished run.
+    NotReproduced
+        A stage of the run made again failed.
     """
     runs = recorded_runs(folder)
     if out.exists() and any(out.iterdir()):

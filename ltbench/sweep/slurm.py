@@ -68,11 +68,16 @@ class SlurmOptions:
 
     Attributes
     ----------
-    minutes : time limit of a task.
-    tasks : size of the job array; None: one a run, at most 64.
-    parallel : tasks at once; None: all.
-    warn : seconds before the limit at which a task is told to save and requeue.
-    sbatch : further options, as sbatch spells them with _ for -.
+    minutes
+        Time limit of a task.
+    tasks
+        Size of the job array; None: one a run, at most 64.
+    parallel
+        Tasks at once; None: all.
+    warn
+        Seconds before the limit at which a task is told to save and requeue.
+    sbatch
+        Further options, as sbatch spells them with _ for -.
     """
 
     minutes: int = 60
@@ -87,7 +92,8 @@ def parse_slurm(text: str) -> SlurmOptions:
 
     Raises
     ------
-    UsageError : a key that is not in `KEYS`, or a value that cannot be read.
+    UsageError
+        A key that is not in `KEYS`, or a value that cannot be read.
     """
     given: dict[str, str] = {}
     key = ""
@@ -148,7 +154,8 @@ def submit(
 
     Raises
     ------
-    SlurmError : there is no Slurm here, or it refuses the job.
+    SlurmError
+        There is no Slurm here, or it refuses the job.
     """
     if shutil.which("sbatch") is None:
         raise SlurmError("--slurm needs the command sbatch: run on a machine that can submit Slurm jobs")

@@ -31,12 +31,18 @@ class Attempt:
 
     Attributes
     ----------
-    number : from 1; the highest is the owner.
-    task : id of the stage that was claimed, "" where the claim was cut short.
-    owner : see `ltbench.sweep.ledger.identity`; empty where the claim was cut short.
-    end : what is written at the end (outcome, kind, message), or None while it runs.
-    progress : the last reported step, total, loss, rate, and the counter ``beat``.
-    silence : seconds since its heartbeat file was written, by the clock of whoever looks; None: not known.
+    number
+        From 1; the highest is the owner.
+    task
+        Id of the stage that was claimed, "" where the claim was cut short.
+    owner
+        See `ltbench.sweep.ledger.identity`; empty where the claim was cut short.
+    end
+        What is written at the end (outcome, kind, message), or None while it runs.
+    progress
+        The last reported step, total, loss, rate, and the counter ``beat``.
+    silence
+        Seconds since its heartbeat file was written, by the clock of whoever looks; None: not known.
     """
 
     number: int
@@ -70,13 +76,20 @@ class Standing:
 
     Attributes
     ----------
-    state : see the module's head; never "done", which the product alone decides.
-    failures : failures in a row since it was last requeued, done or interrupted softly.
-    kind, message : class and sentence of the last failure, "" without one.
-    attempt : number of the last attempt at this task, 0 without one.
-    holder : the attempt that runs or is stale, of whichever task of the resource.
-    unrecorded : it failed by silence alone: whoever finds that out writes it down, see `Ledger.retire`.
-    delay : seconds to wait before the next attempt.
+    state
+        See the module's head; never "done", which the product alone decides.
+    failures
+        Failures in a row since it was last requeued, done or interrupted softly.
+    kind, message
+        Class and sentence of the last failure, "" without one.
+    attempt
+        Number of the last attempt at this task, 0 without one.
+    holder
+        The attempt that runs or is stale, of whichever task of the resource.
+    unrecorded
+        It failed by silence alone: whoever finds that out writes it down, see `Ledger.retire`.
+    delay
+        Seconds to wait before the next attempt.
     """
 
     state: State = "queued"
@@ -99,8 +112,12 @@ def standing(task_id: str, attempts: Sequence[Attempt], stale: bool = False) -> 
 
     Parameters
     ----------
-    attempts : all attempts at its resource, oldest first; other tasks' among them.
-    stale : whether the last of them, if it has not ended, is known to be given up.
+    task_id
+        The task.
+    attempts
+        All attempts at its resource, oldest first; other tasks' among them.
+    stale
+        Whether the last of them, if it has not ended, is known to be given up.
     """
     last = attempts[-1] if attempts else None
     running = last is not None and last.end is None

@@ -33,9 +33,12 @@ class SavedPlan:
 
     Attributes
     ----------
-    runs : the expanded grid.
-    title : the study's title.
-    settings : how the workers were to run, see `ltbench.environment.Settings`.
+    runs
+        The expanded grid.
+    title
+        The study's title.
+    settings
+        How the workers were to run, see `ltbench.environment.Settings`.
     """
 
     runs: tuple[RunSpec, ...]
@@ -77,7 +80,8 @@ def plans_of(root: Path) -> list[SavedPlan]:
 
     Raises
     ------
-    UsageError : nothing was.
+    UsageError
+        Nothing was.
     """
     paths = sorted((root / ".sweep" / "plans").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     if not paths:
@@ -99,13 +103,20 @@ class Row:
 
     Attributes
     ----------
-    state : queued, running, done, failed or stale.
-    attempt : number of its last attempt at its resource, which names the log; 0 before the first.
-    tries : how many attempts there were at the task itself, where one runs.
-    silence : seconds since the heartbeat of the attempt that runs, by the clocks of two machines.
-    owner : host, pid and Slurm job of the attempt that runs, else empty.
-    progress : step, total, loss, rate and heartbeat of the attempt that runs.
-    kind, message : class and sentence of the last failure; for a queued task also what it waits for.
+    state
+        Queued, running, done, failed or stale.
+    attempt
+        Number of its last attempt at its resource, which names the log; 0 before the first.
+    tries
+        How many attempts there were at the task itself, where one runs.
+    silence
+        Seconds since the heartbeat of the attempt that runs, by the clocks of two machines.
+    owner
+        Host, pid and Slurm job of the attempt that runs, else empty.
+    progress
+        Step, total, loss, rate and heartbeat of the attempt that runs.
+    kind, message
+        Class and sentence of the last failure; for a queued task also what it waits for.
     """
 
     task: Task
@@ -232,7 +243,12 @@ def requeue_failed(tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = 
 
     Parameters
     ----------
-    only_mendable : leave those whose cause is in spec or code, which trying again cannot mend.
+    tasks
+        Those of the sweep.
+    ledger
+        Their attempts.
+    only_mendable
+        Leave those whose cause is in spec or code, which trying again cannot mend.
     """
     rows = [row for row in look(tasks, ledger) if row.state == "failed"]
     wanted = [row.task for row in rows if not only_mendable or policy(row.kind).mendable]
@@ -257,7 +273,12 @@ def log_of(tasks: Sequence[Task], ledger: Ledger, lines: int | None = None) -> s
 
     Parameters
     ----------
-    lines : keep only so many last lines of each attempt; None: all.
+    tasks
+        The tasks, in the order to print.
+    ledger
+        Their attempts and logs.
+    lines
+        Keep only so many last lines of each attempt; None: all.
     """
     parts = []
     for resource in dict.fromkeys(task.resource for task in tasks):

@@ -16,10 +16,13 @@ class Task:
 
     Attributes
     ----------
-    stage : what to do; runs that share its product share the task.
-    resource : name of what it writes. Two tasks with one resource never run at once: a longer training
+    stage
+        What to do; runs that share its product share the task.
+    resource
+        Name of what it writes. Two tasks with one resource never run at once: a longer training
         continues a shorter one's folder, and two sets of scores go into one file.
-    needs : ids of the tasks that must be done before it.
+    needs
+        Ids of the tasks that must be done before it.
     """
 
     stage: Stage
@@ -87,8 +90,12 @@ def finished(tasks: Sequence[Task], root: Path, is_done: Callable[[Stage, Path],
 
     Parameters
     ----------
-    tasks : as `build_tasks` returns them, those a task needs before it.
-    is_done : as `ltbench.pipeline.is_done`.
+    tasks
+        As `build_tasks` returns them, those a task needs before it.
+    root
+        Folder of the runs.
+    is_done
+        As `ltbench.pipeline.is_done`.
     """
     later: dict[str, list[str]] = {}
     for task in tasks:

@@ -47,7 +47,12 @@ def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> b
 
     Parameters
     ----------
-    runs : the expanded grid, the same in every process.
+    runs
+        The expanded grid, the same in every process.
+    root
+        Folder of the runs.
+    settings
+        How a stage runs: device, threads, precision switches.
 
     Returns
     -------

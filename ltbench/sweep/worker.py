@@ -55,10 +55,14 @@ class Worker:
 
     Attributes
     ----------
-    tasks : what is left, those a task needs before it.
-    root : output folder.
-    report : called with one event, a small dict.
-    stopping : set once a soft stop is asked for.
+    tasks
+        What is left, those a task needs before it.
+    root
+        Output folder.
+    report
+        Called with one event, a small dict.
+    stopping
+        Set once a soft stop is asked for.
     """
 
     tasks: Sequence[Task]

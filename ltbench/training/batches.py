@@ -45,10 +45,14 @@ class BatchSource:
 
     Parameters
     ----------
-    cell : the data cell; its training images are held on `device`.
-    spec : batch size, label dropout and flip.
-    needs : how images are drawn and whether a reference batch comes along.
-    seed : the train seed.
+    cell
+        The data cell; its training images are held on `device`.
+    spec
+        Batch size, label dropout and flip.
+    needs
+        How images are drawn and whether a reference batch comes along.
+    seed
+        The train seed.
     """
 
     def __init__(self, cell: Dataset, spec: TrainSpec, needs: Needs, seed: int, device: torch.device) -> None:
@@ -176,9 +180,12 @@ class Draws:
 
     Attributes
     ----------
-    step : the optimiser step.
-    any_label : False where all labels were dropped; known before anything is on the device.
-    tensors : rows of the training set, flips, times, abar at them, noise, dropped labels; for a reference batch too.
+    step
+        The optimiser step.
+    any_label
+        False where all labels were dropped; known before anything is on the device.
+    tensors
+        Rows of the training set, flips, times, abar at them, noise, dropped labels; for a reference batch too.
     """
 
     step: int
@@ -202,8 +209,10 @@ class BatchesAhead:
 
     Parameters
     ----------
-    source : the batches.
-    last : the first step that is not wanted.
+    source
+        The batches.
+    last
+        The first step that is not wanted.
     """
 
     def __init__(self, source: BatchSource, last: int) -> None:

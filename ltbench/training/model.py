@@ -85,12 +85,21 @@ def load_model(
 
     Parameters
     ----------
-    folder : the training's folder.
-    which : ``ema``, averaged weights, or ``raw``, the last.
+    spec
+        The run whose network it is.
+    folder
+        The training's folder.
+    facts
+        The data cell's shape, classes and prior.
+    device
+        Where the network is put.
+    which
+        ``ema``, averaged weights, or ``raw``, the last.
 
     Raises
     ------
-    CheckpointError : the weights are missing, broken, another training's, or do not fit the spec.
+    CheckpointError
+        The weights are missing, broken, another training's, or do not fit the spec.
     """
     path = weights_path(folder, spec.train.steps)
     model = build_model(spec, facts)
@@ -108,7 +117,8 @@ def leave_out(spec: RunSpec, model: nn.ModuleDict) -> None:
 
     Raises
     ------
-    UsageError : the method has no such part.
+    UsageError
+        The method has no such part.
     """
     attached = dict(model["methods"].named_children())
     for name, method, part in create(spec.method).left_out(spec.sample.leave_out):
@@ -120,7 +130,8 @@ def merged_denoiser(spec: RunSpec, model: nn.ModuleDict) -> Denoiser:
 
     Raises
     ------
-    UsageError : a method leaves parts inside that it does not fold.
+    UsageError
+        A method leaves parts inside that it does not fold.
     """
     if spec.model.size == EXACT:
         raise UsageError("model.size=exact is a formula and no network: there is nothing to export")
@@ -161,7 +172,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
 
     Raises
     ------
-    RuntimeError : a tensor is missing, unknown or of another shape.
+    RuntimeError
+        A tensor is missing, unknown or of another shape.
     """
     aliases = model.state_dict().keys() - _tensors(model).keys()
     given = {name: value for name, value in state.items() if name not in aliases}
@@ -184,7 +196,8 @@ def load_initial(model: nn.ModuleDict, weights: Mapping[str, Tensor]) -> None:
 
     Raises
     ------
-    CheckpointError : the weights are another network's; so are those that another method put parts inside of.
+    CheckpointError
+        The weights are another network's; so are those that another method put parts inside of.
     """
     fresh, theirs = state_of(model), method_tensors(model)
     given = {

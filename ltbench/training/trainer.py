@@ -46,8 +46,10 @@ def train(
 
     Raises
     ------
-    Interrupted : `env.stop` asked to; the state is saved.
-    NonFiniteLoss : the loss or gradient became NaN or infinite; the last good checkpoint stays.
+    Interrupted
+        `env.stop` asked to; the state is saved.
+    NonFiniteLoss
+        The loss or gradient became NaN or infinite; the last good checkpoint stays.
     """
     if spec.model.size == EXACT:
         state = state_of(build_model(spec, cell))  # there is nothing to train

@@ -94,6 +94,16 @@ def convert(
 
     Parameters
     ----------
+    content
+        The file's bytes, of any format that Pillow reads.
+    name
+        The file's name, for messages.
+    size
+        Pixels a side of the result.
+    channels
+        C: 1 (grey) or 3 (colour).
+    ground
+        Colour that transparent parts are laid on.
     tally
         Counts what was done to the image.
 

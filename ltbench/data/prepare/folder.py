@@ -43,13 +43,20 @@ class Listing:
 
     Attributes
     ----------
-    root : the folder or zip file with the images.
-    prefix : what stands before the entries' paths inside a zip file.
-    sets : set name -> entries.
-    roles : ``pool``, ``reference`` and ``heldout`` -> set name.
-    facts : what else identifies the sets: the official lists' digests, how a split was made.
-    scan : files that cannot be used and junk that was skipped.
-    notes : sentences for the user on what was decided.
+    root
+        The folder or zip file with the images.
+    prefix
+        What stands before the entries' paths inside a zip file.
+    sets
+        Set name -> entries.
+    roles
+        ``pool``, ``reference`` and ``heldout`` -> set name.
+    facts
+        What else identifies the sets: the official lists' digests, how a split was made.
+    scan
+        Files that cannot be used and junk that was skipped.
+    notes
+        Sentences for the user on what was decided.
     """
 
     root: Path

@@ -385,6 +385,10 @@ def verify(
 
     Parameters
     ----------
+    name
+        A source that is prepared, as folder_lt.
+    data_root
+        Default: `default_data_root`.
     progress
         Called with (sets checked, sets in all).
 

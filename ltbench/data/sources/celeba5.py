@@ -36,7 +36,8 @@ class Celeba5(PreparedSource):
 
     Attributes
     ----------
-    split : package data file with columns split, filename, label.
+    split
+        Package data file with columns split, filename, label.
     """
 
     split: str = "celeba5.csv"

@@ -71,9 +71,12 @@ class FashionMnist(Source):
 
     Attributes
     ----------
-    md5, content_md5 : file name -> MD5 of the download, and of what it unpacks to.
-    system_folders : where an operating system's package puts them, looked at after the data root.
-    url : the folder they are downloaded from.
+    md5, content_md5
+        File name -> MD5 of the download, and of what it unpacks to.
+    system_folders
+        Where an operating system's package puts them, looked at after the data root.
+    url
+        The folder they are downloaded from.
     """
 
     md5: Mapping[str, str] = field(default_factory=lambda: MD5, hash=False)

@@ -27,8 +27,10 @@ class ImagenetLt(PreparedSource):
 
     Attributes
     ----------
-    blobs : list name -> git blob id.
-    sizes_stated : list name -> (images, in the largest class, in the smallest).
+    blobs
+        List name -> git blob id.
+    sizes_stated
+        List name -> (images, in the largest class, in the smallest).
     """
 
     blobs: tuple[tuple[str, str], ...] = (

@@ -21,8 +21,10 @@ class ListedSource(PreparedSource):
 
     Attributes
     ----------
-    train_list, val_list : names of the lists.
-    stated : images of the training list in all, in its largest and its smallest class.
+    train_list, val_list
+        Names of the lists.
+    stated
+        Images of the training list in all, in its largest and its smallest class.
     """
 
     train_list: str = ""

@@ -23,7 +23,8 @@ class TinyImagenet(PreparedSource):
 
     Attributes
     ----------
-    per_class : training and validation images of a class.
+    per_class
+        Training and validation images of a class.
     """
 
     per_class: tuple[int, int] = (500, 50)

@@ -233,7 +233,10 @@ def method_styles(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str
 
     Parameters
     ----------
-    known : methods that are always there (the tree's own): they take their styles first, so that a method's
+    methods
+        Names, in any order.
+    known
+        Methods that are always there (the tree's own): they take their styles first, so that a method's
         colour does not depend on which others a report holds. Colours come again after twelve methods.
     """
     order = list(dict.fromkeys([*sorted(known, key=method_rank), *sorted(set(methods), key=method_rank)]))
@@ -271,7 +274,26 @@ def seed_mark(  # noqa: PLR0913 -- a mark, options given by name
 
     Parameters
     ----------
-    rows : series, one an x.
+    cell
+        Where the values are.
+    scope
+        ``overall``, ``class``, ``group`` or ``pooled``.
+    measure
+        A row of the cell's measures.
+    rows
+        Series, one an x.
+    x
+        (rows,) positions.
+    style
+        The mark's look.
+    label
+        The mark's name in the legend.
+    place
+        Class or group; empty for overall.
+    line, hollow
+        Join the means; leave their marks unfilled.
+    sizes
+        Take only values at the measure's own numbers of images.
     """
     column = cell.column(scope, measure, place, sizes=sizes)
     wide = cell.by_seed(scope, measure, place, sizes=sizes)

@@ -130,7 +130,10 @@ def varied(series: pd.DataFrame, factors: list[str] | None) -> Iterator[tuple[st
 
     Parameters
     ----------
-    factors : columns to look at; None: the methods' numeric hyper-parameters.
+    series
+        One row a series, its settings as columns.
+    factors
+        Columns to look at; None: the methods' numeric hyper-parameters.
     """
     settings = pd.DataFrame([json.loads(text) for text in series["settings"]], index=series.index)
     columns = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]

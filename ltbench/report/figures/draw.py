@@ -37,7 +37,14 @@ def draw(
 
     Parameters
     ----------
-    progress : called with (drawn, of how many).
+    figures
+        What to draw.
+    folder
+        Where the files are written; made where it is absent.
+    pdf
+        Write PDFs too.
+    progress
+        Called with (drawn, of how many).
 
     Returns
     -------

@@ -131,8 +131,18 @@ def grid(
 
     Parameters
     ----------
-    blocks : series that may be compared with one another; bold is decided within each.
-    intervals : print 95 % t intervals over seeds in place of standard deviations.
+    cell
+        The data cell whose scores are shown.
+    blocks
+        Series that may be compared with one another; bold is decided within each.
+    columns
+        What is shown, from left to right.
+    name, title
+        Of the table.
+    notes
+        Sentences below it.
+    intervals
+        Print 95 % t intervals over seeds in place of standard deviations.
     """
     series = pd.concat(blocks, ignore_index=True)
     settings, constants = protocol_columns(series)

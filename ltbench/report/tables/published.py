@@ -179,7 +179,12 @@ def published_table(found: list[CellResults], published: pd.DataFrame, every: bo
 
     Parameters
     ----------
-    every : also those of data cells that were not run; otherwise None where none of the papers' was.
+    found
+        Results of our own data cells.
+    published
+        Rows of the papers' tables, see `ltbench.published`.
+    every
+        Also those of data cells that were not run; otherwise None where none of the papers' was.
     """
     rows: list[list[Entry]] = []
     tags: list[Tags] = []
