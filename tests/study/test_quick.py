@@ -41,7 +41,8 @@ def test_a_folder_becomes_a_small_study_that_says_what_was_chosen(folder, tmp_pa
     again = resolve_study(None, (), {"dataset": "folder_lt:my_birds", "imbalance_ratio": None}, tmp_path)
     assert again.runs[0].data == spec.data
     # Named by what was prepared, it gets the same small study: it got the papers' network and 150,000 steps.
-    assert again.runs[0].train == spec.train and again.runs[0].model == spec.model
+    assert again.runs[0].train == spec.train
+    assert again.runs[0].model == spec.model
     other = resolve_study(
         None, ["data.image_size=16", "train.steps=7"], {"dataset": str(folder)}, tmp_path, said.append
     )
