@@ -34,7 +34,7 @@ def hub_files(folder, tiny, pickles, parts=1, fine=None):
     ):
         pixels, labels = [], []
         for name, _ in names:
-            with open(pickles / name, "rb") as handle:
+            with (pickles / name).open("rb") as handle:
                 content = pickle.load(handle)
             pixels += [Image.fromarray(row.reshape(3, 32, 32).transpose(1, 2, 0)) for row in content["data"]]
             labels += content.get("labels", content.get("fine_labels"))
@@ -70,7 +70,8 @@ def test_cifar_from_the_hub_is_cifar_from_the_pickles(tmp_path, use, source, par
         assert np.array_equal(getattr(one, which).images, getattr(other, which).images), which
         assert np.array_equal(getattr(one, which).labels, getattr(other, which).labels), which
         assert getattr(one, which).score_sha256 == getattr(other, which).score_sha256
-    assert one.class_names == other.class_names and one.manifest_hash == other.manifest_hash
+    assert one.class_names == other.class_names
+    assert one.manifest_hash == other.manifest_hash
     assert set(other.manifest["source"]["read_from"]) == {path.name for path in folder.iterdir()}
     assert data.load_dataset(spec, folder).manifest_hash == one.manifest_hash  # the folder itself was given
     small = spec.model_copy(update={"image_size": 16})
@@ -85,7 +86,7 @@ def test_another_pixel_on_the_hub_is_another_manifest(tmp_path, use):
     spec = DataSpec(imbalance_ratio=0.5)
     whole = data.load_dataset(spec, tmp_path / "pickles").manifest_hash
     batch = tmp_path / "pickles" / tiny.folder / "data_batch_5"
-    with open(batch, "rb") as handle:
+    with batch.open("rb") as handle:
         content = pickle.load(handle)
     content["data"][0, 0] ^= 1
     batch.write_bytes(pickle.dumps(content, protocol=2))
@@ -105,7 +106,7 @@ def test_hub_files_that_are_not_whole_are_named(tmp_path, use, monkeypatch):
             data.load_dataset(spec, root)
 
     train = "train-00000-of-00002.parquet"
-    refused("fine", DataCorrupt, "no column label; it has img, fine_label", lambda folder: None)
+    refused("fine", DataCorrupt, "no column label; it has img, fine_label", lambda _: None)
     refused("part", DataMissing, f"{train} is missing beside", lambda folder: (folder / train).unlink())
     refused(
         "cut", DataCorrupt, "truncated or no Parquet", lambda f: (f / train).write_bytes(b"PAR1" + b"\0" * 40)

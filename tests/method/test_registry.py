@@ -201,8 +201,10 @@ def test_describe_tells_all_that_can_be_set():
     rows = {row.name: row for row in registry.describe()}
     assert set(rows) == set(registry.known_methods())
     coral = rows["coral"]
-    assert coral.origin == "ltbench.methods.coral" and coral.needs.batch_coupled
-    assert coral.default_variant == "published" and set(coral.variants) == {
+    assert coral.origin == "ltbench.methods.coral"
+    assert coral.needs.batch_coupled
+    assert coral.default_variant == "published"
+    assert set(coral.variants) == {
         "published",
         "released",
         "released_formula",

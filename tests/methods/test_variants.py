@@ -60,7 +60,7 @@ def cbdm(variant):
     a, batch = OBJECTIVES, batch_of(OBJECTIVES)
     scale = torch.from_numpy(a["scale"])
 
-    def denoise(x_t, t, label):
+    def denoise(x_t, _t, label):
         return Prediction(scale[label].view(-1, 1, 1, 1) * x_t, torch.zeros(len(x_t), 1, 1, 1))
 
     found = terms_of("cbdm", variant, batch, denoise)
@@ -80,7 +80,7 @@ def coral(variant):
         "released_formula": (0.01, 1.0, 0.1),
     }[variant]
 
-    def denoise(x_t, t, label):
+    def denoise(x_t, _t, _label):
         return Prediction(x_t, torch.from_numpy(a["coral_projection"])[:, :, None, None])
 
     found = terms_of("coral", variant, batch, denoise, torch.nn.Identity())
@@ -106,7 +106,7 @@ def capacity(variant):
     modules = cm.ExpertParts([], Switch())
     general, expert = (torch.from_numpy(a[f"scale_{part}"]) for part in ("general", "expert"))
 
-    def denoise(x_t, t, label):
+    def denoise(x_t, _t, label):
         scale = general[label] + modules.switch.on * expert[label]
         return Prediction(scale.view(-1, 1, 1, 1) * x_t, torch.zeros(len(x_t), 1, 1, 1))
 
@@ -123,7 +123,7 @@ def alignment(variant):
     a, batch = CCUA, batch_of(CCUA)
     scale, null = torch.from_numpy(a["scale"]), torch.from_numpy(a["bottleneck_null"])
 
-    def denoise(x_t, t, label):
+    def denoise(x_t, _t, label):
         return Prediction(scale[label].view(-1, 1, 1, 1) * x_t, null)
 
     found = terms_of("ccua", variant, batch, denoise)
@@ -136,7 +136,7 @@ def dispersion(variant):
     """lambda log mean exp(-|z_i - z_j|^2 / (tau D)): .25 and 1 in the release, .5 and .5 in the paper; negative."""
     a, batch = CCUA, batch_of(CCUA)
     null = torch.from_numpy(a["bottleneck_null"])
-    found = terms_of("dispersive", variant, batch, lambda x_t, t, label: Prediction(x_t, null))
+    found = terms_of("dispersive", variant, batch, lambda x_t, _t, _label: Prediction(x_t, null))
     weight, tau = {"torch": (0.25, 1.0), "paper": (0.5, 0.5)}[variant]
     z = a["bottleneck_null"].reshape(len(a["y"]), -1).astype(float)
     distance = ((z[:, None] - z[None]) ** 2).sum(2)
@@ -231,7 +231,8 @@ def test_a_constant_that_the_paper_sets_by_data_set_leaves_the_variants_name():
     # A run that was called "released" before the name had constants: the same hyper-parameters and key.
     old = {"lambda_per": "batch", "second_temperature": True, "mask_dropped": True}
     spec = registry.resolve("coral", {"coral": old})
-    assert spec.hyperparameters == {"coral": old} and registry.create(spec).variant == "released_formula"
+    assert spec.hyperparameters == {"coral": old}
+    assert registry.create(spec).variant == "released_formula"
     assert registry.resolve("coral", {"coral": {"variant": "released_formula"}}) == spec
 
 

@@ -88,7 +88,7 @@ class Cifar(Source):
     def _digests(self) -> dict[str, str]:
         """Return the MD5s of the authors' files, by which their content is known."""
         dataset = self.dataset_class()
-        digests = {name: md5 for name, md5 in (*dataset.train_list, *dataset.test_list)}
+        digests = dict((*dataset.train_list, *dataset.test_list))
         return digests | {dataset.meta["filename"]: dataset.meta["md5"]}
 
     def _from_hub(self, folder: Path, size: int) -> Splits:
