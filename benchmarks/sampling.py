@@ -106,6 +106,7 @@ def _cheapest(table: pd.DataFrame, cell: tuple) -> str:
             f"Cheapest as good: {best[0]} with {best[1]} evaluations, {best[2]:.1f} times cheaper "
             f"(target {TIMES_CHEAPER}: {reached})."
         )
+    said += " Seconds are those of the day on which each sample set was made: equal work differs by up to a third."
     return "\n".join([*lines, "", said])
 
 

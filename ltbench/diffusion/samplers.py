@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench import rng
+from ltbench.diffusion.noise import step_noise
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.registry import check_sampler, kind
 from ltbench.diffusion.spacing import make_path, timesteps
@@ -148,9 +149,6 @@ def sample_batch(
     chosen, path = check_sampler(sampler), make_path(sampler)
     labels = labels.to(device)
 
-    def noise() -> Tensor:
-        return torch.stack([torch.randn(denoiser.shape, generator=g) for g in generators]).to(device)
-
     def denoise(x: Tensor, t: int) -> Tensor:
         if stop is not None and stop():
             raise Interrupted("sampling was stopped: run the same command again to go on")
@@ -161,7 +159,11 @@ def sample_batch(
             progress(len(x))
         return eps
 
-    with precision(sampler.precision, device):
+    every_step = chosen.kind == "stochastic"
+    with (
+        precision(sampler.precision, device),
+        step_noise(generators, denoiser.shape, device, ahead=every_step) as noise,
+    ):
         return chosen.run(denoise, noise(), path, noise)
 
 

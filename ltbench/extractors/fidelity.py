@@ -12,6 +12,7 @@ import contextlib
 import importlib.util
 import io
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,23 @@ class Fidelity(nn.Module):
         return out[0], out[1] if self.has_logits else None
 
 
+class Normalise(nn.Module):
+    """Subtracts a channel's mean and divides by its spread, which lie on the images' device: nothing waits for it."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, mean: Sequence[float], spread: Sequence[float]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("spread", torch.tensor(spread).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return (x - mean) / spread of (B,C,H,W)."""
+        result: Tensor = (x - self.mean) / self.spread
+        return result
+
+
 class ClipBicubic(nn.Module):
     """CLIP's projected image embeddings, images resized bicubically without a crop as CMMD does."""
 
@@ -98,15 +116,13 @@ class ClipBicubic(nn.Module):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.inner = Fidelity("clip-vit-l-14-336px", path).inner
+        self.normalise = Normalise([0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         """Return features (B,768) of images (B,1 or 3,H,W), uint8."""
-        from torchvision.transforms.functional import normalize
-
         side = self.inner.resolution
         x = F.interpolate(three_channels(images).float() / 255, (side, side), mode="bicubic")
-        x = normalize(x, [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711])
-        return self.inner.model.visual(x).float(), None
+        return self.inner.model.visual(self.normalise(x)).float(), None
 
 
 class DinoV2(nn.Module):
@@ -121,17 +137,16 @@ class DinoV2(nn.Module):
             str(_dinov2_code(name)), f"dinov2_{DINOV2[name][0]}", source="local", pretrained=False
         )
         self.inner.load_state_dict(load_state_dict(path))
+        self.normalise = Normalise([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
 
     def forward(self, images: Tensor) -> tuple[Tensor, None]:
         """Return features (B,d) of images (B,1 or 3,H,W), uint8."""
         from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
-        from torchvision.transforms.functional import normalize
 
         x = interpolate_bilinear_2d_like_tensorflow1x(
             three_channels(images).float(), size=(self.side, self.side), align_corners=False
         )
-        x = normalize(x / 255, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-        return self.inner(x), None
+        return self.inner(self.normalise(x / 255)), None
 
 
 def _dinov2_code(name: str) -> Path:

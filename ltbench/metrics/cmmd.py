@@ -59,8 +59,8 @@ def _unit(features: Array, name: str) -> Tensor:
 
 
 def _mean_kernel(x: Tensor, y: Tensor, gamma: float) -> float:
-    total = 0.0
+    total = torch.zeros((), dtype=torch.float64, device=x.device)  # read once: a GPU is waited for
     for rows in in_blocks(len(x), 2000):
         squared = (2 - 2 * x[rows] @ y.T).clamp_min(0)
-        total += float(squared.mul_(-gamma).exp_().sum())
-    return total / (len(x) * len(y))
+        total += squared.mul_(-gamma).exp_().sum()
+    return float(total) / (len(x) * len(y))

@@ -66,7 +66,9 @@ class Mixture:
         optimizer = torch.optim.Adam([log_variance, background], lr=_RATE)
         losses: list[float] = []
         for epoch in range(_EPOCHS):
-            total = 0.0
+            total = torch.zeros(
+                (), dtype=torch.float64, device=training.device
+            )  # read once an epoch: a GPU is waited for
             for rows in in_blocks(len(training), _BATCH):
                 x = training[rows]
                 parts = _log_densities(_squared(x, self.centres), log_variance, x.shape[1])
@@ -78,8 +80,8 @@ class Mixture:
                 optimizer.step()
                 with torch.no_grad():
                     log_variance.clamp_(-_LIMIT, _LIMIT)
-                total += float(loss.detach()) * len(x)
-            losses.append(total / len(training))
+                total += loss.detach() * len(x)
+            losses.append(float(total) / len(training))
             last = losses[-_PATIENCE - 1 : -1]
             if epoch >= _FIRST_STOP and all(abs(losses[-1] - one) < _STILL for one in last):
                 break
@@ -87,11 +89,11 @@ class Mixture:
 
     def nll(self, x: Tensor) -> float:
         """Return the mean negative log-likelihood of images (n, d), divided by d."""
-        total = 0.0
+        total = torch.zeros((), dtype=torch.float64, device=x.device)
         for rows in in_blocks(len(x), 1000):
             parts = _log_densities(_squared(x[rows], self.centres), self.log_variance, x.shape[1])
-            total += float((parts - math.log(len(self.centres))).logsumexp(dim=1).sum())
-        return -total / (len(x) * x.shape[1])
+            total += (parts - math.log(len(self.centres))).logsumexp(dim=1).sum()
+        return -float(total) / (len(x) * x.shape[1])
 
 
 def _squared(a: Tensor, b: Tensor) -> Tensor:

@@ -5,11 +5,9 @@ import threading
 
 import pytest
 import torch
+from fake_gpu import Waits, on_fake_cuda
 from tiny_runs import digits, lively_model, make_spec, same_tensors, tensors, train_in
-from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from ltbench import rng
 from ltbench.environment import Environment
@@ -24,57 +22,6 @@ CPU = torch.device("cpu")
 
 
 # -- every method on a stand-in for a GPU ---------------------------------------------------------------
-
-
-class Waits(TorchDispatchMode):
-    """Records what makes the host wait for the device: reads of a value, and copies that are not asynchronous."""
-
-    def __init__(self):
-        super().__init__()
-        self.found, self.copies = [], 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        kwargs, name = kwargs or {}, str(function)
-        devices = {
-            leaf.device.type
-            for leaf in tree_leaves((args, kwargs))
-            if isinstance(leaf, torch.Tensor) and leaf.dim()
-        }
-        target = kwargs.get("device")
-        moves = (
-            name.startswith("aten._to_copy")
-            and target is not None
-            and torch.device(target).type not in devices
-        )
-        if moves:
-            self.copies += 1
-            if not kwargs.get("non_blocking"):
-                self.found.append(f"blocking copy {devices} -> {target}")
-        elif len(devices) > 1:
-            self.found.append(f"{name} mixes {sorted(devices)}")
-        if name.startswith(
-            ("aten._local_scalar_dense", "aten.nonzero", "aten.masked_select", "aten.is_nonzero")
-        ):
-            self.found.append(name)
-        return function(*args, **kwargs)
-
-
-def on_fake_cuda(model, mode):
-    """Put every tensor of a model on a fake GPU, parts that sit in two places once."""
-    moved = {}
-
-    def move(tensor):
-        if id(tensor) not in moved:
-            fake = mode.from_tensor(tensor.detach()).to("cuda")
-            is_parameter = isinstance(tensor, nn.Parameter)
-            moved[id(tensor)] = nn.Parameter(fake, tensor.requires_grad) if is_parameter else fake
-        return moved[id(tensor)]
-
-    for module in model.modules():
-        for held in (module._parameters, module._buffers):
-            held.update({name: move(tensor) for name, tensor in held.items() if tensor is not None})
-    model.to = lambda _: model
-    return model
 
 
 def fake_step(name, variant, tmp_path, monkeypatch, **train):
