@@ -844,7 +844,7 @@ def report(
     target = Path(out) if out is not None else given[0] / "report"
     written = write_report(given, target, paper=paper, baseline=baseline, contrast=contrast)
     tables = {
-        table.name: pd.DataFrame([[entry.text for entry in row] for row in table.rows], columns=table.columns)
+        table.name: pd.DataFrame([list(map(str, row)) for row in table.rows], columns=table.columns)
         for table in written.document.tables()
     }
     figures = {path.stem: path for path in written.files if path.suffix == ".png"}

@@ -208,6 +208,10 @@ def paired_columns(differences: np.ndarray, confidence: float = 0.95) -> pd.Data
     -------
     One row a column: ``n``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p``, as in `Paired`.
     """
+    return pd.DataFrame(_paired_arrays(differences, confidence))
+
+
+def _paired_arrays(differences: np.ndarray, confidence: float = 0.95) -> dict[str, np.ndarray]:
     present = np.isfinite(differences)
     n = present.sum(axis=0)
     with np.errstate(all="ignore"):
@@ -218,9 +222,7 @@ def paired_columns(differences: np.ndarray, confidence: float = 0.95) -> pd.Data
         p = 2 * stdtr(np.maximum(n - 1.0, 1), -np.abs(mean) / (sd / np.sqrt(n)))
     p = np.where((sd == 0) & (mean == 0), 1.0, np.where(n > 1, p, np.nan))
     agree = (present & (np.sign(differences) == np.sign(mean))).sum(axis=0)
-    return pd.DataFrame(
-        {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "agree": agree, "p": p}
-    )
+    return {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "agree": agree, "p": p}
 
 
 def agreement_chance(agree: int, n: int) -> float:
@@ -281,7 +283,13 @@ def holm(p_values: pd.Series | np.ndarray | Sequence[float], level: float = 0.05
 
 
 def best_and_ties(values: pd.DataFrame, better: Better | None, level: float = 0.05) -> set[str]:
-    """Return the columns that cannot be told apart from the best: the best mean, and all not shown to differ.
+    """Return the columns of training seed x series that cannot be told apart from the best; see `best_columns`."""
+    best = best_columns(values.to_numpy(float), better, level)
+    return {str(name) for name, yes in zip(values.columns, best, strict=True) if yes}
+
+
+def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05) -> np.ndarray:
+    """Tell which columns cannot be told apart from the best: the best mean, and all not shown to differ from it.
 
     A column is left out only where its paired t test against the best is rejected by Holm's procedure over all
     pairs of columns. All pairs, because the data choose the best: so an equal column is left out of the whole
@@ -290,25 +298,29 @@ def best_and_ties(values: pd.DataFrame, better: Better | None, level: float = 0.
     Parameters
     ----------
     values
-        Training seed x series; a series with fewer than two seeds takes no part.
+        (seeds, m), nan where a column lacks the seed; a column with fewer than two seeds takes no part.
     better
-        Which direction is better; None: neither, and nothing is returned.
+        Which direction is better; None: neither, and no column is best.
     level
         Of Holm's procedure.
+
+    Returns
+    -------
+    (m,) bool.
     """
-    table = values.to_numpy(float)
-    names = [str(name) for name in values.columns]
-    keep = np.flatnonzero(np.isfinite(table).sum(axis=0) >= 2)
+    out = np.zeros(values.shape[1], bool)
+    keep = np.flatnonzero(np.isfinite(values).sum(axis=0) >= 2)
     if better is None or len(keep) < 2:
-        return set()
-    table = table[:, keep]
+        return out
+    table = values[:, keep]
     means = np.nanmean(table, axis=0)
     best = int(means.argmin() if better == "lower" else means.argmax())
     rows, columns = np.triu_indices(len(keep), 1)
-    rejected = holm(paired_columns(table[:, rows] - table[:, columns])["p"], level)
+    rejected = holm(_paired_arrays(table[:, rows] - table[:, columns])["p"], level)
     worse = {int(c if r == best else r) for r, c, no in zip(rows, columns, rejected, strict=True)
              if no and best in (r, c)}  # fmt: skip
-    return {names[keep[i]] for i in range(len(keep)) if i not in worse}
+    out[[keep[i] for i in range(len(keep)) if i not in worse]] = True
+    return out
 
 
 # -- the best of several settings ---------------------------------------------------------------------------

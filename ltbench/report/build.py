@@ -14,7 +14,7 @@ import pandas as pd
 from ltbench import text
 from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
-from ltbench.report.cells import MEASURE, CellResults, cells
+from ltbench.report.cells import MEASURE, CellResults, cells, series_table
 from ltbench.report.document import Document, build, make_scenes
 from ltbench.report.html import html_page
 from ltbench.report.render import markdown_pages, write_latex
@@ -145,11 +145,11 @@ def _embed(found: Sequence[CellResults], results: Results) -> None:
     from ltbench.scoring.embedding import embed
 
     for cell in found:
-        for _, one in main_series(cell).iterrows():
-            for name in one["runs"][:1]:
+        for one in main_series(cell):
+            for name in one.runs[:1]:
                 run = results.runs[name]
-                if not run.embedding(one["step"]) and (places := embed(run.probe_features(one["step"]))):
-                    write_embedding(run.folder, one["step"], places)
+                if not run.embedding(one.step) and (places := embed(run.probe_features(one.step))):
+                    write_embedding(run.folder, one.step, places)
 
 
 # -- files ----------------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def _summaries(found: Sequence[CellResults], frames: dict[str, pd.DataFrame]) ->
     """Return the report's numbers as tables: series and measures described once, then means and differences by key."""
     series, measures, summary = [], [], []
     for cell in found:
-        rows = cell.series.assign(cell=cell.label)
+        rows = series_table(cell).assign(cell=cell.label)
         for column in ("train_seeds", "sample_seeds", "runs"):
             rows[column] = [";".join(map(str, values)) for values in rows[column]]
         series.append(

@@ -1,4 +1,4 @@
-"""From single scores to means over seeds: a data cell's series, points and summary, and what may stand side by side.
+"""From single scores to means over seeds: a data cell's series, points and summary, and its blocks of one protocol.
 
 A *series* is everything equal but the two kinds of seed; what differs in any setting is never averaged together.
 Its mean and spread run over training seeds, at the one sampling seed that most of its trainings share; the spread
@@ -8,46 +8,56 @@ over sampling seeds of one training is kept apart, since it measures another thi
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from ltbench.diffusion.registry import kind
 from ltbench.report.names import (
     GROUP_ORDER,
-    MISSING,
-    RULE_PREFIXES,
     SHOT_GROUPS,
-    alike,
+    Measure,
     class_title,
-    describe_series,
-    forward_passes,
-    is_hyperparameter,
     method_rank,
     metric_rank,
     output_of,
     split_metric,
+)
+from ltbench.report.series import (
+    Block,
+    Series,
+    by_key,
+    grouped,
+    labelled,
+    main_protocol,
+    one_a_method,
+    protocol_of,
 )
 from ltbench.runs.samples import class_names_of
 from ltbench.runs.scores import row_codes
 from ltbench.text import slug
 
 SERIES_COLUMNS = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin", "settings"]
-MEASURE = str.split(
-    "metric definition extractor extractor_hash reference reference_hash n_reference n_generated"
-)
+MEASURE = list(Measure._fields)
 PLACE = ["scope", "class_or_group", "n_train"]
 _NAMES = MEASURE[:6]
 _LOOKUP = ["scope", "role", "class_or_group", *_NAMES]
 _MOST_GUIDANCES = 3  # in tables and figures of methods side by side
-# What must be alike for methods to stand side by side; `passes` is NFE without guidance's second pass.
-_PROTOCOL = ["step", "sampler", "passes", "guidance", "rule", "common"]
 
-Key = tuple[object, ...]
+Key = tuple[Any, ...]
+
+
+class Numbers(NamedTuple):
+    """A series' mean, standard deviation (nan for one seed) and count over training seeds, and over sampling seeds."""
+
+    mean: float
+    sd: float
+    n: int
+    sd_sampling: float
+    n_sampling: int
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, so that what is made of it can be kept
@@ -57,15 +67,14 @@ class CellResults:
     Attributes
     ----------
     label : the data cell in words.
-    series : one row a series, in print order: `SERIES_COLUMNS`, ``series`` (key), ``label``, ``differs``,
-        ``train_seeds``, ``sample_seeds``, ``runs``.
+    series : in print order, each labelled by what tells it from the others.
     points : one row a number: series, train_seed, sample_seed, main, place, measure, ``role``, value, run, folder.
     summary : one row a series, place, measure and role: mean, sd, n, sd_sampling, n_sampling.
     reasons : (scope, class or group, metric) -> why there is no number.
     """
 
     label: str
-    series: pd.DataFrame
+    series: list[Series]
     points: pd.DataFrame
     summary: pd.DataFrame
     reasons: dict[tuple[str, str, str], str]
@@ -155,41 +164,54 @@ class CellResults:
     # -- what was measured --
 
     @functools.cached_property
-    def _measures(self) -> dict[str, pd.DataFrame]:
+    def _measures(self) -> dict[str, list[Measure]]:
         """The measures by scope, in order of print; see `measures`."""
         rows = self.summary[(self.summary["role"] == "").to_numpy()]
         auxiliary = {m for m in map(str, rows["metric"].unique()) if output_of(m).auxiliary}
         rows = rows[~rows["metric"].isin(auxiliary).to_numpy()]
         every = rows.groupby(["scope", *MEASURE], dropna=False, observed=True)["n"].sum().reset_index()
-        text = ["scope", *_NAMES]
-        every = every.astype(dict.fromkeys(text, object))
+        every = every.astype(dict.fromkeys(["scope", *_NAMES], object))
         every = every.assign(rank=every["metric"].map(metric_rank), scores=-every["n"])
         every = every.sort_values(["rank", "scores", *MEASURE[1:]], ignore_index=True)
-        return {str(s): part[MEASURE].reset_index(drop=True) for s, part in every.groupby("scope")}
+        out: dict[str, list[Measure]] = {}
+        for scope, *measure in every[["scope", *MEASURE]].itertuples(index=False):
+            out.setdefault(scope, []).append(Measure(*measure))
+        return out
 
-    def measures(self, scope: str) -> pd.DataFrame:
+    def measures(self, scope: str) -> list[Measure]:
         """Return the distinct measures of plain scores at a scope, in the papers' order, no auxiliary ones.
 
         Of several that differ in extractor or sample sizes alone, the one that most scores have leads: a side
         question asked with fewer images must not take the place of the study's own.
         """
-        return self._measures.get(scope, pd.DataFrame(columns=MEASURE))
+        return self._measures.get(scope, [])
 
-    def leading(self, metric: str, scope: str) -> pd.Series | None:
+    def leading(self, metric: str, scope: str) -> Measure | None:
         """Return the leading measure of one metric at a scope; None where it was not scored."""
-        measures = self.measures(scope)
-        measures = measures[measures["metric"] == metric]
-        return None if measures.empty else measures.iloc[0]
+        return next((m for m in self.measures(scope) if m.metric == metric), None)
 
-    def frechet(self, scope: str) -> pd.Series | None:
+    def frechet(self, scope: str) -> Measure | None:
         """Return the leading measure of Frechet distances at a scope; None where none was scored."""
         return self.leading("frechet", scope)
 
-    def headline(self) -> pd.DataFrame:
+    def headline(self) -> list[Measure]:
         """Return the overall measures that lead: the first Frechet distance, recall and agreement there are."""
-        measures = self.measures("overall")
-        found = measures["metric"].astype(str).str.extract("^(frechet|recall|agreement)", expand=False)
-        return measures[found.notna() & ~found.duplicated()]
+        kinds = ("frechet", "recall", "agreement")
+        first: dict[str, Measure] = {}
+        for measure in self.measures("overall"):
+            if named := next((kind for kind in kinds if measure.metric.startswith(kind)), None):
+                first.setdefault(named, measure)
+        return list(first.values())
+
+    @functools.cached_property
+    def _measured(self) -> dict[str, int]:
+        overall = self.summary[(self.summary["scope"] == "overall").to_numpy()]
+        counts = overall.groupby(overall["series"].astype(str))["metric"].nunique()
+        return {str(key): int(count) for key, count in counts.items()}
+
+    def measured(self, series: str) -> int:
+        """Return how many metrics a series was scored by, overall."""
+        return self._measured.get(series, 0)
 
     # -- numbers --
 
@@ -202,8 +224,8 @@ class CellResults:
         return _rows_by(self.summary, _LOOKUP)
 
     @functools.cached_property
-    def _kept(self) -> dict[Key, pd.DataFrame]:
-        """What `column` and `by_seed` have made: tables and figures ask for the same again and again."""
+    def _kept(self) -> dict[Key, Any]:
+        """What `means` and `by_seed` have made: tables and figures ask for the same again and again."""
         return {}
 
     @functools.cached_property
@@ -219,18 +241,20 @@ class CellResults:
         }
 
     @functools.cached_property
-    def _means(self) -> pd.DataFrame:
-        columns = ["n_reference", "n_generated", "mean", "sd", "n", "sd_sampling", "n_sampling"]
-        return self.summary[columns].set_index(self.summary["series"].astype(str))
+    def _summary_arrays(self) -> dict[str, np.ndarray]:
+        """The summary's columns, as arrays."""
+        sizes = {c: self.summary[c].to_numpy(float) for c in ("n_reference", "n_generated")}
+        numbers = {c: self.summary[c].to_numpy() for c in Numbers._fields}
+        return sizes | numbers | {"series": self.summary["series"].astype(str).to_numpy(object)}
 
-    def _rows(self, scope: str, measure: pd.Series, place: str, role: str, sizes: bool) -> np.ndarray:
+    def _rows(self, scope: str, measure: Measure, place: str, role: str, sizes: bool) -> np.ndarray:
         """Return the numbers of the points of one measure and place."""
-        rows = self._point_rows.get((scope, role, place, *(measure[c] for c in _NAMES)), np.array([], int))
+        rows = self._point_rows.get((scope, role, place, *measure[:6]), _NONE)
         result: np.ndarray = rows[_has_sizes(self._arrays, rows, measure, role, sizes)]
         return result
 
     def points_of(
-        self, scope: str, measure: pd.Series, place: str = "", role: str = "", sizes: bool = True
+        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
     ) -> pd.DataFrame:
         """Return the rows of `points` of one measure at one class or group, or of all images.
 
@@ -239,26 +263,25 @@ class CellResults:
         """
         return self.points.iloc[self._rows(scope, measure, place, role, sizes)]
 
-    def column(
-        self, scope: str, measure: pd.Series, place: str = "", role: str = "", sizes: bool = True
-    ) -> pd.DataFrame:
-        """Return mean, sd, n (and the sampling spread) of one measure and place, indexed by series."""
-        key = ("column", scope, place, role, sizes, *(measure[c] for c in MEASURE))
+    def means(
+        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
+    ) -> dict[str, Numbers]:
+        """Return mean, sd, n (and the sampling spread) of one measure and place by series."""
+        key = ("means", scope, place, role, sizes, measure)
         if key not in self._kept:
-            rows = self._summary_rows.get(
-                (scope, role, place, *(measure[c] for c in _NAMES)), np.array([], int)
-            )
-            found = self._means.iloc[rows]
-            sized = {c: found[c].to_numpy(float) for c in ("n_reference", "n_generated")}
-            found = found[_has_sizes(sized, np.arange(len(found)), measure, role, sizes)]
-            self._kept[key] = found[~found.index.duplicated()]
-        return self._kept[key]
+            every = self._summary_arrays
+            rows = self._summary_rows.get((scope, role, place, *measure[:6]), _NONE)
+            rows = rows[_has_sizes(every, rows, measure, role, sizes)][::-1]  # the first of a series stays
+            columns = (every[name][rows].tolist() for name in ("series", *Numbers._fields))
+            self._kept[key] = {one: Numbers(*found) for one, *found in zip(*columns, strict=True)}
+        result: dict[str, Numbers] = self._kept[key]
+        return result
 
     def by_seed(
-        self, scope: str, measure: pd.Series, place: str = "", role: str = "", sizes: bool = True
+        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
     ) -> pd.DataFrame:
         """Return train_seed x series of one measure and place, at each series' main sampling seed."""
-        key = ("seeds", scope, place, role, sizes, *(measure[c] for c in MEASURE))
+        key = ("seeds", scope, place, role, sizes, measure)
         if key not in self._kept:
             every = self._arrays
             rows = self._rows(scope, measure, place, role, sizes)
@@ -272,9 +295,10 @@ class CellResults:
                 self._kept[key] = pd.DataFrame(
                     total / count, index=seeds, columns=list(every["names"][codes])
                 )
-        return self._kept[key]
+        result: pd.DataFrame = self._kept[key]
+        return result
 
-    def floor(self, scope: str, measure: pd.Series, place: str = "") -> tuple[float, float, float]:
+    def floor(self, scope: str, measure: Measure, place: str = "") -> tuple[float, float, float]:
         """Return the floor's mean, its standard deviation over draws, and its own number of images; nan where none."""
         rows = self._rows(scope, measure, place, "floor", False)
         if not len(rows):
@@ -288,15 +312,18 @@ class CellResults:
         return self.reasons.get((scope, place, metric), "")
 
 
+_NONE = np.array([], int)
+
+
 def _has_sizes(
-    columns: Mapping[str, np.ndarray], rows: np.ndarray, measure: pd.Series, role: str, sizes: bool
+    columns: Mapping[str, np.ndarray], rows: np.ndarray, measure: Measure, role: str, sizes: bool
 ) -> np.ndarray:
     """Tell which rows have the measure's sample sizes; a floor has its own, and a score at its size the floor's."""
     keep = np.ones(len(rows), bool)
     if not sizes or role.startswith("floor"):
         return keep
     for name in ("n_reference", "n_generated") if role != "at_floor_n" else ("n_reference",):
-        found, wanted = columns[name][rows], float(measure[name])
+        found, wanted = columns[name][rows], float(getattr(measure, name))
         keep &= np.isnan(found) if wanted != wanted else found == wanted
     return keep
 
@@ -360,22 +387,33 @@ def _reasons(points: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     return dict(zip(keys, rows["reason"].astype(str), strict=True))
 
 
-def _series(points: pd.DataFrame) -> pd.DataFrame:
-    first = points.drop_duplicates("series")[["series", *SERIES_COLUMNS]]
-    series = first.astype(
-        dict.fromkeys(("series", "method", "variant", "sampler", "origin", "settings"), object)
-    )
+def _series(points: pd.DataFrame) -> list[Series]:
+    first = points.drop_duplicates("series")[["series", *SERIES_COLUMNS]].astype({"series": str})
+    members: dict[str, dict[str, Any]] = {}
     for column, source in (("train_seeds", "train_seed"), ("sample_seeds", "sample_seed"), ("runs", "run")):
-        pairs = points[["series", source]].drop_duplicates().dropna().astype({"series": object})
-        values: dict[str, set[int | str]] = {}
-        for key, value in zip(pairs["series"], pairs[source], strict=True):
-            values.setdefault(str(key), set()).add(str(value) if source == "run" else int(value))
-        series[column] = [tuple(sorted(values.get(key, ()))) for key in series["series"]]
-    series["rank"] = series["method"].map(method_rank)
-    series = series.sort_values(
-        ["rank", "variant", "step", "sampler", "nfe", "guidance", "settings"], ignore_index=True
-    ).drop(columns="rank")
-    return describe_series(series)
+        pairs = points[["series", source]].drop_duplicates().dropna().astype({"series": str})
+        for key, values in pairs.groupby("series")[source]:
+            found = {str(v) if source == "run" else int(v) for v in values}
+            members.setdefault(str(key), {})[column] = tuple(sorted(found))
+    out = [
+        Series(str(key), *map(_plain, stated), **members.get(str(key), {}))
+        for key, *stated in first.itertuples(index=False)
+    ]
+
+    def order(one: Series) -> Key:
+        numbers = [(v != v, v) for v in (one.step, one.nfe, one.guidance)]
+        return method_rank(one.method), one.variant, numbers[0], one.sampler, *numbers[1:], one.settings
+
+    return labelled(sorted(out, key=order))
+
+
+def _plain(value: object) -> Any:
+    return float(value) if isinstance(value, float | int | np.number) else str(value)
+
+
+def series_table(cell: CellResults) -> pd.DataFrame:
+    """Return a cell's series as a table, a row each."""
+    return pd.DataFrame([vars(one) for one in cell.series]).rename(columns={"key": "series"})
 
 
 def main_sampling_seed(points: pd.DataFrame) -> dict[str, float]:
@@ -433,24 +471,27 @@ def _moments(group: np.ndarray, value: np.ndarray, size: int) -> tuple[np.ndarra
 
 
 @functools.lru_cache(maxsize=256)
-def main_series(cell: CellResults, limit: int = 8) -> pd.DataFrame:
-    """Choose the series a figure of methods side by side shows: one a method and variant, at one protocol.
+def main_series(cell: CellResults, limit: int = 8) -> list[Series]:
+    """Choose the series a figure of methods side by side shows: one a method and variant, at the main protocol.
 
-    The protocol (step, sampler, NFE, guidance, model and training) is the one that most methods share, then
-    the one with the most trainings, the longest training, the least guidance, the most network evaluations.
-    A method that lacks it is shown at its longest training instead; its label then says what differs. Of
+    A method that lacks that protocol is shown at its longest training instead; its label then says what differs. Of
     several hyper-parameters the fewest set are shown, the others in the curves.
     """
-    series = _with_protocol(cell)
-    at_best = _at(series, _main_protocol(series))
-    chosen = at_best.copy()
-    for _, rows in series[~series["method"].isin(series.loc[at_best, "method"])].groupby("method"):
-        chosen[rows.sort_values("step").index[-1]] = True
-    return _one_a_method(series[chosen], limit)
+    main = main_protocol(cell.series)
+    at_main = {one.method for one in cell.series if protocol_of(one) == main}
+    longest = {
+        one.method: one for one in sorted(cell.series, key=lambda one: (one.step != one.step, one.step))
+    }
+    chosen = [
+        one
+        for one in cell.series
+        if protocol_of(one) == main or (one.method not in at_main and one is longest[one.method])
+    ]
+    return one_a_method(chosen, limit)
 
 
 @functools.lru_cache(maxsize=256)
-def main_protocols(cell: CellResults, limit: int = 8, every: bool = False) -> list[pd.DataFrame]:
+def main_protocols(cell: CellResults, limit: int = 8, every: bool = False) -> list[list[Series]]:
     """Return `main_series`, then the same at other guidances that at least two methods share, rising.
 
     A ranking of methods can turn round with guidance, so no statement is made at one guidance alone; the sampler
@@ -458,133 +499,50 @@ def main_protocols(cell: CellResults, limit: int = 8, every: bool = False) -> li
     curve) at most three are shown, unless `every` one is asked for: those scored by as many measures as the main
     one, with the most trainings, nearest to 1. Other rules of guidance follow in the same way.
     """
-    first, series = main_series(cell, limit), _with_protocol(cell)
-    main = _main_protocol(series)
-    fixed = [c for c in _PROTOCOL if c not in ("guidance", "rule")]
-    same = _at(series, main, ["guidance", "rule"])
-    alike_but = series[_at(series, main, fixed) & ~same]
-    enough = min(2, first["method"].nunique())
-    blocks = [
-        r for _, r in alike_but.groupby(["rule", "guidance"], dropna=False) if r["method"].nunique() >= enough
-    ]
+    first, main = main_series(cell, limit), main_protocol(cell.series)
+    others = [one for one in cell.series if (at := protocol_of(one)) != main and at[0] == main[0]]
+    enough = min(2, len({one.method for one in first}))
+    blocks = sorted(
+        (
+            rows
+            for rows in grouped(others, protocol_of).values()
+            if len({one.method for one in rows}) >= enough
+        ),
+        key=lambda rows: (rows[0].rule, rows[0].guidance != rows[0].guidance, rows[0].guidance),
+    )
     if not every:
-        overall = cell.summary[(cell.summary["scope"] == "overall").to_numpy()]
-        scored = overall.groupby(overall["series"].astype(str))["metric"].nunique()
-        measures = [scored.reindex(rows["series"]).max() for rows in (first, *blocks)]
+        measured = [max((cell.measured(one.key) for one in rows), default=0) for rows in (first, *blocks)]
         order = sorted(
             range(len(blocks)),
             key=lambda i: (
-                -measures[i + 1],
-                -blocks[i]["train_seeds"].map(len).sum(),
-                abs(blocks[i]["guidance"].iloc[0] - 1),
+                -measured[i + 1],
+                -sum(len(one.train_seeds) for one in blocks[i]),
+                abs(blocks[i][0].guidance - 1),
             ),
         )
-        full = [i for i in order if measures[i + 1] >= measures[0]] or order[:1]
+        full = [i for i in order if measured[i + 1] >= measured[0]] or order[:1]
         blocks = [blocks[i] for i in sorted(full[: _MOST_GUIDANCES - 1])]
-    return [first, *(_one_a_method(rows, limit) for rows in blocks)]
+    return [first, *(one_a_method(rows, limit) for rows in blocks)]
 
 
-def shown_blocks(cell: CellResults, series: pd.DataFrame) -> list[pd.DataFrame]:
+def shown_blocks(cell: CellResults, series: Sequence[Series]) -> list[list[Series]]:
     """Split series into those that share training length, sampler, evaluations and guidance, in print order."""
-    protocol = pd.DataFrame(
-        {"step": series["step"], "sampler": series["sampler"], "passes": forward_passes(series)}
-    ).assign(guidance=series["guidance"], origin=series["origin"], rule=series["settings"].map(rule_of))
-    keys = pd.Series(
-        ["|".join(map(str, row)) for row in protocol.itertuples(index=False)], index=series.index
-    )
-    main = set(main_protocols(cell)[0]["series"])
-    order = {key: not set(rows["series"]) & main for key, rows in series.groupby(keys)}
-    size = protocol.assign(key=keys, other=keys.map(order)).drop_duplicates("key")
-    size = size.sort_values(["other", "step", "sampler", "passes", "guidance"], kind="stable")
-    return [series[keys == key] for key in size["key"]]
 
+    def key(one: Series) -> Key:
+        return tuple(map(str, (one.step, one.sampler, one.passes, one.guidance, one.origin, one.rule)))
 
-def block_title(block: pd.DataFrame) -> str:
-    """Name a block by its guidance, its rule, and the kind of sampler that its scale is for."""
-    scales = block["guidance"].dropna().unique()
-    scale = (
-        f"ω = {scales[0]:g}"
-        if len(scales) == 1
-        else "guidance as labelled"
-        if len(scales)
-        else "no guidance stated"
-    )
-    kinds = " or ".join(sorted({kind(s) for s in block["sampler"]} - {"unknown"})) or "sampler not known"
-    rule = rule_of(block["settings"].iloc[0])
-    return f"{scale}{f', {rule}' if rule else ''}, {kinds}"
+    main = by_key(main_protocols(cell)[0])
+    blocks = grouped(series, key).values()
 
+    def order(block: Block) -> Key:
+        one = block[0]
+        numbers = [(v != v, v) for v in (one.step, one.passes, one.guidance)]
+        return not any(one.key in main for one in block), numbers[0], one.sampler, *numbers[1:]
 
-@functools.cache
-def rule_of(settings: str) -> str:
-    """Return a series' rule of guidance in words; blank where none but the plain scale is stated."""
-    stated = {k: v for k, v in json.loads(settings).items() if k.startswith(RULE_PREFIXES)}
-    return ", ".join(
-        f"{k.removeprefix('sample.')}={v}" for k, v in sorted(stated.items()) if v not in (None, {}, [])
-    )
-
-
-def _with_protocol(cell: CellResults) -> pd.DataFrame:
-    settings = cell.series["settings"].map(json.loads)
-    fixed = settings.map(
-        lambda s: json.dumps(
-            {k: v for k, v in s.items() if not is_hyperparameter(k) and not k.startswith(RULE_PREFIXES)}
-        )
-    )
-    return cell.series.assign(
-        passes=forward_passes(cell.series),
-        common=fixed,
-        rule=cell.series["settings"].map(rule_of),
-        own=settings.map(lambda s: sum(is_hyperparameter(k) for k in s)),
-    )
-
-
-def _main_protocol(series: pd.DataFrame) -> pd.Series:
-    grouped = series.assign(trainings=series["train_seeds"].map(len)).groupby(_PROTOCOL, dropna=False)
-    shared = grouped.agg(methods=("method", "nunique"), trainings=("trainings", "sum")).reset_index()
-    order = ["methods", "trainings", "step", "guidance", "passes"]
-    return shared.sort_values(order, ascending=[False, False, False, True, False]).iloc[0]
-
-
-def _at(series: pd.DataFrame, protocol: pd.Series, columns: Sequence[str] = _PROTOCOL) -> pd.Series:
-    found = np.ones(len(series), bool)
-    for column in columns:
-        found &= alike(series[column], protocol[column])
-    return pd.Series(found, index=series.index)
-
-
-def _one_a_method(series: pd.DataFrame, limit: int) -> pd.DataFrame:
-    found = series.sort_values("own", kind="stable")
-    named = found[~found["variant"].str.contains("custom")]
-    others = found[~found["method"].isin(named["method"])].drop_duplicates("method")
-    found = pd.concat([named.drop_duplicates(["method", "variant"]), others]).sort_index().head(limit)
-    return describe_series(found.drop(columns=["label", "differs", "common", "own", "passes", "rule"]))
+    return sorted(blocks, key=order)
 
 
 def long_tails(found: Iterable[CellResults]) -> list[CellResults]:
     """Return the cells that lead a report: the published split of each long tail, or all where there is none."""
     found = list(found)
     return [c for c in found if c.published and c.imbalance_ratio != 1] or found
-
-
-def method_and_variant(block: pd.DataFrame) -> list[tuple[str, str]]:
-    """Return (method, variant) of each series."""
-    return list(zip(block["method"].map(str), block["variant"].map(str), strict=True))
-
-
-__all__ = [
-    "MEASURE",
-    "MISSING",
-    "PLACE",
-    "SERIES_COLUMNS",
-    "CellResults",
-    "block_title",
-    "cells",
-    "long_tails",
-    "main_protocols",
-    "main_sampling_seed",
-    "main_series",
-    "method_and_variant",
-    "rule_of",
-    "shown_blocks",
-    "summarise",
-]

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 
-from ltbench.diffusion.registry import kind
 from ltbench.report.cells import long_tails, main_protocols
 from ltbench.report.figures.base import Scene
 from ltbench.report.names import integer
-from ltbench.report.tables.grid import Entry, Table
+from ltbench.report.series import Series
+from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.provenance import training_cost
 
 _Answer = tuple[str, str]  # yes, no, partly or not applicable; what and where
@@ -24,127 +23,109 @@ def checklist_table(scenes: Sequence[Scene]) -> Table:
     chosen = [scene for scene in scenes if scene.cell in leading]
     rows = []
     for question, answer in _QUESTIONS:
-        said = [answer(scene) for scene in chosen]
-        verdicts = {verdict for verdict, _ in said}
+        answers = [answer(scene) for scene in chosen]
+        verdicts = {verdict for verdict, _ in answers}
         verdict = verdicts.pop() if len(verdicts) == 1 else "partly"
-        told = dict.fromkeys(where for _, where in said if where)
-        rows.append([Entry(question), Entry(verdict, verdict == "no"), Entry("; ".join(told))])
+        where = "; ".join(dict.fromkeys(where for _, where in answers if where))
+        rows.append([question, marked(verdict, verdict == "no"), where])
     notes = [f"Over {', '.join(cell.label for cell in leading)}. Bold: what a reviewer will ask about."]
     return Table("checklist", "Checklist", ["Question", "Answer", "What, and where"], rows, 3, (), notes)
 
 
-def _blocks(scene: Scene) -> pd.DataFrame:
-    return pd.concat(main_protocols(scene.cell), ignore_index=True)
+def _series(scene: Scene) -> list[Series]:
+    return [one for block in main_protocols(scene.cell) for one in block]
+
+
+def _yes(is_so: bool, what: str, otherwise: str | None = None) -> _Answer:
+    return ("yes", what) if is_so else ("no", what if otherwise is None else otherwise)
 
 
 def _seeds(scene: Scene) -> _Answer:
-    seeds = [len(s) for s in _blocks(scene)["train_seeds"]]
-    told = (
-        f"{min(seeds)} to {max(seeds)} training seeds a row"
-        if min(seeds) < max(seeds)
-        else f"{seeds[0]} training seeds"
-    )
-    return ("yes" if min(seeds) >= 3 else "no"), f"{told} (column Seeds)"
+    seeds = {len(one.train_seeds) for one in _series(scene)}
+    few, most = min(seeds), max(seeds)
+    what = f"{few} to {most} training seeds a row" if few < most else f"{few} training seeds"
+    return _yes(few >= 3, f"{what} (column Seeds)")
 
 
 def _spread(scene: Scene) -> _Answer:
-    sd = scene.cell.summary["sd"].notna().any()
-    return ("yes", "± in every table, intervals in the forest plot") if sd else ("no", "one seed a row")
+    known = bool(scene.cell.summary["sd"].notna().any())
+    return _yes(known, "± in every table, intervals in the forest plot", "one seed a row")
 
 
 def _floors(scene: Scene) -> _Answer:
-    cell = scene.cell
-    measure = cell.frechet("overall")
+    measure = scene.cell.frechet("overall")
     if measure is None:
         return "not applicable", "no Frechet distance"
-    mean, _, n = cell.floor("overall", measure)
-    if not np.isfinite(mean):
-        return "no", "no floor stored"
-    return "yes", f"real against real, n = {integer(n)}; league, per-class tables"
+    mean, _, n = scene.cell.floor("overall", measure)
+    what = f"real against real, n = {integer(n)}; league, per-class tables"
+    return _yes(bool(np.isfinite(mean)), what, "no floor stored")
 
 
 def _sampler(scene: Scene) -> _Answer:
-    samplers = sorted(set(_blocks(scene)["sampler"]))
-    kinds = {kind(s) for s in samplers}
-    ok = len(samplers) == 1
-    return ("yes" if ok else "no"), f"{', '.join(samplers)} ({', '.join(sorted(kinds))})"
+    samplers = sorted({one.sampler for one in _series(scene)})
+    kinds = sorted({one.kind for one in _series(scene)})
+    return _yes(len(samplers) == 1, f"{', '.join(samplers)} ({', '.join(kinds)})")
 
 
 def _guidance(scene: Scene) -> _Answer:
-    blocks = main_protocols(scene.cell, every=True)
-    scales = sorted({float(v) for block in blocks for v in block["guidance"].dropna()})
-    told = "ω = " + ", ".join(f"{v:g}" for v in scales) if scales else "no scale stated"
-    return ("yes" if len(scales) > 1 else "no"), f"{told} (guidance curve, best-guidance table)"
+    every = [one.guidance for block in main_protocols(scene.cell, every=True) for one in block]
+    scales = sorted({v for v in every if v == v})
+    what = "ω = " + ", ".join(f"{v:g}" for v in scales) if scales else "no scale stated"
+    return _yes(len(scales) > 1, f"{what} (guidance curve, best-guidance table)")
 
 
 def _memorisation(scene: Scene) -> _Answer:
-    measure = scene.cell.leading("memorisation_rate", "group")
-    ok = measure is not None and "tail" in scene.cell.groups()
-    return (
-        ("yes", "league and tail table, beside what is expected of real images")
-        if ok
-        else ("no", "--metrics memorisation")
-    )
+    measured = scene.cell.leading("memorisation_rate", "group") is not None and "tail" in scene.cell.groups()
+    where = "league and tail table, beside what is expected of real images"
+    return _yes(measured, where, "--metrics memorisation")
 
 
 def _groups(scene: Scene) -> _Answer:
-    cell = scene.cell
-    means, pooled = bool(cell.groups()), bool(cell.groups("pooled"))
-    if not means:
-        return "no", "no groups scored"
-    return (
-        "yes",
-        f"mean over classes{' and pooled' if pooled else ', not pooled'}: groups table; labels in its notes",
-    )
+    pooled = " and pooled" if scene.cell.groups("pooled") else ", not pooled"
+    what = f"mean over classes{pooled}: groups table; labels in its notes"
+    return _yes(bool(scene.cell.groups()), what, "no groups scored")
 
 
 def _reference(scene: Scene) -> _Answer:
     measure = scene.cell.frechet("overall")
     if measure is None:
         return "not applicable", ""
-    return (
-        "yes",
-        f"{measure['reference']}, {integer(measure['n_reference'])} images, "
-        f"hash {measure['reference_hash'][:8] or 'not stored'}",
-    )
+    digest = measure.reference_hash[:8] or "not stored"
+    return "yes", f"{measure.reference}, {integer(measure.n_reference)} images, hash {digest}"
 
 
 def _extractor(scene: Scene) -> _Answer:
-    measures = scene.cell.measures("overall")
-    names = sorted(set(map(str, measures["extractor"])) - {""})
-    return ("yes" if names else "no"), f"{', '.join(names)} (hash with every number in series and summary)"
+    names = sorted({m.extractor for m in scene.cell.measures("overall")} - {""})
+    return _yes(bool(names), f"{', '.join(names)} (hash with every number in series and summary)")
 
 
 def _baselines(scene: Scene) -> _Answer:
-    methods = set(_blocks(scene)["method"])
+    methods = {one.method for one in _series(scene)}
     has = sorted(methods & _RESAMPLING)
-    ok = scene.baseline in methods and bool(has)
-    return (
-        "yes" if ok else "no"
-    ), f"{scene.baseline}{', ' + ', '.join(has) if has else '; class-balanced sampling is missing'}"
+    what = f", {', '.join(has)}" if has else "; class-balanced sampling is missing"
+    return _yes(scene.baseline in methods and bool(has), f"{scene.baseline}{what}")
 
 
 def _budget(scene: Scene) -> _Answer:
-    steps = sorted({int(s) for s in _blocks(scene)["step"].dropna()})
-    return ("yes" if len(steps) == 1 else "no"), f"steps {', '.join(f'{s:,}' for s in steps)}"
+    steps = sorted({int(one.step) for one in _series(scene) if one.step == one.step})
+    return _yes(len(steps) == 1, f"steps {', '.join(f'{s:,}' for s in steps)}")
 
 
 def _cost(scene: Scene) -> _Answer:
-    runs = [scene.runs[n] for names in _blocks(scene)["runs"] for n in names]
-    known = any(np.isfinite(training_cost(run.provenance, 1)[1]) for run in runs)
-    return ("yes", "FLOPs and time: league, cost table") if known else ("no", "not on record")
+    names = {name for one in _series(scene) for name in one.runs}
+    known = any(np.isfinite(training_cost(scene.runs[name].provenance, 1)[1]) for name in names)
+    return _yes(known, "FLOPs and time: league, cost table", "not on record")
 
 
 def _splits(scene: Scene) -> _Answer:
-    label = scene.cell.dataset
-    others = [c for c in scene.found if c.dataset == label and not c.published]
-    return ("yes" if others else "no"), f"{len(others)} other class orders or splits"
+    others = [c for c in scene.found if c.dataset == scene.cell.dataset and not c.published]
+    return _yes(bool(others), f"{len(others)} other class orders or splits")
 
 
 def _declared(scene: Scene) -> _Answer:
     frame = scene.differences
-    ok = len(frame) > 0 and bool(frame["declared"].any())
-    return ("yes", "[contrast] of the study file") if ok else ("no", "no [contrast] given (--study FILE)")
+    declared = len(frame) > 0 and bool(frame["declared"].any())
+    return _yes(declared, "[contrast] of the study file", "no [contrast] given (--study FILE)")
 
 
 _QUESTIONS: tuple[tuple[str, Callable[[Scene], _Answer]], ...] = (

@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import UsageError
-from ltbench.report.cells import PLACE, cells
+from ltbench.report.cells import PLACE, cells, series_table
 from ltbench.report.names import MISSING, group_title, integer, metric_title, number, output_of
-from ltbench.report.tables.grid import Entry, Table
+from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.results import load_results
 from ltbench.stats import welch_half_width
 
@@ -79,15 +79,8 @@ class Comparison:
             "95 % interval",
             "Verdict",
         ]
-        return Table(
-            "comparison",
-            f"What moved between {self.a.name} and {self.b.name}",
-            columns,
-            entries,
-            4,
-            (),
-            notes,
-        )
+        title = f"What moved between {self.a.name} and {self.b.name}"
+        return Table("comparison", title, columns, entries, 4, (), notes)
 
     def _largest_within(self) -> str:
         """Name the largest relative move that its spread covers: one broken run hides in the spread it makes."""
@@ -97,7 +90,7 @@ class Comparison:
             return ""
         size = (rows["difference"] / rows["mean_a"]).abs()
         row = rows.assign(size=size).sort_values("size").iloc[-1]
-        label, where, metric, mean_a, _, mean_b, *_ = (entry.text for entry in _entries(row)[1:])
+        label, where, metric, mean_a, _, mean_b, *_ = _entries(row)[1:]
         return (
             f"Largest move within spread: {label}, {where}, {metric}: {mean_a} -> {mean_b} ({row['cell']})."
         )
@@ -128,7 +121,9 @@ def _side(root: Path) -> pd.DataFrame:
     for cell in cells(load_results(root).scores):
         rows = cell.summary[(cell.summary["role"] == "").to_numpy()]
         rows = rows.astype({c: object for c in rows if rows[c].dtype == "category"})
-        frames.append(rows.assign(cell=cell.label).merge(cell.series[["series", "label"]], on="series"))
+        frames.append(
+            rows.assign(cell=cell.label).merge(series_table(cell)[["series", "label"]], on="series")
+        )
     table = pd.concat(frames, ignore_index=True)
     table["defined"] = table[_DEFINED].agg("|".join, axis=1)
     return table[[*_SAME, "label", "defined", "mean", "sd", "n"]]
@@ -152,23 +147,15 @@ def _judge(row: pd.Series) -> dict[str, object]:
     return {**out, "status": "moved" if abs(difference) > half else "within spread"}
 
 
-def _entries(row: pd.Series) -> list[Entry]:
+def _entries(row: pd.Series) -> list[str]:
     decimals = output_of(row["metric"]).decimals + 1
     place = row["class_or_group"]
     where = {"overall": "overall", "class": f"class {place}", "group": group_title(place)}[row["scope"]]
     interval = (
         f"[{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}]" if np.isfinite(row["low"]) else MISSING
     )
-    return [
-        Entry(row["cell"]),
-        Entry(row["label"]),
-        Entry(where),
-        Entry(metric_title(row["metric"], row["extractor"])),
-        Entry(number(row["mean_a"], decimals)),
-        Entry(integer(row["n_a"])),
-        Entry(number(row["mean_b"], decimals)),
-        Entry(integer(row["n_b"])),
-        Entry(f"{row['difference']:+.{decimals}f}" if np.isfinite(row["difference"]) else MISSING),
-        Entry(interval),
-        Entry(row["status"], row["status"] == "moved"),
-    ]
+    difference = f"{row['difference']:+.{decimals}f}" if np.isfinite(row["difference"]) else MISSING
+    a, b = ([number(row[f"mean_{side}"], decimals), integer(row[f"n_{side}"])] for side in "ab")
+    verdict = marked(row["status"], row["status"] == "moved")
+    title = metric_title(row["metric"], row["extractor"])
+    return [row["cell"], row["label"], where, title, *a, *b, difference, interval, verdict]

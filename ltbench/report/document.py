@@ -19,7 +19,7 @@ from ltbench.report.findings import best_guidance_table, findings
 from ltbench.report.names import known_methods_in_tree
 from ltbench.report.tables.controls import controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
-from ltbench.report.tables.differences import contrast_table, glance_table, rank_table, spread_table
+from ltbench.report.tables.differences import contrast_table, glance_table
 from ltbench.report.tables.grid import Table
 from ltbench.report.tables.scores import (
     groups_table,
@@ -30,6 +30,7 @@ from ltbench.report.tables.scores import (
     settings_table,
     tail_table,
 )
+from ltbench.report.tables.spread import rank_table, spread_table
 from ltbench.runs.results import Results
 
 # What no number of seeds on one split can say.
@@ -149,7 +150,7 @@ def build(
     sections = [(scene.cell, scene.differences) for scene in scenes]
     baseline = scenes[0].baseline
     leading = long_tails(found)
-    leagues = [t for c in leading if (t := league_table(c, results.runs)) is not None]
+    leagues = [t for c in leading if (t := league_table(c, results.runs, baseline)) is not None]
     overview: list[object] = [*(Text(note, small=True) for note in results.notes)]
     if (forest := compare.overall_forest(list(scenes))) is not None:
         overview.append(Plot(forest, True))
@@ -233,6 +234,3 @@ def _gaps(drawn: Mapping[str, Mapping[str, list[Figure]]]) -> list[str]:
             where = "nowhere" if len(lacking) == len(drawn) else f"not for {'; '.join(lacking)}"
             out.append(f"{kind.shows}: {where}; needs {kind.needs}.")
     return out
-
-
-__all__ = ["LIMITS", "Document", "Plot", "Section", "Text", "build", "make_scenes"]

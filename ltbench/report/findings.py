@@ -9,19 +9,11 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from ltbench.diffusion.registry import kind
-from ltbench.report.cells import CellResults, block_title, long_tails, main_protocols, method_and_variant
-from ltbench.report.names import (
-    group_title,
-    guidance_text,
-    mean_sd,
-    method_title,
-    metric_title,
-    number,
-    output_of,
-)
+from ltbench.report.cells import CellResults, long_tails, main_protocols
+from ltbench.report.names import group_title, guidance_text, mean_sd, method_title, number
+from ltbench.report.series import by_key, grouped
 from ltbench.report.tables.differences import PLACES, declared_rows, difference_text, of_measure, pair_title
-from ltbench.report.tables.grid import Entry, Table, Tags
+from ltbench.report.tables.grid import Table
 from ltbench.stats import Best, best_setting, holm
 
 MOST_WORDS = 25
@@ -37,11 +29,7 @@ def findings(sections: Sections, baseline: str) -> list[str]:
     leading = long_tails([cell for cell, _ in sections])
     drafts: list[Iterator[str]] = [_declared(sections)]
     for cell in leading[:2]:
-        drafts += [
-            _ahead(cell, frames[cell], baseline),
-            _best(cell),
-            _memorised(cell),
-        ]
+        drafts += [_ahead(cell, frames[cell], baseline), _best(cell), _memorised(cell)]
     out: list[str] = []
     for draft in [*drafts, _sureness(leading)]:
         out += [s for s in draft if len(s.split()) <= MOST_WORDS and s not in out]
@@ -54,32 +42,33 @@ def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[st
     measure = cell.frechet("overall")
     if measure is None or frame.empty:
         return
-    title = metric_title("frechet", measure["extractor"], arrow=False).partition(" (")[0]
+    name = method_title(baseline)
     for block in main_protocols(cell)[:2]:
-        rows = of_measure(frame, measure)
-        rows = rows[rows["series"].isin(block["series"]) & rows["class_or_group"].isin(PLACES)]
-        if rows.empty:
+        rows = of_measure(frame, measure, block, PLACES)
+        if not rows:
             continue
-        rows = rows.assign(differs=holm(rows["p_t"]))
-        names = dict(zip(block["series"], block["label"], strict=True))
-        at = f"ω={guidance_text(block['guidance'].iloc[0])}"
-        told = []
+        shown = [row for row, differs in zip(rows, holm([row.p_t for row in rows]), strict=True) if differs]
+        members, parts = by_key(block), []
         for place in PLACES:
-            here = rows[(rows["class_or_group"] == place) & rows["differs"]]
-            better = [names[s] for s in here[here["mean"] < 0]["series"]]
-            worse = [names[s] for s in here[here["mean"] > 0]["series"]]
+            here = [row for row in shown if row.place == place]
+            better = [members[row.series].label for row in here if row.mean < 0]
+            worse = [members[row.series].label for row in here if row.mean > 0]
             where = "in the tail " if place else ""
             if better:
-                told.append(
-                    f"{where}{_several(better)} {'beats' if len(better) == 1 else 'beat'} {method_title(baseline)}"
-                )
+                parts.append(f"{where}{_several(better)} {'beats' if len(better) == 1 else 'beat'} {name}")
             elif worse:
-                told.append(
-                    f"{where}{_several(worse)} {'is' if len(worse) == 1 else 'are'} worse than {method_title(baseline)}"
+                parts.append(
+                    f"{where}{_several(worse)} {'is' if len(worse) == 1 else 'are'} worse than {name}"
                 )
             elif place == "":
-                told.append(f"no method is shown to differ from {method_title(baseline)}")
-        yield f"{_short(cell)}, {at}: {'; '.join(told)} ({title}, Holm 5 %)."
+                parts.append(f"no method is shown to differ from {name}")
+        at = f"ω={guidance_text(block[0].guidance)}"
+        yield f"{_short(cell)}, {at}: {'; '.join(parts)} ({_word(measure.plain)}, Holm 5 %)."
+
+
+def _word(title: str) -> str:
+    """Return a measure's name without its extractor."""
+    return title.partition(" (")[0]
 
 
 def _several(names: Sequence[str]) -> str:
@@ -90,23 +79,21 @@ def _several(names: Sequence[str]) -> str:
 
 
 def _short(cell: CellResults) -> str:
-    parts = cell.label.split(", ")
-    return ", ".join(parts[:2]).replace(", ratio", "")
+    return ", ".join(cell.label.split(", ")[:2]).replace(", ratio", "")
 
 
 def _best(cell: CellResults) -> Iterator[str]:
     """Say who leads where each method has its own best guidance."""
     measure = cell.frechet("overall")
-    rows = best_guidances(cell)
+    rows = sorted(best_guidances(cell), key=lambda row: row[1].mean)
     if measure is None or len(rows) < 2:
         return
-    rows = sorted(rows, key=lambda row: row[1].mean)
     (name, best), (second, next_best) = rows[0], rows[1]
     how = "chosen on other seeds" if all(b.held_out for _, b in rows) else "choice flatters"
-    decimals = output_of("frechet").decimals
+    lowest, next_lowest = (number(b.mean, measure.decimals) for b in (best, next_best))
     yield (
-        f"{_short(cell)}, each method at its best guidance: lowest FD has {name} with {number(best.mean, decimals)}, "
-        f"then {second} with {number(next_best.mean, decimals)} (n={best.n}, {how})."
+        f"{_short(cell)}, each method at its best guidance: lowest FD has {name} with {lowest}, "
+        f"then {second} with {next_lowest} (n={best.n}, {how})."
     )
 
 
@@ -115,43 +102,39 @@ def _memorised(cell: CellResults) -> Iterator[str]:
     measure = cell.leading("memorisation_rate", "group")
     if measure is None or "tail" not in cell.groups():
         return
-    block = main_protocols(cell)[0]
-    found = cell.column("group", measure, "tail")["mean"]
-    found = found[found.index.isin(block["series"])]
-    if not len(found):
+    means = cell.means("group", measure, "tail")
+    found = {one.label: means[one.key].mean for one in main_protocols(cell)[0] if one.key in means}
+    if not found:
         return
-    names = dict(zip(block["series"], block["label"], strict=True))
-    companion = measure.copy()
-    companion["metric"] = "memorisation_expected"
+    companion = measure._replace(metric="memorisation_expected")
     expected = float(cell.points_of("group", companion, "tail", sizes=False)["value"].mean())
-    worst = str(found.idxmax())
+    worst = max(found, key=lambda label: found[label])
     if found[worst] > 2 * expected:
         yield (
-            f"{_short(cell)}: {names[worst]} memorises most: {100 * found[worst]:.0f} % of its tail images lie nearer "
+            f"{_short(cell)}: {worst} memorises most: {100 * found[worst]:.0f} % of its tail images lie nearer "
             f"to training images than real ones do (expected {100 * expected:.0f} %)."
         )
 
 
 def _sureness(leading: Sequence[CellResults]) -> Iterator[str]:
-    seeds = sorted({len(s) for cell in leading for s in main_protocols(cell)[0]["train_seeds"]})
+    seeds = sorted({len(one.train_seeds) for cell in leading for one in main_protocols(cell)[0]})
     if not seeds:
         return
-    told = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
     if seeds[-1] == 1:
         yield "One training seed: these are measurements, and no ranking."
     else:
-        yield f"Intervals rest on {told} training seeds of one data split; they say nothing about other splits."
+        count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+        yield f"Intervals rest on {count} training seeds of one data split; they say nothing about other splits."
 
 
 def _declared(sections: Sections) -> Iterator[str]:
     """Say what the contrast that the study file declared came to, at the main protocols of every data cell."""
     for cell, frame in sections:
-        for _, row in declared_rows(cell, frame).iterrows():
-            where = group_title(row["class_or_group"])
-            title = metric_title(row["metric"], row["extractor"], arrow=False).partition(" (")[0]
+        for row in declared_rows(cell, frame):
+            title = _word(row.measure.plain)
             yield (
-                f"Declared beforehand, {_short(cell)}: {row['label']} - {row['baseline_label']}, {where} {title} "
-                f"{difference_text(row)} ({row['p']})."
+                f"Declared beforehand, {_short(cell)}: {row.label} - {row.baseline_label}, "
+                f"{group_title(row.place)} {title} {difference_text(row)} ({row.p})."
             )
 
 
@@ -165,19 +148,19 @@ def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
     if measure is None or len(blocks) < 2:
         return []
     wide = cell.by_seed("overall", measure)
-    series = pd.concat(blocks)
-    series = series[series["series"].isin(wide.columns)].drop_duplicates("series")
-    series = series[series["sampler"] == blocks[0]["sampler"].iloc[0]]
-    pairs = set(method_and_variant(series))
-    several = series.groupby(["method", "variant"])["series"].transform("size") > 1
-    shared = wide[list(series[several]["series"])].dropna()
+    first = blocks[0][0]
+    rules = {one.rule for one in blocks[0]}  # scales of one rule: another rule's are another axis
+    shown = by_key(one for block in blocks for one in block if one.key in wide and one.rule in rules).values()
+    methods = grouped((one for one in shown if one.sampler == first.sampler), lambda one: one.pair)
+    curves = {pair: rows for pair, rows in methods.items() if len(rows) > 1}
+    shared = wide[[one.key for rows in curves.values() for one in rows]].dropna()
     wide = shared if len(shared) else wide  # seeds that all scales of all methods have, where there are any
     out = []
-    for pair, rows in series.groupby(["method", "variant"], sort=False):
-        columns = wide[list(rows["series"])].set_axis(list(rows["guidance"]), axis=1)
-        best = best_setting(columns, output_of("frechet").better or "lower")
-        if best is not None and len(rows) > 1:
-            out.append((pair_title((str(pair[0]), str(pair[1])), pairs), best))
+    for pair, rows in curves.items():
+        columns = wide[[one.key for one in rows]].set_axis([one.guidance for one in rows], axis=1)
+        best = best_setting(columns, measure.better or "lower")
+        if best is not None:
+            out.append((pair_title(pair, list(methods)), best))
     return out
 
 
@@ -187,39 +170,24 @@ def best_guidance_table(cell: CellResults) -> Table | None:
     rows = sorted(best_guidances(cell), key=lambda row: row[1].mean)
     if measure is None or not rows:
         return None
-    decimals = output_of("frechet").decimals
-    block = main_protocols(cell)[0]
+    decimals, first = measure.decimals, main_protocols(cell)[0][0]
     entries = [
         [
-            Entry(name),
-            Entry(mean_sd(best.mean, best.sd, decimals)),
-            Entry(f"{best.chosen:g}"),
-            Entry(str(best.n)),
-            Entry("on the other half of the seeds" if best.held_out else "on the same scores: flatters"),
+            name,
+            mean_sd(best.mean, best.sd, decimals),
+            f"{best.chosen:g}",
+            str(best.n),
+            "on the other half of the seeds" if best.held_out else "on the same scores: flatters",
         ]
         for name, best in rows
     ]
     mean, sd, n = cell.floor("overall", measure)
-    title = metric_title("frechet", measure["extractor"])
-    kinds = kind(block["sampler"].iloc[0])
     notes = [
-        f"Best of the scales run under one sampler ({block['sampler'].iloc[0]}, {kinds}), on seeds that all scales of the "
+        f"Best of the scales run under one sampler ({first.sampler}, {first.kind}), on seeds that all scales of the "
         "method have. With four seeds or more each half of them chooses a scale and the other half gives the value; "
         "with fewer the value is of the scores that chose it, and flatters. "
         f"Floor: {mean_sd(mean, sd, decimals)}{f' (n={n:,.0f})' if n == n else ''}."
     ]
-    tags: list[Tags] = []
-    return Table(
-        f"best-guidance-{cell.slug}",
-        f"Each method at its best guidance, {cell.label}",
-        ["Method", title, "ω", "Common seeds", "Valued"],
-        entries,
-        1,
-        (),
-        notes,
-        1,
-        tags,
-    )
-
-
-__all__ = ["MOST_SENTENCES", "MOST_WORDS", "best_guidance_table", "best_guidances", "block_title", "findings"]
+    title = f"Each method at its best guidance, {cell.label}"
+    columns = ["Method", measure.title, "ω", "Common seeds", "Valued"]
+    return Table(f"best-guidance-{cell.slug}", title, columns, entries, 1, (), notes, 1)

@@ -21,10 +21,10 @@ from markupsafe import Markup
 from PIL import Image as Picture
 
 import ltbench
-from ltbench.report.document import Document, Plot, Section, Text
+from ltbench.report.document import Document, Section
 from ltbench.report.figures.base import Figure, Image, Mark, Panel
 from ltbench.report.names import method_rank, method_title
-from ltbench.report.tables.grid import Table
+from ltbench.report.tables.grid import Bold
 from ltbench.runs.run import Run
 
 LARGEST = 4 << 20  # bytes of pictures that a page may hold
@@ -45,7 +45,7 @@ def html_page(document: Document) -> str:
                 pictures[name] = packed
     charts = {name: _chart(figure) for name, figure in figures.items() if figure.image is None}
     cells = [scene.cell for scene in document.scenes]
-    blocks = {f"{g:g}" for scene in document.scenes for g in scene.cell.series["guidance"].dropna()}
+    scales = {one.scale for cell in cells for one in cell.series} - {""}
     methods = sorted(map(str, document.results.scores["method"].unique()), key=method_rank)
     styles = document.scenes[0].styles
     return (
@@ -58,12 +58,13 @@ def html_page(document: Document) -> str:
             contents=list(_contents(document.top)),
             datasets=sorted({c.dataset for c in cells}),
             ratios=sorted({c.imbalance_ratio for c in cells}, reverse=True),
-            guidances=sorted(blocks, key=float),
+            guidances=sorted(scales, key=float),
             methods=[(m, method_title(m), styles[m].colour) for m in methods],
             colours={m: styles[m].colour for m in methods},
             runs=[_run(run) for _, run in sorted(document.results.runs.items())],
             pictures=pictures,
             kind_of=_kind_of,
+            is_bold=_is_bold,
             charts=Markup(_script_json(charts)),
             css=_inline("report.css"),
             js=_inline("report.js"),
@@ -82,6 +83,10 @@ def _environment() -> Environment:
 def _inline(name: str) -> Markup:
     """Return a template's file as it is: our own CSS or script, which needs no escaping."""
     return Markup((resources.files("ltbench.report") / "templates" / name).read_text(encoding="utf-8"))
+
+
+def _is_bold(entry: str) -> bool:
+    return isinstance(entry, Bold)
 
 
 def _kind_of(node: object) -> str:
@@ -204,6 +209,3 @@ def _run(run: Run) -> dict[str, Any]:
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f} s"
-
-
-__all__ = ["LARGEST", "Document", "Plot", "Table", "Text", "html_page"]

@@ -1,16 +1,12 @@
-"""What metrics, methods, groups and settings are called in print, from names in ``scores.csv`` to words."""
+"""What measures, methods, classes and groups are called in print, from names in ``scores.csv`` to words."""
 
 from __future__ import annotations
 
 import functools
 import importlib
-import json
 import math
 import pkgutil
-from typing import Any
-
-import numpy as np
-import pandas as pd
+from typing import Literal, NamedTuple
 
 from ltbench.data.registry import SOURCES
 from ltbench.metrics.base import Output
@@ -24,7 +20,6 @@ _GROUP_TITLES = {"": "overall", "macro": "macro mean", "worst": "worst class"}
 SUFFIXES = ("floor", "floor_sd", "at_floor_n", "ci_low", "ci_high")
 _ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
 _ROOMS = ("ltbench.baselines", "ltbench.methods")  # baselines lead
-RULE_PREFIXES = ("sample.rule", "sample.guidance")  # settings of a rule of guidance, beside its scale
 
 
 # -- metrics ------------------------------------------------------------------------------------------------
@@ -60,6 +55,44 @@ def arrow_of(metric: str) -> str:
     return _ARROWS[output_of(metric).better]
 
 
+class Measure(NamedTuple):
+    """What a number measures: metric, its definition, extractor and reference, and the sample sizes behind it."""
+
+    metric: str
+    definition: str
+    extractor: str
+    extractor_hash: str
+    reference: str
+    reference_hash: str
+    n_reference: float
+    n_generated: float
+
+    @property
+    def output(self) -> Output:
+        """How its numbers are shown."""
+        return output_of(self.metric)
+
+    @property
+    def decimals(self) -> int:
+        """Digits after the point."""
+        return self.output.decimals
+
+    @property
+    def better(self) -> Literal["higher", "lower"] | None:
+        """Its better direction, if any."""
+        return self.output.better
+
+    @property
+    def title(self) -> str:
+        """Its name in print, with the arrow of its better direction."""
+        return metric_title(self.metric, self.extractor)
+
+    @property
+    def plain(self) -> str:
+        """Its name in print, without the arrow."""
+        return metric_title(self.metric, self.extractor, arrow=False)
+
+
 def metric_rank(metric: str) -> tuple[int, str]:
     """Sort key of a metric: the order in which papers print them, unknown ones last."""
     return output_of(metric).rank, metric
@@ -78,10 +111,10 @@ def method_title(method: str) -> str:
 
 
 @functools.cache
-def _in_tree_methods() -> frozenset[str]:
-    """Return the names of the files in methods/ and baselines/, which are the methods' names."""
-    packages = map(importlib.import_module, _ROOMS)
-    return frozenset(module.name for package in packages for module in pkgutil.iter_modules(package.__path__))
+def _in_tree_methods() -> dict[str, int]:
+    """Return the names of the files in baselines/ and methods/, which are the methods' names, with their room's rank."""
+    places = [importlib.import_module(room).__path__ for room in _ROOMS]
+    return {module.name: i for i, place in enumerate(places) for module in pkgutil.iter_modules(place)}
 
 
 def known_methods_in_tree() -> list[str]:
@@ -92,15 +125,8 @@ def known_methods_in_tree() -> list[str]:
 def method_rank(method: str) -> tuple[bool, int, bool, str]:
     """Sort key: plain denoising, then single methods (baselines, methods under study, others), then compositions."""
     parts = method.split("+")
-    room = [_room(part) for part in parts]
+    room = [_in_tree_methods().get(part, len(_ROOMS)) for part in parts]
     return method != "ddpm", len(parts), max(room) > 0, method
-
-
-@functools.cache
-def _room(method: str) -> int:
-    places = map(importlib.import_module, _ROOMS)
-    names = [{module.name for module in pkgutil.iter_modules(place.__path__)} for place in places]
-    return next((i for i, found in enumerate(names) if method in found), len(_ROOMS))
 
 
 @functools.cache
@@ -145,91 +171,3 @@ def seeds_text(seeds: tuple[int, ...]) -> str:
         return MISSING
     dense = seeds == tuple(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2
     return (f"{seeds[0]}-{seeds[-1]}" if dense else ",".join(map(str, seeds))) + f" (n={len(seeds)})"
-
-
-# -- series: one setting over its seeds -----------------------------------------------------------------------
-
-
-def is_hyperparameter(key: str) -> bool:
-    """Tell a method's own setting (``coral.w``) from those of model, training and sampling."""
-    return key.split(".")[0] not in ("model", "train", "sample")
-
-
-def forward_passes(series: pd.DataFrame) -> pd.Series:
-    """Return network evaluations an image without those of guidance, which needs a second one each."""
-    guided = series["guidance"].fillna(0) != 0
-    return series["nfe"].where(~guided, series["nfe"] / 2)
-
-
-def describe_series(series: pd.DataFrame) -> pd.DataFrame:
-    """Name each series of one cell by what tells it from the others.
-
-    Parameters
-    ----------
-    series
-        One row a series with ``method, variant, step, sampler, nfe, guidance, origin, settings``.
-
-    Returns
-    -------
-    The same rows with ``differs`` (settings that are not alike in the cell, in words) and ``label`` (method
-    and everything needed to tell it from its neighbours of the same method).
-    """
-    flat = [json.loads(text) for text in series["settings"]]
-    keys = sorted({key for settings in flat for key in settings})
-    varying = [k for k in keys if len({json.dumps(s.get(k)) for s in flat if s}) > 1 or is_hyperparameter(k)]
-    out = series.copy()
-    out["differs"] = [
-        ", ".join(
-            f"{k}={_plain(s[k])}" for k in varying if s.get(k) is not None and not k.endswith(".variant")
-        )
-        for s in flat
-    ]
-    labels: dict[Any, str] = {}
-    for method, rows in out.groupby("method", sort=False):
-        parts = [[method_title(str(method))] for _ in range(len(rows))]
-        settings = _telling_apart(rows)
-        for column, template in (
-            ("variant", "{}"),
-            ("settings", "{}"),
-            ("sampler", "{}"),
-            ("nfe", "{:g} NFE"),
-            ("guidance", "ω={:g}"),
-            ("step", "step {:,.0f}"),
-            ("origin", "{}"),
-        ):
-            values = settings if column == "settings" else list(rows[column])
-            told = (
-                forward_passes(rows) if column == "nfe" else values
-            )  # guidance doubles it: says nothing new
-            if len(set(map(str, told))) > 1:
-                for part, v in zip(parts, values, strict=True):
-                    part.append(template.format(v) if v == v and v != "" else "")
-        for index, (first, *more) in zip(rows.index, parts, strict=True):
-            rest = ", ".join(p for p in more if p)
-            labels[index] = f"{first} ({rest})" if rest else first
-    out["label"] = pd.Series(labels, dtype=object)
-    return out
-
-
-def _telling_apart(rows: pd.DataFrame) -> list[str]:
-    """Return for each row of one method the settings that its variant does not tell already."""
-    flat = [json.loads(text) for text in rows["settings"]]
-    by_variant: dict[str, list[dict[str, Any]]] = {}
-    for variant, settings in zip(rows["variant"], flat, strict=True):
-        by_variant.setdefault(str(variant), []).append(settings)
-    apart = {
-        key
-        for alike in by_variant.values()
-        for key in set().union(*alike)
-        if len({json.dumps(settings.get(key)) for settings in alike}) > 1
-    }
-    return [", ".join(f"{k}={_plain(s[k])}" for k in sorted(apart) if s.get(k) is not None) for s in flat]
-
-
-def _plain(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def alike(column: pd.Series, value: object) -> np.ndarray:
-    """Tell which entries equal a value, where nan equals nan."""
-    return (column.isna() if value != value else column == value).to_numpy()

@@ -14,7 +14,7 @@ from ltbench import text
 from ltbench.files import write_text
 from ltbench.report.document import Document, Plot, Section, Text
 from ltbench.report.names import MISSING
-from ltbench.report.tables.grid import Entry, Table
+from ltbench.report.tables.grid import Bold, Table
 
 # -- Markdown -------------------------------------------------------------------------------------------------
 
@@ -94,19 +94,18 @@ def markdown_table(table: Table) -> Iterator[str]:
         yield from (f"<sub>{text.markdown(' '.join(n for n in table.notes if n))}</sub>", "")
 
 
-def _entry(entry: Entry) -> str:
-    said = text.markdown(entry.text)
-    return f"**{said}**" if entry.bold and entry.text not in ("", MISSING) else said
+def _entry(entry: str) -> str:
+    escaped = text.markdown(entry)
+    return f"**{escaped}**" if isinstance(entry, Bold) and entry not in ("", MISSING) else escaped
 
 
 def _runs(document: Document) -> Iterator[str]:
     """List the run folders behind each series, so that every number can be traced."""
     yield from ("## Runs", "", "| Data | Method | Series | Folders |", "| :-- | :-- | :-- | :-- |")
     for scene in document.scenes:
-        for _, one in scene.cell.series.iterrows():
-            folders = "<br>".join(f"`{name.replace('`', '')}`" for name in one["runs"])
-            label = text.markdown(one["label"])
-            yield f"| {text.markdown(scene.cell.label)} | {label} | `{one['series']}` | {folders} |"
+        for one in scene.cell.series:
+            folders = "<br>".join(f"`{name.replace('`', '')}`" for name in one.runs)
+            yield f"| {text.markdown(scene.cell.label)} | {text.markdown(one.label)} | `{one.key}` | {folders} |"
     yield from (
         "",
         "A series is one setting over its seeds; tables/series.csv and tables/summary.csv have all of it.",
@@ -134,7 +133,7 @@ def latex_table(table: Table) -> str:
     for i, row in enumerate(table.rows):
         if i in table.rules:
             lines.append(r"\midrule")
-        cells = (rf"\textbf{{{text.latex(e.text)}}}" if e.bold else text.latex(e.text) for e in row)
+        cells = (rf"\textbf{{{text.latex(e)}}}" if isinstance(e, Bold) else text.latex(e) for e in row)
         lines.append(" & ".join(cells) + r" \\")
     lines += [
         r"\bottomrule",
@@ -200,6 +199,6 @@ def _rich(table: Table, shown: int, notes: int) -> rich.table.Table:
             RichText(text.visible(column)), justify="left" if table.is_text(i) else "right", overflow="fold"
         )
     for i, row in enumerate(table.rows):
-        cells = (RichText(text.visible(e.text), style="bold" if e.bold else "") for e in row[:shown])
+        cells = (RichText(text.visible(e), style="bold" if isinstance(e, Bold) else "") for e in row[:shown])
         out.add_row(*cells, end_section=i + 1 in table.rules)
     return out

@@ -17,8 +17,8 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
-from ltbench.files import read_object, replacing, write_json
-from ltbench.runs.digests import check_digest
+from ltbench.files import read_object, write_json
+from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import (
     CHECKPOINT,
     IMAGES,
@@ -155,6 +155,7 @@ class Run:
         path = embedding_path(self.folder, step)
         if path is None or not path.is_file():
             return {}
+        check_digest(path, "delete it and report again")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 return {name: archive[name] for name in archive.files}
@@ -167,12 +168,14 @@ def embedding_path(folder: Path, step: float) -> Path | None:
     return None if np.isnan(step) else folder / PROBES / f"tsne-{int(step):08d}.npz"
 
 
-def write_embedding(folder: Path, step: float, places: Mapping[str, np.ndarray]) -> None:
+def write_embedding(
+    folder: Path, step: float, places: Mapping[str, np.ndarray], guard: Callable[[], None] | None = None
+) -> None:
     """Keep the t-SNE of a step's probe beside it: ``labels`` (n,) and places (n,2) by protocol and level."""
     path = embedding_path(folder, step)
-    if path is not None:
+    if path is not None and places:
         arrays = {k: v if k == "labels" else v.astype(np.float16) for k, v in places.items()}
-        with replacing(path) as temporary, temporary.open("wb") as handle:
+        with recording(path, guard) as temporary, temporary.open("wb") as handle:
             np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.errors import UsageError
+from ltbench.runs.variants import current_variant
 from ltbench.spec import DataSpec, RunSpec
 
 # Stated by columns of their own, or no setting of the method: left out of the `settings` column.
@@ -44,7 +44,8 @@ def with_series(table: pd.DataFrame, spec: RunSpec | None, data: DataSpec | None
     if spec is not None and set(table["sampler"]) == {spec.sample.sampler}:
         table = table.assign(sampler=spec.sample.label)  # another spacing makes it another sampler
     if spec is not None and spec.method.hyperparameters:
-        table = table.assign(variant=_variant(spec, table["variant"]))
+        now = current_variant(spec.method)  # a name stored earlier may mean other constants today
+        table = table if now is None else table.assign(variant=now)
     keys = [
         f"{'|'.join(map(str, row))}|{cell}|{settings}"
         for row in zip(*(table[c] for c in PROTOCOL), strict=True)
@@ -86,16 +87,6 @@ def cell_label(data: DataSpec) -> str:
 def label_without(label: str, parts: str | tuple[str, ...]) -> str:
     """Return a data cell's label without the parts that begin so."""
     return ", ".join(part for part in label.split(", ") if not part.startswith(parts))
-
-
-def _variant(spec: RunSpec, stored: pd.Series) -> Any:
-    """Return the variant that a run's hyper-parameters are today: a name stored earlier may mean others now."""
-    from ltbench.method.registry import create  # imports torch: only where hyper-parameters were set
-
-    try:
-        return create(spec.method).variant
-    except UsageError:  # of a method that is not installed here
-        return stored
 
 
 def settings_of(spec: RunSpec) -> dict[str, Any]:

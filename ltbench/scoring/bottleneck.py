@@ -26,6 +26,8 @@ from ltbench.diffusion.unet import Denoiser
 from ltbench.environment import Environment
 from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.digests import recording
+from ltbench.runs.run import write_embedding
+from ltbench.scoring.embedding import embed
 from ltbench.spec import RunSpec, train_key
 
 NOISE_LEVELS = (0, 100, 250, 500, 750)  # time steps of the noised protocol
@@ -39,7 +41,7 @@ COLUMNS = (
 
 
 def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Environment) -> None:
-    """Measure every bottleneck metric under both protocols; write ``PATH.csv`` and the features ``PATH.npz``.
+    """Measure every bottleneck metric under both protocols; write ``PATH.csv``, features ``PATH.npz`` and their t-SNE.
 
     Parameters
     ----------
@@ -70,6 +72,7 @@ def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Env
         env.progress({"stage": "probe", "step": done + 1, "total": len(plans)})
     with recording(path.with_suffix(".npz"), env.guard) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **kept)  # type: ignore[arg-type]
+    write_embedding(path.parent.parent, spec.train.steps, embed(kept), env.guard)
     with recording(path.with_suffix(".csv"), env.guard) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
 

@@ -8,6 +8,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 POINTS_PER_CLASS = 30
+MOST_POINTS = 3000  # a thousand classes would take minutes and be no picture
 PERPLEXITY = 30
 ITERATIONS = 500
 
@@ -24,7 +25,8 @@ def embed(features: Mapping[str, np.ndarray], levels: tuple[float, ...] = (100, 
 
     Returns
     -------
-    ``labels`` (m,) and places (m,2) by the same names; the first `POINTS_PER_CLASS` of each class. {} without any.
+    ``labels`` (m,) and places (m,2) by the same names; the first `POINTS_PER_CLASS` of each class,
+    fewer where that were more than `MOST_POINTS`. {} without any.
     """
     from sklearn.manifold import TSNE  # a second of import that only this needs
 
@@ -32,9 +34,11 @@ def embed(features: Mapping[str, np.ndarray], levels: tuple[float, ...] = (100, 
     if "labels" not in features or not names:
         return {}
     labels = features["labels"]
-    keep = np.concatenate([np.flatnonzero(labels == k)[:POINTS_PER_CLASS] for k in np.unique(labels)])
-    out = {"labels": labels[keep]}
-    for name in names:
+    classes = np.unique(labels)
+    each = max(1, min(POINTS_PER_CLASS, MOST_POINTS // len(classes)))
+    keep = np.concatenate([np.flatnonzero(labels == k)[:each] for k in classes])
+    out = {"labels": labels[keep]} if len(keep) > 4 else {}
+    for name in names if len(keep) > 4 else ():
         x = features[name][keep].astype(np.float32)
         perplexity = min(PERPLEXITY, (len(x) - 1) // 3)
         with threadpool_limits(1):  # the same picture on any number of cores

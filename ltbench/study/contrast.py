@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-import pandas as pd
-
 from ltbench.errors import UsageError, nearest
 from ltbench.metrics.registry import requested_metrics
 from ltbench.runs.series import cell_label, label_without
@@ -50,7 +48,7 @@ class Contrast:
     scope: str = "overall"
     protocols: frozenset[tuple[object, ...]] | None = None
 
-    def covers(self, label: str, series: pd.Series) -> bool:
+    def covers(self, label: str, series: Mapping[str, Any]) -> bool:
         """Tell whether a series of the data cell called `label` is among the runs that this was declared for."""
         names = ("step", "sampler", "nfe", "guidance")
         protocol = (label_without(label, _FILES), *(series[name] for name in names))

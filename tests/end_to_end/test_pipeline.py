@@ -17,6 +17,7 @@ from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, Interrupted
 from ltbench.files import read_json
 from ltbench.pipeline import is_done, run_stage, stages
+from ltbench.runs.run import read_run
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.runs.weights import add_initial_weights, initial_weights_path
@@ -183,6 +184,14 @@ def test_a_probe_measures_every_snapshot_that_is_kept(root, monkeypatch):
     found = sorted(path.name for path in (root / stage.folder / "probes").glob("*.csv"))
     assert found == ["step-00000001.csv", "step-00000002.csv"]
     assert set(pd.read_csv(root / stage.folder / "probes" / found[0]).step) == {1}
+    places = read_run(root / stage.folder).embedding(
+        1
+    )  # the t-SNE that the report draws, without computing it
+    assert {name: len(array) for name, array in places.items()} == {
+        "labels": 50,
+        "noised_100": 50,
+        "clean_0": 50,
+    }
 
 
 def test_a_probe_measures_both_protocols_on_the_same_held_out_images(root, monkeypatch):

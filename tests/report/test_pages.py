@@ -31,7 +31,7 @@ from ltbench.report.figures.base import KINDS, figures_of, method_styles
 from ltbench.report.figures.draw import COLUMN, PAGE, draw
 from ltbench.report.render import latex_table, write_latex
 from ltbench.report.tables.differences import differences
-from ltbench.report.tables.grid import Entry, Table
+from ltbench.report.tables.grid import Bold, Table
 from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.samples import load_pairs
@@ -63,9 +63,7 @@ def report(study, tmp_path_factory):
 
 
 def test_latex_escapes_what_latex_reads():
-    table = Table(
-        "t_1", "a_b & 50 %", ["x_y ↓", "n"], [[Entry("{}~#$"), Entry("1 ± 2", True)]], 1, (), ["<5>"]
-    )
+    table = Table("t_1", "a_b & 50 %", ["x_y ↓", "n"], [["{}~#$", Bold("1 ± 2")]], 1, (), ["<5>"])
     text = latex_table(table)
     assert r"a\_b \& 50 \%" in text
     assert r"x\_y \ensuremath{\downarrow}" in text
@@ -78,7 +76,7 @@ def test_latex_escapes_what_latex_reads():
 def test_latex_compiles_for_real(study, report, tmp_path):
     found = cells(load_scores(study))
     tables = [overall_table(found[0]), *paper_tables(found, load_published())]
-    wide = Table("wide", "wide", [f"column {i}" for i in range(30)], [[Entry("12.34 ± 0.56")] * 30], 1)
+    wide = Table("wide", "wide", [f"column {i}" for i in range(30)], [["12.34 ± 0.56"] * 30], 1)
     write_latex([*tables, wide], tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all-tables.tex"]
     for folder in (tmp_path, report.path / "tables"):
@@ -280,8 +278,8 @@ def test_papers_tables_show_what_is_missing(study):
         "Recall ↑",
         "F1/8 ↑",
     ] or "KID" in str(cifar.columns)
-    assert all(entry.text == "—" for row in cifar.rows for entry in row[2:])
-    assert {row[1].text for row in cifar.rows} >= {"DDPM", "CBDM", "T2H", "CORAL"}
+    assert all(entry == "—" for row in cifar.rows for entry in row[2:])
+    assert {row[1] for row in cifar.rows} >= {"DDPM", "CBDM", "T2H", "CORAL"}
     assert published_table(found, published) is None
     every = published_table(found, published, every=True)
     assert len(every.rows) == len(published)
@@ -322,7 +320,7 @@ def test_papers_tables_set_ours_beside_published(tmp_path):
         write_scores(tmp_path / f"{seed}" / "samples" / "k" / "scores.csv", rows)
     found = cells(load_scores(tmp_path))
     beside = published_table(found, load_published())
-    row = next([e.text for e in r] for r in beside.rows if r[6].text.startswith("CORAL"))
+    row = next(r for r in beside.rows if r[6].startswith("CORAL"))
     at = dict(zip(beside.columns, row, strict=True))
     assert row[2:7] == ["FID ↓", "6.17", "6.50 ± 0.71", "+0.33", "CORAL (arXiv 2506.15933v2)"]
     assert (at["Theirs: sampler"], at["Ours: sampler"], at["NFE"], row[8:10]) == (
@@ -333,7 +331,7 @@ def test_papers_tables_set_ours_beside_published(tmp_path):
     )
     assert "ancestral sampling, which is stochastic" in beside.notes[0]
     filled = next(t for t in paper_tables(found, load_published()) if t.name == "paper-cifar10_lt")
-    assert any(r[1].text == "DDPM" and r[2].text == "6.50 ± 0.71" for r in filled.rows)
+    assert any(r[1] == "DDPM" and r[2] == "6.50 ± 0.71" for r in filled.rows)
     absent = [line for line in missing_runs(found, load_published()) if line.startswith("cifar10_lt-r0.01:")]
     assert any("CBDM" in line and "DDPM" not in line for line in absent)
     assert any("IS;" in line for line in absent)
@@ -437,7 +435,7 @@ def test_figures_drawn_on_several_cores_are_the_same(report, tmp_path, monkeypat
 
 def test_the_checklist_answers_every_question(report):
     (table,) = [t for t in report.document.tables() if t.name == "checklist"]
-    answers = {row[0].text: row[1].text for row in table.rows}
+    answers = {row[0]: row[1] for row in table.rows}
     assert len(answers) >= 12
     assert set(answers.values()) <= {"yes", "no", "partly", "not applicable"}
     assert answers["Several training seeds (3 or more) for every row?"] == "no"

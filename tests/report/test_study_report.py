@@ -10,11 +10,12 @@ from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.cells import cells, main_protocols, main_series
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
-from ltbench.report.figures.curves import _at_most, varied
+from ltbench.report.figures.curves import at_most, varied
 from ltbench.report.findings import best_guidances, findings
 from ltbench.report.tables.controls import balanced_controls, controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
 from ltbench.report.tables.differences import differences, glance_table
+from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.scores import groups_table, overall_table, pooled_table, settings_table, tail_table
 from ltbench.runs.samples import load_confusion
 
@@ -51,13 +52,13 @@ def cell(root):
 
 
 def texts(table):
-    return [[entry.text for entry in row] for row in table.rows]
+    return table.rows
 
 
 def test_main_protocol_is_the_one_with_the_seeds_not_the_finest_sampler(cell):
-    assert set(main_series(cell)["sampler"]) == {"dpmsolver++"}
-    assert [list(b["guidance"]) for b in main_protocols(cell)] == [[0.0, 0.0], [1.0, 1.0]]
-    assert all(list(b["label"]) == ["DDPM", "CORAL"] for b in main_protocols(cell))
+    assert {one.sampler for one in main_series(cell)} == {"dpmsolver++"}
+    assert [[one.guidance for one in b] for b in main_protocols(cell)] == [[0.0, 0.0], [1.0, 1.0]]
+    assert all([one.label for one in b] == ["DDPM", "CORAL"] for b in main_protocols(cell))
 
 
 def test_of_a_guidance_curve_the_fully_scored_are_shown_and_the_best_is_sought_among_all(tmp_path):
@@ -70,7 +71,7 @@ def test_of_a_guidance_curve_the_fully_scored_are_shown_and_the_best_is_sought_a
                 rows = [row | {"value": "0.5"} for row in rows]
             write_run(tmp_path, spec, rows, images=False)
     (cell,) = cells(load_scores(tmp_path))
-    assert [block["guidance"].iloc[0] for block in main_protocols(cell)] == [0.0, 1.0]
+    assert [block[0].guidance for block in main_protocols(cell)] == [0.0, 1.0]
     assert len(main_protocols(cell, every=True)) == 6
     assert {best.chosen for _, best in best_guidances(cell)} == {3.0}
 
@@ -82,12 +83,10 @@ def test_a_guidance_curve_is_of_one_number_of_sampler_steps(tmp_path):
             if seed == 0 or guidance < 2:
                 spec = make_spec("ddpm", seed, steps=steps, guidance=guidance)
                 write_run(tmp_path, spec, images=False)
-    results = load_results(tmp_path)
-    (cell,) = cells(results.scores)
-    curves = dict(varied(cell.series, ["guidance", "nfe"]))
-    points = sorted(zip(curves["guidance"]["x"], curves["guidance"]["nfe"], strict=True))
-    assert points == [(0, 20), (1, 40), (2, 40)]
-    assert sorted(curves["nfe"]["x"]) == [5, 20, 50]
+    (scene,) = scenes_of(tmp_path)
+    (curve,) = varied(scene, "guidance")
+    assert list(zip(curve.x, [one.nfe for one in curve.series], strict=True)) == [(0, 20), (1, 40), (2, 40)]
+    assert [curve.x for curve in varied(scene, "nfe")] == [[5, 20, 50]]
     (figure,) = drawn_of(tmp_path, "guidance")
     assert "training seeds 0,1 (n=2)" in figure.caption
     assert "Some points have fewer seeds" in figure.caption
@@ -109,14 +108,14 @@ def test_of_many_curves_each_methods_longest_is_drawn(tmp_path):
             for guidance in (0.0, 1.0, 2.0) if steps == 20 else (0.0, 1.0):
                 spec = make_spec(method, steps=steps, guidance=guidance)
                 write_run(tmp_path, spec, score_rows(spec, metrics=("frechet",)), images=False)
-    (cell,) = cells(load_scores(tmp_path))
-    lines = dict(varied(cell.series, ["guidance"]))["guidance"]
-    assert lines["line"].nunique() == 10
-    drawn = _at_most(lines)
-    assert sorted(zip(drawn["method"], drawn["x"], strict=True)) == [
-        (method, x) for method in ("coral", "ddpm") for x in (0, 1, 2)
+    (scene,) = scenes_of(tmp_path)
+    curves = varied(scene, "guidance")
+    assert len(curves) == 10
+    assert sorted((curve.series[0].method, curve.x) for curve in at_most(curves)) == [
+        ("coral", [0, 1, 2]),
+        ("ddpm", [0, 1, 2]),
     ]
-    assert _at_most(lines[lines["method"] == "ddpm"])["line"].nunique() == 5
+    assert len(at_most([curve for curve in curves if curve.series[0].method == "ddpm"])) == 5
 
 
 def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
@@ -124,15 +123,15 @@ def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
         write_run(tmp_path, make_spec("ddpm", seed), images=False)
     write_run(tmp_path, make_spec("ddpm", 0, per_class=10, sampler="ancestral", steps=1000), images=False)
     (cell,) = cells(load_scores(tmp_path))
-    frechet = cell.measures("overall").query("metric == 'frechet'")
-    assert list(frechet["n_generated"]) == [300, 100]
+    frechet = [m.n_generated for m in cell.measures("overall") if m.metric == "frechet"]
+    assert frechet == [300, 100]
     for seed in (0, 1, 2):
         for steps in range(5, 17):  # many settings, so that tables and figures show the main ones alone
             write_run(tmp_path, make_spec("ddpm", seed, steps=steps), images=False)
     report = write_report(tmp_path, tmp_path / "report")
     assert "n=100" not in (report.path / "report.md").read_text()
     assert "n=100" in (report.path / "details.md").read_text()
-    assert main_series(cell)["train_seeds"].iloc[0] == (0, 1, 2)
+    assert main_series(cell)[0].train_seeds == (0, 1, 2)
 
 
 def test_findings_are_short_and_hold_at_one_guidance_each(cell):
@@ -164,7 +163,7 @@ def test_one_seed_is_a_measurement_and_no_ranking(tmp_path):
 def test_bold_is_decided_among_rows_of_one_protocol(cell):
     table = overall_table(cell)
     column = table.columns.index("FD (digits_cnn) ↓")
-    bold = [row[0].text for row in table.rows[:-1] if row[column].bold]
+    bold = [row[0] for row in table.rows[:-1] if isinstance(row[column], Bold)]
     assert len(table.rules) >= 2
     assert len(bold) == 2
 
@@ -183,11 +182,8 @@ def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
 def test_groups_stand_with_t_intervals_and_the_tail_with_its_measures(cell):
     table = groups_table(cell)
     tail = table.columns.index("tail")
-    first = cell.column("group", cell.measures("group").iloc[0], "tail").loc[
-        main_series(cell)["series"].iloc[0]
-    ]
-    half = 4.302653 * first["sd"] / np.sqrt(3)
-    mean = first["mean"]
+    first = cell.means("group", cell.measures("group")[0], "tail")[main_series(cell)[0].key]
+    half, mean = 4.302653 * first.sd / np.sqrt(3), first.mean
     assert texts(table)[0][tail] == f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
     assert tail_table(cell).columns[1:3] == ["FD (digits_cnn) ↓", "Recall ↑"]
 
@@ -367,7 +363,7 @@ def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
     assert tail_table(control) is None
     assert groups_table(control).columns[1:3] == ["macro mean", "worst class"]
     glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
-    assert [row[1].text for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
+    assert [row[1] for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
 
 
 def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_path):
@@ -382,7 +378,7 @@ def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_pa
     found = cells(load_scores(tmp_path))
     glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
     assert glance.columns[3:-1] == ["CORAL (published) - DDPM", "CORAL (released) - DDPM"]
-    assert all(entry.text != "—" for row in glance.rows for entry in row)
+    assert all(entry != "—" for row in glance.rows for entry in row)
     assert "Methods run in one data cell alone" in glance.notes[0]  # CBDM
     alone = glance_table([(found[1], differences(found[1], "ddpm"))], "ddpm")
     assert alone.columns[3] == "CBDM - DDPM"

@@ -9,16 +9,15 @@ shows is not stored; the registry knows what each needs and so which could not b
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from ltbench.diffusion.registry import kind
-from ltbench.report.cells import CellResults, main_protocols, main_series
-from ltbench.report.names import integer, method_rank, metric_title, seeds_text
+from ltbench.report.cells import CellResults, main_protocols
+from ltbench.report.names import Measure, integer, method_rank, seeds_text
+from ltbench.report.series import Series, grouped
 from ltbench.runs.run import Run
 
 MOST_PANELS = 3  # guidances in one figure
@@ -140,10 +139,6 @@ class Figure:
     across: int = 3
     image: Image | None = None
 
-    def titled(self, title: str) -> Figure:
-        """Return the figure under another title."""
-        return replace(self, title=title)
-
 
 # -- the registry ---------------------------------------------------------------------------------------------
 
@@ -202,8 +197,7 @@ def figures_of(scene: Scene, wanted: Iterable[str] | None = None) -> dict[str, l
     """Return the figures of a data cell by kind, in the registry's order; those that cannot be drawn are missing."""
     out = {}
     for name in KINDS if wanted is None else wanted:
-        made = KINDS[name].make(scene)
-        if made:
+        if made := KINDS[name].make(scene):
             out[name] = made if isinstance(made, list) else [made]
     return out
 
@@ -231,13 +225,8 @@ _PALETTE = [
 def method_styles(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Style]:
     """Give every method its style, shared by all figures of a report.
 
-    Parameters
-    ----------
-    methods
-        Names, in any order.
-    known
-        Methods that are always there (the tree's own): they take their styles first, so that a method's
-        colour does not depend on which others a report holds. Colours come again after twelve methods.
+    The `known` methods are always there (the tree's own): they take their styles first, so that a method's colour
+    does not depend on which others a report holds. Colours come again after twelve methods.
     """
     order = list(dict.fromkeys([*sorted(known, key=method_rank), *sorted(set(methods), key=method_rank)]))
     taken = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(order)}
@@ -246,86 +235,71 @@ def method_styles(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str
 
 def faded(style: Style, times: int) -> Style:
     """Return the style of a method's further series: the colour mixed with white."""
-    if not times:
-        return style
-    channels = [int(style.colour[i : i + 2], 16) for i in (1, 3, 5)]
-    mixed = [round(255 - (255 - c) * 0.62 ** min(2, times)) for c in channels]
-    return replace(style, colour="#" + "".join(f"{c:02X}" for c in mixed))
+    return (
+        replace(style, colour=mixed(style.colour, "#FFFFFF", 1 - 0.62 ** min(2, times))) if times else style
+    )
+
+
+def mixed(first: str, second: str, share: float) -> str:
+    """Mix two colours, `share` of the second."""
+    pairs = ((int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)
+
+
+def styled(scene: Scene, block: Sequence[Series]) -> list[tuple[Series, Style]]:
+    """Return series with their styles: a method's colour, fainter for its second and third series."""
+    ranks = {
+        one.key: i for rows in grouped(block, lambda one: one.method).values() for i, one in enumerate(rows)
+    }
+    return [(one, faded(scene.styles[one.method], ranks[one.key])) for one in block]
 
 
 # -- from numbers to marks ------------------------------------------------------------------------------------
 
 
-def seed_mark(  # noqa: PLR0913 -- a mark, options given by name
-    cell: CellResults,
-    scope: str,
-    measure: pd.Series,
-    rows: pd.DataFrame,
-    x: Sequence[float],
+def draw_series(
+    label: str,
+    at: Iterable[tuple[float, np.ndarray]],
     style: Style,
     *,
-    label: str,
-    place: str = "",
     line: bool = False,
     hollow: bool = False,
-    sizes: bool = True,
+    method: str = "",
+    guidance: str = "",
 ) -> Mark | None:
-    """Return the mean, its spread over seeds and every seed's value of some series at the given x; None without any.
-
-    Parameters
-    ----------
-    cell
-        Where the values are.
-    scope
-        ``overall``, ``class``, ``group`` or ``pooled``.
-    measure
-        A row of the cell's measures.
-    rows
-        Series, one an x.
-    x
-        (rows,) positions.
-    style
-        The mark's look.
-    label
-        The mark's name in the legend.
-    place
-        Class or group; empty for overall.
-    line, hollow
-        Join the means; leave their marks unfilled.
-    sizes
-        Take only values at the measure's own numbers of images.
-    """
-    column = cell.column(scope, measure, place, sizes=sizes)
-    wide = cell.by_seed(scope, measure, place, sizes=sizes)
-    keep = [(key, float(at)) for key, at in zip(rows["series"], x, strict=True) if key in column.index]
-    if not keep:
+    """Return the mean, its standard deviation and a point a seed, at each (x, values of its seeds); None without any."""
+    kept = [(float(x), np.asarray(values, float)) for x, values in at if len(values)]
+    if not kept:
         return None
-    mean = np.array([column.loc[key, "mean"] for key, _ in keep], float)
-    sd = np.array([column.loc[key, "sd"] for key, _ in keep], float)
-    points = [
-        (at, float(v))
-        for key, at in keep
-        if key in wide and wide[key].notna().sum() > 1
-        for v in wide[key].dropna()
-    ]
-    spread = np.nan_to_num(sd)
-    one = rows.iloc[0]
+    mean = np.array([values.mean() for _, values in kept])
+    sd = np.array([values.std(ddof=1) if len(values) > 1 else 0.0 for _, values in kept])
     return Mark(
         label,
-        [at for _, at in keep],
+        [x for x, _ in kept],
         mean.tolist(),
         style,
-        (mean - spread).tolist() if spread.any() else (),
-        (mean + spread).tolist() if spread.any() else (),
-        points,
+        (mean - sd).tolist() if sd.any() else (),
+        (mean + sd).tolist() if sd.any() else (),
+        [(x, float(v)) for x, values in kept if len(values) > 1 for v in values],
         line,
         hollow,
-        method=str(one["method"]),
-        guidance=f"{one['guidance']:g}" if len(rows) == 1 and one["guidance"] == one["guidance"] else "",
+        method=method,
+        guidance=guidance,
     )
 
 
-def spans_decades(values: Sequence[float]) -> bool:
+def seed_values(
+    cell: CellResults, measure: Measure, series: str, scope: str = "overall", place: str = ""
+) -> np.ndarray:
+    """Return a series' values of one measure and place, a training seed each; (0,) where it was not measured."""
+    wide = cell.by_seed(scope, measure, place)
+    if series in wide:
+        return wide[series].dropna().to_numpy(float)
+    found = cell.means(scope, measure, place).get(series)  # of images from elsewhere, which state no seed
+    return np.array([] if found is None else [found.mean])
+
+
+def spans_decades(values: Iterable[float]) -> bool:
     """Tell whether values span enough for a logarithmic axis."""
     known = [v for v in values if v == v]
     return bool(known) and 0 < 5 * min(known) <= max(known)
@@ -333,8 +307,8 @@ def spans_decades(values: Sequence[float]) -> bool:
 
 def how_made(
     cell: CellResults,
-    series: pd.DataFrame,
-    measure: pd.Series | None = None,
+    series: Sequence[Series],
+    measure: Measure | None = None,
     scope: str = "class",
     drawn: str = "mean and standard deviation over training seeds, a point a seed",
 ) -> str:
@@ -342,69 +316,44 @@ def how_made(
     parts = [cell.label]
     if measure is not None:
         parts.append(
-            f"{metric_title(measure['metric'], measure['extractor'], False)} ({measure['definition']}): "
-            f"{integer(measure['n_generated'])} generated against {integer(measure['n_reference'])} real"
-            f"{' a class' if scope == 'class' else ''} ({measure['reference']})"
+            f"{measure.plain} ({measure.definition}): "
+            f"{integer(measure.n_generated)} generated against {integer(measure.n_reference)} real"
+            f"{' a class' if scope == 'class' else ''} ({measure.reference})"
         )
-    for name, show in (
-        ("sampler", "sampler {}"),
-        ("nfe", "{:g} NFE"),
-        ("guidance", "guidance {:g}"),
-        ("step", "step {:,.0f}"),
+    for name, show, most in (
+        ("sampler", "sampler {}", 1),
+        ("nfe", "{:g} NFE", MOST_PANELS),
+        ("guidance", "guidance {:g}", MOST_PANELS),
+        ("step", "step {:,.0f}", 1),
     ):
-        values = [v for v in series[name].unique() if v == v and v != ""]
-        if len(values) == 1:
-            parts.append(show.format(values[0]))
-        elif name in ("nfe", "guidance") and 1 < len(values) <= MOST_PANELS:
-            every = " or ".join(f"{v:g}" for v in values)
-            parts.append(show.format(values[0]).replace(f"{values[0]:g}", every))
-    kinds = {kind(s) for s in series["sampler"]} - {"unknown"}
+        values = [v for v in dict.fromkeys(getattr(one, name) for one in series) if v == v and v != ""]
+        if 1 <= len(values) <= most:
+            every = " or ".join(f"{v:g}" for v in values) if most > 1 else ""
+            parts.append(
+                show.format(values[0]).replace(f"{values[0]:g}", every) if every else show.format(values[0])
+            )
+    kinds = {one.kind for one in series} - {"unknown"}
     if len(kinds) == 1:
         parts.append(f"{kinds.pop()} sampler")
-    seeds = series["train_seeds"].map(seeds_text)
-    if len(set(seeds)) == 1:
-        one = len(series["train_seeds"].iloc[0]) == 1
+    if len({one.train_seeds for one in series}) == 1:
+        seeds = series[0].train_seeds
         parts.append(
-            f"training seed {series['train_seeds'].iloc[0][0]}" if one else f"training seeds {seeds.iloc[0]}"
+            f"training seed {seeds[0]}" if len(seeds) == 1 else f"training seeds {seeds_text(seeds)}"
         )
-    else:
-        told = (f"{label} {text}" for label, text in zip(series["label"], seeds, strict=True))
-        parts.append("training seeds " + ", ".join(dict.fromkeys(told)))  # a method once for all guidances
-    if measure is not None and (series["train_seeds"].map(len) > 1).any():
+    else:  # a method once for all guidances
+        each = dict.fromkeys(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
+        parts.append(f"training seeds {', '.join(each)}")
+    if measure is not None and any(len(one.train_seeds) > 1 for one in series):
         parts.append(drawn)
     return "; ".join(parts) + "."
 
 
-def left_out(cell: CellResults, shown: pd.DataFrame) -> str:
+def left_out(cell: CellResults, shown: Sequence[Series]) -> str:
     """Say how many series a figure does not show, if any."""
-    fewer = len(cell.series) - len(set(shown["series"]))
+    fewer = len(cell.series) - len({one.key for one in shown})
     return f" {fewer} of {len(cell.series)} settings are left out: see every setting." if fewer else ""
 
 
-@functools.lru_cache(maxsize=64)
-def shown_panels(cell: CellResults) -> list[pd.DataFrame]:
+def shown_panels(cell: CellResults) -> list[list[Series]]:
     """Return the blocks that get a panel each: the main protocol and others of its guidances."""
     return main_protocols(cell)[:MOST_PANELS]
-
-
-__all__ = [
-    "KINDS",
-    "MOST_PANELS",
-    "Figure",
-    "Image",
-    "Mark",
-    "Panel",
-    "Scene",
-    "Style",
-    "faded",
-    "field",
-    "figure",
-    "figures_of",
-    "how_made",
-    "left_out",
-    "main_series",
-    "method_styles",
-    "seed_mark",
-    "shown_panels",
-    "spans_decades",
-]

@@ -6,10 +6,23 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.cells import CellResults, main_protocols, main_series
-from ltbench.report.figures.base import Figure, Mark, Panel, Scene, Style, figure, how_made
+from ltbench.report.figures.base import (
+    Figure,
+    Mark,
+    Panel,
+    Scene,
+    Style,
+    draw_series,
+    figure,
+    how_made,
+    left_out,
+    mixed,
+    styled,
+)
 from ltbench.report.names import arrow_of, method_title, output_of, seeds_text
 from ltbench.report.tables.controls import balanced_controls
 from ltbench.report.tables.cost import PROBE_TITLES, nearest_level
+from ltbench.report.tables.scores import joined
 from ltbench.runs.samples import load_confusion
 
 _MOST_PANELS = 5
@@ -52,32 +65,15 @@ def _entanglement(scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: 
     panels = []
     for metric in metrics:
         marks = []
-        for _, one in series.iterrows():
-            found = rows[(rows["series"] == one["series"]) & (rows["metric"] == metric)]
-            if found.empty:
-                continue
-            at = found.groupby(x)["value"].agg(["mean", "std"])
-            spread = at["std"].fillna(0)
-            several = len(set(found["run"])) > 1
-            marks.append(
-                Mark(
-                    one["label"],
-                    at.index.astype(float).tolist(),
-                    at["mean"].tolist(),
-                    scene.styles[one["method"]],
-                    (at["mean"] - spread).tolist() if several else (),
-                    (at["mean"] + spread).tolist() if several else (),
-                    list(zip(found[x].astype(float), found["value"].astype(float), strict=True))
-                    if several
-                    else (),
-                    True,
-                    method=one["method"],
-                )
-            )
+        for one, style in styled(scene, series):
+            found = rows[(rows["series"] == one.key) & (rows["metric"] == metric)]
+            at = ((float(str(level)), values.to_numpy(float)) for level, values in found.groupby(x)["value"])
+            mark = draw_series(one.label, at, style, line=True, method=one.method)
+            marks += [mark] if mark is not None else []
         title = PROBE_TITLES.get(metric, output_of(metric).title) + arrow_of(metric)
         panels.append(Panel(title, x_title, "", marks))
     images = f"{int(rows['n_images'].iloc[0])} images; " if "n_images" in rows else ""
-    seeds = "; ".join(f"{s['label']} {seeds_text(s['train_seeds'])}" for _, s in series.iterrows())
+    seeds = "; ".join(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
     caption = (
         f"Pooled bottleneck features of balanced held-out real images, noised, null label; {when}. {scene.cell.label}; "
         f"{images}training seeds: {seeds}; mean and standard deviation over them."
@@ -130,19 +126,18 @@ def tsne_panels(scene: Scene) -> Figure | None:
 def _embeddings(
     scene: Scene, cell: CellResults, methods: set[str] | None, note: str
 ) -> list[tuple[str, str, dict[str, np.ndarray]]]:
+    """Return (name, method, places) of each main series' first run whose t-SNE is kept."""
     out = []
-    for _, one in main_series(cell).iterrows():
-        for name in one["runs"][:1] if methods is None or one["method"] in methods else ():
-            places = scene.runs[name].embedding(one["step"])
+    for one in main_series(cell):
+        for name in one.runs[:1] if methods is None or one.method in methods else ():
+            places = scene.runs[name].embedding(one.step)
             if "labels" in places and len(places) > 1:
-                out.append(
-                    (
-                        f"{method_title(one['method'])}, {note}" if note else one["label"],
-                        one["method"],
-                        places,
-                    )
-                )
+                title = f"{method_title(one.method)}, {note}" if note else one.label
+                out.append((title, one.method, places))
     return out
+
+
+_VIRIDIS = ("#440154", "#21918C", "#E9C81E")  # dark to bright, in three
 
 
 def _scatter(
@@ -151,13 +146,12 @@ def _scatter(
     marks = []
     for rank, name in enumerate(classes):
         own = places[labels.astype(str) == name]
-        t = rank / max(1, len(classes) - 1)
-        low, middle, high = (68, 1, 84), (33, 145, 140), (233, 200, 30)  # viridis, in three
-        ends = ((low, middle), 2 * t) if t < 0.5 else ((middle, high), 2 * t - 1)
-        colour = "#" + "".join(f"{round(a + (b - a) * ends[1]):02X}" for a, b in zip(*ends[0], strict=True))
+        share = 2 * rank / max(1, len(classes) - 1)
+        low, high = _VIRIDIS[int(share >= 1) :][:2]
         if len(own):
             x, y = own.astype(float).T.tolist()
-            marks.append(Mark(cell.class_name(name), x, y, Style(colour, "."), method=method))
+            style = Style(mixed(low, high, share % 1 if share < 2 else 1.0), ".")
+            marks.append(Mark(cell.class_name(name), x, y, style, method=method))
     return marks
 
 
@@ -174,38 +168,39 @@ def confusion_matrices(scene: Scene) -> Figure | None:
     panels, used = [], []
     names = [cell.class_name(c)[:11] for c in classes]
     blocks = main_protocols(cell, limit=5)[:2]
-    for block in blocks:
-        for _, one in block.iterrows():
-            share = _confusion(cell, one["series"], classes)
-            if share is None:
-                continue
-            used.append(one)
-            guidance = f", ω = {one['guidance']:g}" if len(blocks) > 1 else ""
-            panels.append(
-                Panel(
-                    f"{one['label']}{guidance}: {np.nanmean(np.diag(share)):.2f}",
-                    "looks like",
-                    "asked for",
-                    categories=names,
-                    matrix=share.tolist(),
-                    row_names=names,
-                    row_methods=[one["method"]] * len(names),
-                    guidance=f"{one['guidance']:g}",
-                )
+    for one in joined(blocks):
+        share = _confusion(cell, one.key, classes)
+        if share is None:
+            continue
+        used.append(one)
+        guidance = f", ω = {one.scale}" if len(blocks) > 1 else ""
+        panels.append(
+            Panel(
+                f"{one.label}{guidance}: {np.nanmean(np.diag(share)):.2f}",
+                "looks like",
+                "asked for",
+                categories=names,
+                matrix=share.tolist(),
+                row_names=names,
+                row_methods=[one.method] * len(names),
+                guidance=one.scale,
             )
+        )
     if not panels:
         return None
     caption = (
         "Rows: the class that was asked for, head to tail; columns: the class that a classifier of real images sees, in "
-        f"the same order; in the titles the mean diagonal. Means over training seeds. {how_made(cell, pd.DataFrame(used))}"
+        f"the same order; in the titles the mean diagonal. Means over training seeds. {how_made(cell, used)}"
+        f"{left_out(cell, used)}"
     )
     return Figure(f"{cell.slug}-confusion", f"Confusion of classes, {cell.label}", caption, panels, 5)
 
 
 def _confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:
-    shares = [
-        t.reindex(index=classes, columns=classes).div(t.sum(axis=1).reindex(classes), axis=0).to_numpy()
-        for folder in cell.folders(series)
-        if (t := load_confusion(folder)) is not None
-    ]
-    return np.mean(shares, axis=0) if shares else None
+    tables = [t for folder in cell.folders(series) if (t := load_confusion(folder)) is not None]
+    if not tables:
+        return None
+    counts = np.array([t.reindex(index=classes, columns=classes).to_numpy() for t in tables])
+    asked = np.array([t.sum(axis=1).reindex(classes).to_numpy() for t in tables])
+    result: np.ndarray = (counts / asked[:, :, None]).mean(axis=0)
+    return result

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ltbench.diffusion.registry import kind
-from ltbench.errors import UsageError
-from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.cells import main_protocols, main_series
 from ltbench.report.figures.base import (
     Figure,
-    Mark,
     Panel,
     Scene,
-    faded,
+    draw_series,
     figure,
     how_made,
-    seed_mark,
+    seed_values,
     spans_decades,
+    styled,
 )
-from ltbench.report.names import describe_series, forward_passes, is_hyperparameter, metric_title
+from ltbench.report.names import Measure
+from ltbench.report.series import Series, grouped, labelled
+from ltbench.report.tables.scores import joined
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
+from ltbench.runs.variants import current_default
 
 _MOST_LINES = 8  # curves in a panel
 _NOT_A_TERM = ("step", "learning_rate", "images_per_second")
@@ -35,182 +36,179 @@ _TITLES = {
     "nfe": "network evaluations an image",
 }
 # What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass (and `passes` has NFE without it).
-_FOLLOWS = {"flops": ["step"], "guidance": ["nfe"], "nfe": ["passes"]}
+_FOLLOWS = {"flops": ("step",), "guidance": ("nfe",), "nfe": ("passes",)}
 _LOGGED = 200  # points of a training curve
 
 
 @figure("guidance", "guidance curve", "sample sets at several guidances")
-def guidance_curve(scene: Scene) -> list[Figure] | None:
+def guidance_curve(scene: Scene) -> list[Figure]:
     """Draw scores over the scale of guidance: deterministic and stochastic samplers in figures of their own."""
     return _curves(scene, ["guidance"])
 
 
 @figure("budget", "score at equal steps and FLOPs", "sample sets at several steps (train.snapshots)")
-def budget_curve(scene: Scene) -> list[Figure] | None:
+def budget_curve(scene: Scene) -> list[Figure]:
     """Draw scores over training steps and over FLOPs."""
     return _curves(scene, ["step", "flops"])
 
 
 @figure("nfe", "sampler curve", "sample sets at several numbers of sampler steps")
-def sampler_curve(scene: Scene) -> list[Figure] | None:
+def sampler_curve(scene: Scene) -> list[Figure]:
     """Draw scores over network evaluations an image."""
     return _curves(scene, ["nfe"])
 
 
 @figure("hyper", "temperature and other hyper-parameter curves", "trainings at several values")
-def hyperparameter_curves(scene: Scene) -> list[Figure] | None:
+def hyperparameter_curves(scene: Scene) -> list[Figure]:
     """Draw scores over every numeric hyper-parameter that was varied."""
-    return _curves(scene, None)
+    return _curves(scene, sorted({key for one in scene.cell.series for key in one.hyperparameters}))
 
 
-def _curves(scene: Scene, factors: list[str] | None) -> list[Figure] | None:
-    measures = scene.cell.headline()
+@dataclass(frozen=True)
+class Curve:
+    """Series that differ in one factor alone, by rising x, with the name that tells the curve from the others."""
+
+    x: list[float]
+    series: list[Series]
+    label: str = ""
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The training seeds that any of its points has."""
+        return tuple(sorted({seed for one in self.series for seed in one.train_seeds}))
+
+
+def _curves(scene: Scene, factors: Sequence[str]) -> list[Figure]:
+    cell, measures = scene.cell, scene.cell.headline()
     out = []
-    for factor, every in varied(_with_flops(scene), factors) if len(measures) else []:
-        for sampler_kind, lines in every.groupby(every["sampler"].map(kind), sort=False):
-            shown = _at_most(lines.drop(columns=["label", "differs"]))
-            panels = [
-                p for _, m in measures.iterrows() if (p := _curve_panel(scene, m, factor, shown)) is not None
-            ]
+    for factor in factors if measures else ():
+        kinds = grouped_by_kind(varied(scene, factor))
+        for sampler_kind, every in kinds.items():
+            curves = named(at_most(every), factor)
+            panels = [p for m in measures if (p := _curve_panel(scene, m, factor, curves)) is not None]
             if not panels:
                 continue
-            several = len(set(every["sampler"].map(kind))) > 1
-            told = _TITLES.get(factor, factor)
-            about = f" ({sampler_kind} samplers)" if factor == "guidance" or several else ""
-            fewer = every["line"].nunique() - shown["line"].nunique()
+            title = _TITLES.get(factor, factor)
+            about = f" ({sampler_kind} samplers)" if factor == "guidance" or len(kinds) > 1 else ""
+            fewer = any(one.train_seeds != curve.seeds for curve in curves for one in curve.series)
+            more = len(every) - len(curves)
             caption = (
-                f"Score against {told}{about}, all else equal; mean and SD over seeds, a small point a seed; "
-                f"{how_made(scene.cell, _lines(_with_all_seeds(shown), factor))}{_fewer(shown)}"
-                + (f" {fewer} shorter curves are left out: see every setting." if fewer > 0 else "")
+                f"Score against {title}{about}, all else equal; mean and SD over seeds, a small point a seed; "
+                f"{how_made(cell, [_without(curve, factor) for curve in curves])}{' Some points have fewer seeds.' * fewer}"
+                + (f" {more} shorter curves are left out: see every setting." if more > 0 else "")
             )
-            name = f"{scene.cell.slug}-{factor}" + (f"-{sampler_kind}" if several else "")
+            name = f"{cell.slug}-{factor}" + (f"-{sampler_kind}" if len(kinds) > 1 else "")
             out.append(
-                Figure(name, f"Score against {told}{about}, {scene.cell.label}", caption, panels, len(panels))
+                Figure(name, f"Score against {title}{about}, {cell.label}", caption, panels, len(panels))
             )
-    return out or None
+    return out
 
 
-def _with_flops(scene: Scene) -> pd.DataFrame:
-    series = scene.cell.series
-    flops = []
-    for _, one in series.iterrows():
-        counted = (training_cost(scene.runs[name].provenance, one["step"])[1] for name in one["runs"])
-        flops.append(next((f for f in counted if np.isfinite(f)), float("nan")))
-    return series.assign(flops=flops)
+def _without(curve: Curve, factor: str) -> Series:
+    """Return a curve as one series, without what the x axis tells."""
+    nan = float("nan")
+    blank: dict[str, Any] = {
+        n: nan for n in (factor, *_FOLLOWS.get(factor, ())) if n in ("step", "guidance", "nfe")
+    }
+    return replace(curve.series[0], label=curve.label, train_seeds=curve.seeds, **blank)
 
 
-def _at_most(lines: pd.DataFrame) -> pd.DataFrame:
-    """Keep what a figure can hold: of many curves each method's longest, then the one of most trainings."""
-    if lines["line"].nunique() <= _MOST_LINES:
-        return lines
-    size = pd.DataFrame(
-        {"method": lines["method"], "line": lines["line"], "seeds": lines["train_seeds"].map(len)}
-    )
-    size = size.groupby(["method", "line"], as_index=False).agg(
-        points=("seeds", "size"), seeds=("seeds", "sum")
-    )
-    kept = size.sort_values(["points", "seeds"], ascending=False, kind="stable").drop_duplicates("method")
-    return lines[lines["line"].isin(kept["line"])]
+def grouped_by_kind(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
+    """Return curves by the kind of their sampler."""
+    out: dict[str, list[Curve]] = {}
+    for curve in curves:
+        out.setdefault(curve.series[0].kind, []).append(curve)
+    return out
 
 
-def _with_all_seeds(lines: pd.DataFrame) -> pd.DataFrame:
-    """Give every point of a curve the seeds that any of its points has."""
-    seeds = {line: tuple(sorted(set().union(*own))) for line, own in lines.groupby("line")["train_seeds"]}
-    return lines.assign(train_seeds=lines["line"].map(lambda line: seeds[line]))
+def varied(scene: Scene, factor: str) -> list[Curve]:
+    """Return the curves over a factor: of series that are alike in all else, the guidance's rule included."""
+    follow = {
+        factor,
+        *_FOLLOWS.get(factor, ()),
+        *(("variant",) if "." in factor else ()),
+    }  # a changed one is "custom"
+    columns = ("method", "variant", "step", "sampler", "nfe", "guidance", "origin", "passes")
+    fixed = [name for name in columns if name not in follow]
+
+    def rest(one: Series) -> tuple[object, ...]:
+        settings = sorted((k, str(v)) for k, v in one.flat.items() if k != factor)
+        return *(str(getattr(one, name)) for name in fixed), *settings
+
+    known = {one.key: x for one in scene.cell.series if (x := _x(scene, one, factor)) == x}
+    lines = grouped((one for one in scene.cell.series if one.key in known), rest).values()
+    out = []
+    for line in lines:
+        if len({known[one.key] for one in line}) > 1:
+            rising = sorted(line, key=lambda one: known[one.key])
+            out.append(Curve([known[one.key] for one in rising], rising))
+    return out
 
 
-def _fewer(lines: pd.DataFrame) -> str:
-    """Say where not every point of a curve has all its seeds."""
-    whole = _with_all_seeds(lines)["train_seeds"]
-    return " Some points have fewer seeds." if (whole != lines["train_seeds"]).any() else ""
-
-
-def varied(series: pd.DataFrame, factors: list[str] | None) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield each factor with the series of its curves: ``x`` and ``line`` (key of all else) added.
-
-    Parameters
-    ----------
-    series
-        One row a series, its settings as columns.
-    factors
-        Columns to look at; None: the methods' numeric hyper-parameters.
-    """
-    settings = pd.DataFrame([json.loads(text) for text in series["settings"]], index=series.index)
-    columns = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin"]
-    fixed = pd.concat([series[columns], forward_passes(series).rename("passes"), settings], axis=1).map(str)
-    hyper = [str(c) for c in settings if is_hyperparameter(str(c))]
-    for factor in hyper if factors is None else factors:
-        values = (
-            series[factor] if factor in series else [_resolved(row, factor) for _, row in series.iterrows()]
-        )
-        x = pd.to_numeric(pd.Series(values, index=series.index), errors="coerce")
-        follow = ["variant"] if factors is None else _FOLLOWS.get(factor, [])  # a changed variant is "custom"
-        rest = fixed.drop(columns=[c for c in [factor, *follow] if c in fixed])
-        keys = ["|".join(row) for row in rest.itertuples(index=False)]
-        lines = series.assign(x=x, line=keys).dropna(subset=["x"])
-        lines = lines[lines.groupby("line")["x"].transform("nunique") > 1]
-        if len(lines):
-            yield factor, lines
-
-
-def _resolved(series: pd.Series, factor: str) -> Any:
-    """Return a hyper-parameter's value, the method's default where the spec does not set it."""
-    settings = json.loads(series["settings"])
-    part, _, name = factor.partition(".")
-    if factor in settings or part not in series["method"].split("+"):
-        return settings.get(factor)
-    from ltbench.method.registry import (
-        create_method,  # imports torch: only where a hyper-parameter was varied
-    )
-
+def _x(scene: Scene, one: Series, factor: str) -> float:
+    """Return a series' value of a factor, a hyper-parameter's default where it is not set; nan where it has none."""
+    value: Any
+    if factor == "flops":
+        counted = (training_cost(scene.runs[name].provenance, one.step)[1] for name in one.runs)
+        value = next((flops for flops in counted if np.isfinite(flops)), None)
+    elif "." in factor:
+        part, _, name = factor.partition(".")
+        value = one.flat.get(factor)
+        if factor not in one.flat and part in one.method.split("+"):
+            value = current_default(part, name)
+    else:
+        value = getattr(one, factor)
     try:
-        return getattr(create_method(part).hp, name, None)
-    except UsageError:  # a method of a package that is not installed here
-        return None
+        return float(value)
+    except (TypeError, ValueError):
+        return float("nan")
 
 
-def _curve_panel(scene: Scene, measure: pd.Series, factor: str, lines: pd.DataFrame) -> Panel | None:
-    names = _lines(lines, factor)
-    label = dict(zip(names["line"], names["label"], strict=True))
-    marks: list[Mark] = []
-    drawn: dict[str, int] = {}
-    for line, rows in lines.groupby("line", sort=False):
-        rows = rows.sort_values("x")
-        method = str(rows["method"].iloc[0])
-        again = drawn.get(method, -1) + 1
-        style = faded(scene.styles[method], again)
-        mark = seed_mark(
-            scene.cell, "overall", measure, rows, list(rows["x"]), style, label=label[str(line)], line=True, hollow=again > 0
-        )  # fmt: skip
-        if mark is not None:
-            drawn[method] = again
-            marks.append(mark)
+def at_most(curves: Sequence[Curve]) -> list[Curve]:
+    """Keep what a figure can hold: of many curves each method's longest, then the one of most trainings."""
+    if len(curves) <= _MOST_LINES:
+        return list(curves)
+
+    def size(curve: Curve) -> tuple[int, int]:
+        return len(curve.series), sum(len(one.train_seeds) for one in curve.series)
+
+    best: dict[str, Curve] = {}
+    for curve in curves:
+        method = curve.series[0].method
+        if method not in best or size(curve) > size(best[method]):
+            best[method] = curve
+    return [curve for curve in curves if best[curve.series[0].method] is curve]
+
+
+def named(curves: Sequence[Curve], factor: str) -> list[Curve]:
+    """Name each curve by what tells it from the others; the factor and what follows it do not."""
+    without = {factor, *_FOLLOWS.get(factor, ()), *(("variant",) if "." in factor else ())}
+    names = labelled([curve.series[0] for curve in curves], without)
+    return [replace(curve, label=one.label) for curve, one in zip(curves, names, strict=True)]
+
+
+def _curve_panel(scene: Scene, measure: Measure, factor: str, curves: Sequence[Curve]) -> Panel | None:
+    marks = []
+    for curve, (first, style) in zip(curves, styled(scene, [c.series[0] for c in curves]), strict=True):
+        at = (
+            (x, seed_values(scene.cell, measure, one.key))
+            for x, one in zip(curve.x, curve.series, strict=True)
+        )
+        hollow = style != scene.styles[first.method]
+        mark = draw_series(curve.label, at, style, line=True, hollow=hollow, method=first.method)
+        marks += [mark] if mark is not None else []
     if not marks:
         return None
     floor = scene.cell.floor("overall", measure)[0]
-    values = [v for m in marks for v in m.y]
     return Panel(
         "",
         _TITLES.get(factor, factor),
-        metric_title(measure["metric"], measure["extractor"]),
+        measure.title,
         marks,
-        spans_decades([v for m in marks for v in m.x]),
-        measure["metric"] == "frechet" and spans_decades(values),
+        spans_decades(v for m in marks for v in m.x),
+        measure.metric == "frechet" and spans_decades(v for m in marks for v in m.y),
         floor=[(float("nan"), floor)] if floor == floor else (),
     )
-
-
-def _lines(lines: pd.DataFrame, factor: str) -> pd.DataFrame:
-    """Name each curve by what tells it from the others; the factor and what follows it do not."""
-    names = [name for name in (factor, *_FOLLOWS.get(factor, [])) if name in ("step", "guidance", "nfe")]
-    if "." in factor:
-        names.append("variant")
-    settings = [
-        json.dumps({k: v for k, v in json.loads(text).items() if k != factor}, sort_keys=True)
-        for text in lines["settings"]
-    ]
-    blank = {name: "" if name == "variant" else float("nan") for name in names}
-    return describe_series(lines.assign(settings=settings, **blank).drop_duplicates("line"))
 
 
 # -- cost -----------------------------------------------------------------------------------------------------
@@ -223,22 +221,16 @@ def cost_quality(scene: Scene) -> Figure | None:
     measure = cell.frechet("overall")
     if measure is None:
         return None
-    one_protocol = _alike(cell.series, main, ["sampler", "nfe", "guidance"])
-    sampled = _alike(cell.series, pd.concat(main_protocols(cell)), ["step", "guidance", "sampler"])
-    panels = []
-    kinds: tuple[tuple[str, pd.DataFrame, Callable[[pd.Series], float]], ...] = (
+    one_protocol = _alike(cell.series, main, ("sampler", "nfe", "guidance"))
+    sampled = _alike(cell.series, joined(main_protocols(cell)), ("step", "guidance", "sampler"))
+    kinds: tuple[tuple[str, list[Series], Callable[[Series], float]], ...] = (
         ("training FLOPs", one_protocol, lambda s: _training(scene, s)[1]),
         ("training, minutes", one_protocol, lambda s: _training(scene, s)[0] / 60),
-        (
-            "sampling, s per 1,000 images",
-            sampled,
-            lambda s: _median(sampling_cost(cell.folders(s["series"]))),
-        ),
+        ("sampling, s per 1,000 images", sampled, lambda s: _median(sampling_cost(cell.folders(s.key)))),
     )
-    for title, rows, cost in kinds:
-        costs = [cost(one) for _, one in rows.iterrows()]
-        if np.isfinite(costs).any():
-            panels.append(_cost_panel(scene, measure, rows, costs, title))
+    panels = [
+        p for title, rows, cost in kinds if (p := _cost_panel(scene, measure, rows, cost, title)) is not None
+    ]
     if not panels:
         return None
     machines = ", ".join(processors(scene.runs[str(n)].provenance for n in cell.points["run"].unique()))
@@ -250,45 +242,34 @@ def cost_quality(scene: Scene) -> Figure | None:
     return Figure(f"{cell.slug}-cost", f"Cost against quality, {cell.label}", caption, panels, len(panels))
 
 
-def _alike(series: pd.DataFrame, main: pd.DataFrame, columns: list[str]) -> pd.DataFrame:
+def _alike(series: Sequence[Series], main: Sequence[Series], names: Sequence[str]) -> list[Series]:
     """Choose the series that share these settings with any main series."""
-    wanted = set(map(tuple, main[columns].map(str).to_numpy().tolist()))
-    return series[[tuple(row) in wanted for row in series[columns].map(str).to_numpy().tolist()]]
+    wanted = {tuple(str(getattr(one, name)) for name in names) for one in main}
+    return [one for one in series if tuple(str(getattr(one, name)) for name in names) in wanted]
 
 
 def _cost_panel(
-    scene: Scene, measure: pd.Series, rows: pd.DataFrame, costs: list[float], title: str
-) -> Panel:
+    scene: Scene, measure: Measure, rows: Sequence[Series], cost: Callable[[Series], float], title: str
+) -> Panel | None:
+    costs = {one.key: cost(one) for one in rows}
+    shown = labelled([one for one in rows if np.isfinite(costs[one.key])])
     marks = []
-    rows = rows.assign(cost=costs)
-    rows = rows[np.isfinite(rows["cost"])]
-    rows = describe_series(rows.drop(columns=["label", "differs"])) if len(rows) else rows
-    again: dict[str, int] = {}
-    for _, one in rows.iterrows():
-        again[one["method"]] = again.get(one["method"], -1) + 1
-        style = faded(scene.styles[one["method"]], again[one["method"]])
-        mark = seed_mark(
-            scene.cell, "overall", measure, one.to_frame().T, [one["cost"]], style, label=one["label"]
-        )
+    for one, style in styled(scene, shown):
+        at = [(costs[one.key], seed_values(scene.cell, measure, one.key))]
+        mark = draw_series(one.label, at, style, method=one.method, guidance=one.scale)
         marks += [mark] if mark is not None else []
-    values = [v for m in marks for v in m.x]
-    y = [v for m in marks for v in m.y]
-    return Panel(
-        "",
-        title,
-        metric_title(measure["metric"], measure["extractor"]),
-        marks,
-        spans_decades(values),
-        spans_decades(y),
-    )
+    if not shown:
+        return None
+    x, y = ([v for m in marks for v in getattr(m, name)] for name in ("x", "y"))
+    return Panel("", title, measure.title, marks, spans_decades(x), spans_decades(y))
 
 
-def _training(scene: Scene, series: pd.Series) -> tuple[float, float]:
-    spent = [training_cost(scene.runs[name].provenance, series["step"]) for name in series["runs"]]
+def _training(scene: Scene, one: Series) -> tuple[float, float]:
+    spent = [training_cost(scene.runs[name].provenance, one.step) for name in one.runs]
     return _median([s for s, _ in spent]), _median([f for _, f in spent])
 
 
-def _median(values: list[float]) -> float:
+def _median(values: Sequence[float]) -> float:
     found = [v for v in values if np.isfinite(v)]
     return float(np.median(found)) if found else float("nan")
 
@@ -301,31 +282,21 @@ def training_curves(scene: Scene) -> Figure | None:
     """Draw every loss term of the training log: the mean over seeds, smoothed over 2 % of the steps."""
     series = main_series(scene.cell)
     logs = {
-        one["series"]: [log for name in one["runs"] if (log := scene.runs[name].train_log()) is not None]
-        for _, one in series.iterrows()
+        one.key: [log for name in one.runs if (log := scene.runs[name].train_log()) is not None]
+        for one in series
     }
     columns = {str(column) for frames in logs.values() for frame in frames for column in frame}
     terms = sorted(columns - set(_NOT_A_TERM), key=lambda t: (t not in ("loss", "denoising"), t != "loss", t))
     panels = []
     for term in terms:
         marks = []
-        for _, one in series.iterrows():
-            frames = [f.set_index("step")[term].dropna() for f in logs[one["series"]] if term in f]
-            smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in frames if len(f)]
-            if smooth:
-                mean = pd.concat(smooth, axis=1).mean(axis=1)
-                mean = mean.iloc[:: max(1, len(mean) // _LOGGED)]
-                x, y = mean.index.astype(float).tolist(), mean.astype(float).tolist()
-                marks.append(
-                    Mark(one["label"], x, y, scene.styles[one["method"]], line=True, method=one["method"])
-                )
+        for one, style in styled(scene, series):
+            at = ((x, np.array([y])) for x, y in _logged(logs[one.key], term))
+            mark = draw_series(one.label, at, style, line=True, method=one.method)
+            marks += [mark] if mark is not None else []
         values = [v for m in marks for v in m.y]
         if marks:
-            panels.append(
-                Panel(
-                    term, "step", "", marks, y_log=bool(values) and min(values) > 0 and spans_decades(values)
-                )
-            )
+            panels.append(Panel(term, "step", "", marks, y_log=min(values) > 0 and spans_decades(values)))
     if not panels:
         return None
     made = how_made(scene.cell, series)
@@ -333,4 +304,11 @@ def training_curves(scene: Scene) -> Figure | None:
     return Figure(f"{scene.cell.slug}-training", f"Training curves, {scene.cell.label}", caption, panels)
 
 
-__all__ = ["CellResults", "budget_curve", "cost_quality", "guidance_curve", "training_curves", "varied"]
+def _logged(logs: Sequence[pd.DataFrame], term: str) -> Iterator[tuple[float, float]]:
+    """Yield step and value of a logged term, smoothed, the mean over trainings, at most some hundred points."""
+    terms = [log.set_index("step")[term].dropna() for log in logs if term in log]
+    smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in terms if len(f)]
+    if smooth:
+        mean = pd.concat(smooth, axis=1).mean(axis=1)
+        thinned = mean.iloc[:: max(1, len(mean) // _LOGGED)]
+        yield from zip(thinned.index.astype(float), thinned.astype(float), strict=True)

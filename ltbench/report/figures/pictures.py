@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
 from ltbench.report.cells import main_series
 from ltbench.report.figures.base import Figure, Image, Scene, figure, how_made
 from ltbench.report.names import integer
+from ltbench.report.series import Series
 from ltbench.runs.samples import first_of_each_class, load_pairs
 
 _MOST_IMAGES = 8  # a class and method
@@ -22,67 +27,66 @@ def sample_sheet(scene: Scene) -> Figure | None:
 
     Image i has the same initial noise for every method with the same sampling seed.
     """
-    series = main_series(scene.cell, _MOST_METHODS)
-    shown = _spread(scene.cell.classes())
-    names = [str(c) for c in shown["class_or_group"]]
-    strips: dict[tuple[int, int], np.ndarray] = {}
-    kept: list[pd.Series] = []
-    for _, one in series.iterrows():
-        folder = scene.cell.main_folder(one["series"])
-        samples = first_of_each_class(folder, _MOST_IMAGES, names) if folder is not None else None
-        if samples:
-            column = len(kept)
-            kept.append(one)
-            strips |= {
-                (i, column): _strip(samples[c]) for i, c in enumerate(names) if len(samples.get(c, ()))
-            }
-    if not strips:
-        return None
-    found = pd.DataFrame(kept)
-    found["train_seeds"] = found["train_seeds"].map(lambda seeds: seeds[:1])
-    missing = len(series) - len(kept)
-    caption = (
-        f"First images in stored order, none picked; classes head to tail{_some(scene, shown)}. "
-        f"{how_made(scene.cell, found)}" + (f" {missing} methods have no stored images." if missing else "")
-    )
-    columns = [(one["label"], one["method"]) for one in kept]
-    image = Image(_rows(scene, shown), columns, strips)
-    return Figure(
-        f"{scene.cell.slug}-samples", f"Samples by class and method, {scene.cell.label}", caption, image=image
-    )
+    series, shown = main_series(scene.cell, _MOST_METHODS), _spread(scene.cell.classes())
+
+    def stored(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+        return first_of_each_class(folder, _MOST_IMAGES, names)
+
+    words = f"First images in stored order, none picked; classes head to tail{_some(scene, shown)}."
+    return _sheet(scene, series, shown, stored, "samples", "Samples by class and method", words)
 
 
 @figure("nearest", "memorisation pairs", "nearest.npz beside the scores")
 def memorisation_pairs(scene: Scene) -> Figure | None:
     """Show the generated images nearest to a training image beside that image, by class and method."""
-    shown = _spread(scene.cell.classes(), 6)
+    series, shown = main_series(scene.cell, limit=4), _spread(scene.cell.classes(), 6)
+
+    def pairs(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray] | None:
+        found = load_pairs(folder)
+        if found is None:
+            return None
+        both = np.stack([found["generated"], found["training"]], axis=1)
+        at = {name: np.flatnonzero(found["labels"].astype(str) == name)[:_PAIRS] for name in names}
+        return {name: both[rows].reshape(-1, *both.shape[2:]) for name, rows in at.items()}
+
+    words = (
+        "In pairs: a generated image, then its nearest training image of the class, closest pairs first"
+        f"{_some(scene, shown)}."
+    )
+    return _sheet(scene, series, shown, pairs, "nearest", "Nearest training images", words)
+
+
+def _sheet(
+    scene: Scene,
+    series: Sequence[Series],
+    shown: pd.DataFrame,
+    load: Callable[[Path, Sequence[str]], dict[str, np.ndarray] | None],
+    name: str,
+    title: str,
+    words: str,
+) -> Figure | None:
+    """Return strips of images by class (row) and method (column), of each series' first training; None without any."""
+    cell = scene.cell
+    names = [str(c) for c in shown["class_or_group"]]
     strips: dict[tuple[int, int], np.ndarray] = {}
-    kept: list[pd.Series] = []
-    for _, one in main_series(scene.cell, limit=4).iterrows():
-        folder = scene.cell.main_folder(one["series"])
-        pairs = load_pairs(folder) if folder is not None else None
-        if pairs is None:
-            continue
-        column = len(kept)
-        kept.append(one)
-        for i, label in enumerate(shown["class_or_group"]):
-            at = np.flatnonzero(pairs["labels"].astype(str) == str(label))[:_PAIRS]
-            both = [image for k in at for image in (pairs["generated"][k], pairs["training"][k])]
-            if both:
-                strips[i, column] = _strip(np.stack(both))
+    kept: list[Series] = []
+    for one in series:
+        folder = cell.main_folder(one.key)
+        images = load(folder, names) if folder is not None else None
+        if images:
+            strips |= {
+                (i, len(kept)): _strip(images[c]) for i, c in enumerate(names) if len(images.get(c, ()))
+            }
+            kept.append(replace(one, train_seeds=one.train_seeds[:1]))
     if not strips:
         return None
-    found = pd.DataFrame(kept)
-    found["train_seeds"] = found["train_seeds"].map(lambda seeds: seeds[:1])
-    caption = (
-        "In pairs: a generated image, then its nearest training image of the class, closest pairs first"
-        f"{_some(scene, shown)}. {how_made(scene.cell, found)}"
+    missing = len(series) - len(kept)
+    caption = f"{words} {how_made(cell, kept)}" + (
+        f" {missing} methods have no stored images." if missing else ""
     )
-    columns = [(one["label"], one["method"]) for one in kept]
-    image = Image(_rows(scene, shown), columns, strips)
-    return Figure(
-        f"{scene.cell.slug}-nearest", f"Nearest training images, {scene.cell.label}", caption, image=image
-    )
+    rows = [(cell.class_name(str(c)), f"n = {integer(n)}") for c, n in shown.itertuples(index=False)]
+    image = Image(rows, [(one.label, one.method) for one in kept], strips)
+    return Figure(f"{cell.slug}-{name}", f"{title}, {cell.label}", caption, image=image)
 
 
 def _spread(classes: pd.DataFrame, most: int = _MOST_ROWS) -> pd.DataFrame:
@@ -95,10 +99,6 @@ def _spread(classes: pd.DataFrame, most: int = _MOST_ROWS) -> pd.DataFrame:
 def _some(scene: Scene, shown: pd.DataFrame) -> str:
     every = len(scene.cell.classes())
     return f", {len(shown)} of {every}" if len(shown) < every else ""
-
-
-def _rows(scene: Scene, shown: pd.DataFrame) -> list[tuple[str, str]]:
-    return [(scene.cell.class_name(str(c)), f"n = {integer(n)}") for c, n in shown.itertuples(index=False)]
 
 
 def _strip(images: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -10,15 +10,15 @@ import pandas as pd
 from ltbench.report.cells import CellResults, main_protocols, main_series
 from ltbench.report.names import (
     MISSING,
+    Measure,
     guidance_text,
     integer,
     mean_sd,
     method_title,
-    metric_title,
-    output_of,
     seeds_text,
 )
-from ltbench.report.tables.grid import Entry, Table, Tags, score_entry
+from ltbench.report.series import Series
+from ltbench.report.tables.grid import Table, Tags, score_text, series_tags
 from ltbench.runs.series import label_without
 from ltbench.stats import t_half_width
 from ltbench.text import slug
@@ -34,17 +34,12 @@ def controls_tables(found: list[CellResults]) -> list[Table]:
     Controls are other class orders and split seeds, which tell rarity from difficulty, and the balanced cells (all
     images, or as few of each class as the tail has), which tell imbalance from scarcity.
     """
-    out = []
-    for cell in found:
-        if cell.published:
-            others = reordered(cell, found)
-            tables = [_pair_table(cell, other) for other in (*others, *balanced_controls(cell, found))]
-            out += [
-                table
-                for table in (*tables, rarity_table(cell, others) if others else None)
-                if table is not None
-            ]
-    return out
+    out: list[Table | None] = []
+    for cell in (cell for cell in found if cell.published):
+        others = reordered(cell, found)
+        out += [_pair_table(cell, other) for other in (*others, *balanced_controls(cell, found))]
+        out.append(rarity_table(cell, others) if others else None)
+    return [table for table in out if table is not None]
 
 
 def reordered(cell: CellResults, found: Iterable[CellResults]) -> list[CellResults]:
@@ -80,37 +75,36 @@ def change(cell: CellResults, other: CellResults) -> str:
 
 
 def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
-    both = [(c, m) for c in (cell, other) if (m := c.frechet("class")) is not None]
-    if len(both) < 2:
+    measures = [m for c in (cell, other) if (m := c.frechet("class")) is not None]
+    blocks = [main_series(c) for c in (cell, other)]
+    methods = [m for m in dict.fromkeys(s.method for s in blocks[0]) if m in {s.method for s in blocks[1]}]
+    if len(measures) < 2 or not methods:
         return None
-    blocks = [main_series(c) for c, _ in both]
-    methods = [m for m in blocks[0]["method"].drop_duplicates() if m in set(blocks[1]["method"])]
-    if not methods:
-        return None
-    decimals = output_of("frechet").decimals
-    counts = [c.classes().set_index("class_or_group")["n_train"] for c, _ in both]
+    decimals = measures[0].decimals
+    counts: list[dict[str, float]] = [dict(c.classes().itertuples(index=False)) for c in (cell, other)]
     columns = [  # cell, measure, series: a column each
-        (c, measure, block[block["method"] == method]["series"].iloc[0])
+        (c, measure, next(one.key for one in block if one.method == method))
         for method in methods
-        for (c, measure), block in zip(both, blocks, strict=True)
+        for c, measure, block in zip((cell, other), measures, blocks, strict=True)
     ]
     rows = []
-    for label in map(str, counts[0].index):
-        row = [Entry(cell.class_name(label)), *(Entry(integer(count.get(label, np.nan))) for count in counts)]
-        row += [score_entry(c.column("class", m, label), key, decimals) for c, m, key in columns]
-        rows.append(row)
-    tail = [str(c) for c in counts[0].index[-(len(counts[0]) // 3) :]]
-    means = [Entry(_mean_over(c, measure, key, tail, decimals)) for c, measure, key in columns]
-    rows.append([Entry("these tail classes"), Entry(""), Entry(""), *means])
+    for label in counts[0]:
+        scores = [score_text(c.means("class", m, label).get(key), decimals) for c, m, key in columns]
+        rows.append([cell.class_name(label), *(integer(n.get(label, np.nan)) for n in counts), *scores])
+    tail = list(counts[0])[-(len(counts[0]) // 3) :]
+    rows.append(["these tail classes", "", "", *(_mean_over(*column, tail) for column in columns)])
     changed = change(cell, other)
-    title = metric_title("frechet", both[0][1]["extractor"], arrow=False)
     reading = (
         "A class that is as bad among equally few images of every class suffers from scarcity, not imbalance."
         if other.imbalance_ratio == 1
         else "A class that is bad with many images too is hard, not rare."
     )
     titles = [t for m in methods for t in (method_title(m), f"{method_title(m)}, {changed}")]
-    tags: list[Tags] = [{}, {}, {}, *({"method": m} for m in methods for _ in both)]
+    note = (
+        f"{measures[0].plain} of the same class in both data cells, at guidance {blocks[0][0].guidance:g}; mean ± standard "
+        f"deviation over training seeds. {reading} Last row: mean over the classes that are the tail of {cell.label}, "
+        "in both."
+    )
     return Table(
         f"control-{cell.slug}-and-{slug(changed)[:30]}",
         f"The same classes, {cell.label} and {changed}",
@@ -118,21 +112,17 @@ def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
         rows,
         1,
         (len(rows) - 1,),
-        [
-            f"{title} of the same class in both data cells, at guidance {blocks[0]['guidance'].iloc[0]:g}; mean ± standard "
-            f"deviation over training seeds. {reading} Last row: mean over the classes that are the tail of {cell.label}, "
-            "in both."
-        ],
-        column_tags=tags,
+        [note],
+        column_tags=[{}, {}, {}, *({"method": m} for m in methods for _ in measures)],
     )
 
 
-def _mean_over(cell: CellResults, measure: pd.Series, series: str, classes: list[str], decimals: int) -> str:
+def _mean_over(cell: CellResults, measure: Measure, series: str, classes: Sequence[str]) -> str:
     frames = [cell.by_seed("class", measure, c) for c in classes]
     if not frames or any(series not in frame for frame in frames):
         return MISSING
     means = pd.concat([frame[series] for frame in frames], axis=1).dropna().mean(axis=1)
-    return mean_sd(means.mean(), means.std(ddof=1), decimals)
+    return mean_sd(means.mean(), means.std(ddof=1), measure.decimals)
 
 
 # -- rarity and difficulty ------------------------------------------------------------------------------------
@@ -144,42 +134,43 @@ def rarity_table(cell: CellResults, others: list[CellResults]) -> Table | None:
     For one training seed, over the classes k of all cells c: log FD_kc = a_k - b log10 n_kc. The class's own
     term a_k is its difficulty; exp(b) is by how much FD grows when a class has a tenth of the images.
     """
-    rows: list[list[Entry]] = []
+    rows: list[list[str]] = []
     tags: list[Tags] = []
     ends = []
     for block in main_protocols(cell):
-        for _, one in block.iterrows():
+        for one in block:
             points = pd.concat([class_points(c, one) for c in (cell, *others)], ignore_index=True)
-            fits = {int(part["train_seed"].iloc[0]): _fit(part) for _, part in points.groupby("train_seed")}
+            fits = {
+                int(str(seed)): _fit(part) for seed, part in points.groupby(points["train_seed"].astype(int))
+            }
             known = {seed: fit for seed, fit in fits.items() if fit is not None}
             if known:
                 rows.append(_rarity_row(cell, one, known))
-                tags.append({"method": one["method"], "guidance": f"{one['guidance']:g}"})
+                tags.append(series_tags(one))
         ends.append(len(rows))
     measure = cell.frechet("class")
     if not rows or measure is None:
         return None
     names = ", ".join(change(cell, other) for other in others)
-    title = metric_title("frechet", measure["extractor"], arrow=False)
     columns = ["Method", "FD x, a tenth of the images", "Due to count"]
     columns += ["Hardest class", "FD x, hardest against easiest", "Variant", "Guidance ω", "Seeds"]
     notes = [
-        f"Each class with all its training counts, {cell.label} and {names}: log {title} = class - b log10 count, "
+        f"Each class with all its training counts, {cell.label} and {names}: log {measure.plain} = class - b log10 count, "
         "fitted for each training seed. First: exp(b), the factor by which FD grows when a class has a tenth of the "
         "images; 95 % t interval over seeds. Then the share of a class's own variation that its count explains, the "
         "class with the largest term at equal counts, and the largest term against the smallest. FD holds its floor "
         "here, which draws the factor towards 1."
     ]
     inner = tuple(end for end in ends[:-1] if 0 < end < len(rows))
-    name, full = f"rarity-{cell.slug}", f"Rarity and difficulty apart, {cell.label}"
-    return Table(name, full, columns, rows, 1, inner, notes, 3, tags)
+    title = f"Rarity and difficulty apart, {cell.label}"
+    return Table(f"rarity-{cell.slug}", title, columns, rows, 1, inner, notes, 3, tags)
 
 
-def class_points(cell: CellResults, like: pd.Series) -> pd.DataFrame:
+def class_points(cell: CellResults, like: Series) -> pd.DataFrame:
     """Return a method's class scores at the same setting in a control: train_seed, class_or_group, n_train, value."""
     columns = ["train_seed", "class_or_group", "n_train", "value"]
-    same = ["method", "variant", "guidance", "step", "sampler", "nfe", "settings"]
-    found = set(cell.series[(cell.series[same] == like[same]).all(axis=1)]["series"])
+    same = ("method", "variant", "guidance", "step", "sampler", "nfe", "settings")
+    found = [one.key for one in cell.series if all(getattr(one, n) == getattr(like, n) for n in same)]
     measure = cell.frechet("class")
     if measure is None or not found:
         return pd.DataFrame(columns=columns)
@@ -191,13 +182,8 @@ def class_points(cell: CellResults, like: pd.Series) -> pd.DataFrame:
 def _fit(points: pd.DataFrame) -> _Fit | None:
     """Return b, the explained share of the variation within classes, and each class's term at equal counts."""
     points = points[(points["value"] > 0) & (points["n_train"] > 0)]
-    table = pd.DataFrame(
-        {
-            "name": points["class_or_group"],
-            "y": np.log(points["value"].astype(float)),
-            "x": np.log10(points["n_train"].astype(float)),
-        }
-    )
+    y, x = np.log(points["value"].astype(float)), np.log10(points["n_train"].astype(float))
+    table = pd.DataFrame({"name": points["class_or_group"], "y": y, "x": x})
     means = table.groupby("name")[["x", "y"]].mean()
     own = table[["x", "y"]] - means.loc[table["name"]].to_numpy()
     moved = float((own["x"] ** 2).sum())
@@ -209,21 +195,14 @@ def _fit(points: pd.DataFrame) -> _Fit | None:
     return -slope, 1 - left / total if total else 0.0, means["y"] - slope * (means["x"] - means["x"].mean())
 
 
-def _rarity_row(cell: CellResults, one: pd.Series, fits: dict[int, _Fit]) -> list[Entry]:
+def _rarity_row(cell: CellResults, one: Series, fits: dict[int, _Fit]) -> list[str]:
     growth = np.array([fit[0] for fit in fits.values()])
     terms = pd.concat([fit[2] for fit in fits.values()], axis=1).mean(axis=1)
     text = f"{np.exp(growth.mean()):.2f}"
     if len(growth) > 1:
         half = t_half_width(float(growth.std(ddof=1)), len(growth))
         text += f" [{np.exp(growth.mean() - half):.2f}, {np.exp(growth.mean() + half):.2f}]"
-    share = np.mean([fit[1] for fit in fits.values()])
-    return [
-        Entry(method_title(one["method"])),
-        Entry(text),
-        Entry(f"{100 * share:.0f} %"),
-        Entry(cell.class_name(str(terms.idxmax()))),
-        Entry(f"{np.exp(terms.max() - terms.min()):.2f}"),
-        Entry(one["variant"]),
-        Entry(guidance_text(one["guidance"])),
-        Entry(seeds_text(tuple(sorted(fits)))),
-    ]
+    share = f"{100 * np.mean([fit[1] for fit in fits.values()]):.0f} %"
+    hardest = [cell.class_name(str(terms.idxmax())), f"{np.exp(terms.max() - terms.min()):.2f}"]
+    how = [one.variant, guidance_text(one.guidance), seeds_text(tuple(sorted(fits)))]
+    return [method_title(one.method), text, share, *hardest, *how]

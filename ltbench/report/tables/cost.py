@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from ltbench.report.cells import CellResults, main_protocols, main_series
-from ltbench.report.names import MISSING, guidance_text, integer, metric_title, number, output_of, seeds_text
-from ltbench.report.tables.grid import Entry, Table, Tags, series_tags
+from ltbench.report.names import MISSING, guidance_text, integer, number, output_of, seeds_text
+from ltbench.report.series import Series
+from ltbench.report.tables.grid import Table, Tags
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
 from ltbench.runs.run import Run
 from ltbench.stats import seed_correlation
@@ -30,25 +32,23 @@ Runs = Mapping[str, Run]
 def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     """Build the table of what training and sampling took; None where it is not recorded."""
     blocks = main_protocols(cell)
-    rows: list[list[Entry]] = []
+    rows: list[list[str]] = []
     tags: list[Tags] = []
-    for _, one in blocks[0].iterrows():
-        spent = [training_cost(runs[name].provenance, one["step"]) for name in one["runs"]]
+    for one in blocks[0]:
+        spent = [training_cost(runs[name].provenance, one.step) for name in one.runs]
         seconds, flops = (np.array(v) for v in zip(*spent, strict=True))
-        row = [Entry(one["label"]), Entry(f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING)]
-        row.append(Entry(_middle(seconds / _MINUTE, 1)))
+        row = [f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING, _middle(seconds / _MINUTE, 1)]
         for block in blocks:
-            same = block[(block["method"] == one["method"]) & (block["variant"] == one["variant"])]
-            text = _middle(sampling_cost(cell.folders(same["series"].iloc[0])), 2) if len(same) else MISSING
-            row.append(Entry(text))
-        rows.append([*row, Entry(seeds_text(one["train_seeds"]))])
-        tags.append({"method": one["method"]})
-    if all(entry.text == MISSING for row in rows for entry in row[1:-1]):
+            same = next((other for other in block if other.pair == one.pair), None)
+            row.append(_middle(sampling_cost(cell.folders(same.key)), 2) if same is not None else MISSING)
+        rows.append([one.label, *row, seeds_text(one.train_seeds)])
+        tags.append({"method": one.method})
+    if all(text == MISSING for row in rows for text in row[1:-1]):
         return None
-    step = integer(blocks[0]["step"].max())
+    step = integer(max(one.step for one in blocks[0]))
     columns = ["Method", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
-    columns += [f"s per 1,000 images, ω={guidance_text(b['guidance'].iloc[0])}" for b in blocks]
-    machines = processors(runs[name].provenance for one in blocks[0]["runs"] for name in one)
+    columns += [f"s per 1,000 images, ω={guidance_text(block[0].guidance)}" for block in blocks]
+    machines = processors(runs[name].provenance for one in blocks[0] for name in one.runs)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
         "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included. "
@@ -69,14 +69,10 @@ def _middle(values: object, decimals: int) -> str:
 # -- entanglement ---------------------------------------------------------------------------------------------
 
 
-def stored_probes(series: pd.DataFrame, runs: Runs) -> pd.DataFrame:
+def stored_probes(series: Sequence[Series], runs: Runs) -> pd.DataFrame:
     """Return the probes of all runs of these series, with their ``series`` and ``run``; empty without any."""
-    frames = []
-    for _, one in series.iterrows():
-        for name in one["runs"]:
-            table = runs[name].probes()
-            if table is not None:
-                frames.append(table.assign(series=one["series"], run=name))
+    kept = [(one.key, name, runs[name].probes()) for one in series for name in one.runs]
+    frames = [table.assign(series=key, run=name) for key, name, table in kept if table is not None]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
 
 
@@ -91,10 +87,10 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     Once over all runs, which mixes differences between methods with those between seeds, and once with each
     series' mean taken out of both.
     """
-    measure, series = cell.frechet("group"), main_series(cell)
+    measure = cell.frechet("group")
     if measure is None or probes.empty:
         return None
-    last = probes["series"].map(series.set_index("series")["step"])
+    last = probes["series"].map({one.key: one.step for one in main_series(cell)})
     probes = probes[(probes["step"] == last) & (probes["protocol"] == "noised")]
     if probes.empty:
         return None
@@ -104,29 +100,27 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     for block in main_protocols(cell):
         for place in ("macro", "tail"):
             points = cell.points_of("group", measure, place, sizes=False)
-            points = points[points["main"].to_numpy() & points["series"].isin(block["series"]).to_numpy()]
-            points = points.astype({"run": str, "series": str}).set_index("run")
+            keep = points["main"].to_numpy() & points["series"].isin([one.key for one in block]).to_numpy()
+            points = points[keep].astype({"run": str, "series": str}).set_index("run")
             found = points[["value", "series", "train_seed"]].join(at, how="inner")
             if len(found) >= 3:
-                columns += [
-                    f"{place}, ω={guidance_text(block['guidance'].iloc[0])}, n={len(found)}",
-                    "within methods",
-                ]
+                scale = guidance_text(block[0].guidance)
+                columns += [f"{place}, ω={scale}, n={len(found)}", "within methods"]
                 joined.append(found)
     if not joined:
         return None
     names = [m for m in PROBE_TITLES if m in at] + sorted(set(map(str, at)) - set(PROBE_TITLES))
+    values = [_by_seed(found, ["value", *names]) for found in joined]
     rows = [
-        [Entry(PROBE_TITLES.get(name, output_of(name).title))]
-        + [Entry(_correlation(found, name, within)) for found in joined for within in (False, True)]
+        [PROBE_TITLES.get(name, output_of(name).title)]
+        + [_correlation(found[name], found["value"], within) for found in values for within in (False, True)]
         for name in names
     ]
-    title = metric_title("frechet", measure["extractor"], arrow=False)
     notes = [
         f"Spearman's rank correlation over trainings (n) of an entanglement figure (noised to t = {level:g}, null "
-        f"label, held-out real images) with {title}, macro mean and tail. Within methods: each series' mean taken out "
-        "of both, so that it says whether the less entangled training of a method is the better one. Trainings of one "
-        "seed share weights, order and noise, so the seed is what is drawn: p permutes whole seeds, printed where "
+        f"label, held-out real images) with {measure.plain}, macro mean and tail. Within methods: each series' mean "
+        "taken out of both, so that it says whether the less entangled training of a method is the better one. Trainings "
+        "of one seed share weights, order and noise, so the seed is what is drawn: p permutes whole seeds, printed where "
         f"they are enough for p below .05; no interval. One of {len(rows) * len(columns[1:])} correlations here, none "
         "corrected; and one over a few methods says nothing about cause."
     ]
@@ -134,21 +128,15 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
 
 
-def _correlation(joined: pd.DataFrame, name: str, within: bool) -> str:
+def _by_seed(found: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return training seed x series of each of some columns."""
+    table = found.pivot_table(index="train_seed", columns="series", values=list(names), dropna=False)
+    return {name: cast("pd.DataFrame", table[name]) for name in names}
+
+
+def _correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> str:
     """Print Spearman's correlation over runs, with its p over whole seeds where they can say anything."""
-    x, y = (joined.pivot_table(index="train_seed", columns="series", values=v) for v in (name, "value"))
     found = seed_correlation(x, y, within)
     if not np.isfinite(found.rho):
         return MISSING
     return f"{found.rho:+.2f}" + (f" (p = {found.p:.2g})" if found.smallest_p < 0.05 else "")
-
-
-__all__ = [
-    "PROBE_TITLES",
-    "Runs",
-    "cost_table",
-    "entanglement_table",
-    "nearest_level",
-    "series_tags",
-    "stored_probes",
-]

@@ -7,38 +7,30 @@ a ceiling gives. Bold marks the best of a block and all that cannot be told from
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 
-from ltbench.diffusion.registry import kind
-from ltbench.report.cells import CellResults
-from ltbench.report.names import (
-    MISSING,
-    arrow_of,
-    forward_passes,
-    guidance_text,
-    integer,
-    mean_sd,
-    metric_title,
-    output_of,
-    seeds_text,
-)
-from ltbench.stats import best_and_ties, t_half_width
+from ltbench.report.cells import CellResults, Numbers
+from ltbench.report.names import MISSING, Measure, guidance_text, integer, mean_sd, seeds_text
+from ltbench.report.series import Block, Series, grouped, several
+from ltbench.stats import best_columns, t_half_width
 
 FLOOR = "real vs real (floor)"
 Tags = Mapping[str, str]
 _UNTAGGED: Tags = {}
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One table cell: its text, bold or not."""
+class Bold(str):
+    """A table entry that is marked: the best, or what is shown to differ."""
 
-    text: str
-    bold: bool = False
+    __slots__ = ()
+
+
+def marked(text: str, bold: bool) -> str:
+    """Return a table entry, marked where `bold`."""
+    return Bold(text) if bold else text
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Table:
     name : file name without suffix.
     title : one line.
     columns : headers.
-    rows : entries, one list a row.
+    rows : entries, one list a row; marked ones are `Bold`.
     text_columns : how many of the first columns are left-aligned text; `settings` of the last ones are too.
     rules : indices of rows that have a rule above them.
     notes : sentences below the table: what was measured, on what, with what.
@@ -61,7 +53,7 @@ class Table:
     name: str
     title: str
     columns: list[str]
-    rows: list[list[Entry]]
+    rows: list[list[str]]
     text_columns: int = 1
     rules: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
@@ -89,37 +81,73 @@ class Column:
     Attributes
     ----------
     title : its header.
-    measure : a row of `CellResults.measures`.
+    measure : what is measured.
     scope, place : all images, or a class or group of them.
     role : "" for the score, ``at_floor_n`` for its value at the floor's sample size.
     sizes : whether the measure's sample sizes are the column's; not where the measure is another scope's.
     """
 
     title: str
-    measure: pd.Series
+    measure: Measure
     scope: str = "overall"
     place: str = ""
     role: str = ""
     sizes: bool = True
 
+    def means(self, cell: CellResults) -> dict[str, Numbers]:
+        """Return its numbers by series."""
+        return cell.means(self.scope, self.measure, self.place, self.role, self.sizes)
 
-def measure_columns(cell: CellResults, measures: pd.DataFrame, scope: str, place: str = "") -> list[Column]:
+    def missing(self, cell: CellResults) -> str:
+        """Say why it has no numbers, where that is on record."""
+        why = cell.reason(self.scope, self.place, self.measure.metric)
+        return f"{self.title.rstrip(' ↓↑')}: {why}" if why else ""
+
+    def floor(self, cell: CellResults) -> str:
+        """Print what it is read against: its floor over repeated draws with its own n, or its companion's value."""
+        measure = self.measure
+        if companion := measure.output.companion:
+            beside = measure._replace(metric=companion[0])
+            points = cell.points_of(self.scope, beside, self.place, sizes=False)
+            return (
+                mean_sd(float(points["value"].mean()), np.nan, measure.decimals) if len(points) else MISSING
+            )
+        mean, sd, n = cell.floor(self.scope, measure, self.place)
+        text = mean_sd(mean, sd, measure.decimals)
+        return (
+            f"{text} (n={n:,.0f})"
+            if text != MISSING and self.sizes and n == n != measure.n_generated
+            else text
+        )
+
+
+def measure_columns(
+    cell: CellResults, measures: Sequence[Measure], scope: str, place: str = ""
+) -> list[Column]:
     """Return a column a measure, and after it the score at the floor's size where that is another than its own."""
     out = []
-    for title, (_, measure) in zip(measure_titles(measures), measures.iterrows(), strict=True):
+    for title, measure in zip(measure_titles(measures), measures, strict=True):
         out.append(Column(title, measure, scope, place))
-        if (
-            len(cell.column(scope, measure, place, "at_floor_n"))
-            and output_of(measure["metric"]).companion is None
-        ):
-            name, arrow = _without_arrow(title)
+        if cell.means(scope, measure, place, "at_floor_n") and measure.output.companion is None:
+            name, arrow = split_arrow(title)
             out.append(Column(f"{name} at the floor's n{arrow}", measure, scope, place, "at_floor_n"))
     return out
 
 
+def entries(cell: CellResults, blocks: Sequence[Block], column: Column, intervals: bool = False) -> list[str]:
+    """Return a column's entries, a series each: mean ± sd (or [t interval]), in each block the best marked."""
+    means, bold = column.means(cell), bold_of(cell, blocks, column)
+    decimals = column.measure.decimals
+    return [
+        marked(score_text(means.get(one.key), decimals, intervals), one.key in bold)
+        for block in blocks
+        for one in block
+    ]
+
+
 def grid(
     cell: CellResults,
-    blocks: Sequence[pd.DataFrame],
+    blocks: Sequence[Block],
     columns: Sequence[Column],
     *,
     name: str,
@@ -129,46 +157,25 @@ def grid(
 ) -> Table:
     """Build a table of scores: a row a series in blocks of one protocol, a column a `Column`, floors below.
 
-    Parameters
-    ----------
-    cell
-        The data cell whose scores are shown.
-    blocks
-        Series that may be compared with one another; bold is decided within each.
-    columns
-        What is shown, from left to right.
-    name, title
-        Of the table.
-    notes
-        Sentences below it.
-    intervals
-        Print 95 % t intervals over seeds in place of standard deviations.
+    Series of one block may be compared with one another: the best is marked within each. `intervals` prints 95 % t
+    intervals over seeds in place of standard deviations.
     """
-    series = pd.concat(blocks, ignore_index=True)
+    series = [one for block in blocks for one in block]
     settings, constants = protocol_columns(series)
-    rows: list[list[Entry]] = [[Entry(label)] for label in row_labels(series)]
-    floors: list[Entry] = [Entry(FLOOR)]
-    missing: dict[str, None] = {}
-    for column in columns:
-        decimals = output_of(column.measure["metric"]).decimals
-        found = cell.column(column.scope, column.measure, column.place, column.role, column.sizes)
-        bold = bold_of(cell, blocks, column)
-        for row, key in zip(rows, series["series"], strict=True):
-            row.append(score_entry(found, key, decimals, key in bold, intervals))
-            if row[-1].text == MISSING and (
-                why := cell.reason(column.scope, column.place, column.measure["metric"])
-            ):
-                missing[f"{column.title.rstrip(' ↓↑')}: {why}"] = None
-        floors.append(Entry("" if column.role else floor_text(cell, column, decimals)))
-    for row, texts in zip(rows, zip(*(t for _, t in settings), strict=True), strict=True):
-        row += [Entry(text) for text in texts]
-    tags: list[Tags] = [series_tags(one) for _, one in series.iterrows()]
+    scores = [entries(cell, blocks, column, intervals) for column in columns]
+    rows = [list(row) for row in zip(row_labels(series), *scores, *(t for _, t in settings), strict=True)]
+    floors = ["" if column.role else column.floor(cell) for column in columns]
+    reasons = [
+        column.missing(cell) for column, texts in zip(columns, scores, strict=True) if MISSING in texts
+    ]
+    missing = list(dict.fromkeys(filter(None, reasons)))
+    tags = [series_tags(one) for one in series]
     ends = tuple(int(i) for i in np.cumsum([len(block) for block in blocks]))
-    if any(entry.text not in (MISSING, "") for entry in floors[1:]):
-        rows.append([*floors, *[Entry("") for _ in settings]])
+    if set(floors) - {MISSING, ""}:
+        rows.append([FLOOR, *floors, *[""] * len(settings)])
         tags.append({"floor": "1"})
-    dashes = f"{MISSING}: not measured." if not missing else f"{MISSING}: {'; '.join(missing)}."
-    dash = any(e.text == MISSING for row in rows for e in row)
+    dashes = f"{MISSING}: {'; '.join(missing) if missing else 'not measured'}."
+    dash = any(MISSING in row for row in rows)
     return Table(
         name,
         title,
@@ -182,101 +189,94 @@ def grid(
     )
 
 
-def series_tags(series: pd.Series) -> Tags:
+def series_tags(one: Series) -> Tags:
     """Return what a filter knows of a series."""
-    guidance = series["guidance"]
-    return {"method": series["method"], "guidance": f"{guidance:g}" if guidance == guidance else ""}
+    return {"method": one.method, "guidance": one.scale}
 
 
-def row_labels(series: pd.DataFrame) -> list[str]:
+def row_labels(series: Sequence[Series]) -> list[str]:
     """Name rows by their label, and by guidance and settings where labels repeat between blocks."""
-    labels = list(series["label"])
-    for column, show in (
-        ("guidance", "ω={:g}"),
-        ("sampler", "{}"),
-        ("step", "step {:,.0f}"),
-        ("series", "{}"),
-    ):
-        again = {label for label in labels if labels.count(label) > 1}
-        for label in again:
-            at = [i for i, other in enumerate(labels) if other == label]
-            values = series[column].iloc[at]
-            if len(set(map(str, values))) > 1:
-                for i, value in zip(at, values, strict=True):
-                    labels[i] = f"{label}, {show.format(value)}" if value == value else label
-    return labels
+    shown = (
+        ("guidance", "ω={:g}".format),
+        ("rule", str),
+        ("sampler", str),
+        ("step", "step {:,.0f}".format),
+        ("differs", str),
+        ("key", str),
+    )
+    return apart([one.label for one in series], series, shown, "{}, {}".format)
 
 
-def bold_of(cell: CellResults, blocks: Sequence[pd.DataFrame], column: Column) -> set[str]:
-    """Return the series to print bold: in each block the best, and what cannot be told from it."""
-    better = output_of(column.measure["metric"]).better
-    wide = cell.by_seed(column.scope, column.measure, column.place, column.role, column.sizes)
-    bold: set[str] = set()
-    for block in blocks:
-        for _, rows in block.groupby(block["sampler"].map(kind), sort=False):
-            bold |= best_and_ties(wide[[k for k in rows["series"] if k in wide]], better)
-    return bold
-
-
-def score_entry(
-    column: pd.DataFrame, series: str, decimals: int, bold: bool = False, interval: bool = False
-) -> Entry:
-    """Print one mean ± sd (or [t interval]) of a `CellResults.column`; a dash where it was not measured."""
-    if series not in column.index:
-        return Entry(MISSING)
-    mean, sd, n = (float(column[name].loc[series]) for name in ("mean", "sd", "n"))
-    if not interval or not n > 1:
-        return Entry(mean_sd(mean, sd, decimals), bold)
-    half = t_half_width(sd, int(n))
-    return Entry(f"{mean:.{decimals}f} [{mean - half:.{decimals}f}, {mean + half:.{decimals}f}]", bold)
-
-
-def floor_text(cell: CellResults, column: Column, decimals: int) -> str:
-    """Print what a score is read against: its floor over repeated draws with its own n, or its companion's value."""
-    measure = column.measure
-    if companion := output_of(measure["metric"]).companion:
-        beside = measure.copy()
-        beside["metric"] = companion[0]
-        points = cell.points_of(column.scope, beside, column.place, sizes=False)
-        return mean_sd(float(points["value"].mean()), np.nan, decimals) if len(points) else MISSING
-    mean, sd, n = cell.floor(column.scope, measure, column.place)
-    text = mean_sd(mean, sd, decimals)
-    if text != MISSING and column.sizes and n == n and n != measure["n_generated"]:
-        text += f" (n={n:,.0f})"
-    return text
-
-
-def measure_titles(measures: pd.DataFrame) -> list[str]:
-    """Name measures; where two would print alike, what differs tells them apart."""
-    titles = [metric_title(m["metric"], m["extractor"]) for _, m in measures.iterrows()]
-    for column, show in (
-        ("extractor", str),
-        ("definition", str),
-        ("n_generated", "n={:,.0f}".format),
-        ("reference", "{}".format),
-        ("n_reference", "{:,.0f} real".format),
-        ("extractor_hash", "extractor {:.8}".format),
-        ("reference_hash", "reference {:.8}".format),
-    ):
+def apart(
+    titles: list[str],
+    things: Sequence[Series] | Sequence[Measure],
+    attributes: Iterable[tuple[str, Callable[..., str]]],
+    join: Callable[[str, str], str],
+) -> list[str]:
+    """Tell equal titles apart by the first attributes of their things that differ."""
+    for name, show in attributes:
         for title in {t for t in titles if titles.count(t) > 1}:
             at = [i for i, t in enumerate(titles) if t == title]
-            values = measures.iloc[at][column]
-            if len(values.unique()) > 1:
+            values = [getattr(things[i], name) for i in at]
+            if len(set(map(str, values))) > 1:
                 for i, value in zip(at, values, strict=True):
-                    name, arrow = _without_arrow(title)
-                    titles[i] = f"{name} ({show(value)}){arrow}"
+                    titles[i] = join(title, show(value)) if value == value and value != "" else title
     return titles
 
 
-def _without_arrow(title: str) -> tuple[str, str]:
+def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
+    """Return the series to print bold: in each block the best, and what cannot be told from it."""
+    better = column.measure.better
+    wide = cell.by_seed(column.scope, column.measure, column.place, column.role, column.sizes)
+    table, bold = wide.to_numpy(), set[str]()
+    at = {key: i for i, key in enumerate(wide.columns)}
+    for block in blocks:
+        for rows in grouped(block, lambda one: one.kind).values():
+            keys = [one.key for one in rows if one.key in at]
+            best = best_columns(table[:, [at[key] for key in keys]], better)
+            bold |= {key for key, yes in zip(keys, best, strict=True) if yes}
+    return bold
+
+
+def score_text(found: Numbers | None, decimals: int, interval: bool = False) -> str:
+    """Print mean ± sd (or [t interval]); a dash where it was not measured."""
+    if found is None:
+        return MISSING
+    if not interval or not found.n > 1:
+        return mean_sd(found.mean, found.sd, decimals)
+    half = t_half_width(found.sd, int(found.n))
+    return f"{found.mean:.{decimals}f} [{found.mean - half:.{decimals}f}, {found.mean + half:.{decimals}f}]"
+
+
+def measure_titles(measures: Sequence[Measure]) -> list[str]:
+    """Name measures; where two would print alike, what differs tells them apart."""
+    shown = (
+        ("extractor", str),
+        ("definition", str),
+        ("n_generated", "n={:,.0f}".format),
+        ("reference", str),
+        ("n_reference", "{:,.0f} real".format),
+        ("extractor_hash", "extractor {:.8}".format),
+        ("reference_hash", "reference {:.8}".format),
+    )
+
+    def join(title: str, value: str) -> str:
+        name, arrow = split_arrow(title)
+        return f"{name} ({value}){arrow}"
+
+    return apart([m.title for m in measures], measures, shown, join)
+
+
+def split_arrow(title: str) -> tuple[str, str]:
+    """Split a measure's title into its name and the arrow of its better direction."""
     return (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
 
 
-def protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]], str]:
+def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str]]], str]:
     """Split what describes series into columns that differ and a sentence of what is alike."""
     columns: list[tuple[str, list[str]]] = []
     same = []
-    for header, name, show in (
+    shown: tuple[tuple[str, str, Callable[..., str]], ...] = (
         ("Guidance ω", "guidance", guidance_text),
         ("Variant", "variant", str),
         ("Settings", "differs", str),
@@ -284,46 +284,43 @@ def protocol_columns(series: pd.DataFrame) -> tuple[list[tuple[str, list[str]]],
         ("Sampler", "sampler", str),
         ("NFE", "nfe", integer),
         ("Origin", "origin", str),
-    ):
-        texts = [show(v) for v in series[name]]
-        if name == "nfe" and len(set(texts)) > 1 and len(set(forward_passes(series).map(str))) == 1:
+    )
+    for header, name, show in shown:
+        texts = [show(getattr(one, name)) for one in series]
+        if name == "nfe" and len(set(texts)) > 1 and not several(series, "passes"):
             every = sorted(set(texts), key=lambda t: int(t.replace(",", "")))
             same.append(f"NFE {' or, with guidance, '.join(every)}")
         elif len(set(texts)) > 1:
-            columns.append((header, [t or "" for t in texts]))
+            columns.append((header, texts))
         elif texts[0] and name != "differs" and texts[0] not in ("ours", MISSING):
-            same.append(f"{header[:1].lower() + header[1:] if header != 'NFE' else header} {texts[0]}")
-    kinds = {kind(s) for s in series["sampler"]}
+            same.append(f"{header if header == 'NFE' else header[:1].lower() + header[1:]} {texts[0]}")
+    kinds = {one.kind for one in series}
     if len(kinds) == 1 and kinds != {"unknown"}:
         same.append(f"a scale of guidance under a {kinds.pop()} sampler")
-    columns.append(("Seeds", [seeds_text(s) for s in series["train_seeds"]]))
+    columns.append(("Seeds", [seeds_text(one.train_seeds) for one in series]))
     return columns, (f"All rows: {', '.join(same)}." if same else "")
 
 
-def measured_as(measures: pd.DataFrame, scope: str) -> str:
+def measured_as(measures: Sequence[Measure], scope: str) -> str:
     """Say what the numbers of some measures are: definition, extractor, images generated and real."""
-    titles = dict(zip(measures.index, measure_titles(measures), strict=True))
-    what = []
-    for _, rows in measures.groupby(["n_generated", "n_reference", "reference"], sort=False):
-        told = "; ".join(
-            f"{titles[i].rstrip(' ↓↑')} ({', '.join(_told(m, titles[i]))})" for i, m in rows.iterrows()
-        )
-        first = rows.iloc[0]
-        made, real = integer(first["n_generated"]), integer(first["n_reference"])
-        per = " a class" if scope in ("class", "group") else ""
-        what.append(f"{made} generated against {real} real images of {first['reference']}{per}: {told}")
-    return ". ".join(what) + "."
+    titles = dict(zip(measures, measure_titles(measures), strict=True))
+    per = " a class" if scope in ("class", "group") else ""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for measure, title in titles.items():
+        key = integer(measure.n_generated), integer(measure.n_reference), measure.reference
+        shown = measure.extractor and f"({measure.extractor})" not in title
+        how = [*([measure.extractor] if shown else []), measure.definition]
+        groups.setdefault(key, []).append(f"{title.rstrip(' ↓↑')} ({', '.join(how)})")
+    what = (
+        f"{made} generated against {real} real images of {reference}{per}: {'; '.join(each)}"
+        for (made, real, reference), each in groups.items()
+    )
+    return f"{'. '.join(what)}."
 
 
-def _told(measure: pd.Series, title: str) -> list[str]:
-    """Name definition and extractor, the latter unless the title does."""
-    extractor = measure["extractor"]
-    return [*([extractor] if extractor and f"({extractor})" not in title else []), measure["definition"]]
-
-
-def spread_notes(cell: CellResults, series: pd.DataFrame) -> list[str]:
+def spread_notes(cell: CellResults, series: Sequence[Series]) -> list[str]:
     """Say what spread, bold and floor mean, and what these seeds cannot say."""
-    if any(len(seeds) > 1 for seeds in series["train_seeds"]):
+    if any(len(one.train_seeds) > 1 for one in series):
         notes = [
             "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one protocol: "
             "the best mean and all that cannot be told from it (paired t tests, Holm's correction over all pairs of "
@@ -336,34 +333,8 @@ def spread_notes(cell: CellResults, series: pd.DataFrame) -> list[str]:
             "Floor: held-out real images against the same reference, ± over repeated draws; n: its images, where "
             "they are fewer than the score's. Then the score at the floor's n is the one to read against it."
         )
-    again = [
-        f"{label} {', '.join(map(str, seeds))}"
-        for label, seeds in zip(series["label"], series["sample_seeds"], strict=True)
-        if len(seeds) > 1
-    ]
+    again = [s for s in series if len(s.sample_seeds) > 1]
     if again:
-        notes.append(
-            f"Sampled more than once ({'; '.join(again)}): that spread is kept apart, in summary.csv."
-        )
+        each = "; ".join(f"{one.label} {', '.join(map(str, one.sample_seeds))}" for one in again)
+        notes.append(f"Sampled more than once ({each}): that spread is kept apart, in summary.csv.")
     return notes
-
-
-__all__ = [
-    "FLOOR",
-    "Column",
-    "Entry",
-    "Table",
-    "Tags",
-    "arrow_of",
-    "bold_of",
-    "floor_text",
-    "grid",
-    "measure_columns",
-    "measure_titles",
-    "measured_as",
-    "protocol_columns",
-    "row_labels",
-    "score_entry",
-    "series_tags",
-    "spread_notes",
-]

@@ -8,7 +8,7 @@ data cells, methods and metrics there are is read off the files: a new file is a
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from importlib import resources
+from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
@@ -23,17 +23,18 @@ from ltbench.metrics.registry import METRICS
 from ltbench.report.cells import CellResults
 from ltbench.report.names import (
     MISSING,
+    Measure,
     guidance_text,
     integer,
+    known_methods_in_tree,
     mean_sd,
     method_rank,
     method_title,
     metric_title,
-    output_of,
     seeds_text,
 )
-from ltbench.report.tables.grid import Entry, Table, Tags, score_entry
-from ltbench.stats import best_and_ties
+from ltbench.report.series import Series
+from ltbench.report.tables.grid import Column, Table, Tags, entries, score_text
 from ltbench.study.presets import load_all
 
 _COLUMNS = ["source", "table", "dataset", "imbalance_ratio", "method", "metric", "value", "confidence"]
@@ -97,17 +98,15 @@ def paper_tables(found: list[CellResults], published: pd.DataFrame) -> list[Tabl
     out = []
     for dataset, theirs in published.groupby("dataset", sort=False):
         metrics = [m for m in _OURS if m in set(theirs["metric"])]
-        ratios = sorted(theirs["imbalance_ratio"].unique(), key=lambda r: -r if r == r else np.inf)
-        rows: list[list[Entry]] = []
-        rules: list[int] = []
-        for ratio in ratios if metrics else []:
-            rules.append(len(rows))
-            here = theirs[
-                theirs["imbalance_ratio"].isna() if ratio != ratio else theirs["imbalance_ratio"] == ratio
-            ]
-            rows += _paper_rows(cell_for(found, str(dataset), ratio), str(dataset), ratio, here, metrics)
-        if not rows:
+        if not metrics:
             continue
+        rows: list[list[str]] = []
+        rules: list[int] = []
+        for ratio in sorted(theirs["imbalance_ratio"].unique(), key=lambda r: -r if r == r else np.inf):
+            rules.append(len(rows))
+            same = theirs["imbalance_ratio"]
+            here = theirs[same.isna() if ratio != ratio else same == ratio]
+            rows += _paper_rows(cell_for(found, str(dataset), ratio), str(dataset), ratio, here, metrics)
         columns = ["Data", "Method", *map(published_title, metrics), "Step", "Sampler", "Guidance ω", "Seeds"]
         notes = [
             f"Ours only; the papers' own numbers stand beside them in a table of their own. {MISSING}: not run. Mean ± "
@@ -121,27 +120,20 @@ def paper_tables(found: list[CellResults], published: pd.DataFrame) -> list[Tabl
 
 def _paper_rows(
     cell: CellResults | None, dataset: str, ratio: float, theirs: pd.DataFrame, metrics: Sequence[str]
-) -> list[list[Entry]]:
+) -> list[list[str]]:
     name = dataset if ratio != ratio else f"{dataset}, {ratio:g}"
     series = candidates(cell)
-    rows = {str(s["series"]): [Entry(name), Entry(s["label"])] for _, s in series.iterrows()}
+    rows = [[name, one.label] for one in series]
     for metric in metrics:
-        measure = None if cell is None else our_measure(cell, metric, "overall")
-        if cell is None or measure is None:
-            for row in rows.values():
-                row.append(Entry(MISSING))
-            continue
-        wide = cell.by_seed("overall", measure)
-        output = output_of(measure["metric"])
-        bold = best_and_ties(wide[[k for k in rows if k in wide]], output.better)
-        for key, row in rows.items():
-            row.append(score_entry(cell.column("overall", measure), key, output.decimals, key in bold))
-    for _, s in series.iterrows():
-        texts = (integer(s["step"]), s["sampler"], guidance_text(s["guidance"]), seeds_text(s["train_seeds"]))
-        rows[str(s["series"])] += [Entry(text) for text in texts]
-    absent = sorted(set(theirs["method"]) - set(series["method"]), key=method_rank)
-    blank = [[Entry(name), Entry(method_title(m)), *[Entry(MISSING)] * (len(metrics) + 4)] for m in absent]
-    return [*rows.values(), *blank]
+        column = [MISSING] * len(rows)
+        if cell is not None and (measure := our_measure(cell, metric, "overall")) is not None:
+            column = entries(cell, [series], Column("", measure))
+        for row, entry in zip(rows, column, strict=True):
+            row.append(entry)
+    for row, one in zip(rows, series, strict=True):
+        row += [integer(one.step), one.sampler, guidance_text(one.guidance), seeds_text(one.train_seeds)]
+    absent = sorted(set(theirs["method"]) - {one.method for one in series}, key=method_rank)
+    return [*rows, *([name, method_title(m), *[MISSING] * (len(metrics) + 4)] for m in absent)]
 
 
 def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Table]:
@@ -155,11 +147,10 @@ def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Ta
         classes = [str(c) for c in cell.classes()["class_or_group"]]
         places = [("group", g) for g in cell.groups()]
         places += [("class", c) for c in classes] if len(classes) <= 10 else []
-        decimals = output_of(measure["metric"]).decimals
-        columns = [cell.column(s, measure, p, sizes=s == "class") for s, p in places]
+        columns = [cell.means(s, measure, p, sizes=s == "class") for s, p in places]
         rows = [
-            [Entry(s["label"]), *(score_entry(column, s["series"], decimals) for column in columns)]
-            for _, s in candidates(cell).iterrows()
+            [one.label, *(score_text(means.get(one.key), measure.decimals) for means in columns)]
+            for one in candidates(cell)
         ]
         headers = ["Method", *(p if s == "group" else cell.class_name(p) for s, p in places)]
         notes = [
@@ -177,16 +168,9 @@ def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Ta
 def published_table(found: list[CellResults], published: pd.DataFrame, every: bool = False) -> Table | None:
     """Set each published number beside ours, with what of both protocols is on record.
 
-    Parameters
-    ----------
-    found
-        Results of our own data cells.
-    published
-        Rows of the papers' tables, see `ltbench.published`.
-    every
-        Also those of data cells that were not run; otherwise None where none of the papers' was.
+    `every` shows also those of data cells that were not run; otherwise None where none of the papers' was.
     """
-    rows: list[list[Entry]] = []
+    rows: list[list[str]] = []
     tags: list[Tags] = []
     order = published.assign(rank=published["method"].map(method_rank)).sort_values(
         ["dataset", "imbalance_ratio", "rank"], ascending=[True, False, True], kind="stable"
@@ -216,42 +200,30 @@ def published_table(found: list[CellResults], published: pd.DataFrame, every: bo
     return Table("published-beside-ours", title, columns, rows, 3, (), notes, 13, tags)
 
 
-_Ours = tuple[CellResults, pd.Series, pd.Series, pd.Series]  # cell, measure, series, its numbers
+_Ours = tuple[CellResults, Measure, Series]
 
 
-def _ours(cell: CellResults, measure: pd.Series, method: str) -> list[_Ours]:
-    column = cell.column("overall", measure)
-    rows = candidates(cell)
-    rows = rows[(rows["method"] == method) & rows["series"].isin(column.index)]
-    return [(cell, measure, one, column.loc[one["series"]]) for _, one in rows.iterrows()]
+def _ours(cell: CellResults, measure: Measure, method: str) -> list[_Ours]:
+    scored = cell.means("overall", measure)
+    return [(cell, measure, one) for one in candidates(cell) if one.method == method and one.key in scored]
 
 
-def _beside(theirs: pd.Series, ours: _Ours | None) -> list[Entry]:
+def _beside(theirs: pd.Series, ours: _Ours | None) -> list[str]:
     sure = "" if theirs["confidence"] == "T" else f" ({theirs['confidence']})"
     ratio = theirs["imbalance_ratio"]
     data = theirs["dataset"] if ratio != ratio else f"{theirs['dataset']}, ratio {ratio:g}"
     label, value, difference = method_title(theirs["method"]), MISSING, MISSING
-    mine = [""] * 7
+    how = [""] * 7
     if ours is not None:
-        cell, measure, series, number = ours
-        decimals = output_of(measure["metric"]).decimals
-        data, label = cell.label, series["label"]
-        value = mean_sd(number["mean"], number["sd"], decimals)
-        difference = f"{number['mean'] - theirs['value']:+.{decimals}f}"
-        mine = [
-            series["sampler"],
-            integer(series["nfe"]),
-            integer(measure["n_generated"]),
-            measure["extractor"],
-        ]
-        mine += [
-            guidance_text(series["guidance"]),
-            integer(series["step"]),
-            seeds_text(series["train_seeds"]),
-        ]
+        cell, measure, one = ours
+        found = cell.means("overall", measure)[one.key]
+        data, label = cell.label, one.label
+        value = mean_sd(found.mean, found.sd, measure.decimals)
+        difference = f"{found.mean - theirs['value']:+.{measure.decimals}f}"
+        how = [one.sampler, integer(one.nfe), integer(measure.n_generated), measure.extractor]
+        how += [guidance_text(one.guidance), integer(one.step), seeds_text(one.train_seeds)]
     texts = [data, label, published_title(theirs["metric"]), f"{theirs['value']:g}{sure}", value, difference]
-    texts += [theirs["source"], *(_count(theirs[c]) for c in _PROTOCOL), *mine]
-    return [Entry(text) for text in texts]
+    return [*texts, theirs["source"], *(_count(theirs[c]) for c in _PROTOCOL), *how]
 
 
 def _count(text: str) -> str:
@@ -263,33 +235,38 @@ def _count(text: str) -> str:
 
 def missing_runs(found: list[CellResults], published: pd.DataFrame, runs: Path = Path("runs")) -> list[str]:
     """Say which of the papers' numbers we have no counterpart to, with a command that makes them, if there is one."""
-    from ltbench.method.registry import known_methods  # imports torch: only for the papers' tables
-
     out = []
     for _, theirs in published.groupby(_CELL, sort=False, dropna=False):
         dataset, ratio = theirs.iloc[0][_CELL]
         name = dataset if ratio != ratio else f"{dataset}-r{ratio:g}"
         cell = cell_for(found, dataset, ratio)
-        have = set(cell.series["method"]) if cell is not None else set()
+        have = {one.method for one in cell.series} if cell is not None else set()
         absent = sorted(set(theirs["method"]) - have, key=method_rank)
-        ours = [m for m in absent if m in known_methods()]
-        if ours and dataset in SOURCES:
-            out.append(f"{name}: {', '.join(map(method_title, ours))}; `{_command(dataset, ratio, ours)}`")
-        elif ours:
-            out.append(
-                f"{name}: {', '.join(map(method_title, ours))}; no data set called {dataset} is installed"
-            )
-        if theirs_alone := [m for m in absent if m not in known_methods()]:
-            out.append(
-                f"{name}: {', '.join(map(method_title, theirs_alone))}; no method of that name is installed"
-            )
-        if cell is not None:
-            out.extend(
-                f"{name}: {published_title(metric).rstrip(' ↓↑')}; {_evaluation(metric, runs)}"
-                for metric in map(str, theirs["metric"].unique())
-                if our_measure(cell, metric, "overall") is None
-            )
+        ours = [m for m in absent if _installed(m)]
+        if ours:
+            how = f"`{_command(dataset, ratio, ours)}`" if dataset in SOURCES else _NO_SET.format(dataset)
+            out.append(f"{name}: {', '.join(map(method_title, ours))}; {how}")
+        if alone := [m for m in absent if m not in ours]:
+            out.append(f"{name}: {', '.join(map(method_title, alone))}; no method of that name is installed")
+        for metric in theirs["metric"].unique():
+            if cell is not None and our_measure(cell, str(metric), "overall") is None:
+                title = published_title(str(metric)).rstrip(" ↓↑")
+                out.append(f"{name}: {title}; {_evaluation(str(metric), runs)}")
     return out
+
+
+_NO_SET = "no data set called {} is installed"
+
+
+def _installed(method: str) -> bool:
+    """Tell whether a method can be trained here; the tree's are known without loading them."""
+    if method in known_methods_in_tree():
+        return True
+    if not metadata.entry_points(group="ltbench.methods"):
+        return False
+    from ltbench.method.registry import known_methods  # imports torch: only with other packages' methods
+
+    return method in known_methods()
 
 
 def _command(dataset: str, ratio: float, methods: Sequence[str]) -> str:
@@ -325,21 +302,21 @@ def cell_for(found: list[CellResults], dataset: str, ratio: float) -> CellResult
     return None
 
 
-def candidates(cell: CellResults | None) -> pd.DataFrame:
+def candidates(cell: CellResults | None) -> list[Series]:
     """Return for each method and setting its most trained, most finely sampled series."""
     if cell is None:
-        return pd.DataFrame(columns=["series", "method", "label"])
-    best = cell.series.sort_values(["step", "nfe"], kind="stable").drop_duplicates(
-        ["method", "variant", "differs", "guidance"], keep="last"
+        return []
+    finest = sorted(
+        cell.series, key=lambda one: (one.step != one.step, one.step, one.nfe != one.nfe, one.nfe)
     )
-    return best.sort_index()
+    best = {(*one.pair, one.differs, one.scale): one for one in finest}
+    return [one for one in cell.series if best[*one.pair, one.differs, one.scale] is one]
 
 
-def our_measure(cell: CellResults, metric: str, scope: str) -> pd.Series | None:
+def our_measure(cell: CellResults, metric: str, scope: str) -> Measure | None:
     """Return the measure that stands for a published metric, the papers' protocol before others."""
-    measures = cell.measures(scope)
     for name, extractor in _OURS.get(metric, []):
-        match = measures[(measures["metric"] == name) & (measures["extractor"] == extractor)]
-        if len(match):
-            return match.sort_values("n_generated").iloc[-1]
+        match = [m for m in cell.measures(scope) if (m.metric, m.extractor) == (name, extractor)]
+        if match:
+            return max(match, key=lambda m: m.n_generated)
     return None

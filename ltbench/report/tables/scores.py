@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-import pandas as pd
 
 from ltbench.report.cells import CellResults, main_protocols, shown_blocks
-from ltbench.report.names import (
-    MISSING,
-    describe_series,
-    group_title,
-    integer,
-    metric_title,
-    number,
-    output_of,
-)
+from ltbench.report.names import MISSING, Measure, arrow_of, group_title, integer, method_title, number
+from ltbench.report.series import Block, Series, labelled
 from ltbench.report.tables.grid import (
     Column,
-    Entry,
     Table,
-    Tags,
-    bold_of,
-    floor_text,
+    entries,
     grid,
     measure_columns,
     measure_titles,
     measured_as,
     protocol_columns,
     row_labels,
-    score_entry,
     series_tags,
+    split_arrow,
     spread_notes,
 )
 from ltbench.runs.provenance import training_cost
@@ -43,16 +32,19 @@ _WIDEST = 8  # series side by side in a per-class table
 _TAIL = ("frechet", "agreement", "precision", "density", "recall", "coverage", "vendi", "memorisation_rate")
 
 
+def joined(blocks: Sequence[Block]) -> list[Series]:
+    """Return the series of some blocks, in order."""
+    return [one for block in blocks for one in block]
+
+
 def overall_table(cell: CellResults) -> Table:
     """Build the table of overall scores of one data cell: a row a series, a column a measure.
 
     A cell with many settings shows the main protocol at every guidance; `settings_table` has them all.
     """
-    many = len(cell.series) > _MOST_ROWS
-    blocks = main_protocols(cell) if many else shown_blocks(cell, cell.series)
+    blocks = main_protocols(cell) if len(cell.series) > _MOST_ROWS else shown_blocks(cell, cell.series)
     table = _overall(cell, blocks, f"overall-{cell.slug}", f"Overall scores, {cell.label}")
-    left_out = len(cell.series) - sum(map(len, blocks))
-    if left_out:
+    if left_out := len(cell.series) - len(joined(blocks)):
         table.notes.append(
             f"{left_out} more settings (samplers, steps, hyper-parameters): see every setting."
         )
@@ -67,13 +59,13 @@ def settings_table(cell: CellResults) -> Table | None:
     return _overall(cell, blocks, f"settings-{cell.slug}", f"Every setting, overall scores, {cell.label}")
 
 
-def _overall(cell: CellResults, blocks: list[pd.DataFrame], name: str, title: str) -> Table:
-    shown = set(pd.concat(blocks)["series"])
-    measures = cell.measures("overall")
-    kept = [bool(shown & set(cell.column("overall", m).index)) for _, m in measures.iterrows()]
-    measures = measures[kept]
-    notes = [measured_as(measures, "overall"), *spread_notes(cell, pd.concat(blocks))]
-    return grid(cell, blocks, measure_columns(cell, measures, "overall"), name=name, title=title, notes=notes)
+def _overall(cell: CellResults, blocks: Sequence[Block], name: str, title: str) -> Table:
+    series = joined(blocks)
+    shown = {one.key for one in series}
+    measures = [m for m in cell.measures("overall") if shown & set(cell.means("overall", m))]
+    notes = [measured_as(measures, "overall"), *spread_notes(cell, series)]
+    columns = measure_columns(cell, measures, "overall")
+    return grid(cell, blocks, columns, name=name, title=title, notes=notes)
 
 
 def groups_table(cell: CellResults) -> Table | None:
@@ -82,30 +74,36 @@ def groups_table(cell: CellResults) -> Table | None:
     if measure is None:
         return None
     columns = [Column(group_title(g), measure, "group", g, sizes=False) for g in cell.groups()]
-    title = metric_title("frechet", measure["extractor"])
     notes = [
-        f"{title.rstrip(' ↓')} of each class, averaged{_members(cell)}; macro: over all classes. In brackets: 95 % t "
+        f"{measure.plain} of each class, averaged{_members(cell)}; macro: over all classes. In brackets: 95 % t "
         "interval of the mean over training seeds, none for one seed. Bold as in the overall table."
     ]
-    name = f"groups-{cell.slug}"
-    full = f"{title} by group, mean over classes, {cell.label}"
-    return grid(cell, main_protocols(cell), columns, name=name, title=full, notes=notes, intervals=True)
+    title = f"{measure.title} by group, mean over classes, {cell.label}"
+    return grid(
+        cell, main_protocols(cell), columns, name=f"groups-{cell.slug}", title=title, notes=notes, intervals=True
+    )  # fmt: skip
+
+
+def _members(cell: CellResults) -> str:
+    """Say which training counts the groups hold, where the shares are thirds as the scores make them."""
+    counts = cell.classes()["n_train"].to_numpy()
+    third = len(counts) // 3
+    if third == 0 or not np.isfinite(counts).all() or "tail" not in cell.groups():
+        return ""
+    head, tail = integer(counts[third - 1]), integer(counts[-third])
+    sizes = f"head: {head} or more images; tail: {tail} or fewer"
+    return f" over thirds of the classes by training count ({sizes})"
 
 
 def pooled_table(cell: CellResults) -> Table | None:
     """Build the table of groups whose images are pooled into one set, as CM, CCUA and UTLO report; None without any."""
-    measures = cell.measures("pooled").drop_duplicates("metric")
-    if measures.empty:
+    metrics = dict.fromkeys(m.metric for m in cell.measures("pooled"))
+    measures = [m for metric in metrics if (m := cell.leading(metric, "pooled")) is not None]
+    if not measures:
         return None
     columns = [
-        Column(
-            f"{title.rstrip(' ↓↑')}, {group_title(g)}{title[-2:] if title[-1] in '↓↑' else ''}",
-            m,
-            "pooled",
-            g,
-            sizes=False,
-        )
-        for title, (_, m) in zip(measure_titles(measures), measures.iterrows(), strict=True)
+        Column(f"{name}, {group_title(g)}{arrow}", m, "pooled", g, sizes=False)
+        for (name, arrow), m in zip(map(split_arrow, measure_titles(measures)), measures, strict=True)
         for g in cell.groups("pooled")
     ]
     labels = _group_labels(cell)
@@ -124,28 +122,15 @@ def _group_labels(cell: CellResults) -> str:
     rows = cell.points[(cell.points["scope"] == "pooled").to_numpy()]
     rows = rows[["class_or_group", "grouping", "labels"]].astype(str).drop_duplicates()
     return "; ".join(
-        f"{g} ({grouping}): {labels}" for g, grouping, labels in rows.itertuples(index=False) if labels
+        f"{g} ({grouping}): {held}" for g, grouping, held in rows.itertuples(index=False) if held
     )
-
-
-def _members(cell: CellResults) -> str:
-    """Say which training counts the groups hold, where the shares are thirds as the scores make them."""
-    counts = cell.classes()["n_train"].to_numpy()
-    third = len(counts) // 3
-    if third == 0 or not np.isfinite(counts).all() or "tail" not in cell.groups():
-        return ""
-    head, tail = counts[third - 1], counts[-third]
-    sizes = f"head: {integer(head)} or more images; tail: {integer(tail)} or fewer"
-    return f" over thirds of the classes by training count ({sizes})"
 
 
 def tail_table(cell: CellResults) -> Table | None:
     """Build the table of the tail's fidelity, diversity and memorisation; None where no group was scored."""
-    measures = cell.measures("group")
-    measures = measures[measures["metric"].isin(_TAIL)].drop_duplicates("metric")
-    if measures.empty or "tail" not in cell.groups():
+    leading = [m for metric in _TAIL if (m := cell.leading(metric, "group")) is not None]
+    if not leading or "tail" not in cell.groups():
         return None
-    measures = measures.assign(rank=measures["metric"].map(_TAIL.index)).sort_values("rank")
     notes = [
         "Means over the tail's classes, ± standard deviation over training seeds. Fidelity: FD, agreement (share "
         "of images that a classifier of real images gives their label), precision, density; diversity: recall, "
@@ -153,7 +138,7 @@ def tail_table(cell: CellResults) -> Table | None:
         "real against real, or the value that is expected of real images."
     ]
     title = f"Fidelity, diversity and memorisation in the tail, {cell.label}"
-    columns = measure_columns(cell, measures, "group", "tail")
+    columns = measure_columns(cell, leading, "group", "tail")
     return grid(cell, main_protocols(cell), columns, name=f"tail-{cell.slug}", title=title, notes=notes)
 
 
@@ -169,153 +154,140 @@ def per_class_tables(cell: CellResults) -> list[Table]:
     blocks = shown_blocks(cell, cell.series)
     if len(cell.series) > _WIDEST:
         blocks = main_protocols(cell)
-        blocks = blocks if sum(map(len, blocks)) <= _WIDEST else blocks[:1]
-    shown = set(pd.concat(blocks)["series"])
-    measures = cell.measures("class")
-    measures = measures[[_any_class(cell, m, shown) for _, m in measures.iterrows()]]
+        blocks = blocks if len(joined(blocks)) <= _WIDEST else blocks[:1]
+    shown = {one.key for one in joined(blocks)}
+    classes = list(cell.classes()["class_or_group"])
+
+    def scored(measure: Measure, role: str = "") -> bool:
+        return any(shown & set(cell.means("class", measure, c, role)) for c in classes)
+
+    measures = [m for m in cell.measures("class") if scored(m)]
     out = []
-    for (_, measure), title in zip(measures.iterrows(), measure_titles(measures), strict=True):
-        out.append(_per_class_table(cell, blocks, measures.loc[[measure.name]], title))
-        if measure["metric"] == "frechet" and _any_class(cell, measure, shown, "at_floor_n"):
-            out.append(_per_class_table(cell, blocks, measures.loc[[measure.name]], title, "at_floor_n"))
+    for measure, title in zip(measures, measure_titles(measures), strict=True):
+        out.append(_per_class_table(cell, blocks, measure, title))
+        if measure.metric == "frechet" and scored(measure, "at_floor_n"):
+            out.append(_per_class_table(cell, blocks, measure, title, "at_floor_n"))
     return out
 
 
-def _any_class(cell: CellResults, measure: pd.Series, shown: set[str], role: str = "") -> bool:
-    return any(
-        shown & set(cell.column("class", measure, c, role).index) for c in cell.classes()["class_or_group"]
-    )
-
-
 def _per_class_table(
-    cell: CellResults, blocks: list[pd.DataFrame], measures: pd.DataFrame, title: str, role: str = ""
+    cell: CellResults, blocks: Sequence[Block], measure: Measure, title: str, role: str = ""
 ) -> Table:
-    measure = measures.iloc[0]
-    output = output_of(measure["metric"])
-    shown = pd.concat(blocks, ignore_index=True)
+    shown = joined(blocks)
     if len(shown) < len(cell.series):
-        shown = describe_series(shown.drop(columns=["label", "differs"]))
-    classes = cell.classes()
-    places = [("class", str(c), n) for c, n in classes.itertuples(index=False)]
-    places += [("group", g, np.nan) for g in cell.groups()]
-    rows = []
-    missing: dict[str, None] = {}
+        shown = labelled(shown)
+    places = [("class", str(c), n) for c, n in cell.classes().itertuples(index=False)]
+    classes = len(places)
+    places += [("group", g, np.nan) for g in cell.groups() if cell.means("group", measure, g, role, False)]
+    rows, missing = [], list[str]()
     for scope, place, n_train in places:
-        column = Column(title, measure, scope, place, role, sizes=scope == "class")
-        found = cell.column(scope, measure, place, role, column.sizes)
-        if found.empty and scope == "group":
-            continue
-        bold = bold_of(cell, blocks, column)
         name = cell.class_name(place) if scope == "class" else group_title(place)
-        if why := cell.reason(scope, place, measure["metric"]):
-            missing[f"{name}: {why}"] = None
-        rows.append(
-            [Entry(name), Entry(integer(n_train) if scope == "class" else "")]
-            + [score_entry(found, key, output.decimals, key in bold) for key in shown["series"]]
-            + [Entry(floor_text(cell, column, output.decimals))]
-        )
-    several = any(len(seeds) > 1 for seeds in shown["train_seeds"])
+        column = Column(name, measure, scope, place, role, sizes=scope == "class")
+        count = integer(n_train) if scope == "class" else ""
+        rows.append([name, count, *entries(cell, blocks, column), column.floor(cell)])
+        missing += filter(None, [column.missing(cell)])
     notes = [
         protocol_columns(shown)[1],
-        measured_as(measures, "class"),
+        measured_as([measure], "class"),
         "As many images as the floor has, whichever is fewer of generated and held out." if role else "",
-        "Mean ± standard deviation over training seeds; bold as in the overall table." if several else "",
+        "Mean ± standard deviation over training seeds; bold as in the overall table."
+        if any(len(one.train_seeds) > 1 for one in shown)
+        else "",
         f"{len(shown)} of {len(cell.series)} settings are shown; summary.csv has all."
         if len(shown) < len(cell.series)
         else "",
-        f"{MISSING}: {'; '.join(missing)}." if missing else "",
+        f"{MISSING}: {'; '.join(dict.fromkeys(missing))}." if missing else "",
     ]
+    kind = f"{measure.metric}{'-at-floor-size' if role else ''}{'-' * bool(measure.extractor)}{measure.extractor}"
     suffix = ", at the floor's sample size" if role else ""
-    extractor = f"-{measure['extractor']}" if measure["extractor"] else ""
-    name = f"per-class-{measure['metric']}{'-at-floor-size' if role else ''}{extractor}-{cell.slug}"
-    tags: list[Tags] = [{}, {}, *(series_tags(one) for _, one in shown.iterrows()), {}]
+    companion = measure.output.companion
     return Table(
-        name,
+        f"per-class-{kind}-{cell.slug}",
         f"{title} per class{suffix}, {cell.label}",
-        ["Class", "Training images", *shown["label"], output.companion[1] if output.companion else "Floor"],
+        ["Class", "Training images", *(one.label for one in shown), companion[1] if companion else "Floor"],
         rows,
         1,
-        (len(classes),) if len(rows) > len(classes) else (),
+        (classes,) if len(rows) > classes else (),
         [note for note in notes if note],
-        column_tags=tags,
+        column_tags=[{}, {}, *map(series_tags, shown), {}],
     )
 
 
 # -- the league -----------------------------------------------------------------------------------------------
 
+_LEAGUE = (
+    ("frechet", "overall", "", "{}"),
+    ("frechet", "group", "tail", "{}, tail"),
+    ("recall", "overall", "", "{}"),
+    ("memorisation_rate", "group", "tail", "{}, tail"),
+)
 
-def league_table(cell: CellResults, runs: Mapping[str, Run]) -> Table | None:
+
+def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> Table | None:
     """Build the small table that leads: distance overall and in the tail, recall, memorisation, passes and cost.
 
     Each number has beside it what it is read against; where the floor has fewer images than the score, the score
     at the floor's n is the one shown.
     """
-    wanted = [
-        ("frechet", "overall", "", "{}"),
-        ("frechet", "group", "tail", "{}, tail"),
-        ("recall", "overall", "", "{}"),
-        ("memorisation_rate", "group", "tail", "{}, tail"),
-    ]
-    blocks = main_protocols(cell)
-    series = pd.concat(blocks, ignore_index=True)
-    columns: list[Column] = []
-    for metric, scope, place, template in wanted:
+    columns = []
+    for metric, scope, place, template in _LEAGUE:
         measure = cell.leading(metric, scope)
-        if measure is None or (place and place not in cell.groups()):
-            continue
-        at_floor = len(cell.column(scope, measure, place, "at_floor_n", sizes=scope == "overall")) > 0
-        role = "at_floor_n" if at_floor and output_of(metric).companion is None else ""
-        title = template.format(metric_title(metric, measure["extractor"], arrow=False))
-        columns.append(Column(title, measure, scope, place, role, scope == "overall"))
+        if measure is not None and (not place or place in cell.groups()):
+            overall = scope == "overall"
+            at_floor = cell.means(scope, measure, place, "at_floor_n", overall)
+            role = "at_floor_n" if at_floor and measure.output.companion is None else ""
+            title = template.format(measure.plain)
+            columns.append(Column(title, measure, scope, place, role, overall))
     if not columns:
         return None
-    costs = {s["series"]: _flops(s, runs) for _, s in series.iterrows()}
-    base = next(
-        (c for s, c in zip(series["method"], costs.values(), strict=True) if s == "ddpm" and c == c), np.nan
-    )
-    headers, texts = ["Method"], [[Entry(label)] for label in row_labels(series)]
+    blocks = main_protocols(cell)
+    series = joined(blocks)
+    headers, rows = ["Method"], [[label] for label in row_labels(series)]
     for column in columns:
-        output = output_of(column.measure["metric"])
-        headers += [column.title + {"lower": " ↓", "higher": " ↑", None: ""}[output.better]]
-        headers.append(output.companion[1].lower() if output.companion else "floor")
-        found = cell.column(column.scope, column.measure, column.place, column.role, column.sizes)
-        bold = bold_of(cell, blocks, column)
-        beside = floor_text(
-            cell, Column(column.title, column.measure, column.scope, column.place, "", False), output.decimals
-        )
-        for row, key in zip(texts, series["series"], strict=True):
-            row.append(score_entry(found, key, output.decimals, key in bold))
-            row.append(Entry(beside.split(" ±")[0] if row[-1].text != MISSING else ""))
-    headers += ["NFE", "Training cost", "ω", "Seeds"]
-    for row, (_, one) in zip(texts, series.iterrows(), strict=True):
-        cost = costs[one["series"]]
-        relative = f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs"
-        row += [
-            Entry(integer(one["nfe"])),
-            Entry(relative if cost == cost else MISSING),
-            Entry(number(one["guidance"], 1)),
-            Entry(str(len(one["train_seeds"]))),
+        companion = column.measure.output.companion
+        headers += [
+            column.title + arrow_of(column.measure.metric),
+            companion[1].lower() if companion else "floor",
         ]
-    at_floor = any(column.role for column in columns)
+        floor = Column("", column.measure, column.scope, column.place, sizes=False).floor(cell).split(" ±")[0]
+        for row, text in zip(rows, entries(cell, blocks, column), strict=True):
+            row += [text, floor if text != MISSING else ""]
+    costs = [_flops(one, runs) for one in series]
+    base = next(
+        (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c), np.nan
+    )
+    for row, one, cost in zip(rows, series, costs, strict=True):
+        relative = f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs"
+        row += [integer(one.nfe), relative if cost == cost else MISSING, number(one.guidance, 1)]
+        row += [str(len(one.train_seeds))]
+    at_floor_n = any(column.role for column in columns)
     notes = [
-        ("Scores are at the floor's number of images, so that the two may be compared. " if at_floor else "")
+        (
+            "Scores are at the floor's number of images, so that the two may be compared. "
+            if at_floor_n
+            else ""
+        )
         + "Bold: best of one guidance, and what cannot be told from it (Holm, 5 %). "
-        + (f"Cost: FLOPs of training relative to DDPM's {base:.2g}. " if base == base else "")
+        + (
+            f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}. "
+            if base == base
+            else ""
+        )
         + protocol_columns(series)[1]
     ]
     return Table(
         f"league-{cell.slug}",
         f"League, {cell.label}",
-        headers,
-        texts,
+        [*headers, "NFE", "Training cost", "ω", "Seeds"],
+        rows,
         1,
         tuple(int(i) for i in np.cumsum([len(b) for b in blocks])[:-1]),
         notes,
-        row_tags=[series_tags(one) for _, one in series.iterrows()],
+        row_tags=[series_tags(one) for one in series],
     )
 
 
-def _flops(series: pd.Series, runs: Mapping[str, Run]) -> float:
+def _flops(one: Series, runs: Mapping[str, Run]) -> float:
     """Return the FLOPs of training up to the series' step, as recorded, or nan."""
-    counted = (training_cost(runs[name].provenance, series["step"])[1] for name in series["runs"])
+    counted = (training_cost(runs[name].provenance, one.step)[1] for name in one.runs)
     return next((flops for flops in counted if np.isfinite(flops)), float("nan"))

@@ -1,0 +1,253 @@
+"""A series, one setting over its seeds: what it is called beside its neighbours, and which may stand side by side.
+
+Methods stand side by side at one *protocol*: training length, sampler, network evaluations, guidance and its rule,
+model and training. A *block* is a list of series of one protocol, and a ranking is only ever made within one.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ltbench.diffusion.registry import kind
+from ltbench.report.names import method_title
+
+RULE_PREFIXES = ("sample.rule", "sample.guidance")  # settings of a rule of guidance, beside its scale
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One setting over its seeds: everything equal but the two kinds of seed.
+
+    Attributes
+    ----------
+    key : 8 hex digits.
+    method, variant, step, sampler, nfe, guidance, origin : as the scores state them.
+    settings : all other settings, JSON.
+    train_seeds, sample_seeds, runs : what it is made of.
+    label : the method and everything needed to tell it from its neighbours of the same method; see `labelled`.
+    differs : settings that are not alike among its neighbours, in words.
+    """
+
+    key: str
+    method: str
+    variant: str
+    step: float
+    sampler: str
+    nfe: float
+    guidance: float
+    origin: str
+    settings: str
+    train_seeds: tuple[int, ...] = ()
+    sample_seeds: tuple[int, ...] = ()
+    runs: tuple[str, ...] = ()
+    label: str = ""
+    differs: str = ""
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """Its settings by name."""
+        return _flat(self.settings)
+
+    @property
+    def passes(self) -> float:
+        """Network evaluations an image without those of guidance, which needs a second one each."""
+        return self.nfe / 2 if self.guidance == self.guidance and self.guidance != 0 else self.nfe
+
+    @property
+    def kind(self) -> str:
+        """Of its sampler: a scale of guidance means one thing under a deterministic, another under a stochastic one."""
+        return kind(self.sampler)
+
+    @property
+    def rule(self) -> str:
+        """Its rule of guidance in words; blank where none but the plain scale is stated."""
+        stated = sorted((k, v) for k, v in self.flat.items() if k.startswith(RULE_PREFIXES))
+        return ", ".join(f"{k.removeprefix('sample.')}={v}" for k, v in stated if v not in (None, {}, []))
+
+    @property
+    def common(self) -> str:
+        """Its settings of model, training and sampling, as one text."""
+        return _common(self.settings)
+
+    @property
+    def hyperparameters(self) -> list[str]:
+        """Names of the methods' own settings that it states."""
+        return [key for key in self.flat if is_hyperparameter(key)]
+
+    @property
+    def scale(self) -> str:
+        """Its scale of guidance for a filter; blank where none is stated."""
+        return f"{self.guidance:g}" if self.guidance == self.guidance else ""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Method and variant."""
+        return self.method, self.variant
+
+
+Block = Sequence[Series]
+
+
+@functools.lru_cache(maxsize=4096)
+def _flat(settings: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(settings)
+    return found
+
+
+@functools.lru_cache(maxsize=4096)
+def _common(settings: str) -> str:
+    rest = {k: v for k, v in _flat(settings).items() if not is_hyperparameter(k)}
+    return json.dumps({k: v for k, v in rest.items() if not k.startswith(RULE_PREFIXES)})
+
+
+def is_hyperparameter(key: str) -> bool:
+    """Tell a method's own setting (``coral.w``) from those of model, training and sampling."""
+    return key.split(".")[0] not in ("model", "train", "sample")
+
+
+def by_key(series: Iterable[Series]) -> dict[str, Series]:
+    """Return series by their key."""
+    return {one.key: one for one in series}
+
+
+def several(series: Iterable[Series], name: str) -> bool:
+    """Tell whether some series differ in an attribute, as text: nan is like nan."""
+    return len({str(getattr(one, name)) for one in series}) > 1
+
+
+# -- what they are called -------------------------------------------------------------------------------------
+
+_PARTS = (
+    ("variant", "{}"),
+    ("settings", "{}"),
+    ("sampler", "{}"),
+    ("nfe", "{:g} NFE"),
+    ("guidance", "ω={:g}"),
+    ("step", "step {:,.0f}"),
+    ("origin", "{}"),
+)
+
+
+def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Series]:
+    """Name each series by what tells it from the others of its method.
+
+    `without`: attributes and settings that a label does not tell, such as the x of a curve.
+    """
+    flat = [{k: v for k, v in one.flat.items() if k not in without} for one in series]
+    keys = sorted(set().union(*flat))
+    stated = [settings for settings in flat if settings]
+    varying = [k for k in keys if is_hyperparameter(k) or len({json.dumps(s.get(k)) for s in stated}) > 1]
+    varying = [k for k in varying if not k.endswith(".variant")]
+    methods: dict[str, list[int]] = {}
+    for i, one in enumerate(series):
+        methods.setdefault(one.method, []).append(i)
+    labels = [""] * len(series)
+    for method, rows in methods.items():
+        apart = _telling_apart([series[i].variant for i in rows], [flat[i] for i in rows])
+        parts: list[list[str]] = [[] for _ in rows]
+        for name, template in _PARTS:
+            if name in without:
+                continue
+            shown = apart if name == "settings" else [getattr(series[i], name) for i in rows]
+            tell = (
+                [series[i].passes for i in rows] if name == "nfe" else shown
+            )  # guidance doubles it: nothing new
+            if len(set(map(str, tell))) > 1:
+                for part, value in zip(parts, shown, strict=True):
+                    part += [template.format(value)] if value == value and value != "" else []
+        for i, part in zip(rows, parts, strict=True):
+            title = method_title(method)
+            labels[i] = f"{title} ({', '.join(part)})" if part else title
+    return [
+        replace(one, label=label, differs=_in_words(settings, varying))
+        for one, settings, label in zip(series, flat, labels, strict=True)
+    ]
+
+
+def _telling_apart(variants: Sequence[str], flat: Sequence[dict[str, Any]]) -> list[str]:
+    """Return for each row of one method the settings that its variant does not tell already."""
+    apart = set()
+    for variant in set(variants):
+        alike = [settings for v, settings in zip(variants, flat, strict=True) if v == variant]
+        keys = set().union(*alike)
+        apart |= {key for key in keys if len({json.dumps(settings.get(key)) for settings in alike}) > 1}
+    return [_in_words(settings, sorted(apart)) for settings in flat]
+
+
+def _in_words(settings: dict[str, Any], keys: Iterable[str]) -> str:
+    return ", ".join(f"{k}={_plain(settings[k])}" for k in keys if settings.get(k) is not None)
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# -- what may stand side by side ------------------------------------------------------------------------------
+
+Protocol = tuple[Any, ...]
+
+
+def protocol_of(one: Series) -> Protocol:
+    """Return what must be alike for series to stand side by side: the rest, then the scale of guidance and its rule.
+
+    ``passes`` is NFE without guidance's second pass; a number that is not stated is None.
+    """
+    numbers = (None if v != v else v for v in (one.step, one.passes))
+    scale = None if one.guidance != one.guidance else one.guidance
+    return (*numbers, one.sampler, one.common), (scale, one.rule)
+
+
+def main_protocol(series: Sequence[Series]) -> Protocol:
+    """Return the protocol that most methods share, then the one with the most trainings, the longest training, the
+    least guidance, the most network evaluations."""
+    groups = grouped(series, protocol_of)
+
+    def order(protocol: Protocol) -> tuple[Any, ...]:
+        (step, passes, sampler, common), (scale, rule) = protocol
+        rows = groups[protocol]
+        size = -len({one.method for one in rows}), -sum(len(one.train_seeds) for one in rows)
+        return (*size, *_last(step, -1), *_last(scale), *_last(passes, -1), sampler, rule, common)
+
+    return min(groups, key=order)
+
+
+def _last(value: float | None, sign: int = 1) -> tuple[bool, float]:
+    """Sort key of a number that may not be stated: those that are not come last."""
+    return value is None, 0.0 if value is None else sign * value
+
+
+def grouped(series: Iterable[Series], key: Any) -> dict[Any, list[Series]]:
+    """Return series by a key of theirs, in order of first appearance."""
+    out: dict[Any, list[Series]] = {}
+    for one in series:
+        out.setdefault(key(one), []).append(one)
+    return out
+
+
+def one_a_method(series: Sequence[Series], limit: int) -> list[Series]:
+    """Keep one series a method and variant, the one that sets the fewest hyper-parameters, and name them anew."""
+    order = sorted(range(len(series)), key=lambda i: len(series[i].hyperparameters))
+    named = [i for i in order if "custom" not in series[i].variant]
+    kept = {series[i].pair: i for i in reversed(named)}
+    have = {series[i].method for i in named}
+    kept |= {(series[i].method,): i for i in reversed(order) if series[i].method not in have}  # type: ignore[misc]
+    return labelled([series[i] for i in sorted(kept.values())[:limit]])
+
+
+def block_title(block: Block) -> str:
+    """Name a block by its guidance, its rule, and the kind of sampler that its scale is for."""
+    scales = {one.guidance for one in block if one.guidance == one.guidance}
+    scale = (
+        f"ω = {scales.pop():g}"
+        if len(scales) == 1
+        else "guidance as labelled"
+        if scales
+        else "no guidance stated"
+    )
+    kinds = " or ".join(sorted({one.kind for one in block} - {"unknown"})) or "sampler not known"
+    rule = block[0].rule
+    return f"{scale}{f', {rule}' if rule else ''}, {kinds}"
