@@ -140,6 +140,7 @@ def _train(stage: Stage, root: Path, env: Environment) -> None:
             "flops": training_flops(stage.spec, dataset),
             "processes": int(os.environ.get("WORLD_SIZE", "1")),
             "anew": not (folder / CHECKPOINT).exists(),
+            **dataset.user_names(),
         }
         with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
             train_along(stage, root, env if tracker is None else replace(env, log=tracker.row))

@@ -9,7 +9,7 @@ keeps the old value as what the key leaves out (`KEY_BASE`), so that the keys of
 import functools
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -85,6 +85,24 @@ class MethodSpec(_Frozen):
 
     def __hash__(self) -> int:
         return hash(self.name)  # the dictionary cannot be hashed; equality still compares it
+
+
+def matching_variant(
+    values: Mapping[str, Any],
+    defaults: Mapping[str, Any],
+    variants: Mapping[str, Mapping[str, Any]],
+    by_cell: Collection[str] = (),
+) -> str:
+    """Return the first variant that agrees with `values` in every field that any variant sets, ``custom`` where none.
+
+    A field of `by_cell`, a constant that the paper chooses for each data set, decides only for the variants that set it.
+    """
+    formula = {key for settings in variants.values() for key in settings} - set(by_cell)
+    for name, settings in variants.items():
+        wanted = {key: defaults[key] for key in formula} | dict(settings)
+        if all(values[key] == value for key, value in wanted.items()):
+            return name
+    return "custom"
 
 
 class TrainSpec(_Frozen):

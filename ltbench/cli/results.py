@@ -25,6 +25,7 @@ def make_report(
     pdf: bool = False,
     all_figures: bool = False,
     checklist: bool = False,
+    title: str | None = None,
 ) -> None:
     """Write the report of all runs in some folders; show the league and where the report is."""
     from ltbench.report import write_report
@@ -41,7 +42,7 @@ def make_report(
             paper=paper,
             baseline=baseline,
             contrast=None if declared is None else declared.contrast,
-            title=None if declared is None else declared.title,
+            title=title if declared is None else declared.title,
             latex=latex,
             pdf=pdf,
             all_figures=all_figures,

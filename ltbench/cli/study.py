@@ -122,7 +122,7 @@ def run_study(
         if code == Interrupted.exit_code:  # who asked to stop waits for no figures
             console.print(f"{command('ltbench', 'report', out)} shows what is done so far", soft_wrap=True)
         else:
-            make_report([out], None, "ddpm")
+            make_report([out], None, "ddpm", title=study.title)
     if code:
         sys.exit(code)
 

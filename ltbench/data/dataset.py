@@ -67,6 +67,8 @@ class Dataset:
         the reference would be too low.
     unscorable
         Why scores against the reference would mean nothing; "" where they mean something.
+    own_name
+        What the user called the images; "" of a source that has a name itself.
     manifest
         JSON-able record of files, resampling, selection and the content of the three sets.
     """
@@ -84,6 +86,7 @@ class Dataset:
     manifest: dict[str, Any] = field(repr=False)
     heldout_in_reference: bool = False
     unscorable: str = ""
+    own_name: str = ""
 
     @property
     def num_classes(self) -> int:
@@ -101,6 +104,12 @@ class Dataset:
         """Channels, height and width of an image."""
         _, channels, height, width = self.train.images.shape
         return channels, height, width
+
+    def user_names(self) -> dict[str, Any]:
+        """Return what the user calls the images and their classes, for a record; {} of a source with names of its own."""
+        if get_source(self.spec.dataset).class_names:
+            return {}
+        return {"data_name": self.own_name, "class_names": list(self.class_names)}
 
     @property
     def manifest_hash(self) -> str:
@@ -195,6 +204,7 @@ def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
         manifest=manifest,
         heldout_in_reference=splits.heldout_in_reference,
         unscorable=splits.unscorable,
+        own_name=splits.own_name,
     )
 
 

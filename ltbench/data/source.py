@@ -21,7 +21,8 @@ class Splits:
 
     `heldout_in_reference` is True where no third set exists: then held-out images are in the reference too,
     and a floor must compare one part of them with the other. `unscorable` says in a sentence why scores against
-    the reference would mean nothing; "" where they mean something.
+    the reference would mean nothing; "" where they mean something. `own_name` is what the user called the images, "" of a
+    source that has a name itself.
     """
 
     pool: ImageSet
@@ -31,6 +32,7 @@ class Splits:
     provenance: dict[str, Any]
     heldout_in_reference: bool = False
     unscorable: str = ""
+    own_name: str = ""
 
 
 READ_FROM = "read_from"

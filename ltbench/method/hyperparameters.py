@@ -11,6 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method
+from ltbench.spec import matching_variant
 
 
 def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
@@ -92,13 +93,7 @@ def variant_of(method: type[Method], values: Any) -> str:
     that set it.
     """
     by_cell = {f.name for f in dataclasses.fields(method.Hyperparameters) if f.metadata.get("by_cell")}
-    formula = {key for settings in method.VARIANTS.values() for key in settings} - by_cell
-    defaults = method.Hyperparameters()
-    for name, settings in method.VARIANTS.items():
-        wanted = {key: getattr(defaults, key) for key in formula} | settings
-        if all(getattr(values, key) == value for key, value in wanted.items()):
-            return name
-    return "custom"
+    return matching_variant(vars(values), vars(method.Hyperparameters()), method.VARIANTS, by_cell)
 
 
 def differing(method: Method) -> dict[str, Any]:

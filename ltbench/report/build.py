@@ -21,7 +21,7 @@ from ltbench.report.render import markdown_pages, write_latex
 from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Table
 from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
-from ltbench.runs.results import Results, load_results
+from ltbench.runs.results import Results, load_results, study_title
 
 if TYPE_CHECKING:
     from ltbench.study.contrast import Contrast
@@ -85,7 +85,7 @@ def write_report(  # noqa: PLR0913 -- options, given by name
     contrast
         The comparison declared beforehand in the study file, if any.
     title
-        The report's; the study's title, or the folders' names.
+        The report's; the title of the study file beside the runs, or the folders' names.
     latex, pdf, all_figures
         Also LaTeX of every table, PDF of every drawn figure, files of every figure.
     progress
@@ -108,14 +108,20 @@ def write_report(  # noqa: PLR0913 -- options, given by name
         raise UsageError(f"no scores of a baseline called {baseline!r}{nearest(baseline, methods)}")
     ensure_writable(out)
     tell("comparing")
-    found = cells(results.scores)
+    found = cells(results.scores, results.runs)
+    if not found:
+        why = next(
+            (str(reason) for reason in results.scores["reason"].unique() if str(reason)),
+            "no reason is stored",
+        )
+        raise UsageError(f"none of the scores has a number ({why}): score other metrics or samples first")
     frames = {cell.label: differences(cell, baseline, contrast) for cell in found}
     if all_figures or paper:
         tell("placing the bottleneck's features (t-SNE)")
         _embed(found, results)
     scenes = make_scenes(found, results, frames, baseline)
     papers, missing = _papers(found, paper, sources[0])
-    title = title or " and ".join(text.one_line(path.resolve().name) for path in sources)
+    title = title or " and ".join(study_title(path) or text.one_line(path.resolve().name) for path in sources)
     tell("arranging tables and figures")
     document = build(scenes, results, title, papers=papers, missing=missing)
     files = _write(document, out, frames, latex or paper)

@@ -36,6 +36,7 @@ from ltbench.report.series import (
     one_a_method,
     protocol_of,
 )
+from ltbench.runs.run import Run
 from ltbench.runs.samples import class_names_of
 from ltbench.runs.scores import row_codes
 from ltbench.text import slug
@@ -66,25 +67,34 @@ class CellResults:
 
     Attributes
     ----------
-    label : the data cell in words.
+    label : the data cell in words, a prepared folder by the name that the user gave it.
+    key : the data cell in words, as every scores' reader calls it.
     series : in print order, each labelled by what tells it from the others.
     points : one row a number: series, train_seed, sample_seed, main, place, measure, ``role``, value, run, folder.
     summary : one row a series, place, measure and role: mean, sd, n, sd_sampling, n_sampling.
     reasons : (scope, class or group, metric) -> why there is no number.
+    names : the user's names of the classes, in label order, where the data set has none itself.
     """
 
     label: str
+    key: str
     series: list[Series]
     points: pd.DataFrame
     summary: pd.DataFrame
     reasons: dict[tuple[str, str, str], str]
+    names: tuple[str, ...] = ()
 
     # -- what it is --
 
-    @property
+    @functools.cached_property
     def dataset(self) -> str:
-        """The data set's name."""
-        return self.label.split(",")[0]
+        """The data set's name in a spec."""
+        return str(self.points["dataset"].iloc[0])
+
+    @property
+    def data_name(self) -> str:
+        """The data set's name in print."""
+        return self.label.split(", ")[0]
 
     @functools.cached_property
     def slug(self) -> str:
@@ -122,12 +132,12 @@ class CellResults:
 
     @functools.cached_property
     def _class_names(self) -> dict[str, str]:
-        """The user's names of the classes, where the data set's registry has none: from the scored sample sets."""
+        """The classes' names by label: the data set's, else the user's, as the training or a scored sample set kept them."""
         labels = list(self._classes["class_or_group"])
-        names = {label: class_title(self.dataset, label) for label in labels}
-        if any(name != label for label, name in names.items()) or not len(self.points):
-            return names
-        stored = class_names_of(Path(str(self.points["folder"].iloc[0])))
+        known = {label: class_title(self.dataset, label) for label in labels}
+        if any(name != label for label, name in known.items()):
+            return known
+        stored = self.names or class_names_of(Path(str(self.points["folder"].iloc[0])))
         return {k: stored[int(k)] if k.isdecimal() and int(k) < len(stored) else k for k in labels}
 
     def class_name(self, label: str) -> str:
@@ -341,28 +351,47 @@ def _rows_by(frame: pd.DataFrame, columns: Sequence[str]) -> dict[Key, np.ndarra
 # -- from scores ----------------------------------------------------------------------------------------------
 
 
-def cells(scores: pd.DataFrame) -> list[CellResults]:
+def cells(scores: pd.DataFrame, runs: Mapping[str, Run] | None = None) -> list[CellResults]:
     """Split scores into data cells: a data set's long tails by falling ratio, the published split of each first,
-    then its balanced cells, which are controls."""
+    then its balanced cells, which are controls; one without a single number is left out.
+
+    `runs` know the user's names of a prepared folder and its classes.
+    """
+    scores = scores[scores["cell"].isin(scores.loc[scores["value"].notna(), "cell"].unique()).to_numpy()]
     order = scores.groupby("cell", observed=True).agg(
         dataset=("dataset", "first"),
         ratio=("imbalance_ratio", "first"),
         order=("class_order", "first"),
         split=("split_seed", "first"),
+        run=("run", "first"),
     )
-    order = order.reset_index().assign(
-        control=[ratio == 1 for ratio in order["ratio"]],
-        moved=[name not in ("", "identity") for name in order["order"]],
+    order = order.reset_index().astype({"dataset": str, "cell": str, "run": str})
+    order = order.assign(
+        control=order["ratio"] == 1, moved=[name not in ("", "identity") for name in order["order"]]
     )
-    order = order.astype({"dataset": str, "cell": str}).sort_values(
+    order = order.sort_values(
         ["dataset", "control", "ratio", "moved", "split", "cell"],
         ascending=[True, True, False, True, True, True],
     )
+    names = [runs[run].user_names if runs is not None and run in runs else ("", ()) for run in order["run"]]
+    keys = list(order["cell"])
+    labels = [_own_label(key, name) for key, (name, _) in zip(keys, names, strict=True)]
+    labels = [label if labels.count(label) == 1 else key for label, key in zip(labels, keys, strict=True)]
     rows = scores.groupby("cell", observed=True).indices
-    return [_cell(label, scores.iloc[rows[label]]) for label in order["cell"]]
+    return [
+        _cell(label, key, scores.iloc[rows[key]], classes)
+        for label, key, (_, classes) in zip(labels, keys, names, strict=True)
+    ]
 
 
-def _cell(label: str, scores: pd.DataFrame) -> CellResults:
+def _own_label(key: str, name: str) -> str:
+    """Return a data cell's label with the user's name of a prepared folder in place of its source and content."""
+    first, *rest = key.split(", ")
+    plain = name.replace(",", " ")
+    return ", ".join([plain or first, *(part for part in rest if not (name and part.startswith("content ")))])
+
+
+def _cell(label: str, key: str, scores: pd.DataFrame, names: tuple[str, ...]) -> CellResults:
     metric = scores["metric"].astype("category")
     split = [split_metric(str(name)) for name in metric.cat.categories]
     code = metric.cat.codes.to_numpy()
@@ -374,8 +403,7 @@ def _cell(label: str, scores: pd.DataFrame) -> CellResults:
     points = points.assign(main=(points["sample_seed"].fillna(-1) == own).to_numpy())
     reasons = _reasons(points)
     points = points[points["value"].notna().to_numpy()].reset_index(drop=True)
-    series = _series(points)
-    return CellResults(label, series, points, summarise(points), reasons)
+    return CellResults(label, key, _series(points), points, summarise(points), reasons, names)
 
 
 def _reasons(points: pd.DataFrame) -> dict[tuple[str, str, str], str]:

@@ -56,7 +56,7 @@ def html_page(document: Document) -> str:
             title=document.title,
             top=document.top,
             contents=list(_contents(document.top)),
-            datasets=sorted({c.dataset for c in cells}),
+            datasets=sorted({c.data_name for c in cells}),
             ratios=sorted({c.imbalance_ratio for c in cells}, reverse=True),
             guidances=sorted(scales, key=float),
             methods=[(m, method_title(m), styles[m].colour) for m in methods],

@@ -5,6 +5,7 @@ Every ``scores.csv`` below a root is read, however deep; how the scores were mad
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from ltbench.runs.run import Run, read_run, spec_of_samples
 from ltbench.runs.scores import NUMBERS, find_scores, is_repeated, read_many, row_codes
 from ltbench.runs.series import PROTOCOL, with_series
 from ltbench.spec import train_key
+from ltbench.text import one_line
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,19 @@ def load_results(root: str | Path | Sequence[str | Path]) -> Results:
         notes = (f"{len(scores) - len(unique)} numbers were found in more than one place and count once.",)
     notes += tuple(_trained_again(unique))
     return Results(unique, {name: runs[name] for name in unique["run"].unique()}, notes)
+
+
+def study_title(root: Path) -> str:
+    """Return the title of the study file beside the runs: of several, ``study.toml``'s; "" without one."""
+    files = {path.name: path for place in places(root) for path in sorted(place.glob("*.toml"))}
+    chosen = files.get("study.toml", next(iter(files.values())) if len(files) == 1 else None)
+    if chosen is None:
+        return ""
+    try:
+        title = tomllib.loads(chosen.read_text(encoding="utf-8")).get("title")
+    except (OSError, ValueError, RecursionError):  # a broken file of others' names stops no report
+        return ""
+    return one_line(title) if isinstance(title, str) else ""
 
 
 def _places(roots: Sequence[Path]) -> Iterator[Path]:

@@ -38,6 +38,7 @@ from ltbench.runs.samples import has_samples, load_samples
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
 from ltbench.runs.train_log import read_table
 from ltbench.spec import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
+from ltbench.text import one_line
 
 _TRAINING = {"data", "model", "method", "train", "train_seed"}  # fields of a RunSpec that are the training's
 
@@ -106,6 +107,14 @@ class Run:
     spec: RunSpec | None
     provenance: dict[str, Any] = field(default_factory=dict)
     data: DataSpec | None = None
+
+    @property
+    def user_names(self) -> tuple[str, tuple[str, ...]]:
+        """What the user calls the images and their classes, in label order; blank where the source's names hold."""
+        for stage in reversed(self.provenance.get("stages", [])):
+            if isinstance(names := stage.get("class_names"), list):
+                return one_line(str(stage.get("data_name", ""))), tuple(one_line(str(name)) for name in names)
+        return "", ()
 
     @property
     def steps(self) -> tuple[int, ...]:

@@ -8,34 +8,35 @@ method is loaded.
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.util
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ltbench.errors import UsageError
-from ltbench.spec import MethodSpec
+from ltbench.spec import MethodSpec, matching_variant
 
 _ROOMS = ("ltbench.baselines", "ltbench.methods")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a method's file states: hyper-parameter -> default, and variant -> the hyper-parameters it sets."""
+    """What a method's file states: hyper-parameter -> default, variant -> the hyper-parameters it sets, and which
+    hyper-parameters a paper chooses for each data set."""
 
     defaults: Mapping[str, Any]
     variants: Mapping[str, Mapping[str, Any]]
+    by_cell: frozenset[str]
 
     def variant_of(self, given: Mapping[str, Any]) -> str:
         """Return the variant that the given hyper-parameters are, ``custom`` where none; "" without variants."""
-        values = {**self.defaults, **given}
-        deciding = {key for settings in self.variants.values() for key in settings}
-        for name, settings in self.variants.items():
-            if all(values[key] == settings.get(key, self.defaults[key]) for key in deciding):
-                return name
-        return "custom" if self.variants else ""
+        if not self.variants:
+            return ""
+        return matching_variant({**self.defaults, **given}, self.defaults, self.variants, self.by_cell)
 
 
 @functools.cache
@@ -46,34 +47,63 @@ def declared(method: str) -> Declared | None:
         if found is not None and found.origin is not None:
             try:
                 return _declared(ast.parse(Path(found.origin).read_text(encoding="utf-8")), method)
-            except (ValueError, SyntaxError, OSError, KeyError):
+            except (ValueError, SyntaxError, OSError, TypeError):
                 return None
     return None
 
 
 def _declared(tree: ast.Module, method: str) -> Declared:
+    names = _assigned(tree.body, {})
     classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-    (stated,) = (s for node in classes.values() if (s := _assigned(node)).get("name") == method)
-    fields = _assigned(classes["Hyperparameters"]) if "Hyperparameters" in classes else {}
-    return Declared(fields, stated.get("VARIANTS", {}))
+    bodies = {name: _assigned(node.body, names) for name, node in classes.items()}
+    ((owner, stated),) = ((name, body) for name, body in bodies.items() if body.get("name") == method)
+    if "VARIANTS" not in stated and any(target == "VARIANTS" for target, _ in _lines(classes[owner].body)):
+        raise ValueError("its variants are no constants")
+    fields = list(_lines(classes["Hyperparameters"].body)) if "Hyperparameters" in classes else []
+    by_cell = {name for name, value in fields if _keyword(value, "metadata", {}).get("by_cell")}
+    return Declared(bodies.get("Hyperparameters", {}), stated.get("VARIANTS", {}), frozenset(by_cell))
 
 
-def _assigned(node: ast.ClassDef) -> dict[str, Any]:
-    """Return the literals that a class body assigns; of a dataclass field its default."""
-    out = {}
-    for line in node.body:
-        targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
-        value = getattr(line, "value", None)
-        if isinstance(value, ast.Call):  # field(default=1.0, metadata=...)
-            value = next((k.value for k in value.keywords if k.arg == "default"), None)
-        for target in targets:
-            if isinstance(target, ast.Name) and value is not None and not isinstance(value, ast.Name):
-                try:
-                    out[target.id] = ast.literal_eval(value)
-                except ValueError:
-                    if target.id in ("name", "VARIANTS") or isinstance(line, ast.AnnAssign):
-                        raise
+def _lines(body: Sequence[ast.stmt]) -> Iterator[tuple[str, ast.expr]]:
+    """Yield (name, value) of what a module or class assigns."""
+    for line in body:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None:
+            for target in line.targets if isinstance(line, ast.Assign) else [line.target]:
+                if isinstance(target, ast.Name):
+                    yield target.id, line.value
+
+
+def _assigned(body: Sequence[ast.stmt], names: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constants that a module or class assigns; of a dataclass field its default; others are left out."""
+    out: dict[str, Any] = {}
+    for name, value in _lines(body):
+        with contextlib.suppress(ValueError):
+            known = {**names, **out}
+            out[name] = _keyword(value, "default") if isinstance(value, ast.Call) else _constant(value, known)
     return out
+
+
+def _keyword(call: ast.expr, name: str, *otherwise: Any) -> Any:
+    """Return the constant that a call's keyword is, as in ``field(default=1.0, metadata={...})``."""
+    if isinstance(call, ast.Call):
+        for keyword in call.keywords:
+            if keyword.arg == name:
+                return _constant(keyword.value, {})
+    if otherwise:
+        return otherwise[0]
+    raise ValueError(f"no {name}")
+
+
+def _constant(node: ast.expr, names: Mapping[str, Any]) -> Any:
+    """Return a literal, a name for one, or dictionaries of them joined by ``|``; ValueError for anything else."""
+    if isinstance(node, ast.Name) and node.id in names:
+        return names[node.id]
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        return _constant(node.left, names) | _constant(node.right, names)
+    if isinstance(node, ast.Dict) and all(key is not None for key in node.keys):
+        keys = [ast.literal_eval(key) for key in node.keys if key is not None]
+        return dict(zip(keys, (_constant(value, names) for value in node.values), strict=True))
+    return ast.literal_eval(node)
 
 
 def current_variant(spec: MethodSpec) -> str | None:
@@ -81,7 +111,9 @@ def current_variant(spec: MethodSpec) -> str | None:
     parts, given = spec.name.split("+"), spec.hyperparameters
     found = {part: declared(part) for part in parts}
     known = {
-        part: d for part, d in found.items() if d is not None and set(given.get(part, {})) <= set(d.defaults)
+        part: d
+        for part, d in found.items()
+        if d is not None and {*given.get(part, {}), *itertools.chain(*d.variants.values())} <= set(d.defaults)
     }
     if len(known) == len(parts) and not any("variant" in values for values in given.values()):
         named = {part: d.variant_of(given.get(part, {})) for part, d in known.items() if d.variants}

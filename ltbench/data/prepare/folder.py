@@ -182,7 +182,10 @@ class PreparedSource(Source):
         }
         names = tuple(folder.identity["class_names"])
         shared = folder.identity["heldout_in_reference"]
-        return Splits(pool, reference, sets[roles["heldout"]], names, provenance, shared, unscorable)
+        own_name = folder.name if ":" in folder.spec_name else ""
+        return Splits(
+            pool, reference, sets[roles["heldout"]], names, provenance, shared, unscorable, own_name
+        )
 
 
 def identity_hash(identity: dict[str, Any]) -> str:

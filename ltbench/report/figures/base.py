@@ -9,7 +9,7 @@ shows is not stored; the registry knows what each needs and so which could not b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -210,8 +210,8 @@ _PALETTE = [
     Style("#7A7A7A", "o"),
     Style("#56B4E9", "s", (4, 1)),
     Style("#E69F00", "^", (1, 0.8)),
-    Style("#D55E00", "D", (6, 1, 1, 1)),
-    Style("#009E73", "h", (3, 1, 1, 1, 1, 1)),
+    Style("#A50026", "d", (4, 2, 1, 2)),
+    Style("#117733", "8", (7, 1)),
     Style("#0072B2", "v", (5, 2)),
     Style("#CC79A7", "p", (2, 1)),
     Style("#882255", "*", (1, 2)),
@@ -219,18 +219,29 @@ _PALETTE = [
     Style("#332288", ">", (8, 1, 1, 1)),
     Style("#44AA99", "P", (3, 3)),
     Style("#8C6D31", "X", (2, 2, 6, 2)),
+    Style("#009E73", "h", (3, 1, 1, 1, 1, 1)),
+    Style("#D55E00", "D", (6, 1, 1, 1)),
+    Style("#4B0082", "H", (1, 1, 4, 1)),
+    Style("#DDAA33", "s", (2, 3)),
 ]
 
 
-def method_styles(methods: Iterable[str], known: Iterable[str] = ()) -> dict[str, Style]:
+def method_styles(methods: Collection[str], known: Iterable[str] = ()) -> dict[str, Style]:
     """Give every method its style, shared by all figures of a report.
 
     The `known` methods are always there (the tree's own): they take their styles first, so that a method's colour
-    does not depend on which others a report holds. Colours come again after twelve methods.
+    does not depend on which others a report holds. Of two methods of a report none has the other's before all are
+    taken.
     """
     order = list(dict.fromkeys([*sorted(known, key=method_rank), *sorted(set(methods), key=method_rank)]))
-    taken = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(order)}
-    return {name: taken[name] for name in dict.fromkeys([*methods, *order])}
+    styles = {name: _PALETTE[i % len(_PALETTE)] for i, name in enumerate(order)}
+    free = [style for style in _PALETTE if style not in {styles[name] for name in methods}]
+    taken = set[Style]()
+    for name in (name for name in order if name in set(methods)):
+        if styles[name] in taken and free:
+            styles[name] = free.pop(0)
+        taken.add(styles[name])
+    return styles
 
 
 def faded(style: Style, times: int) -> Style:

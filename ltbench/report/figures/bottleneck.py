@@ -25,7 +25,7 @@ from ltbench.report.tables.cost import PROBE_TITLES, nearest_level
 from ltbench.report.tables.scores import joined
 from ltbench.runs.samples import load_confusion
 
-_MOST_PANELS = 5
+_MOST_PANELS = 6
 _MOST_CLASSES = 20  # in a confusion matrix
 
 
@@ -109,17 +109,21 @@ def tsne_panels(scene: Scene) -> Figure | None:
     panels = []
     for protocol in protocols:
         kind, t = protocol.split("_")
-        told = f"noised to t = {t}, null label" if kind == "noised" else f"clean (t = {t}), true label"
+        told = f"{kind}, t = {t}"
         for name, method, places in chosen:
             marks = _scatter(cell, places[protocol], places["labels"], classes, method)
             panels.append(Panel(name, "", told if name == chosen[0][0] else "", marks))
     lacking = balanced is None and cell.imbalance_ratio != 1
     without = " Missing: the network trained on balanced data (imbalance ratio 1)." if lacking else ""
     caption = (
-        "t-SNE (PCA start, seed 0) of the pooled bottleneck of held-out real images, the same in all panels; "
+        "t-SNE (PCA start, seed 0) of the pooled bottleneck of held-out real images, the same in all panels: noised, with "
+        "the null label, and clean, with the true one; "
         f"{cell.label}; first training seed of each. Dark: head, bright: tail. Distances between clusters mean nothing in "
         f"t-SNE; the measured figures are beside it.{without}"
     )
+    shown = {method for _, method, _ in chosen}
+    if others := [one.label for one in main_series(cell) if one.method not in shown]:
+        caption += f" Not shown, or not kept: {', '.join(others)}."
     return Figure(f"{cell.slug}-tsne", f"t-SNE of the bottleneck, {cell.label}", caption, panels, len(chosen))
 
 
@@ -167,13 +171,13 @@ def confusion_matrices(scene: Scene) -> Figure | None:
         return None
     panels, used = [], []
     names = [cell.class_name(c)[:11] for c in classes]
-    blocks = main_protocols(cell, limit=5)[:2]
+    blocks = main_protocols(cell)[:2]
     for one in joined(blocks):
         share = _confusion(cell, one.key, classes)
         if share is None:
             continue
         used.append(one)
-        guidance = f", ω = {one.scale}" if len(blocks) > 1 else ""
+        guidance = f", ω={one.scale}" if len(blocks) > 1 else ""
         panels.append(
             Panel(
                 f"{one.label}{guidance}: {np.nanmean(np.diag(share)):.2f}",
@@ -188,12 +192,19 @@ def confusion_matrices(scene: Scene) -> Figure | None:
         )
     if not panels:
         return None
+    across = min(max(map(len, blocks)), 6 if max(map(len, names)) < 4 else 4)
     caption = (
         "Rows: the class that was asked for, head to tail; columns: the class that a classifier of real images sees, in "
         f"the same order; in the titles the mean diagonal. Means over training seeds. {how_made(cell, used)}"
         f"{left_out(cell, used)}"
     )
-    return Figure(f"{cell.slug}-confusion", f"Confusion of classes, {cell.label}", caption, panels, 5)
+    return Figure(
+        f"{cell.slug}-confusion",
+        f"Confusion of classes, {cell.label}",
+        caption,
+        panels,
+        across,
+    )
 
 
 def _confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:

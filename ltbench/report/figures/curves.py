@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import main_protocols, main_series
+from ltbench.report.cells import main_series
 from ltbench.report.figures.base import (
     Figure,
     Panel,
@@ -23,7 +23,6 @@ from ltbench.report.figures.base import (
 )
 from ltbench.report.names import Measure
 from ltbench.report.series import Series, grouped, labelled
-from ltbench.report.tables.scores import joined
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
 from ltbench.runs.variants import current_default
 
@@ -221,44 +220,41 @@ def cost_quality(scene: Scene) -> Figure | None:
     measure = cell.frechet("overall")
     if measure is None:
         return None
-    one_protocol = _alike(cell.series, main, ("sampler", "nfe", "guidance"))
-    sampled = _alike(cell.series, joined(main_protocols(cell)), ("step", "guidance", "sampler"))
-    kinds: tuple[tuple[str, list[Series], Callable[[Series], float]], ...] = (
-        ("training FLOPs", one_protocol, lambda s: _training(scene, s)[1]),
-        ("training, minutes", one_protocol, lambda s: _training(scene, s)[0] / 60),
-        ("sampling, s per 1,000 images", sampled, lambda s: _median(sampling_cost(cell.folders(s.key)))),
+    kinds: tuple[tuple[str, str, Callable[[Series], float]], ...] = (
+        ("training FLOPs", "step", lambda one: _training(scene, one)[1]),
+        ("training, minutes", "step", lambda one: _training(scene, one)[0] / 60),
+        ("sampling, s per 1,000 images", "nfe", lambda one: _median(sampling_cost(cell.folders(one.key)))),
     )
-    panels = [
-        p for title, rows, cost in kinds if (p := _cost_panel(scene, measure, rows, cost, title)) is not None
-    ]
+    panels = [p for title, factor, cost in kinds if (p := _cost_panel(scene, measure, factor, cost, title))]
     if not panels:
         return None
     machines = ", ".join(processors(scene.runs[str(n)].provenance for n in cell.points["run"].unique()))
     caption = (
-        "Training: all steps at one sampling protocol; sampling: the guidances of the tables. Medians over runs; time: "
-        f"CPU time where a CPU did the work ({machines}), else wall-clock. Main protocol: "
-        f"{how_made(cell, main, measure, 'overall')}"
+        "Joined: the same training at several steps, or the same network at several numbers of sampler steps, all else "
+        "equal. Medians over runs; time: CPU time where a CPU did the work "
+        f"({machines}), else wall-clock. Main protocol: {how_made(cell, main, measure, 'overall')}"
     )
     return Figure(f"{cell.slug}-cost", f"Cost against quality, {cell.label}", caption, panels, len(panels))
 
 
-def _alike(series: Sequence[Series], main: Sequence[Series], names: Sequence[str]) -> list[Series]:
-    """Choose the series that share these settings with any main series."""
-    wanted = {tuple(str(getattr(one, name)) for name in names) for one in main}
-    return [one for one in series if tuple(str(getattr(one, name)) for name in names) in wanted]
-
-
 def _cost_panel(
-    scene: Scene, measure: Measure, rows: Sequence[Series], cost: Callable[[Series], float], title: str
+    scene: Scene, measure: Measure, factor: str, cost: Callable[[Series], float], title: str
 ) -> Panel | None:
-    costs = {one.key: cost(one) for one in rows}
-    shown = labelled([one for one in rows if np.isfinite(costs[one.key])])
+    fixed = [
+        n
+        for n in ("method", "variant", "settings", "step", "sampler", "nfe", "guidance", "origin")
+        if n != factor
+    ]
     marks = []
-    for one, style in styled(scene, shown):
-        at = [(costs[one.key], seed_values(scene.cell, measure, one.key))]
-        mark = draw_series(one.label, at, style, method=one.method, guidance=one.scale)
+    for one, style in styled(scene, main_series(scene.cell)):
+        same = [
+            s for s in scene.cell.series if all(str(getattr(s, n)) == str(getattr(one, n)) for n in fixed)
+        ]
+        costs = sorted(((c, s.key) for s in same if np.isfinite(c := cost(s))), key=lambda pair: pair[0])
+        at = ((c, seed_values(scene.cell, measure, key)) for c, key in costs)
+        mark = draw_series(one.label, at, style, line=len(costs) > 1, method=one.method, guidance=one.scale)
         marks += [mark] if mark is not None else []
-    if not shown:
+    if not marks:
         return None
     x, y = ([v for m in marks for v in getattr(m, name)] for name in ("x", "y"))
     return Panel("", title, measure.title, marks, spans_decades(x), spans_decades(y))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import itertools
 import os
+import pickle
+import subprocess
+import sys
 import textwrap
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -16,7 +20,7 @@ import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from ltbench.files import replacing
 from ltbench.report.figures.base import Figure, Image, Mark, Panel
@@ -25,6 +29,7 @@ COLUMN = 3.3  # inches: one column of a paper
 PAGE = 6.9  # inches: both columns
 _FLOOR: dict[str, Any] = {"color": "black", "linestyle": (0, (2, 1.2)), "linewidth": 1.0}
 _SMALL: dict[str, Any] = {"fontsize": 5.5, "color": "#555555"}
+MOST_MARKERS = 15  # points of a line that are marked; of more the line alone is drawn
 _WORTH_A_PROCESS = 4  # figures that a further process must have to be worth its start
 
 Progress = Callable[[int, int], None]
@@ -51,20 +56,53 @@ def draw(
     The files, a figure's PNG first.
     """
     workers = min(_cores(), len(figures) // _WORTH_A_PROCESS)
-    tell = progress or (lambda *_: None)
-    paths: list[Path] = []
+    lock, done = threading.Lock(), itertools.count(1)
+
+    def drawn() -> None:
+        with lock:
+            if progress is not None:
+                progress(next(done), len(figures))
+
     if workers < 2:
-        for i, figure in enumerate(figures):
-            paths += _draw_one(figure, folder, pdf)
-            tell(i + 1, len(figures))
-        return paths
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        jobs = [pool.submit(_draw_one, figure, folder, pdf) for figure in figures]
-        for i, job in enumerate(jobs):
-            paths += job.result()
-            tell(i + 1, len(figures))
-    return paths
+        _draw_here(figures, folder, pdf, drawn)
+    else:
+        with ThreadPoolExecutor(workers) as pool:
+            parts = [figures[i::workers] for i in range(workers)]
+            list(pool.map(lambda part: _draw_in_process(part, folder, pdf, drawn), parts))
+    return [path for figure in figures for path in _paths(figure, folder, pdf)]
+
+
+def _draw_here(figures: Sequence[Figure], folder: Path, pdf: bool, drawn: Callable[[], None]) -> None:
+    for figure in figures:
+        _draw_one(figure, folder, pdf)
+        drawn()
+
+
+def _draw_in_process(figures: Sequence[Figure], folder: Path, pdf: bool, drawn: Callable[[], None]) -> None:
+    """Draw some figures in a process of their own; here where it fails, which also says why.
+
+    No pool of `multiprocessing`: that runs the caller's script anew, which a script without a main guard cannot bear.
+    """
+    command = [sys.executable, "-c", "from ltbench.report.figures.draw import serve; serve()"]
+    left = list(figures)
+    try:
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            pickle.dump((left, folder, pdf), process.stdin)
+            process.stdin.close()
+            for _ in process.stdout:
+                left.pop(0)
+                drawn()
+    except OSError:
+        pass
+    _draw_here(left, folder, pdf, drawn)
+
+
+def serve() -> None:
+    """Draw the figures that stand pickled on standard input, a line of output each: the other end of `draw`."""
+    figures, folder, pdf = pickle.load(sys.stdin.buffer)
+    _draw_here(figures, folder, pdf, lambda: print(flush=True))
 
 
 def _cores() -> int:
@@ -74,21 +112,22 @@ def _cores() -> int:
     return max(1, given // threads)
 
 
-def _draw_one(figure: Figure, folder: Path, pdf: bool) -> list[Path]:
+def _paths(figure: Figure, folder: Path, pdf: bool) -> list[Path]:
+    return [folder / f"{figure.name}.{suffix}" for suffix in (("png", "pdf") if pdf else ("png",))]
+
+
+def _draw_one(figure: Figure, folder: Path, pdf: bool) -> None:
     with (
         resources.as_file(resources.files("ltbench.report") / "ltbench.mplstyle") as sheet,
         mpl.rc_context(fname=sheet),
     ):
         canvas = _picture(figure) if figure.image is not None else _plot(figure)
-        paths = []
-        for suffix in ("png", "pdf") if pdf else ("png",):
+        for path in _paths(figure, folder, pdf):
             metadata = (
-                {"Software": None} if suffix == "png" else {"CreationDate": None, "Title": figure.title}
+                {"CreationDate": None, "Title": figure.title} if path.suffix == ".pdf" else {"Software": None}
             )
-            paths.append(folder / f"{figure.name}.{suffix}")
-            with replacing(paths[-1]) as temporary:
-                canvas.savefig(temporary, format=suffix, metadata=metadata)
-    return paths
+            with replacing(path) as temporary:
+                canvas.savefig(temporary, format=path.suffix[1:], metadata=metadata)
 
 
 # -- panels ---------------------------------------------------------------------------------------------------
@@ -98,8 +137,19 @@ def _plot(figure: Figure) -> Canvas:
     across = min(figure.across, len(figure.panels))
     down = -(-len(figure.panels) // across)
     width = PAGE if across > 1 or len(figure.panels[0].categories) > 6 else COLUMN
-    heights = [max(_height(p) for p in figure.panels[i * across : (i + 1) * across]) for i in range(down)]
-    labels = list(dict.fromkeys(m.label for p in figure.panels if not p.sideways for m in p.marks))
+    names = {tuple(p.row_names) for p in figure.panels}
+    shared = (
+        across > 1 and len(names) == 1 and names != {()}
+    )  # matrices of one kind: rows are named once, on the left
+    margin = _left(figure.panels) - 0.1 if shared else 0.0
+    step = (width - margin) / across
+    rows = [figure.panels[i * across : (i + 1) * across] for i in range(down)]
+    lines = [max(len(_title(p, step - (0.1 if shared else _left(row)))) for p in row) for row in rows]
+    heights = [
+        max(_height(p, step) for p in row) + 0.11 * (n - 1) for row, n in zip(rows, lines, strict=True)
+    ]
+    shown = [p for p in figure.panels if not p.sideways and not _is_scatter(p)]
+    labels = list(dict.fromkeys(m.label for p in shown for m in p.marks))
     has_floor = any(p.floor for p in figure.panels)
     columns = _legend_columns([*labels, "floor"], width) if labels else 1
     legend = 0.16 * -(-(len(labels) + has_floor) // columns) + 0.05 if labels else 0.0
@@ -110,23 +160,25 @@ def _plot(figure: Figure) -> Canvas:
     canvas.text(0.01, 0.04 / total, "\n".join(small), va="bottom", **_SMALL)
     handles: dict[str, Any] = {}
     top = total - legend
-    for i in range(down):
-        row = figure.panels[i * across : (i + 1) * across]
-        left = _left(row)
-        step = width / across
+    for i, row in enumerate(rows):
+        left = 0.1 if shared else _left(row)
         for j, panel in enumerate(row):
             if not panel.marks and not panel.matrix:
                 continue
-            inner = left if panel.sideways or panel.matrix or j == 0 or panel.y_title else left * 0.75
+            narrow = not (panel.sideways or panel.matrix or _is_scatter(panel) or j == 0 or panel.y_title)
+            inner = left * 0.75 if narrow else left
             below = _below(panel, step - inner)
             box = (
-                (j * step + inner) / width,
+                (margin + j * step + inner) / width,
                 (top - heights[i] + below) / total,
                 (step - inner - 0.08) / width,
-                (heights[i] - below - 0.24) / total,
+                (heights[i] - below - 0.13 - 0.11 * lines[i]) / total,
             )
             axes = canvas.add_axes(box)
+            axes.set_title("\n".join(_title(panel, step - left)), loc="left", pad=3, fontsize=7)
             _panel(axes, panel)
+            if shared and j:
+                axes.set(yticks=[], ylabel="")
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
                 handles.setdefault(label, handle)
         top -= heights[i]
@@ -138,17 +190,33 @@ def _plot(figure: Figure) -> Canvas:
     return canvas
 
 
-def _height(panel: Panel) -> float:
+def _is_scatter(panel: Panel) -> bool:
+    return bool(panel.marks) and all(m.style.marker == "." for m in panel.marks)
+
+
+def _is_square(panel: Panel) -> bool:
+    return len(panel.matrix) == len(panel.categories) and not panel.matrix_text
+
+
+def _title(panel: Panel, inches: float) -> list[str]:
+    """Return a panel's title in lines that fit."""
+    return textwrap.wrap(panel.title, max(12, int(inches / 0.05))) or [""]
+
+
+def _height(panel: Panel, width: float) -> float:
+    if _is_scatter(panel):
+        return min(2.1, width + 0.15)
     if panel.sideways:
         return 0.75 + 0.17 * len(panel.categories)
     if panel.matrix:
-        square = len(panel.matrix) == len(panel.categories) and not panel.matrix_text
-        return 1.55 if square else 0.95 + 0.15 * len(panel.matrix)
+        return width + 0.1 + _below(panel, width) if _is_square(panel) else 0.95 + 0.15 * len(panel.matrix)
     return 2.1
 
 
 def _left(row: Sequence[Panel]) -> float:
     """Return inches left of a row's axes: its longest name along y."""
+    if any(_is_scatter(p) for p in row):
+        return 0.2
     names = [n for p in row for n in (p.categories if p.sideways else p.row_names)]
     if not names:
         return 0.55
@@ -160,12 +228,13 @@ def _below(panel: Panel, width: float) -> float:
     if panel.categories and not panel.sideways:
         longest = max(map(len, panel.categories))
         room = width / len(panel.categories) / 0.055
-        return 0.3 if longest <= room else min(1.0, 0.3 + 0.036 * longest)
-    return 0.42
+        if _is_square(panel):
+            return 0.25 + (0.1 if longest <= room else 0.05 * longest)
+        return 0.36 if longest <= room else min(1.0, 0.3 + 0.036 * longest)
+    return 0.1 if _is_scatter(panel) else 0.42
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
-    axes.set_title(panel.title, loc="left", pad=3, fontsize=7)
     axes.set_xlabel(panel.x_title, labelpad=1)
     axes.set_ylabel(panel.y_title, labelpad=2)
     if panel.matrix:
@@ -195,7 +264,7 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.set_ylim(bottom=0)
     if panel.x_reversed:
         axes.invert_xaxis()
-    if all(m.style.marker == "." for m in panel.marks):
+    if _is_scatter(panel):
         axes.set(xticks=[], yticks=[])
         axes.grid(False)
         axes.spines[:].set_visible(True)
@@ -235,7 +304,7 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
         xerr=error if panel.sideways else None,
         yerr=None if panel.sideways else error,
         color=style.colour,
-        marker="" if mark.line and len(mark.x) > 40 else style.marker,
+        marker="" if mark.line and len(mark.x) > MOST_MARKERS else style.marker,
         ls=dash if mark.line else "",
         ms=4,
         mfc="white" if mark.hollow else style.colour,
@@ -245,7 +314,7 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
     )
     if len(mark.points):
         x, y = zip(*mark.points, strict=True)
-        axes.plot(x, y, "o", ms=2, mfc="white", mec=style.colour, mew=0.5, ls="", zorder=4)
+        axes.plot(x, y, "o", ms=2, mfc="white", mec=style.colour, mew=0.5, ls="", zorder=2)
 
 
 def _heat(axes: Axes, panel: Panel) -> None:
@@ -266,6 +335,8 @@ def _heat(axes: Axes, panel: Panel) -> None:
         xticklabels=False,
         yticklabels=list(panel.row_names),
     )
+    axes.set_xlabel(panel.x_title, labelpad=1)
+    axes.set_ylabel(panel.y_title, labelpad=2)
     names = list(panel.categories)
     inches = _inches(axes)
     turned = max(map(len, names)) > inches / len(names) / 0.055
@@ -274,10 +345,11 @@ def _heat(axes: Axes, panel: Panel) -> None:
         axes.set_xticks(
             np.arange(len(names)) + 0.5,
             names,
-            rotation=30 if turned else 0,
-            ha="right" if turned else "center",
+            rotation=(90 if _is_square(panel) else 30) if turned else 0,
+            ha="right" if turned and not _is_square(panel) else "center",
         )
     axes.tick_params(length=0, pad=1, labelsize=6)
+    axes.tick_params(axis="y", rotation=0)
     axes.grid(False)
 
 
@@ -292,7 +364,7 @@ def _log(axes: Axes, which: str, values: Sequence[float]) -> None:
     axes.set(**{f"{which}scale": "log"})
     axis = getattr(axes, f"{which}axis")
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < 100 * low else (1.0,)))
-    axis.set_major_formatter("{x:,g}" if high >= 1e6 or low < 1 else "{x:,.0f}")
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{v:,.0f}" if 1 <= v < 1e6 else f"{v:g}"))
     axis.set_minor_locator(NullLocator())
 
 
@@ -303,7 +375,7 @@ def _legend_columns(labels: Sequence[str], inches: float) -> int:
         rows = -(-len(labels) // columns)
         widest = [max(map(len, labels[i : i + rows])) for i in range(0, len(labels), rows)]
         if sum(0.45 + 0.062 * letters for letters in widest) <= inches:
-            return columns
+            return -(-len(labels) // rows)  # no row of one
     return 1
 
 

@@ -159,8 +159,8 @@ def _is_declared(
         and declared.baseline == baseline
         and declared.metric == measure.metric
         and declared.scope == (place or "overall")
-        and declared.covers(cell.label, vars(series))
-        and declared.covers(cell.label, vars(base))
+        and declared.covers(cell.key, vars(series))
+        and declared.covers(cell.key, vars(base))
     )
 
 

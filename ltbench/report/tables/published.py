@@ -297,7 +297,7 @@ def cell_for(found: list[CellResults], dataset: str, ratio: float) -> CellResult
             continue
         if ratio != ratio and cell.published:
             return cell
-        if cell.label == f"{dataset}, ratio {cell.imbalance_ratio:g}" and cell.imbalance_ratio == ratio:
+        if cell.key == f"{dataset}, ratio {cell.imbalance_ratio:g}" and cell.imbalance_ratio == ratio:
             return cell
     return None
 

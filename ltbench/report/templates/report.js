@@ -182,7 +182,7 @@ function drawPlot(panel, width) {
         const ends = panel.side ? { x1: xs.at(m.lo[i]), x2: xs.at(m.hi[i]), y1: y, y2: y } : { x1: x, x2: x, y1: ys.at(panel.yLog ? Math.max(m.lo[i], ys.low) : m.lo[i]), y2: ys.at(m.hi[i]) };
         group.append(el("line", { ...ends, stroke: m.c, "stroke-width": 1.6 }));
       }
-      if (!m.line || m.x.length <= 40) group.append(marker(m.s, x, y, scatter ? 1.6 : 3.6, m.c, m.open));
+      if (!m.line || m.x.length <= 15) group.append(marker(m.s, x, y, scatter ? 1.6 : 3.6, m.c, m.open));
       const where = panel.side ? "" : names.length ? `\n${names[Math.round(m.x[i])] || ""}` : `\n${panel.x} ${short(m.x[i])}`;
       const value = m.t ? m.t[i] : `${short(panel.side ? m.x[i] : m.y[i])}${m.lo ? ` [${short(m.lo[i])}, ${short(m.hi[i])}]` : ""}`;
       if (group.childNodes.length) { if (!scatter) say(group, `${m.l}${where}\n${value}`); svg.append(group); }
