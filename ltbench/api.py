@@ -496,7 +496,7 @@ def _denoiser(model: Any, device: str) -> Any:
 
 def score(
     images: np.ndarray,
-    labels: Sequence[int] | np.ndarray,
+    labels: Sequence[int] | np.ndarray | None,
     dataset: Dataset,
     *,
     metrics: str | Sequence[str] = "default",
@@ -512,7 +512,8 @@ def score(
     images
         (N,C,H,W) uint8, of every class of the data set.
     labels
-        (N,) classes, 0..K-1.
+        (N,) classes, 0..K-1; None: the images are scored as one set, and what needs classes is a row without a
+        value and with its reason.
     dataset
         What they are compared with, from `load_dataset`.
     metrics, extractors
@@ -550,24 +551,32 @@ def score(
     import numpy as np
     import pandas as pd
 
-    from ltbench.data import ImageSet
+    from ltbench.data.images import UNLABELLED, ImageSet
     from ltbench.scoring.score import score_pools
 
-    images, labels = np.asarray(images), np.asarray(labels)
+    images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8:
         raise UsageError(f"images must be uint8 (N,C,H,W), not {images.dtype} {images.shape}")
-    if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu":
-        raise UsageError(
-            f"labels must be whole numbers, one for each of the {len(images)} images, not {labels.dtype} {labels.shape}"
-        )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < dataset.num_classes:
-        raise UsageError(f"labels must be 0..{dataset.num_classes - 1}, not {labels.min()}..{labels.max()}")
+    if labels is None:
+        labels = np.full(len(images), UNLABELLED)
+    else:
+        labels = _checked_labels(np.asarray(labels), len(images), dataset.num_classes)
     request = _request(metrics, extractors, bootstrap)
     generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
         kept = Path(scratch) if cache is None else Path(cache)
         rows = score_pools(dataset, generated, request, kept, usable_device(device))
     return pd.DataFrame(rows)
+
+
+def _checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise UsageError(
+            f"labels must be whole numbers, one for each of the {count} images, not {labels.dtype} {labels.shape}"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise UsageError(f"labels must be 0..{num_classes - 1}, not {labels.min()}..{labels.max()}")
+    return labels
 
 
 def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
@@ -645,11 +654,12 @@ def evaluate_sets(
     sample sets whose images it holds are scored, and it is packed again.
     """
     from ltbench.data.dataset import cached_dataset
+    from ltbench.metrics.registry import requested_metrics
     from ltbench.runs.bundle import is_bundle
     from ltbench.runs.layout import CACHE
     from ltbench.runs.places import opened
     from ltbench.runs.scores import merge_scores
-    from ltbench.scoring.score import requested_metrics, score_samples
+    from ltbench.scoring.score import score_samples
 
     requested_metrics(request.metrics)  # a wrong name is refused before anything is read
     where = usable_device(device)

@@ -140,6 +140,22 @@ def test_what_cannot_be_scored_is_one_sentence(images, labels, settings, says):
         lt.score(images, labels, lt.load_dataset("digits_lt"), device="cpu", **settings)
 
 
+def test_images_without_labels_are_scored_as_one_set():
+    data = lt.load_dataset("digits_lt", imbalance_ratio=0.1)
+    real = data.heldout
+    with_labels, without = (
+        lt.score(real.images, labels, data, metrics="frechet", device="cpu", bootstrap=0)
+        for labels in (real.labels, None)
+    )
+    overall = [
+        t[(t["scope"] == "overall") & (t["metric"] == "frechet")]["value"].item()
+        for t in (with_labels, without)
+    ]
+    assert overall[0] == overall[1]
+    classes = without[(without["scope"] == "class") & (without["metric"] == "frechet")]
+    assert len(classes) == 10 and classes["value"].isna().all()
+
+
 # -- runs and tables ----------------------------------------------------------------------------------------
 
 

@@ -9,6 +9,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+UNLABELLED = -1
+"""The label of every image of a set that has no labels: all of a set have one, or none."""
+
 SCORE_SEED = 0  # of draws made while scoring: balancing, halves, floors, subsets, clusterings, bootstrap
 _CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole
 
@@ -22,7 +25,7 @@ class ImageSet:
     images
         (N,C,H,W) uint8; an array or a read-only memory map.
     labels
-        (N,) int64, in 0..K-1.
+        (N,) int64, in 0..K-1; all `UNLABELLED` where generated images came without.
     recorded_sha256
         The content's digest where a manifest already states it.
     """
@@ -40,10 +43,16 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the images have labels."""
+        return not (len(self.labels) and self.labels[0] == UNLABELLED)
+
     @cached_property
     def rows(self) -> dict[int, NDArray[np.int64]]:
         """Positions of each class's images, for the classes that have any."""
-        return {int(k): np.flatnonzero(self.labels == k) for k in np.unique(self.labels)}
+        known = np.unique(self.labels) if self.labelled else ()
+        return {int(k): np.flatnonzero(self.labels == k) for k in known}
 
     @cached_property
     def sha256(self) -> str:

@@ -1,7 +1,8 @@
 """Images made elsewhere: read, recognised or refused, and kept as a sample set that reports show beside ours.
 
-``.npy`` / ``.npz`` / ``.safetensors`` arrays (NCHW or NHWC; uint8, [0, 1] or [-1, 1]) or a folder of class
-folders. What is recognised is stated; what could mean two things is refused. Images are never resized.
+``.npy`` / ``.npz`` / ``.safetensors`` arrays (NCHW or NHWC; uint8, [0, 1] or [-1, 1]), a folder of class
+folders, or one of images, which have no labels then. What is recognised is stated; what could mean two things is
+refused. Images are never resized.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data import Dataset
-from ltbench.data.class_folders import Scan, class_names, images_below, plain
+from ltbench.data.class_folders import Scan, class_names, images_below, plain, read_level
 from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
+from ltbench.data.images import UNLABELLED
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.files import check_regular, read_text
 from ltbench.interop.arrays import SUFFIXES, ArrayFile
@@ -37,7 +39,7 @@ class ExternalSamples:
     Attributes
     ----------
     images, labels
-        (N,C,H,W) uint8 and (N,) int64.
+        (N,C,H,W) uint8 and (N,) int64, all `UNLABELLED` where there are none.
     recognised
         How the file was read, in words.
     """
@@ -55,11 +57,12 @@ def read_samples(
     Parameters
     ----------
     path
-        An array file or a folder of class folders (named by label or by class name).
+        An array file, a folder of class folders (named by label or by class name), or a folder of images.
     cell
         Says which channels, size and classes the images must have.
     labels
-        A ``.npy`` file, or text with one label a line, where `path` does not hold them.
+        A ``.npy`` file, or text with one label a line, where `path` does not hold them. Images without
+        labels are read too: they are scored as one set.
     value_range
         ``uint8``, ``0..1`` or ``-1..1``, where the values alone do not tell.
 
@@ -72,19 +75,33 @@ def read_samples(
         raise UsageError(f"--range takes {', '.join(RANGES)}, not {value_range!r}")
     if not path.exists():
         raise DataMissing(
-            f"{printable(path)} does not exist: give an array file or a folder of class folders"
+            f"{printable(path)} does not exist: give an array file, a folder of class folders or one of images"
         )
     if path.is_dir():
         if labels is not None:
-            raise UsageError(f"{path} is a folder of class folders, which are its labels: leave --labels out")
+            raise UsageError(
+                f"{path} is a folder, whose class folders are its labels: leave --labels out, which goes with an array file"
+            )
         return _read_folder(path, cell)
     arrays = ArrayFile(path)
     raw = _pick(arrays, IMAGE_NAMES, "images")
     given = _read_labels(labels) if labels is not None else _labels_in(arrays)
-    checked = _check_labels(labels or path, given, len(raw), cell)
+    checked = (
+        _unlabelled(path, len(raw)) if given is None else _check_labels(labels or path, given, len(raw), cell)
+    )
     raw, layout = _to_nchw(path, raw, cell)
     images, meaning = _to_uint8(path, raw, value_range)
-    return ExternalSamples(images, checked, f"{layout}, {meaning}")
+    without = _WITHOUT.format("add them as 'labels' or give --labels") if given is None else ""
+    return ExternalSamples(images, checked, f"{layout}, {meaning}{without}")
+
+
+_WITHOUT = "; they have no labels, so they are scored as one set and not by class: {} where you have them"
+
+
+def _unlabelled(path: Path, count: int) -> NDArray[np.int64]:
+    if not count:
+        raise DataCorrupt(f"{path} holds no image: score at least a few")
+    return np.full(count, UNLABELLED, np.int64)
 
 
 # -- arrays -----------------------------------------------------------------------------------------
@@ -101,11 +118,10 @@ def _pick(arrays: ArrayFile, names: tuple[str, ...], what: str) -> NDArray[Any]:
     return arrays.read(found[0])
 
 
-def _labels_in(arrays: ArrayFile) -> NDArray[Any]:
+def _labels_in(arrays: ArrayFile) -> NDArray[Any] | None:
+    """Return the labels beside the images, or None where there are none."""
     if not any(name in arrays.names for name in LABEL_NAMES):
-        raise UsageError(
-            f"{printable(arrays.path)} holds no labels: add them as 'labels', or give their file with --labels"
-        )
+        return None
     return _pick(arrays, LABEL_NAMES, "labels")
 
 
@@ -116,7 +132,8 @@ def _read_labels(path: Path) -> NDArray[Any]:
     if path.suffix.lower() in SUFFIXES:
         try:
             arrays = ArrayFile(path)
-            return arrays.read(arrays.names[0]) if len(arrays.names) == 1 else _labels_in(arrays)
+            name = arrays.names[0] if len(arrays.names) == 1 else None
+            return _pick(arrays, LABEL_NAMES, "labels") if name is None else arrays.read(name)
         except DataCorrupt as error:
             raise DataCorrupt(f"{printable(path)} holds no labels: {advice}") from error
     try:
@@ -294,14 +311,22 @@ def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, whole:
 
 
 def _read_folder(path: Path, cell: Dataset) -> ExternalSamples:
-    """Read class folders as `data prepare` reads them; all files that cannot be used are named together."""
+    """Read class folders as `data prepare` reads them; all files that cannot be used are named together.
+
+    A folder of images and no folder holds samples without labels.
+    """
     scan = Scan()
-    labels_of, way = _labels_of(path, class_names(path, scan), cell)
-    files = [
-        (file, label)
-        for name, label in sorted(labels_of.items(), key=lambda item: item[1])
-        for file in images_below(path / name, scan)
-    ]
+    level = read_level(path, Scan())
+    flat = bool(level.files) and not level.folders
+    if flat:
+        files = [(file, UNLABELLED) for file in images_below(path, scan)]
+    else:
+        labels_of, way = _labels_of(path, class_names(path, scan), cell)
+        files = [
+            (file, label)
+            for name, label in sorted(labels_of.items(), key=lambda item: item[1])
+            for file in images_below(path / name, scan)
+        ]
     ground = getattr(cell, "manifest", {}).get("source", {}).get("ground") or GROUND
     images = np.empty((len(files), *cell.shape), np.uint8)
     problems, tally = list(scan.problems), Tally()
@@ -312,11 +337,14 @@ def _read_folder(path: Path, cell: Dataset) -> ExternalSamples:
             problems.append(str(error))
     if unusable := all_at_once(problems):
         raise unusable
-    labels = _all_classes(path, np.array([label for _, label in files], np.int64), cell)
+    labels = np.array([label for _, label in files], np.int64)
+    labels = _unlabelled(path, len(files)) if flat else _all_classes(path, labels, cell)
     notes = tally.sentences(ground)
     if scan.skipped:
         notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
-    return ExternalSamples(images, labels, "; ".join((f"a folder of class folders, named {way}", *notes)))
+    what = "a folder of images" if flat else f"a folder of class folders, named {way}"
+    without = _WITHOUT.format("put each class into a folder of its own") if flat else ""
+    return ExternalSamples(images, labels, "; ".join((what, *notes)) + without)
 
 
 def _labels_of(path: Path, names: tuple[str, ...], cell: Dataset) -> tuple[dict[str, int], str]:

@@ -111,8 +111,8 @@ def as_labels(labels: Array, n: int, num_classes: int | None = None, name: str =
     if not np.issubdtype(out.dtype, np.integer):
         raise UsageError(f"{name} labels must be integers, got {out.dtype}")
     if n and (out.min() < 0 or (num_classes is not None and out.max() >= num_classes)):
-        limit = "" if num_classes is None else f"..{num_classes - 1}"
-        raise UsageError(f"{name} labels must be in 0{limit}, got {out.min()}..{out.max()}")
+        limit = "0 or more" if num_classes is None else f"in 0..{num_classes - 1}"
+        raise UsageError(f"{name} labels must be {limit}, got {out.min()}..{out.max()}")
     return out.astype(np.int64)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ltbench.data.images import UNLABELLED
 from ltbench.errors import CheckpointError, DataCorrupt
 from ltbench.files import replacing
 from ltbench.runs.digests import check_digest, recording
@@ -25,7 +26,7 @@ def has_samples(folder: Path) -> bool:
 
 
 def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Return a sample set's images (N,C,H,W) uint8, memory-mapped, and labels (N,).
+    """Return a sample set's images (N,C,H,W) uint8, memory-mapped, and labels (N,), all `UNLABELLED` where it has none.
 
     Raises
     ------
@@ -49,7 +50,7 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
             f"the sample set {folder} has {len(images)} images but {labels.dtype} {labels.shape} for labels: "
             "delete that folder and run again"
         )
-    if len(labels) and int(labels.min()) < 0:
+    if len(labels) and int(labels.min()) < 0 and not (labels == UNLABELLED).all():
         raise DataCorrupt(f"the sample set {folder} has negative labels: delete that folder and run again")
     for name in (IMAGES, LABELS):
         check_digest(folder / name, f"delete {folder} and run again", DataCorrupt)
@@ -57,13 +58,15 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def first_of_each_class(folder: Path, per_class: int, classes: Sequence[str]) -> dict[str, np.ndarray] | None:
-    """Return the first `per_class` stored images of each class, uint8 (n,C,H,W), or None where none are kept.
+    """Return the first `per_class` stored images of each class, uint8 (n,C,H,W), or None where none are kept or labelled.
 
     The files are memory-mapped: only the images shown are read.
     """
     if not has_samples(folder):
         return None
     images, labels = load_samples(folder)
+    if len(labels) and labels[0] == UNLABELLED:
+        return None
     rows = {c: np.flatnonzero(labels == int(c))[:per_class] for c in classes if c.isdecimal()}
     return {c: np.asarray(images[index]) for c, index in rows.items()}
 
@@ -132,9 +135,15 @@ def join_chunks(
 def write_sheet(
     path: Path, images: np.ndarray, labels: np.ndarray, guard: Callable[[], None] | None = None
 ) -> None:
-    """Write a contact sheet: a row a class, its first ten images, enlarged to about 32 pixels a side."""
+    """Write a contact sheet: a row a class, its first ten images, enlarged to about 32 pixels a side.
+
+    Of unlabelled images the first hundred.
+    """
     from PIL import Image
 
+    if len(labels) and labels[0] == UNLABELLED:
+        images = images[: _SHEET_COLUMNS**2]
+        labels = np.arange(len(images)) // _SHEET_COLUMNS
     rows = []
     for k in np.unique(labels):
         chosen = np.asarray(images[np.flatnonzero(labels == k)[:_SHEET_COLUMNS]])

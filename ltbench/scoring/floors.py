@@ -108,13 +108,13 @@ def _add_intervals(
     enough = inputs.smallest("generated", place) >= 2 and sizes[1] >= 2 * inputs.metric.minimum
     if not replicates or not enough:
         return
-    here = inputs.rows("generated", place)
+    here, source = inputs.rows("generated", place), inputs.pools["generated"]
     intervals = bootstrap(
         lambda rows: inputs.value(place, rows=here[rows]),
         len(here),
         replicates=replicates,
         seed=SCORE_SEED,
-        labels=inputs.pools["generated"].labels[here],
+        labels=source.labels[here] if source.labelled else None,
     )
     for name, interval in intervals.items():
         beside[name]["ci_low"] = Number(interval.low, *sizes)
@@ -133,15 +133,21 @@ def _replicates(inputs: MetricInputs, place: Place, request: ScoreSpec) -> int:
 
 
 def draw_rows(inputs: MetricInputs, pool: str, place: Place, count: int, repeats: int) -> list[np.ndarray]:
-    """Return seeded draws of `count` images a class without replacement; one where that is all there are."""
-    rows = inputs.pools[pool].rows
-    classes = inputs.classes(place)
-    if all(len(rows[c]) == count for c in classes):
+    """Return seeded draws of `count` images a class without replacement; one where that is all there are.
+
+    Of unlabelled images as many are drawn in all.
+    """
+    source, classes = inputs.pools[pool], inputs.classes(place)
+    if source.labelled:
+        strata, each = [source.rows[c] for c in classes], count
+    else:  # as many in all, of whatever class
+        strata, each = [np.arange(len(source))], count * len(classes)
+    if all(len(rows) == each for rows in strata):
         repeats = 1
     out = []
     for repeat in range(repeats):
         stream = rng.numpy_generator(SCORE_SEED, f"floor/{pool}/{place.key}/{count}", repeat)
-        out.append(np.concatenate([np.sort(stream.permutation(rows[c])[:count]) for c in classes]))
+        out.append(np.concatenate([np.sort(stream.permutation(rows)[:each]) for rows in strata]))
     return out
 
 

@@ -159,7 +159,9 @@ class MetricInputs:
         return range(self.context.num_classes) if place.labels is None else place.labels
 
     def smallest(self, pool: str, place: Place) -> int:
-        """Return the images that a pool has of its smallest class of the place."""
+        """Return the images that a pool has of its smallest class of the place; of unlabelled ones an equal share."""
+        if not self.pools[pool].labelled:
+            return len(self.pools[pool]) // len(self.classes(place))
         rows = self.pools[pool].rows
         return min(len(rows.get(k, ())) for k in self.classes(place))
 
@@ -170,7 +172,10 @@ class MetricInputs:
         return len(self.rows(real, place)), len(self.rows("generated", place))
 
     def shortage(self, place: Place) -> str:
-        """Say which of the metric's sets has too few images at a place; empty where all have enough."""
+        """Say which of the metric's sets lacks images or labels at a place; empty where all have enough."""
+        by_class = place.labels is not None or "generated_labels" in self.metric.inputs
+        if by_class and not self.pools["generated"].labelled:
+            return f"the samples have no labels, which {self.metric.name} needs here"
         for name in (name for name in self.metric.inputs if name in self.pools):
             there = len(self.rows(name, place))
             if there < self.metric.minimum:

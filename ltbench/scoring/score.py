@@ -8,7 +8,8 @@ Two kinds of number are given for a group of classes, in two scopes that no tabl
              sizes are those of one class, the smallest of the group
     pooled   one value of all the group's images as one set, as CM, CCUA and UTLO report
 
-What cannot be computed is a row without a value and with its `reason`. The reference is cut to equally many
+What cannot be computed is a row without a value and with its `reason`; of samples without labels that is
+everything about classes and groups. The reference is cut to equally many
 images a class, so a set of unequal classes is remarked where all are scored together.
 """
 
@@ -26,7 +27,7 @@ from ltbench.data.groupings import Group, find_groups, labels_text
 from ltbench.data.images import balanced, halves
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import Extractor, Features, auto_extractors, get_extractor
-from ltbench.metrics.registry import REGISTRY, Metric, get_metric
+from ltbench.metrics.registry import Metric, requested_metrics
 from ltbench.runs.scores import COLUMNS, as_reason, run_columns
 from ltbench.scoring.floors import Number, with_floors
 from ltbench.scoring.inputs import (
@@ -99,7 +100,7 @@ def score_pools(
     """
     if dataset.unscorable:
         raise UsageError(dataset.unscorable)
-    if len(generated.rows) != dataset.num_classes:
+    if generated.labelled and len(generated.rows) != dataset.num_classes:
         raise DataCorrupt(
             f"the sample set has images of {len(generated.rows)} of {dataset.num_classes} classes: sample all of them"
         )
@@ -190,20 +191,6 @@ def _unfit(metric: Metric, extractor: Extractor, dataset: Dataset) -> str:
     if metric.needs == "logits" and not extractor.has_logits:
         return f"{extractor.name} gives no class scores"
     return ""
-
-
-def requested_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the metrics of a request; ``default``: the quick ones on any extractor, ``all``: every one on any
-    extractor (a paper's protocol, which fixes its extractor and so needs that one's weights, goes by name)."""
-    chosen: dict[str, Metric] = {}
-    for name in names:
-        if name == "all":
-            chosen |= {m.name: m for m in REGISTRY.values() if m.extractor is None}
-        elif name == "default":
-            chosen |= {m.name: m for m in REGISTRY.values() if m.default}
-        else:
-            chosen[name] = get_metric(name)
-    return list(chosen.values())
 
 
 def _is_stored(
@@ -308,9 +295,11 @@ def _place_rows(inputs: MetricInputs, dataset: Dataset, place: Place, request: S
 
 
 def _remark(inputs: MetricInputs, place: Place) -> str:
-    """Say where samples of unequal classes are compared with a reference of other proportions."""
+    """Say where samples of unequal or unknown classes are compared with a reference of other proportions."""
     if place.scope == "class" or "reference" not in inputs.metric.inputs:
         return ""
+    if not inputs.pools["generated"].labelled:
+        return "the samples have no labels: in which proportions they hold the classes is not known"
     shares = []
     for pool in ("generated", "reference"):
         rows = inputs.pools[pool].rows

@@ -23,10 +23,10 @@ from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.environment import Environment
 from ltbench.extractors.efficientnet import ADVICE as IMAGENET_ADVICE
 from ltbench.extractors.registry import auto_extractors, auto_note, known_extractors
+from ltbench.metrics.registry import requested_metrics
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.layout import folder_name
 from ltbench.runs.run import passed_snapshots, trained_steps
-from ltbench.scoring.score import requested_metrics
 from ltbench.spec import RunSpec
 from ltbench.study.checks import validate
 from ltbench.sweep.tasks import build_tasks, finished, task_id

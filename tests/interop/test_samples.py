@@ -15,6 +15,7 @@ from safetensors.numpy import save_file
 
 from ltbench.cli.app import main
 from ltbench.data import load_dataset
+from ltbench.data.images import UNLABELLED
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.files import write_json
 from ltbench.interop.samples import Claims, read_samples
@@ -181,7 +182,7 @@ def with_value(value):
         (pixels(), np.eye(6, 3, dtype=int), "one whole number an image"),
         (pixels(), LABELS % 2, r"no image of class 2 \(cat\)"),
         (pixels()[:0], LABELS[:0], "holds no image"),
-        (pixels(), None, "holds no labels: add them"),
+        (pixels()[:0], None, "holds no image"),
     ],
 )
 def test_doubtful_arrays_are_refused_in_one_sentence(tmp_path, images, labels, says):
@@ -231,14 +232,37 @@ def test_files_that_are_not_what_they_seem(tmp_path):
 
 def test_label_files_that_are_none(tmp_path):
     path = saved(tmp_path, pixels(), name="theirs.npy")
-    with pytest.raises(UsageError, match="holds no labels"):
-        read_samples(path, CELL)
     with pytest.raises(DataMissing, match=r"none\.txt: No such file"):
         read_samples(path, CELL, tmp_path / "none.txt")
     for name, content in (("a.txt", b"0\ncat\n"), ("b.txt", b"\xff\xfe"), ("c.npy", b"0 1 2")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(DataCorrupt, match=f"{name} holds no labels"):
             read_samples(path, CELL, tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["theirs.npz", "theirs.npy", "theirs.safetensors", "adm.npz"])
+def test_images_without_labels_are_read_as_one_set_and_said(tmp_path, name):
+    path = saved(tmp_path, pixels(), None, name)
+    if name == "adm.npz":
+        np.savez(path, pixels())
+    found = read_samples(path, CELL)
+    np.testing.assert_array_equal(found.images, pixels())
+    assert found.labels.tolist() == [UNLABELLED] * 6
+    assert "no labels, so they are scored as one set" in found.recognised and "--labels" in found.recognised
+
+
+def test_a_folder_of_images_and_no_folder_is_a_set_without_labels(tmp_path):
+    for i, image in enumerate(pixels()):
+        Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"{i}.png")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    found = read_samples(tmp_path, CELL)
+    np.testing.assert_array_equal(found.images, pixels())
+    assert set(found.labels) == {UNLABELLED} and "no labels" in found.recognised
+    with pytest.raises(UsageError, match="leave --labels out"):
+        read_samples(tmp_path, CELL, tmp_path / "0.png")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(DataCorrupt, match=r"notes\.txt"):
+        read_samples(tmp_path, CELL)
 
 
 @pytest.mark.parametrize(
@@ -384,6 +408,29 @@ def test_an_evaluation_adds_what_another_extractor_lacks_and_else_touches_nothin
     added = read_scores(path).query("reference == 'digits_lt, held-out' and scope == 'pooled'")
     assert set(added["grouping"]) == {"cm"}
     assert set(added["labels"]) == {"0-2", "3-5", "6-9"}
+
+
+def test_unlabelled_samples_stand_in_the_report_with_what_can_be_said_of_them(tmp_path, capsys):
+    cell = load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=0.05))
+    np.savez(tmp_path / "adm.npz", cell.heldout.images[:, 0])
+    for command in (
+        ["score", tmp_path / "adm.npz", "-d", "digits_lt", "-r", "0.05", "--metrics", "frechet,agreement"],
+        ["evaluate", tmp_path / "runs", "--metrics", "precision_recall"],  # they are read again from there
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(
+                [str(word) for word in [*command, *(["--out", tmp_path / "runs"] * (command[0] == "score"))]]
+            )
+        assert ended.value.code == 0
+    assert "they have no labels" in " ".join(capsys.readouterr().out.split())
+    written = write_report(tmp_path / "runs", tmp_path / "report")
+    (line,) = [
+        line for line in (written.path / "report.md").read_text().splitlines() if line.startswith("| adm |")
+    ][:1]
+    assert re.search(r"\| 0\.[0-9]+ \|", line)
+    (path,) = (tmp_path / "runs").rglob("scores.csv")
+    classes = read_scores(path).query("scope == 'class'")
+    assert classes["value"].isna().all() and (classes["reason"].str.contains("have no labels")).all()
 
 
 def test_unknown_groupings_and_references_are_named_with_what_there_is(scored, capsys):

@@ -10,15 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import digits, make_spec
 
-from ltbench.data.images import ImageSet, balanced, halves
+from ltbench.data.images import UNLABELLED, ImageSet, balanced, halves
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.metrics.registry import get_metric
+from ltbench.metrics.registry import get_metric, requested_metrics
 from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, run_columns
 from ltbench.scoring import floors
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
-from ltbench.scoring.score import requested_metrics, score_pools, score_samples
+from ltbench.scoring.score import score_pools, score_samples
 from ltbench.spec import ScoreSpec, sample_key, train_key
 
 WHOLE = digits()
@@ -495,6 +495,31 @@ def test_a_class_of_one_image_leaves_a_dash_in_its_row_its_group_macro_and_worst
     remark = frechet.loc[("overall", ""), "reason"]
     assert np.isfinite(frechet.loc[("overall", ""), "value"])
     assert "1 to 6 images a class" in remark
+
+
+def test_samples_without_labels_have_overall_numbers_and_say_why_no_others(cache, noisy, table):
+    images, labels = noisy
+    without = np.full_like(labels, UNLABELLED)
+    found = score_samples(CELL, images, without, make_spec(score=REQUEST | {"bootstrap": 20}), cache)
+    for metric in ("frechet", "frechet.floor", "precision", "recall", "recall.floor"):
+        assert value(found, metric) == value(table, metric), metric  # no label goes into these
+    frechet = found[found.metric == "frechet"].set_index(["scope", "class_or_group"])
+    assert "proportions" in frechet.loc[("overall", ""), "reason"]
+    elsewhere = frechet.drop(("overall", ""))
+    assert elsewhere.value.isna().all() and elsewhere.reason.str.contains("the samples have no labels").all()
+    assert {("class", "0"), ("pooled", "tail"), ("group", "macro"), ("group", "worst")} <= set(
+        elsewhere.index
+    )
+    agreement = found[(found.metric == "agreement") & (found.scope == "overall")].iloc[0]
+    assert (
+        np.isnan(agreement.value)
+        and agreement.reason == "the samples have no labels, which agreement needs here"
+    )
+    # At the floor's number: as many in all as a class's share times the classes.
+    assert value(found, "frechet.at_floor_n") > value(found, "frechet")
+    cut_rows = found[(found.metric == "frechet.at_floor_n") & (found.scope == "overall")]
+    assert cut_rows.n_generated.item() == SMALLEST * K
+    assert value(found, "frechet.ci_low") < value(found, "frechet") < value(found, "frechet.ci_high")
 
 
 def test_subsets_of_a_thousand_images_on_twenty_are_a_dash_with_the_reason(cache):
