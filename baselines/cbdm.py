@@ -24,14 +24,14 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ltbench.method import Batch, Context, Method, Prediction
+from ltbench.method import Batch, Context, Method, Prediction, to_double
 
 POWER = {"train": 1.0, "sqrt": 0.5, "balanced": 0.0}
 
 
 def label_distribution(prior: Tensor, labels: str) -> Tensor:
     """Return the distribution (K,) of y' in float64: proportional to prior^1 (train), ^1/2 or ^0."""
-    weights = prior.double().pow(POWER[labels])
+    weights = to_double(prior).pow(POWER[labels])
     return weights / weights.sum()
 
 
@@ -94,7 +94,8 @@ class CBDM(Method):
         cumulative = label_distribution(batch.prior, hp.labels).cumsum(0)
         for _ in range(hp.draws):
             u = torch.rand(ctx.global_size, generator=ctx.rng, dtype=torch.float64)
-            drawn = torch.searchsorted(cumulative, ctx.shard(u).to(device, non_blocking=True), right=True)
-            other = ctx.denoiser(batch.x_t, batch.t, drawn.clamp_(max=batch.num_classes - 1))
+            u = ctx.shard(u).to(cumulative.device, non_blocking=True)
+            drawn = torch.searchsorted(cumulative, u, right=True).clamp_(max=batch.num_classes - 1)
+            other = ctx.denoiser(batch.x_t, batch.t, drawn.to(device))
             total = total + consistency(prediction.eps, other.eps, weight, hp.gamma)
         return {"consistency": total / hp.draws}

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from ltbench.method import Batch, Method
+from ltbench.method import Batch, Method, to_double
 
 
 def effective_number(counts: Tensor, beta: float) -> Tensor:
     """Return (1 - beta^n) / (1 - beta) in float64 for counts n (K,)."""
     if beta == 0:
-        return torch.ones_like(counts, dtype=torch.float64)
-    return -torch.expm1(counts.double() * math.log(beta)) / (1 - beta)
+        return torch.ones_like(to_double(counts))
+    return -torch.expm1(to_double(counts) * math.log(beta)) / (1 - beta)
 
 
 @dataclass(frozen=True)
@@ -48,4 +48,5 @@ class EffectiveNumber(Method):
         if batch.counts is None:
             raise ValueError("effective_number needs Batch.counts")
         classes = 1 / effective_number(batch.counts, self.hp.beta)
-        return (classes / (classes * batch.draw_prior).sum()).to(batch.x0.dtype)[batch.y]
+        shares = batch.draw_prior.to(classes.device)
+        return (classes / (classes * shares).sum()).to(batch.x0)[batch.y]

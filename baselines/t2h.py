@@ -25,7 +25,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from ltbench.method import Batch, Method, Needs
+from ltbench.method import Batch, Method, Needs, to_double
 
 
 def transfer_weights(x_t: Tensor, alpha_bar: Tensor, candidates: Tensor) -> Tensor:
@@ -43,8 +43,8 @@ def transfer_weights(x_t: Tensor, alpha_bar: Tensor, candidates: Tensor) -> Tens
     candidates
         (M,C,H,W), clean images.
     """
-    abar = alpha_bar.double()[:, None]
-    noisy, clean = x_t.double().flatten(1), candidates.double().flatten(1)
+    abar = to_double(alpha_bar)[:, None]
+    noisy, clean = to_double(x_t).flatten(1), to_double(candidates).flatten(1)
     logits = abar.sqrt() * (noisy @ clean.T) - abar * clean.square().sum(1) / 2
     return (logits / (1 - abar)).softmax(1)
 
@@ -121,10 +121,9 @@ class T2H(Method):
             images, labels = batch.reference
         else:
             images, labels = batch.x0, batch.y
-        u = torch.rand(len(batch.x0), generator=rng, dtype=torch.float64).to(
-            batch.x0.device, non_blocking=True
-        )
-        z = draw(transfer_weights(batch.x_t, batch.alpha_bar, images), u)
+        u = torch.rand(len(batch.x0), generator=rng, dtype=torch.float64)
+        weights = transfer_weights(batch.x_t, batch.alpha_bar, images)
+        z = draw(weights, u.to(weights.device, non_blocking=True)).to(labels.device)
         return oriented_target(batch, images[z], self.accepted(batch, labels[z]))
 
     def accepted(self, batch: Batch, drawn_labels: Tensor) -> Tensor:

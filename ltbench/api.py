@@ -236,7 +236,7 @@ def run(
     workers
         Processes; ``auto``: one a GPU, or one a core.
     device
-        ``cpu``, ``cuda``, ``cuda:1``; default: a GPU where there is one.
+        ``cpu``, ``cuda``, ``cuda:1``, ``mps``; default: a CUDA GPU where there is one.
     progress
         Show what the workers do, live in a notebook or on a terminal.
 
@@ -380,8 +380,11 @@ def usable_device(name: str | None) -> str:
             raise RuntimeError("no device that computes")
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
-        lacks = "PyTorch finds no such GPU: leave the device out, or name cpu"
-        advice = lacks if name.startswith("cuda") else "try cpu or cuda"
+        lacks = {
+            "cuda": "PyTorch finds no such GPU: leave the device out, or name cpu",
+            "mps": "PyTorch finds no Apple GPU, which needs a Mac with Apple silicon: leave the device out, or name cpu",
+        }
+        advice = lacks.get(name.partition(":")[0], "try cpu, cuda or mps")
         raise UsageError(f"device {name!r} cannot be used here: {advice}") from error
     return name
 
@@ -501,6 +504,7 @@ def score(
     *,
     metrics: str | Sequence[str] = "default",
     extractors: str | Sequence[str] = "auto",
+    resize: Literal["own", "legacy", "clean"] = "own",
     bootstrap: int = 0,
     device: str | None = None,
     cache: str | Path | None = None,
@@ -518,6 +522,9 @@ def score(
         What they are compared with, from `load_dataset`.
     metrics, extractors
         Names of ``available("metrics")`` and ``available("extractors")``; ``default``, ``all``, ``auto``.
+    resize
+        How images are resized for Inception: ``legacy``, the papers' way, or ``clean``; ``own``: as the extractor's
+        name says, ``inception`` or ``inception_clean``.
     bootstrap
         Replicates over images for an interval beside each number; 0: none.
     device
@@ -561,7 +568,7 @@ def score(
         labels = np.full(len(images), UNLABELLED)
     else:
         labels = _checked_labels(np.asarray(labels), len(images), dataset.num_classes)
-    request = _request(metrics, extractors, bootstrap)
+    request = _request(metrics, extractors, bootstrap, resize)
     generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
         kept = Path(scratch) if cache is None else Path(cache)
@@ -579,11 +586,18 @@ def _checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndar
     return labels
 
 
-def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
+def _request(
+    metrics: str | Sequence[str],
+    extractors: str | Sequence[str],
+    bootstrap: int,
+    resize: Literal["own", "legacy", "clean"],
+) -> ScoreSpec:
     """Return a request; a TorchScript file that the caller names here may run."""
     from ltbench.extractors import torchscript
 
-    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    request = ScoreSpec(
+        metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap, resize=resize
+    )
     for name in request.extractors:
         if name.startswith(torchscript.PREFIX):
             torchscript.trust(name)
@@ -600,6 +614,7 @@ def evaluate(
     *,
     metrics: str | Sequence[str],
     extractors: str | Sequence[str] = "auto",
+    resize: Literal["own", "legacy", "clean"] = "own",
     bootstrap: int = 0,
     recompute: bool = False,
     device: str | None = None,
@@ -610,7 +625,7 @@ def evaluate(
     ----------
     runs
         Runs, their folders, or folders of runs.
-    metrics, extractors, bootstrap, device
+    metrics, extractors, resize, bootstrap, device
         As `score`.
     recompute
         Replace numbers that are there already.
@@ -636,7 +651,7 @@ def evaluate(
 
     given = [runs] if isinstance(runs, stored.Run | str | Path) else list(runs)
     folders = [entry.folder if isinstance(entry, stored.Run) else Path(entry) for entry in given]
-    request = _request(metrics, extractors, bootstrap)
+    request = _request(metrics, extractors, bootstrap, resize)
     tables = [table for _, table in evaluate_sets(folders, request, recompute, device=device)]
     return pd.concat(tables, ignore_index=True)
 

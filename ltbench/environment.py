@@ -164,6 +164,12 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def free_memory() -> int:
+    """Return the bytes of main memory that nothing uses; where a system does not tell, all of it."""
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
 # -- what a machine lacks -------------------------------------------------------------------------------
 
 _WORDS = (

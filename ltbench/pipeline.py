@@ -228,6 +228,7 @@ def _score_done(stage: Stage, root: Path) -> bool:
 
 
 def _score(stage: Stage, root: Path, env: Environment) -> None:
+    from ltbench.extractors.registry import resolve_extractors
     from ltbench.extractors.torchscript import require_trust
     from ltbench.runs.provenance import StageClock
     from ltbench.scoring.nearest import write_evidence
@@ -240,7 +241,8 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     request, cache = stage.spec.score, root / CACHE
     table = score_samples(dataset, images, labels, stage.spec, cache=cache, device=env.device)
     merge_scores(folder / SCORES, table, env.guard)
-    write_evidence(folder, dataset, images, labels, cache, env.device, env.guard, request.extractors)
+    names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)
+    write_evidence(folder, dataset, images, labels, cache, env.device, env.guard, names)
     record_requests(folder, {**requests, stage.key: request.model_dump(mode="json")}, env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))
     with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:

@@ -200,6 +200,10 @@ class ScoreSpec(_Frozen):
     """What is measured; not part of any stage's key: each number carries its own definition."""
 
     extractors: tuple[str, ...] = Field(("auto",), description="feature extractors; auto: the data set's own")
+    resize: Literal["own", "legacy", "clean"] = Field(
+        "own",
+        description="resizing before Inception: legacy, the papers' (FID), or clean; own: as the extractor's name says",
+    )
     metrics: tuple[str, ...] = Field(("default",), description="see `ltbench metrics`")
     floor_draws: int = Field(10, ge=1, le=10_000, description="repeated draws of the real-vs-real floor")
     groups: tuple[str, ...] = Field(

@@ -35,12 +35,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from ltbench.method import Batch, Context, Method, Prediction, Switch
+from ltbench.method import Batch, Context, Method, Prediction, Switch, to_double
 
 
 def coefficients(prior: Tensor, w_con: float, w_div: float) -> Tensor:
     """Return K c_k (K,) in float64; a class without images has no share in the second sum."""
-    pi = prior.double()
+    pi = to_double(prior)
     rarity = torch.where(pi > 0, 1 / pi, 0.0)
     return len(pi) * (w_con * pi - w_div * rarity / rarity.sum())
 
@@ -166,7 +166,7 @@ class CM(Method):
         with _parts(ctx.modules).general_only():
             general = ctx.denoiser(batch.x_t, batch.t, batch.label)
         by_class = hp.weight * coefficients(batch.prior, hp.w_con, hp.w_div)
-        coefficient = by_class.to(prediction.eps.dtype)[batch.y]
+        coefficient = by_class.to(prediction.eps)[batch.y]
         return {"capacity": capacity(prediction.eps, general.eps, coefficient)}
 
 

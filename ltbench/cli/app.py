@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ltbench.cli import bundles, complete, options, statistics
+from ltbench.cli import bundles, complete, extractor, options, statistics
 from ltbench.cli.console import Streams, fail
 from ltbench.cli.options import (
     Bootstrap,
@@ -20,6 +20,7 @@ from ltbench.cli.options import (
     Out,
     Preset,
     Reference,
+    Resize,
     Sets,
     Trust,
     Workers,
@@ -48,6 +49,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Prepare and verify data sets that come as image folders.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(extractor.app, name="extractor")
 app.add_typer(statistics.app, name="statistics")
 new_app = typer.Typer(help="Write the files of a package of yours.", no_args_is_help=True)
 app.add_typer(new_app, name="new")
@@ -249,6 +251,7 @@ def evaluate(
         str, typer.Option("--extractors", help="Comma-separated; auto: the data set's own.")
     ] = "auto",
     groups: Groups = "auto",
+    resize: Resize = "own",
     reference: Reference = "balanced",
     bootstrap: Bootstrap = None,
     recompute: Annotated[bool, typer.Option("--recompute", help="Replace numbers that are there.")] = False,
@@ -260,21 +263,28 @@ def evaluate(
     from ltbench.cli.study import trust_named
 
     trust_named([extractors])
-    request = score_request(metrics, extractors, groups, reference, bootstrap)
+    request = score_request(metrics, extractors, groups, reference, bootstrap, resize)
     evaluate_runs(runs, request, recompute, data_root, device)
 
 
 @app.command()
 def score(
     samples: Annotated[
-        Path, typer.Argument(help=".npy, .npz or .safetensors of images, or a folder of class folders.")
+        Path,
+        typer.Argument(
+            help=".npy, .npz or .safetensors of images, a folder of class folders, or one of images without labels."
+        ),
     ],
     dataset: Annotated[
         str,
         typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset),
     ],
     labels: Annotated[
-        Path | None, typer.Option("--labels", help="Labels, where SAMPLES has none: .npy, or one a line.")
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="Labels, where SAMPLES has none: .npy, or one a line; without them, overall scores only.",
+        ),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="The method's name in tables; default: the file's.")
@@ -298,6 +308,7 @@ def score(
     metrics: Metrics = "default",
     extractors: Annotated[str, typer.Option("--extractors", help="As for `ltbench evaluate`.")] = "auto",
     groups: Groups = "auto",
+    resize: Resize = "own",
     reference: Reference = "balanced",
     bootstrap: Bootstrap = None,
     out: Out = Path("runs"),
@@ -311,7 +322,7 @@ def score(
     from ltbench.study.resolve import resolve_cell
 
     trust_named([extractors])
-    request = score_request(metrics, extractors, groups, reference, bootstrap)
+    request = score_request(metrics, extractors, groups, reference, bootstrap, resize)
     data = resolve_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
     claims = {
         "name": name or folder_safe(samples.stem),

@@ -91,7 +91,9 @@ def _devices(out: Path) -> Iterator[Finding]:
             "ok",
             f"{properties.name}, {properties.total_memory / 2**30:.0f} GB, {bf16}",
         )
-    if not torch.cuda.is_available():
+    if torch.backends.mps.is_available():
+        yield Finding("devices", "mps", "ok", "Apple's GPU; --device mps uses it, nothing does by itself")
+    elif not torch.cuda.is_available():
         built = torch.version.cuda
         reason = (
             f"PyTorch is built for CUDA {built}, but finds no GPU"

@@ -41,7 +41,9 @@ Trust = Annotated[
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", help="cpu, cuda, cuda:1, mps; default: a GPU where there is one.", rich_help_panel=WHERE
+        "--device",
+        help="cpu, cuda, cuda:1, mps; default: a CUDA GPU where there is one.",
+        rich_help_panel=WHERE,
     ),
 ]
 Preset = Annotated[
@@ -74,6 +76,13 @@ Groups = Annotated[
 ]
 Reference = Annotated[
     str, typer.Option("--reference", help="Real images compared with: balanced, heldout or longtail.")
+]
+Resize = Annotated[
+    str,
+    typer.Option(
+        "--resize",
+        help="Before Inception: legacy (the papers' FID) or clean (FID (clean)); own: as the extractor's name says.",
+    ),
 ]
 Bootstrap = Annotated[
     int | None,

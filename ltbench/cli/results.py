@@ -87,22 +87,24 @@ def evaluate_runs(
 
 
 def score_request(
-    metrics: str, extractors: str, groups: str, reference: str, bootstrap: int | None
+    metrics: str, extractors: str, groups: str, reference: str, bootstrap: int | None, resize: str = "own"
 ) -> ScoreSpec:
     """Return a request out of the command line's comma-separated names."""
     from ltbench.data.groupings import check_grouping
 
     for name in _names(groups):
         check_grouping(name)
-    choices = get_args(ScoreSpec.model_fields["reference"].annotation)
-    if reference not in choices:
-        raise UsageError(f"--reference {reference!r} is none of {', '.join(choices)}")
+    for name, value in (("reference", reference), ("resize", resize)):
+        choices = get_args(ScoreSpec.model_fields[name].annotation)
+        if value not in choices:
+            raise UsageError(f"--{name} {value!r} is none of {', '.join(choices)}")
     return ScoreSpec.model_validate(
         {
             "metrics": _names(metrics),
             "extractors": _names(extractors),
             "groups": _names(groups),
             "reference": reference,
+            "resize": resize,
             "bootstrap": bootstrap,
         }
     )

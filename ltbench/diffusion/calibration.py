@@ -18,6 +18,7 @@ from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.registry import SAMPLERS, Sampler
 from ltbench.diffusion.samplers import sample_batch
 from ltbench.errors import UsageError
+from ltbench.method.double import require_float64
 from ltbench.spec import SampleSpec
 
 SDS = (0.1, 0.3)
@@ -59,6 +60,7 @@ class Calibration:
 
 def calibrate(sample: SampleSpec, device: str | torch.device = "cpu") -> Calibration:
     """Sample the known classes with these settings, without guidance and clipping, and measure their spread."""
+    require_float64(device, "the calibration")
     plain = SampleSpec(sampler=sample.sampler, steps=sample.steps, order=sample.order, spacing=sample.spacing)
     classes = len(SDS)
     truth = ClosedForm([-0.2, 0.2][:classes], SDS, [1.0] * classes, _SHAPE).to(device)

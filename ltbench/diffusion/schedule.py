@@ -35,5 +35,10 @@ def add_noise(x0: Tensor, noise: Tensor, alpha_bar_t: Tensor) -> Tensor:
     alpha_bar_t
         (B,), abar at each image's time step; the roots are taken in its precision.
     """
-    level = alpha_bar_t.view(-1, 1, 1, 1)
-    return level.sqrt().to(x0.dtype) * x0 + (1.0 - level).sqrt().to(x0.dtype) * noise
+    return mix(x0, noise, alpha_bar_t.sqrt(), (1.0 - alpha_bar_t).sqrt())
+
+
+def mix(x0: Tensor, noise: Tensor, signal: Tensor, spread: Tensor) -> Tensor:
+    """Return signal x_0 + spread noise, for the two roots (B,) of `add_noise` where they are known already."""
+    signal, spread = (root.to(x0.dtype).view(-1, 1, 1, 1) for root in (signal, spread))
+    return signal * x0 + spread * noise

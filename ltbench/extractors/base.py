@@ -207,8 +207,14 @@ class ExtractorSource:
         with what to get and where to put it.
     describe
         Name -> whether and where its weights lie; reads nothing large.
+    resizing
+        How it resizes images, where one network is offered with several ways: ``legacy``, ``clean``.
+    network
+        What the extractors of one network have in common, where there are several.
     """
 
     name: str
     load: Callable[[str, Path | None, torch.device | str], Extractor]
     describe: Callable[[str], ExtractorRow]
+    resizing: str = ""
+    network: str = ""

@@ -1,6 +1,6 @@
-"""The shipped extractors: a small CNN for the digits, one for Fashion-MNIST.
+"""Small CNNs as extractors: the shipped ones for the digits and Fashion-MNIST, and the design of a user's own.
 
-Both are trained by ``python -m ltbench.extractors.train NAME`` on the pool of their data set. Weights
+The shipped ones are trained by ``python -m ltbench.extractors.train NAME`` on the pool of their data set. Weights
 and a record (held-out accuracy, command, seed, hashes) lie beside this file.
 
 The features are the last hidden layer's batch-normalised values *before* its ReLU. A Frechet distance
@@ -28,8 +28,8 @@ PREPROCESSING = "area-resampled, [-1,1]/1"
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """Architecture of a shipped extractor.
+class Design:
+    """Architecture of a small extractor.
 
     Attributes
     ----------
@@ -41,6 +41,10 @@ class Shipped:
         (smallest, largest) side of the images it takes.
     widths
         Channels of the convolutions; each but the last is followed by 2x2 max pooling.
+    num_classes
+        K.
+    channels
+        Of the images, 1 or 3.
     """
 
     dataset: str
@@ -48,6 +52,7 @@ class Shipped:
     sizes: tuple[int, int]
     widths: tuple[int, ...]
     num_classes: int = 10
+    channels: int = 1
 
     def network(self) -> "SmallCNN":
         """Return the network with fresh weights from the global generator."""
@@ -55,19 +60,19 @@ class Shipped:
 
 
 SHIPPED = {
-    "digits_cnn": Shipped("digits_lt", side=8, sizes=(8, 8), widths=(32, 64)),
-    "fashion_mnist_cnn": Shipped("fashion_mnist_lt", side=16, sizes=(8, 32), widths=(16, 64, 128)),
+    "digits_cnn": Design("digits_lt", side=8, sizes=(8, 8), widths=(32, 64)),
+    "fashion_mnist_cnn": Design("fashion_mnist_lt", side=16, sizes=(8, 32), widths=(16, 64, 128)),
 }
 
 
 class SmallCNN(nn.Module):
     """3x3 convolutions with batch normalisation, one hidden layer (the features), a linear classifier."""
 
-    def __init__(self, design: Shipped) -> None:
+    def __init__(self, design: Design) -> None:
         super().__init__()
         self.side = design.side
         layers: list[nn.Module] = []
-        channels, side = 1, design.side
+        channels, side = design.channels, design.side
         for width in design.widths:
             if layers:
                 layers.append(nn.MaxPool2d(2))
@@ -80,10 +85,11 @@ class SmallCNN(nn.Module):
         self.classifier = nn.Linear(FEATURES, design.num_classes)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Return features (B,64) and logits (B,K) of grayscale images (B,1,H,W) in 0..255."""
+        """Return features (B,64) and logits (B,K) of images (B,C,H,W) in 0..255."""
         x = images.float()
         if x.shape[-1] != self.side:
-            x = F.interpolate(x, size=(self.side, self.side), mode="area")
+            whole = x.cpu() if x.device.type == "mps" else x  # which averages areas of one size only
+            x = F.interpolate(whole, size=(self.side, self.side), mode="area").to(x.device)
         x = (x / 127.5 - 1).contiguous(memory_format=torch.channels_last)
         features = self.standardise(self.hidden(self.trunk(x)))
         return features, self.classifier(F.relu(features))
@@ -110,8 +116,20 @@ def load_shipped(name: str, weights: Path | None = None, device: torch.device | 
     digest = file_hash(path)
     if not weights and digest != read_json(record)["weights_sha256"]:
         raise DataCorrupt(f"{path} is not the file its record {record.name} describes: {mend}")
-    design = SHIPPED[name]
-    network = design.network()
+    return load_design(name, SHIPPED[name], path, mend, device)
+
+
+def load_design(
+    name: str, design: Design, path: Path, mend: str, device: torch.device | str = "cpu"
+) -> Extractor:
+    """Return the extractor of a design with the weights in a file.
+
+    Raises
+    ------
+    DataMissing, DataCorrupt
+        No such file, or it does not hold this network; `mend` says what to do then.
+    """
+    digest, network = file_hash(path), design.network()
     try:
         network.load_state_dict(safetensors.torch.load_file(path))
     except (safetensors.SafetensorError, RuntimeError) as error:
@@ -123,7 +141,7 @@ def load_shipped(name: str, weights: Path | None = None, device: torch.device | 
         preprocessing=PREPROCESSING,
         classifies=design.dataset,
         has_logits=True,
-        channels=(1,),
+        channels=(design.channels,),
         sizes=design.sizes,
         batch_size=512,
         device=device,

@@ -44,6 +44,7 @@ _PREPROCESSING = {  # part of an extractor's hash
     "inception_clean": "clean-fid clean/1",
     "inception_mixed_6": "clean-fid legacy_pytorch, mixed_6/1",
 }
+RESIZING = {"inception": "legacy", "inception_clean": "clean"}
 TITLES = {"inception": "FID", "inception_clean": "FID (clean)"}
 SIDE = 299
 

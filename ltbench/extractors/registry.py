@@ -5,18 +5,20 @@ features = extractor(images).features                            # uint8 (N,C,H,
 features = cached_features(extractor, images, folder).features   # computed once for a sample set
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from ltbench.errors import DataMissing, UsageError, nearest
-from ltbench.extractors import efficientnet, fidelity, inception, pixels, torchscript
+from ltbench.extractors import efficientnet, fidelity, inception, pixels, torchscript, trained
 from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features
 from ltbench.extractors.cache import cached_features
 from ltbench.extractors.cnn import SHIPPED, load_shipped, shipped_files
 from ltbench.extractors.weights import how_to_get, look, places
 from ltbench.plugins import ExtensionPoint
+from ltbench.spec import DataSpec
 
 __all__ = [
     "EXTRACTORS",
@@ -27,8 +29,10 @@ __all__ = [
     "auto_extractors",
     "auto_note",
     "cached_features",
+    "classifies",
     "get_extractor",
     "known_extractors",
+    "resolve_extractors",
 ]
 
 
@@ -50,11 +54,27 @@ def _describe_published(name: str) -> ExtractorRow:
 
 _OF_TREE = (
     *(ExtractorSource(name, load_shipped, _describe_shipped) for name in SHIPPED),
-    *(ExtractorSource(name, inception.load_inception, _describe_published) for name in inception.WEIGHTS),
+    *(
+        ExtractorSource(
+            name,
+            inception.load_inception,
+            _describe_published,
+            inception.RESIZING.get(name, ""),
+            "inception" if name in inception.RESIZING else "",
+        )
+        for name in inception.WEIGHTS
+    ),
     ExtractorSource(efficientnet.NAME, efficientnet.load_efficientnet, efficientnet.describe),
     *(ExtractorSource(name, fidelity.load_fidelity, _describe_published) for name in fidelity.NAMES),
     ExtractorSource(pixels.NAME, pixels.load_pixels, pixels.describe),
 )
+
+
+def _of_this_user() -> list[ExtractorSource]:
+    """Return the networks that `ltbench extractor train` wrote, as they are at the first question."""
+    return [ExtractorSource(name, trained.load_trained, trained.describe) for name in trained.names()]
+
+
 _AUTO = {"closed_form": (pixels.NAME,)}  # data for which no network is meant
 
 
@@ -71,7 +91,10 @@ EXTRACTORS: ExtensionPoint[ExtractorSource] = ExtensionPoint(
     group="ltbench.extractors",
     name_of=lambda source: source.name,
     check=_check,
-    built_in=lambda: [("ltbench.extractors", source) for source in _OF_TREE],
+    built_in=lambda: [
+        *(("ltbench.extractors", source) for source in _OF_TREE),
+        *(("ltbench extractor train", source) for source in _of_this_user()),
+    ],
 )
 
 
@@ -100,6 +123,11 @@ def get_extractor(name: str, *, weights: Path | None = None, device: torch.devic
     return EXTRACTORS[name].load(name, weights, device)
 
 
+def classifies(extractor: Extractor, data: DataSpec) -> bool:
+    """Tell whether an extractor's class scores are of a data set's classes, in label order."""
+    return extractor.classifies in (data.dataset, f"{data.dataset}:{data.content}")
+
+
 def check_name(name: str) -> None:
     """Raise `UsageError` unless `get_extractor` knows the name; loads nothing."""
     if name in EXTRACTORS or name.startswith(torchscript.PREFIX):
@@ -108,6 +136,47 @@ def check_name(name: str) -> None:
         EXTRACTORS[name]  # says why it could not be loaded
     known = [*EXTRACTORS.all(), torchscript.PREFIX + "PATH"]
     raise UsageError(f"unknown extractor {name!r}{nearest(name, known)}")
+
+
+def resolve_extractors(names: Sequence[str], dataset: str, resize: str = "own") -> tuple[str, ...]:
+    """Return the extractors that a request means for a data set, ``auto`` and the resizing resolved.
+
+    Parameters
+    ----------
+    names
+        As in a `ltbench.spec.ScoreSpec`.
+    dataset
+        Its name; ``auto`` depends on it.
+    resize
+        ``own``: each as it is called. ``legacy`` or ``clean``: the network of that name under this resizing.
+
+    Raises
+    ------
+    UsageError
+        A resizing of a network that has one way only.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if name == "auto" and resize != "own" and auto_extractors(dataset) == (efficientnet.NAME,):
+            found["inception"] = (
+                None  # a resizing is asked of the papers' network, and not of what stands in for it
+            )
+        else:
+            found |= dict.fromkeys(auto_extractors(dataset) if name == "auto" else (name,))
+    if resize == "own":
+        return tuple(found)
+    return tuple(dict.fromkeys(_resized(name, resize) for name in found))
+
+
+def _resized(name: str, resize: str) -> str:
+    network = EXTRACTORS[name].network if name in EXTRACTORS else ""
+    for source in EXTRACTORS.all().values():
+        if network and source.network == network and source.resizing == resize:
+            return source.name
+    raise UsageError(
+        f"{name} resizes images in one way, its own: leave --resize out, or choose --extractors inception, which has legacy "
+        "(FID) and clean (FID (clean))"
+    )
 
 
 def auto_extractors(dataset: str) -> tuple[str, ...]:

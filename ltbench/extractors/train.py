@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from ltbench import rng
 from ltbench.data import load_dataset
 from ltbench.data.resample import area_resample
 from ltbench.errors import LtbenchError
-from ltbench.extractors.cnn import SHIPPED, SmallCNN, load_shipped
+from ltbench.extractors.base import Extractor
+from ltbench.extractors.cnn import SHIPPED, Design, SmallCNN, load_shipped
 from ltbench.files import replacing, write_json
 from ltbench.spec import DataSpec
 
@@ -62,18 +64,34 @@ RECIPES = {
 
 
 def shifted(images: Tensor, limit: int, stream: torch.Generator) -> Tensor:
-    """Shift each image (B,1,H,W) by its own whole number of pixels up to `limit`, filling with black."""
+    """Shift each image (B,C,H,W) by its own whole number of pixels up to `limit`, filling with black."""
     count, _, height, width = images.shape
     down, right = torch.randint(0, 2 * limit + 1, (2, count), generator=stream)
     rows = (down[:, None] + torch.arange(height))[:, :, None]
     columns = (right[:, None] + torch.arange(width))[:, None, :]
     padded = F.pad(images, (limit,) * 4)
-    return padded[torch.arange(count)[:, None, None], 0, rows, columns][:, None]
+    return padded[torch.arange(count)[:, None, None], :, rows, columns].permute(0, 3, 1, 2)
 
 
-def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
-    """Return shipped extractor `name` trained on uint8 images (N,1,H,W) of the largest size it takes."""
-    design, recipe = SHIPPED[name], RECIPES[name]
+def print_epoch(done: int, epochs: int, loss: float) -> None:
+    """Print how far a training is."""
+    print(f"epoch {done}/{epochs}  loss of the last batch {loss:.3f}", flush=True)
+
+
+def fit(
+    name: str,
+    design: Design,
+    recipe: Recipe,
+    images: Tensor,
+    labels: Tensor,
+    seed: int,
+    progress: Callable[[int, int, float], None] = print_epoch,
+) -> SmallCNN:
+    """Return a network trained on uint8 images (N,C,H,W) of the largest size it takes, with labels (N,).
+
+    Every image is seen once an epoch; where classes are of unequal size, each class as often instead, its images
+    drawn with replacement. `progress` is called with the epochs done, all epochs and the last batch's loss.
+    """
     rng.reseed_global(seed, f"extractor/{name}/weights")
     network = design.network().to(memory_format=torch.channels_last)
     optimiser = torch.optim.AdamW(
@@ -83,9 +101,13 @@ def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=recipe.epochs * steps
     )
+    counts = torch.bincount(labels, minlength=design.num_classes)
     for epoch in range(recipe.epochs):
         stream = rng.generator(seed, f"extractor/{name}/epoch", epoch)
-        order = torch.randperm(len(images), generator=stream)
+        if counts.min() == counts.max():
+            order = torch.randperm(len(images), generator=stream)
+        else:
+            order = torch.multinomial(1 / counts[labels], len(images), replacement=True, generator=stream)
         for step in range(steps):
             rows = order[step * recipe.batch_size : (step + 1) * recipe.batch_size]
             batch = shifted(images[rows], recipe.shift, stream).float()
@@ -97,8 +119,22 @@ def fit(name: str, images: Tensor, labels: Tensor, seed: int) -> SmallCNN:
             loss.backward()
             optimiser.step()
             schedule.step()
-        print(f"epoch {epoch + 1}/{recipe.epochs}  loss of the last batch {loss.item():.3f}", flush=True)
+        progress(epoch + 1, recipe.epochs, loss.item())
     return network
+
+
+def write_weights(path: Path, network: SmallCNN) -> None:
+    """Write a network as safetensors."""
+    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
+    with replacing(path) as temporary:
+        temporary.write_bytes(safetensors.torch.save(tensors))
+
+
+def accuracy(extractor: Extractor, images: np.ndarray, labels: np.ndarray) -> float:
+    """Return the share of images (N,C,H,W) whose label (N,) an extractor's class scores name, to four digits."""
+    logits = extractor(images).logits
+    assert logits is not None
+    return round(float((logits.argmax(1) == labels).mean()), 4)
 
 
 def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dict[str, Any]:
@@ -110,19 +146,11 @@ def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dic
     cell = load_dataset(spec, data_root)
     pool, heldout = cell.reference, cell.heldout
     started = time.process_time()
-    network = fit(name, torch.as_tensor(pool.images), torch.as_tensor(pool.labels), seed)
+    network = fit(name, design, recipe, torch.as_tensor(pool.images), torch.as_tensor(pool.labels), seed)
     seconds = time.process_time() - started
     path = out / f"{name}.safetensors"
-    tensors = {key: value.contiguous() for key, value in network.state_dict().items()}
-    with replacing(path) as temporary:
-        temporary.write_bytes(safetensors.torch.save(tensors))
+    write_weights(path, network)
     extractor = load_shipped(name, path)
-
-    def accuracy(images: np.ndarray, labels: np.ndarray) -> float:
-        logits = extractor(images).logits
-        assert logits is not None
-        return round(float((logits.argmax(1) == labels).mean()), 4)
-
     sizes = sorted({*range(smallest, largest + 1, 4), design.side})
     record = {
         "name": name,
@@ -131,10 +159,11 @@ def train(name: str, seed: int, out: Path, data_root: Path | None = None) -> dic
         "dataset": design.dataset,
         "dataset_manifest": cell.manifest_hash,
         "pool_images": len(pool),
-        "pool_accuracy": accuracy(pool.images, pool.labels),
+        "pool_accuracy": accuracy(extractor, pool.images, pool.labels),
         "heldout_images": len(heldout),
         "heldout_accuracy": {
-            str(size): accuracy(area_resample(heldout.images, size), heldout.labels) for size in sizes
+            str(size): accuracy(extractor, area_resample(heldout.images, size), heldout.labels)
+            for size in sizes
         },
         "parameters": sum(p.numel() for p in network.parameters()),
         "recipe": dataclasses.asdict(recipe),

@@ -10,6 +10,7 @@ from ltbench.method.base import (
     Prediction,
     Switch,
 )
+from ltbench.method.double import to_double
 
 __all__ = [
     "Batch",
@@ -20,4 +21,5 @@ __all__ = [
     "NoHyperparameters",
     "Prediction",
     "Switch",
+    "to_double",
 ]

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.data import Dataset
-from ltbench.extractors.registry import auto_extractors, cached_features, get_extractor
+from ltbench.extractors.registry import cached_features, classifies, get_extractor
 from ltbench.metrics.agreement import confusion
 from ltbench.metrics.memorisation import memorisation
 from ltbench.runs.digests import recording
@@ -31,7 +31,7 @@ def write_evidence(
     cache: Path,
     device: str,
     guard: Callable[[], None],
-    extractors: Sequence[str] = ("auto",),
+    extractors: Sequence[str],
 ) -> None:
     """Write both files for a sample set, on the first of the extractors it is scored with.
 
@@ -50,10 +50,9 @@ def write_evidence(
     guard
         Called just before each file is renamed into place; may raise to withhold it.
     extractors
-        As in a `ScoreSpec`; ``auto`` is the data set's own.
+        Their names, ``auto`` resolved.
     """
-    name = auto_extractors(cell.spec.dataset)[0] if extractors[0] == "auto" else extractors[0]
-    extractor = get_extractor(name, device=device)
+    extractor = get_extractor(extractors[0], device=device)
     kept = cache / "features"
     generated = cached_features(extractor, images, kept)
     training = cached_features(extractor, cell.train.images, kept).features
@@ -70,7 +69,7 @@ def write_evidence(
     arrays = {name: np.concatenate(parts) for name, parts in found.items()}
     with recording(folder / NEAREST, guard) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
-    if extractor.classifies == cell.spec.dataset and generated.logits is not None:
+    if classifies(extractor, cell.spec) and generated.logits is not None:
         table = pd.DataFrame(confusion(generated.logits, labels), cell.class_names, cell.class_names)
         with recording(folder / "confusion.csv", guard) as temporary:
             table.to_csv(temporary, index_label="label")

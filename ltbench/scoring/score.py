@@ -26,7 +26,13 @@ from ltbench.data import Dataset, ImageSet
 from ltbench.data.groupings import Group, find_groups, labels_text
 from ltbench.data.images import balanced, halves
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
-from ltbench.extractors.registry import Extractor, Features, auto_extractors, get_extractor
+from ltbench.extractors.registry import (
+    Extractor,
+    Features,
+    classifies,
+    get_extractor,
+    resolve_extractors,
+)
 from ltbench.metrics.registry import Metric, requested_metrics
 from ltbench.runs.scores import COLUMNS, as_reason, run_columns
 from ltbench.scoring.floors import Number, with_floors
@@ -150,11 +156,7 @@ def _available(
 
     Where no metric at all can be computed for want of weights, that is an error and not a table of dashes.
     """
-    names = [
-        n
-        for name in request.extractors
-        for n in (auto_extractors(dataset.spec.dataset) if name == "auto" else (name,))
-    ]
+    names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)
     loaded: dict[str, Extractor] = {}
     missing: dict[str, DataMissing] = {}
     pairs: list[tuple[Metric, Extractor | None, str, str]] = []
@@ -166,7 +168,7 @@ def _available(
             continue
         unfit: list[tuple[Metric, Extractor | None, str, str]] = []
         fit = len(pairs)
-        for name in (metric.extractor,) if metric.extractor else dict.fromkeys(names):
+        for name in (metric.extractor,) if metric.extractor else names:
             try:
                 if name not in loaded and name not in missing:
                     loaded[name] = get_extractor(name, device=device)
@@ -186,7 +188,7 @@ def _available(
 
 def _unfit(metric: Metric, extractor: Extractor, dataset: Dataset) -> str:
     """Say why a metric cannot be computed on an extractor's output; empty where it can."""
-    if metric.needs == "class_logits" and extractor.classifies != dataset.spec.dataset:
+    if metric.needs == "class_logits" and not classifies(extractor, dataset.spec):
         return f"{extractor.name} does not classify the classes of {dataset.spec.dataset}"
     if metric.needs == "logits" and not extractor.has_logits:
         return f"{extractor.name} gives no class scores"

@@ -22,7 +22,7 @@ from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.environment import Environment
 from ltbench.extractors.efficientnet import ADVICE as IMAGENET_ADVICE
-from ltbench.extractors.registry import auto_extractors, auto_note, known_extractors
+from ltbench.extractors.registry import auto_note, known_extractors, resolve_extractors
 from ltbench.metrics.registry import requested_metrics
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.layout import folder_name
@@ -150,7 +150,11 @@ def make_plan(
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
         costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling))
-    notes = (auto_note(run.data.dataset) for run in runs if "auto" in run.score.extractors)
+    notes = (
+        auto_note(run.data.dataset)
+        for run in runs
+        if "auto" in run.score.extractors and run.score.resize == "own"
+    )
     lacking = (*missing.values(), *absent_weights(runs), *dict.fromkeys(note for note in notes if note))
     return Plan(tuple(costs), parameters, workers, lacking, tuple(passed))
 
@@ -159,15 +163,16 @@ def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
     """Return one sentence for each extractor whose weights a study's scores need and that are not here."""
     wanted: dict[str, None] = {}
     for spec in runs:
-        for name in spec.score.extractors:
-            wanted |= dict.fromkeys(auto_extractors(spec.data.dataset) if name == "auto" else (name,))
+        names = resolve_extractors(spec.score.extractors, spec.data.dataset, spec.score.resize)
+        wanted |= dict.fromkeys(names)
         protocols = (metric.extractor for metric in requested_metrics(spec.score.metrics))
         wanted |= dict.fromkeys(name for name in protocols if name)
     rows = {row.name: row for row in known_extractors()}
     return tuple(
         f"the weights of {name} are missing (looked in {', '.join(map(str, rows[name].looked))}), which scoring needs "
-        f"and training and sampling do not: {rows[name].advice}; features of natural images without a download: "
-        f"{IMAGENET_ADVICE}; or --set score.extractors=torchscript:FILE takes a network of yours"
+        f"and training and sampling do not: {rows[name].advice}; features without a download: {IMAGENET_ADVICE}, for "
+        "natural images; `ltbench extractor train FOLDER`, a small network of your own images; or --set "
+        "score.extractors=torchscript:FILE, one that you have"
         for name in wanted
         if name in rows and not rows[name].found
     )
@@ -228,5 +233,5 @@ def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) 
 
 
 def _wait_for(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)

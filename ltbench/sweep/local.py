@@ -23,7 +23,7 @@ from typing import Any
 
 from rich.console import Console
 
-from ltbench.environment import Settings
+from ltbench.environment import Settings, free_memory
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import RunSpec
 from ltbench.sweep import worker as worker_module
@@ -62,7 +62,7 @@ def slots(workers: str, device: str, threads: int, width: int) -> list[Slot]:
     workers
         ``auto`` (one a GPU; without one as many processes as cores, memory allowing) or a number.
     device
-        ``cpu``, ``cuda`` (all visible GPUs are shared out) or one GPU, ``cuda:1``.
+        ``cpu``, ``cuda`` (all visible GPUs are shared out) or one GPU, ``cuda:1`` or ``mps``.
     threads
         CPU threads of a worker.
     width
@@ -71,8 +71,8 @@ def slots(workers: str, device: str, threads: int, width: int) -> list[Slot]:
     visible = _gpus() if device == "cuda" else []
     if workers == "auto":
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // _MEMORY_A_WORKER
-        number = len(visible) if visible else 1 if device != "cpu" else min(cores // threads, int(free))
+        free = free_memory() // _MEMORY_A_WORKER
+        number = len(visible) if visible else 1 if device != "cpu" else min(cores // threads, free)
     elif given := whole_number(workers):
         number = given
     else:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.data import Dataset
-from ltbench.diffusion.schedule import NUM_TIMESTEPS, add_noise, alpha_bar
+from ltbench.diffusion.schedule import NUM_TIMESTEPS, alpha_bar, mix
 from ltbench.method import Batch, DrawRatio, Needs
 from ltbench.method.base import Draw
 from ltbench.spec import TrainSpec
@@ -132,7 +132,7 @@ class BatchSource:
             "rows": rows,
             "flipped": self._flipped(step, "flip"),
             "t": t,
-            "abar": self._alpha_bar[t],
+            "levels": _levels(self._alpha_bar[t]),
             "noise": torch.randn(shape, generator=rng.generator(self.seed, "noise", step)),
             "dropped": dropped,
         }
@@ -147,7 +147,7 @@ class BatchSource:
         """Return the batch that draws on the device stand for; nothing here waits for the device."""
         drawn = draws.tensors
         x0, y = self._images(drawn["rows"], drawn.get("flipped"))
-        dropped, abar = drawn["dropped"], drawn["abar"]
+        dropped, (abar, signal, spread, snr) = drawn["dropped"], drawn["levels"].unbind()
         reference = None
         if "reference_rows" in drawn:
             reference = self._images(drawn["reference_rows"], drawn.get("reference_flipped"))
@@ -155,10 +155,10 @@ class BatchSource:
             x0=x0,
             y=y,
             t=drawn["t"],
-            alpha_bar=abar.float(),
+            alpha_bar=abar,
             num_timesteps=NUM_TIMESTEPS,
             noise=drawn["noise"],
-            x_t=add_noise(x0, drawn["noise"], abar),
+            x_t=mix(x0, drawn["noise"], signal, spread),
             label=torch.where(dropped, self.num_classes, y),
             dropped=dropped,
             prior=self.prior,
@@ -167,7 +167,7 @@ class BatchSource:
             reference=reference,
             step=draws.step,
             any_label=draws.any_label,
-            snr=(abar / (1 - abar)).float(),
+            snr=snr,
         )
 
     def _images(self, rows: Tensor, flipped: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -185,7 +185,8 @@ class Draws:
     any_label
         False where all labels were dropped; known before anything is on the device.
     tensors
-        Rows of the training set, flips, times, abar at them, noise, dropped labels; for a reference batch too.
+        Rows of the training set, flips, times, `_levels` at them, noise, dropped labels; rows and flips of a reference
+        batch too.
     """
 
     step: int
@@ -244,6 +245,14 @@ class BatchesAhead:
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(cancel_futures=True)
+
+
+def _levels(abar: Tensor) -> Tensor:
+    """Return abar, sqrt(abar), sqrt(1 - abar) and abar / (1 - abar) as (4,B) float32 of abar (B,) float64.
+
+    Made on the host: not every device has float64, and in float32 1 - abar loses 2e-4 of itself at t = 0.
+    """
+    return torch.stack([abar, abar.sqrt(), (1 - abar).sqrt(), abar / (1 - abar)]).float()
 
 
 def _tensor(array: np.ndarray) -> Tensor:

@@ -19,6 +19,7 @@ from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.unet import Denoiser, build_denoiser
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.method.composition import Composition
+from ltbench.method.double import require_float64
 from ltbench.method.registry import create
 from ltbench.runs.layout import weights_path
 from ltbench.runs.weights import load_weights
@@ -109,6 +110,8 @@ def load_model(
         raise CheckpointError(
             f"the weights {path} do not fit the model: delete that file and run again"
         ) from error
+    if any(held.dtype == torch.float64 for held in (*model.parameters(), *model.buffers())):
+        require_float64(device, f"model.size={spec.model.size}")
     return model.to(device).eval()
 
 

@@ -290,6 +290,10 @@ def test_slots_pin_gpus_or_share_out_cores(monkeypatch):
     assert pins == ["2", "GPU-7", "2"]
     assert len(slots("auto", "cuda", 1, width=99)) == 2
     assert slots("auto", "cuda:1", 1, width=99)[0].device == "cuda:1"
+    assert [slot.device for slot in slots("auto", "mps", 1, width=99)] == ["mps"]
+    monkeypatch.setattr(os, "sysconf_names", {"SC_PHYS_PAGES": 0, "SC_PAGE_SIZE": 0})  # as on macOS
+    monkeypatch.setattr(os, "sysconf", {"SC_PHYS_PAGES": 1 << 20, "SC_PAGE_SIZE": 4096}.__getitem__)
+    assert 1 <= len(slots("auto", "cpu", 1, width=99)) <= 6
     for wrong_number in ("0", "-1", "two", "1.5"):
         with pytest.raises(UsageError, match="--workers takes auto or a whole number"):
             slots(wrong_number, "cpu", 1, width=9)

@@ -1,5 +1,6 @@
 """A GPU's rules without a GPU: devices of every tensor, what waits for the device, batches made ahead, options."""
 
+import contextlib
 import dataclasses
 import threading
 
@@ -10,12 +11,18 @@ from tiny_runs import digits, lively_model, make_spec, same_tensors, tensors, tr
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ltbench import rng
+from ltbench.data import load_dataset
+from ltbench.diffusion.calibration import calibrate
+from ltbench.diffusion.samplers import sample_batch
 from ltbench.environment import Environment
-from ltbench.method import DrawRatio, Needs, registry
-from ltbench.spec import TrainSpec
+from ltbench.errors import UsageError
+from ltbench.method import DrawRatio, Needs, Prediction, registry
+from ltbench.runs.layout import weights_path
+from ltbench.runs.weights import save_weights
+from ltbench.spec import DataSpec, ModelSpec, SampleSpec, TrainSpec, train_key
 from ltbench.training import trainer
 from ltbench.training.batches import BatchesAhead, BatchSource
-from ltbench.training.model import build_model, state_of
+from ltbench.training.model import build_model, load_model, state_of
 from ltbench.training.trainer import Training
 
 CPU = torch.device("cpu")
@@ -72,6 +79,53 @@ def test_a_step_mixes_no_devices_and_waits_for_none(name, variant, tmp_path, mon
     waits = fake_step(name, variant, tmp_path, monkeypatch)
     assert waits.found == []
     assert waits.copies >= 6  # rows, flips, times, abar, noise, dropped labels
+
+
+@pytest.mark.parametrize(("name", "variant"), [*NAMES, *VARIANTS, ("cm+t2h", None)])
+def test_a_step_on_an_apple_gpu_makes_no_double_there(name, variant, tmp_path, monkeypatch):
+    """The stand-in is fake `cuda`, which is said to have no float64: this PyTorch knows no `mps`."""
+    monkeypatch.setattr("ltbench.training.batches.draw_power", lambda *_: 0.5)
+    monkeypatch.setattr("ltbench.method.double.has_float64", lambda device: device.type == "cpu")
+    steps = fake_step(name, variant, tmp_path, monkeypatch)
+    assert steps.doubles == []
+    assert [found for found in steps.found if "mixes" in found] == []
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "dpmsolver++", "sde-dpmsolver++"])
+@pytest.mark.parametrize("guidance", [0.0, 1.0])
+def test_a_sampler_on_an_apple_gpu_makes_no_double_there(sampler, guidance, monkeypatch):
+    """The stand-in is `meta`: tensors without content, which mix with the CPU's scalars as a GPU's do."""
+    monkeypatch.setattr("ltbench.diffusion.samplers.precision", lambda *_: contextlib.nullcontext())
+    spec = SampleSpec(sampler=sampler, steps=1000 if sampler == "ancestral" else 4, guidance=guidance)
+
+    def denoiser(x, t, label):
+        return Prediction(x * 0.5 + t.view(-1, 1, 1, 1) * 1e-3 + label.view(-1, 1, 1, 1), x)
+
+    denoiser.shape, denoiser.num_classes = (1, 8, 8), 10
+    with Waits() as steps:
+        draws = [torch.Generator(), torch.Generator()]
+        images = sample_batch(denoiser, torch.arange(2), spec, draws, "meta")
+    assert images.device.type == "meta" and images.dtype == torch.float32
+    assert steps.doubles == [] and [found for found in steps.found if "mixes" in found] == []
+
+
+def test_what_needs_doubles_is_refused_on_an_apple_gpu_in_one_sentence(tmp_path):
+    with pytest.raises(UsageError, match="calibration computes in double precision, which mps has not"):
+        calibrate(SampleSpec(sampler="ddim", steps=4), "mps")
+    spec = make_spec().model_copy(
+        update={"model": ModelSpec(size="exact"), "data": DataSpec(dataset="closed_form")}
+    )
+    cell = load_dataset(spec.data)
+    save_weights(
+        weights_path(tmp_path, spec.train.steps),
+        *[state_of(build_model(spec, cell))] * 2,
+        train_key(spec),
+        spec.train.steps,
+        lambda: None,
+    )
+    assert load_model(spec, tmp_path, cell)["denoiser"].num_classes == 10
+    with pytest.raises(UsageError, match=r"model\.size=exact computes in double precision"):
+        load_model(spec, tmp_path, cell, "mps")
 
 
 @pytest.mark.parametrize("precision", ["bf16", "tf32"])

@@ -1,0 +1,179 @@
+"""Extractors of a user's own images: from a data cell to a small CNN under a name, and from that name to the extractor.
+
+`ltbench extractor train` makes the shipped CNNs' recipe general: the network sees the training pool of a data set,
+every class as often, and never its reference and held-out images, which are equally new to it. Weights and record
+(design, recipe, accuracy, hashes) lie in one folder of the user's, so that every command and worker finds them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ltbench.data import Dataset
+from ltbench.errors import DataCorrupt, LtbenchError, UsageError
+from ltbench.extractors.base import Extractor, ExtractorRow
+from ltbench.extractors.cnn import SHIPPED, Design, load_design
+from ltbench.files import read_object, write_json
+
+FOLDER_VARIABLE = "LTBENCH_EXTRACTORS"
+FEWEST, MOST, EPOCHS = (
+    500,
+    4000,
+    15,
+)  # optimiser steps, and the passes over the images that they come to between
+SMALL_SET = 10_000  # images below which the weights decay as the digits' do
+LEAST_IMAGES = 16  # of a training pool: batch normalisation needs a batch
+_NAME = re.compile(r"[a-z][a-z0-9_.-]*")
+
+
+def folder() -> Path:
+    """Return where trained extractors lie: ``$LTBENCH_EXTRACTORS``, or ``ltbench/extractors`` in the user's data folder."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
+    return (Path(chosen) if chosen else data / "ltbench" / "extractors").expanduser()
+
+
+def names() -> list[str]:
+    """Return the names of trained extractors, alphabetical."""
+    return sorted(path.stem for path in folder().glob("*.json") if _NAME.fullmatch(path.stem))
+
+
+def files(name: str) -> tuple[Path, Path]:
+    """Return the paths of a trained extractor's weights and record."""
+    return folder() / f"{name}.safetensors", folder() / f"{name}.json"
+
+
+def describe(name: str) -> ExtractorRow:
+    """Tell whether a trained extractor's weights are there."""
+    weights, _ = files(name)
+    found = weights.is_file()
+    return ExtractorRow(
+        name, f"FD ({name})", found, weights if found else None, (folder(),), "ltbench extractor train FOLDER"
+    )
+
+
+def load_trained(name: str, weights: Path | None = None, device: torch.device | str = "cpu") -> Extractor:
+    """Return a trained extractor.
+
+    Raises
+    ------
+    DataMissing, DataCorrupt
+        Its files are absent, or are not what they should be.
+    """
+    path, record_path = files(name)
+    mend = "train it again with `ltbench extractor train`"
+    try:
+        record = read_object(record_path)
+        design = Design(
+            **{**record["design"], **{k: tuple(record["design"][k]) for k in ("sizes", "widths")}}
+        )
+        recorded = record["weights_sha256"]
+    except (LtbenchError, KeyError, TypeError) as error:
+        raise DataCorrupt(f"{record_path} is no record of a trained extractor: {mend}") from error
+    extractor = load_design(name, design, weights or path, mend, device)
+    if weights is None and extractor.weights_hash != recorded:
+        raise DataCorrupt(f"{path} is not the file that {record_path.name} describes: {mend}")
+    return extractor
+
+
+def design_for(cell: Dataset) -> Design:
+    """Return the architecture for a data cell's images: 8, 16 or 32 pixels a side, larger images averaged down."""
+    channels, size, _ = cell.shape
+    side = next(s for s in (32, 16, 8) if s <= size)
+    widths = {8: (32, 64), 16: (16, 64, 128), 32: (32, 64, 128)}[side]
+    content = cell.spec.content
+    dataset = cell.spec.dataset if content is None else f"{cell.spec.dataset}:{content}"
+    return Design(dataset, side, (size, size), widths, cell.num_classes, channels)
+
+
+def train_extractor(
+    cell: Dataset,
+    name: str,
+    seed: int = 0,
+    *,
+    replace: bool = False,
+    progress: Callable[[int, int, float], None] = lambda *_: None,
+) -> dict[str, Any]:
+    """Train an extractor on a data cell's training images, keep it under a name and return its record.
+
+    Parameters
+    ----------
+    cell
+        The data cell; its reference and held-out images are not trained on.
+    name
+        What ``--extractors`` will call it.
+    seed
+        Of weights, order and shifts: the same command on the same machine gives the same file.
+    replace
+        Whether another extractor of that name may be replaced.
+    progress
+        Called with the epochs done, all epochs and the last batch's loss.
+
+    Raises
+    ------
+    UsageError
+        A name that cannot be used, or too few images.
+    """
+    from ltbench.extractors.train import Recipe, accuracy, fit, write_weights
+
+    check_new(name, cell, replace)
+    design, images = design_for(cell), cell.train
+    batch = min(64 if len(images) < SMALL_SET else 128, len(images))
+    each = len(images) // batch  # steps an epoch
+    steps = min(MOST, max(FEWEST, EPOCHS * each))
+    decay = 0.5 if len(images) < SMALL_SET else 0.05
+    recipe = Recipe(max(1, round(steps / each)), batch, 3e-3, decay, shift=1, resized=0.0)
+    threads, started = torch.get_num_threads(), time.process_time()
+    torch.set_num_threads(1)  # results are the same bit for bit at one number of threads only
+    try:
+        pixels, labels = torch.from_numpy(images.images.copy()), torch.from_numpy(images.labels.copy())
+        network = fit(name, design, recipe, pixels, labels, seed, progress)
+    finally:
+        torch.set_num_threads(threads)
+    path, record_path = files(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_weights(path, network)
+    extractor = load_design(name, design, path, "train it again")
+    record = {
+        "name": name,
+        "weights_sha256": extractor.weights_hash,
+        "hash": extractor.hash,
+        "design": dataclasses.asdict(design),
+        "recipe": dataclasses.asdict(recipe),
+        "seed": seed,
+        "class_names": list(cell.class_names),
+        "dataset_manifest": cell.manifest_hash,
+        "train_images": len(images),
+        "train_accuracy": accuracy(extractor, images.images, images.labels),
+        "heldout_images": len(cell.heldout),
+        "heldout_accuracy": accuracy(extractor, cell.heldout.images, cell.heldout.labels),
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "cpu_seconds": round(time.process_time() - started),
+        "torch": torch.__version__,
+    }
+    write_json(record_path, record)
+    return record
+
+
+def check_new(name: str, cell: Dataset, replace: bool = False) -> None:
+    """Refuse a name that cannot be given to an extractor of a data cell, and a cell that none can be trained on."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name!r} must be lower-case letters, digits and _ . - and begin with a letter"
+        )
+    record = files(name)[1]
+    if name in SHIPPED or (record.exists() and not replace):
+        where = "comes with ltbench" if name in SHIPPED else f"is there already ({record})"
+        raise UsageError(f"an extractor {name} {where}: choose another --name, or --replace one of yours")
+    if len(cell.train) < LEAST_IMAGES:
+        raise UsageError(
+            f"{cell.spec.dataset} has {len(cell.train)} training images: a network takes at least {LEAST_IMAGES}"
+        )

@@ -1,0 +1,102 @@
+"""`ltbench extractor` as a newcomer meets it: a folder in, a name out, scores under that name."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ltbench.cli.app import main
+from ltbench.errors import UsageError
+from ltbench.extractors import trained
+from ltbench.extractors.registry import EXTRACTORS, resolve_extractors
+from ltbench.runs.scores import read_scores
+
+
+def call(*words):
+    with pytest.raises(SystemExit) as ended:
+        main([str(word) for word in words])
+    return ended.value.code
+
+
+@pytest.fixture
+def shapes(tmp_path, monkeypatch):
+    """Three classes of one colour each, 40, 30 and 20 images of 16 x 16."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(trained.FOLDER_VARIABLE, str(tmp_path / "extractors"))
+    monkeypatch.delenv("LTBENCH_DATA", raising=False)
+    monkeypatch.setattr(trained, "FEWEST", 30)
+    EXTRACTORS.forget()
+    draw = np.random.default_rng(0)
+    for k, (name, count) in enumerate((("circle", 40), ("square", 30), ("stripe", 20))):
+        (tmp_path / "shapes" / name).mkdir(parents=True)
+        for i in range(count):
+            image = draw.normal(60 + 70 * k, 20, (16, 16, 3)).clip(0, 255).astype(np.uint8)
+            Image.fromarray(image).save(tmp_path / "shapes" / name / f"{i}.png")
+    yield tmp_path
+    EXTRACTORS.forget()
+
+
+def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, capsys):
+    assert call("extractor", "train", "./shapes", "--image-size", 16) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "held-out images" in shown and "--set score.extractors=shapes_cnn" in shown
+    assert call("extractor", "list") == 0
+    listed = capsys.readouterr().out.splitlines()
+    (line,) = [line for line in listed if line.startswith("shapes_cnn")]
+    assert line.endswith("ready") and [
+        row for row in listed if row.startswith("inception_clean") and " clean " in row
+    ]
+    assert call("extractor", "train", "./shapes", "--image-size", 16) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert call("extractor", "train", "./shapes", "--image-size", 16, "--name", "pixels") == 2
+    assert "comes from ltbench.extractors" in " ".join(capsys.readouterr().err.split())
+
+    words = [
+        "score",
+        "shapes",
+        "-d",
+        "folder_lt:shapes",
+        "--extractors",
+        "shapes_cnn",
+        "--metrics",
+        "frechet,agreement",
+    ]
+    assert call(*words) == 0
+    (path,) = (shapes / "runs").rglob("scores.csv")
+    rows = read_scores(path)
+    overall = rows[(rows["scope"] == "overall") & rows["metric"].isin(["frechet", "agreement"])]
+    assert overall["value"].notna().all() and set(overall["extractor"]) == {"shapes_cnn"}
+
+
+@pytest.mark.parametrize(
+    ("names", "dataset", "resize", "expected"),
+    [
+        (("inception",), "cifar10_lt", "own", ("inception",)),
+        (("inception",), "cifar10_lt", "clean", ("inception_clean",)),
+        (("inception_clean",), "cifar10_lt", "legacy", ("inception",)),
+        (("inception", "inception_clean"), "cifar10_lt", "clean", ("inception_clean",)),
+        (("auto",), "cifar10_lt", "clean", ("inception_clean",)),  # also where another stands in for it
+        (("auto",), "digits_lt", "own", ("digits_cnn",)),
+    ],
+)
+def test_a_resizing_by_name_is_the_extractor_that_has_it(names, dataset, resize, expected):
+    assert resolve_extractors(names, dataset, resize) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["digits_cnn", "efficientnet_lite0", "torchscript:mine.pt", "inception_mixed_6"]
+)
+def test_a_resizing_of_a_network_with_one_way_is_refused(name):
+    with pytest.raises(UsageError, match=f"{name} resizes images in one way"):
+        resolve_extractors((name,), "digits_lt", "clean")
+
+
+def test_a_resizing_is_a_flag_and_a_setting_that_is_checked_before_any_training(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert call("run", "-m", "ddpm", "--set", "score.resize=clean") == 2
+    assert "digits_cnn resizes images in one way" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "runs").exists() or not any((tmp_path / "runs").glob("*/weights"))
+    np.savez("mine.npz", images=np.zeros((4, 1, 8, 8), np.uint8))
+    assert call("score", "mine.npz", "-d", "digits_lt", "--resize", "bicubic", "--range", "uint8") == 2
+    assert "--resize 'bicubic' is none of own, legacy, clean" in " ".join(capsys.readouterr().err.split())
