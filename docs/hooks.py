@@ -58,6 +58,8 @@ def methods() -> str:
             ]
             head = [f"{name} (default)" if name == info.default_variant else name for name in names]
             parts += ["**Paper against code**", _table(("setting", *head), table)]
+        else:
+            parts.append("**Paper against code**: one form, the formula above; there are no variants.")
     parts += [
         "## Compositions",
         "Two methods may be joined by `+`: " + ", ".join(f"`{p}`" for p in legal_pairs()) + ".",
@@ -88,11 +90,8 @@ def metrics() -> str:
         ),
     ]
     for metric in REGISTRY.values():
-        words = (
-            inspect.cleandoc(inspect.getdoc(inspect.getmodule(metric.function)) or "")
-            if hasattr(metric, "function")
-            else ""
-        )
+        module = inspect.getmodule(inspect.unwrap(metric.function))
+        words = inspect.cleandoc(inspect.getdoc(module) or "")
         parts += [f"## {metric.name}", f"{metric.description}. *{metric.source}*", words]
     return "\n\n".join(filter(None, parts))
 

@@ -504,7 +504,6 @@ def score(
     *,
     metrics: str | Sequence[str] = "default",
     extractors: str | Sequence[str] = "auto",
-    resize: Literal["own", "legacy", "clean"] = "own",
     bootstrap: int = 0,
     device: str | None = None,
     cache: str | Path | None = None,
@@ -522,9 +521,6 @@ def score(
         What they are compared with, from `load_dataset`.
     metrics, extractors
         Names of ``available("metrics")`` and ``available("extractors")``; ``default``, ``all``, ``auto``.
-    resize
-        How images are resized for Inception: ``legacy``, the papers' way, or ``clean``; ``own``: as the extractor's
-        name says, ``inception`` or ``inception_clean``.
     bootstrap
         Replicates over images for an interval beside each number; 0: none.
     device
@@ -568,7 +564,7 @@ def score(
         labels = np.full(len(images), UNLABELLED)
     else:
         labels = _checked_labels(np.asarray(labels), len(images), dataset.num_classes)
-    request = _request(metrics, extractors, bootstrap, resize)
+    request = _request(metrics, extractors, bootstrap)
     generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
         kept = Path(scratch) if cache is None else Path(cache)
@@ -586,18 +582,11 @@ def _checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndar
     return labels
 
 
-def _request(
-    metrics: str | Sequence[str],
-    extractors: str | Sequence[str],
-    bootstrap: int,
-    resize: Literal["own", "legacy", "clean"],
-) -> ScoreSpec:
+def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
     """Return a request; a TorchScript file that the caller names here may run."""
     from ltbench.extractors import torchscript
 
-    request = ScoreSpec(
-        metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap, resize=resize
-    )
+    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
     for name in request.extractors:
         if name.startswith(torchscript.PREFIX):
             torchscript.trust(name)
@@ -614,7 +603,6 @@ def evaluate(
     *,
     metrics: str | Sequence[str],
     extractors: str | Sequence[str] = "auto",
-    resize: Literal["own", "legacy", "clean"] = "own",
     bootstrap: int = 0,
     recompute: bool = False,
     device: str | None = None,
@@ -625,7 +613,7 @@ def evaluate(
     ----------
     runs
         Runs, their folders, or folders of runs.
-    metrics, extractors, resize, bootstrap, device
+    metrics, extractors, bootstrap, device
         As `score`.
     recompute
         Replace numbers that are there already.
@@ -651,7 +639,7 @@ def evaluate(
 
     given = [runs] if isinstance(runs, stored.Run | str | Path) else list(runs)
     folders = [entry.folder if isinstance(entry, stored.Run) else Path(entry) for entry in given]
-    request = _request(metrics, extractors, bootstrap, resize)
+    request = _request(metrics, extractors, bootstrap)
     tables = [table for _, table in evaluate_sets(folders, request, recompute, device=device)]
     return pd.concat(tables, ignore_index=True)
 

@@ -112,7 +112,7 @@ class TrainSpec(_Frozen):
     steps: int = Field(150_000, ge=1, description="optimiser steps")
     snapshots: tuple[int, ...] = Field((), description="steps whose weights are kept, besides the last")
     batch_size: int = Field(128, ge=1, description="images a step, over all processes")
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(2e-4, gt=0, description="of Adam, constant after the warm-up")
     warmup_steps: int = Field(5000, ge=0, description="linear learning-rate warm-up")
     grad_clip: float = Field(1.0, gt=0, description="gradient-norm clip")
     ema_decay: float = Field(0.9999, ge=0, lt=1, description="decay of the weights' moving average")
@@ -121,7 +121,10 @@ class TrainSpec(_Frozen):
         "batch", description="one draw a batch (released code) or one a sample"
     )
     flip: bool = Field(True, description="random horizontal flip")
-    precision: Literal["fp32", "tf32", "bf16"] = Field("fp32")
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32",
+        description="arithmetic of the network: IEEE single, tensor-core products, or bfloat16 autocast",
+    )
     micro_batch: int | None = Field(None, ge=1, description="images a forward pass (gradient accumulation)")
     init_weights: str | None = Field(None, description="sha256 of the weights training starts from")
     imported: str | None = Field(None, description="sha256 of the authors' checkpoint that this training is")
@@ -162,7 +165,10 @@ class SampleSpec(_Frozen):
     leave_out: tuple[str, ...] = Field(
         (), description="parts of the method that are off, as METHOD.PART: cm.expert"
     )
-    precision: Literal["fp32", "tf32", "bf16"] = Field("fp32")
+    precision: Literal["fp32", "tf32", "bf16"] = Field(
+        "fp32",
+        description="arithmetic of the network: IEEE single, tensor-core products, or bfloat16 autocast",
+    )
 
     @model_validator(mode="after")
     def _ancestral_is_full(self) -> "SampleSpec":

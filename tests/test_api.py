@@ -153,7 +153,8 @@ def test_images_without_labels_are_scored_as_one_set():
     ]
     assert overall[0] == overall[1]
     classes = without[(without["scope"] == "class") & (without["metric"] == "frechet")]
-    assert len(classes) == 10 and classes["value"].isna().all()
+    assert len(classes) == 10
+    assert classes["value"].isna().all()
 
 
 # -- runs and tables ----------------------------------------------------------------------------------------

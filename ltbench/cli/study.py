@@ -260,7 +260,7 @@ def print_plan(study: Study, planned: Plan, every_run: bool = False) -> None:
     steps, images = sum(r.steps for r in planned.runs), sum(r.images for r in planned.runs)
     disk = sum(r.disk for r in planned.runs) / 1e9
     console.print(
-        f"{len(planned.runs)} runs, {steps:,} training steps, {images:,} images to generate, "
+        f"{len(planned.runs)} run{'s' * (len(planned.runs) != 1)}, {steps:,} training steps, {images:,} images to generate, "
         f"{planned.parameters:,} parameters, {disk:.2g} GB of disk; "
         f"about {hours(planned.seconds)} with {planned.workers} worker{'s' * (planned.workers > 1)}"
     )

@@ -164,6 +164,10 @@ class _Lazy:
         return found  # type: ignore[no-any-return]
 
     @property
+    def __wrapped__(self) -> Callable[..., Any]:
+        return self._function
+
+    @property
     def __signature__(self) -> inspect.Signature:
         return inspect.signature(self._function)
 

@@ -116,7 +116,11 @@ def find_preset(preset: str | Path) -> Path:
         return path
     if path.suffix == ".toml":
         raise UsageError(f"no study file {name}: give the path of a TOML file or a preset's name")
-    raise UsageError(f"unknown preset {name!r}{nearest(name, preset_names())}")
+    inside = [known for known in preset_names() if name.casefold() in known]
+    close = (
+        f"; those with that word: {', '.join(inside)}" if inside and name else nearest(name, preset_names())
+    )
+    raise UsageError(f"unknown preset {name!r}{close}")
 
 
 # --- layers --------------------------------------------------------------------------------------------

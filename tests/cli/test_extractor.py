@@ -38,13 +38,13 @@ def shapes(tmp_path, monkeypatch):
 def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, capsys):
     assert call("extractor", "train", "./shapes", "--image-size", 16) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    assert "held-out images" in shown and "--set score.extractors=shapes_cnn" in shown
+    assert "held-out images" in shown
+    assert "--set score.extractors=shapes_cnn" in shown
     assert call("extractor", "list") == 0
     listed = capsys.readouterr().out.splitlines()
     (line,) = [line for line in listed if line.startswith("shapes_cnn")]
-    assert line.endswith("ready") and [
-        row for row in listed if row.startswith("inception_clean") and " clean " in row
-    ]
+    assert line.endswith("ready")
+    assert [row for row in listed if row.startswith("inception_clean") and " clean " in row]
     assert call("extractor", "train", "./shapes", "--image-size", 16) == 2
     assert "is there already" in capsys.readouterr().err
     assert call("extractor", "train", "./shapes", "--image-size", 16, "--name", "pixels") == 2
@@ -64,7 +64,8 @@ def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, c
     (path,) = (shapes / "runs").rglob("scores.csv")
     rows = read_scores(path)
     overall = rows[(rows["scope"] == "overall") & rows["metric"].isin(["frechet", "agreement"])]
-    assert overall["value"].notna().all() and set(overall["extractor"]) == {"shapes_cnn"}
+    assert overall["value"].notna().all()
+    assert set(overall["extractor"]) == {"shapes_cnn"}
 
 
 @pytest.mark.parametrize(

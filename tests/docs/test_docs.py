@@ -1,5 +1,6 @@
 """The documentation is true: every command in it runs, the site builds strictly, sentences of the README stay short."""
 
+import inspect
 import os
 import re
 import shutil
@@ -232,6 +233,81 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
     assert outputs
     assert not [o for o in outputs if o["output_type"] == "error"]
+
+
+# -- nothing is left out, nothing is out of place ------------------------------------------------------
+
+
+def test_every_command_has_a_place_in_the_guide():
+    """Beside the generated reference: on a page that says what it is for."""
+    import typer
+
+    from ltbench.cli.app import app
+
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    commands = typer.main.get_command(app).commands
+    named = {
+        f"{name} {child}" if child else name
+        for name, command in commands.items()
+        for child in getattr(command, "commands", {"": None})
+    }
+    assert {name for name in named if not re.search(rf"ltbench {name}\b|`{name}`", text)} == set()
+
+
+def test_every_page_is_in_the_navigation():
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = {p.relative_to(ROOT / "docs").as_posix() for p in (ROOT / "docs").rglob("*.md")}
+    assert pages <= set(re.findall(r"([a-z/-]+\.md)$", text, re.M))
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs/concepts").glob("*.md")), ids=name_of)
+def test_every_concept_has_a_picture(page):
+    assert re.search(r"!\[[^\]]+\]\(\.\./img/[a-z-]+\.svg\)", page.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "results/README.md"], ids=name_of)
+def test_every_row_of_a_table_has_the_columns_of_its_head(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.S | re.M)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        widths = {len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        assert len(widths) == 1, table[:200]
+
+
+def generated(name):
+    """Return a page that mkdocs makes from the code."""
+    import importlib.util
+
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "docs/hooks.py")
+    hooks = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(hooks)
+    return hooks.PAGES[f"reference/{name}.md"]()
+
+
+def sections(text):
+    return {part.splitlines()[0]: part for part in text.split("\n## ")[1:]}
+
+
+def test_every_method_has_its_equation_and_the_paper_against_the_code():
+    from ltbench.method.registry import known_methods
+
+    found = sections(generated("methods"))
+    for name in known_methods():
+        assert re.search(r"^    .*=", found[name], re.M), name
+        assert "**Paper against code**" in found[name], name
+
+
+def test_every_metric_and_setting_is_documented():
+    from ltbench.cli.settings import settings
+    from ltbench.metrics.registry import REGISTRY
+
+    found = sections(generated("metrics"))
+    for metric in REGISTRY.values():
+        assert metric.source in found[metric.name]
+        module = inspect.getmodule(inspect.unwrap(metric.function))
+        assert module.__doc__.splitlines()[0] in found[metric.name]
+        assert module.__name__ != "ltbench.metrics.base"
+    page = generated("settings")
+    assert [s.key for s in settings() if f"`{s.key}`" not in page or not s.help] == []
 
 
 def test_make_targets_that_are_named_exist():

@@ -41,12 +41,15 @@ def test_a_trained_extractor_is_found_by_its_name_and_tells_the_classes_apart(pl
     record = trained.train_extractor(cell, "mine")
     EXTRACTORS.forget()
     extractor = get_extractor("mine")
-    assert extractor.hash == record["hash"] and extractor.title == "FD (mine)"
+    assert extractor.hash == record["hash"]
+    assert extractor.title == "FD (mine)"
     assert record["heldout_accuracy"] > 0.6  # ten classes, sixty steps
     (row,) = [row for row in known_extractors() if row.name == "mine"]
-    assert row.found and row.at == place / "mine.safetensors"
+    assert row.found
+    assert row.at == place / "mine.safetensors"
     found = extractor(cell.heldout.images)
-    assert found.features.shape == (len(cell.heldout), 64) and found.logits.shape[1] == 10
+    assert found.features.shape == (len(cell.heldout), 64)
+    assert found.logits.shape[1] == 10
     assert classifies(extractor, cell.spec)
     assert not classifies(extractor, DataSpec(dataset="folder_lt", content="cd" * 32))
     assert not classifies(extractor, DataSpec(dataset="digits_lt"))
@@ -62,7 +65,8 @@ def test_the_same_command_gives_the_same_file_and_another_seed_another(place):
     assert json.loads((place / "a.json").read_text())["design"]["channels"] == 3
 
 
-def test_it_sees_the_training_pool_only_and_each_class_as_often(place, monkeypatch):
+@pytest.mark.usefixtures("place")
+def test_it_sees_the_training_pool_only_and_each_class_as_often(monkeypatch):
     seen = {}
 
     def watched(name, design, recipe, images, labels, *rest):
@@ -115,7 +119,8 @@ def test_names_that_are_taken_or_odd_and_sets_that_are_too_small_are_refused(pla
     trained.check_new("mine", cell, replace=True)
 
 
-def test_files_that_are_broken_are_told_in_one_sentence(place):
+@pytest.mark.usefixtures("place")
+def test_files_that_are_broken_are_told_in_one_sentence():
     trained.train_extractor(own_folder(), "mine")
     EXTRACTORS.forget()
     weights, record = trained.files("mine")
@@ -129,7 +134,8 @@ def test_files_that_are_broken_are_told_in_one_sentence(place):
         get_extractor("mine")
     other = trained.train_extractor(own_folder(), "other", 1)
     EXTRACTORS.forget()
-    assert other["hash"] and weights.write_bytes(trained.files("other")[0].read_bytes())
+    assert other["hash"]
+    assert weights.write_bytes(trained.files("other")[0].read_bytes())
     with pytest.raises(DataCorrupt, match="not the file that mine.json describes"):
         get_extractor("mine")
     record.write_text('{"design": 5}')

@@ -248,7 +248,8 @@ def test_images_without_labels_are_read_as_one_set_and_said(tmp_path, name):
     found = read_samples(path, CELL)
     np.testing.assert_array_equal(found.images, pixels())
     assert found.labels.tolist() == [UNLABELLED] * 6
-    assert "no labels, so they are scored as one set" in found.recognised and "--labels" in found.recognised
+    assert "no labels, so they are scored as one set" in found.recognised
+    assert "--labels" in found.recognised
 
 
 def test_a_folder_of_images_and_no_folder_is_a_set_without_labels(tmp_path):
@@ -257,7 +258,8 @@ def test_a_folder_of_images_and_no_folder_is_a_set_without_labels(tmp_path):
     (tmp_path / "Thumbs.db").write_bytes(b"x")
     found = read_samples(tmp_path, CELL)
     np.testing.assert_array_equal(found.images, pixels())
-    assert set(found.labels) == {UNLABELLED} and "no labels" in found.recognised
+    assert set(found.labels) == {UNLABELLED}
+    assert "no labels" in found.recognised
     with pytest.raises(UsageError, match="leave --labels out"):
         read_samples(tmp_path, CELL, tmp_path / "0.png")
     (tmp_path / "notes.txt").write_text("hello")
@@ -430,7 +432,8 @@ def test_unlabelled_samples_stand_in_the_report_with_what_can_be_said_of_them(tm
     assert re.search(r"\| 0\.[0-9]+ \|", line)
     (path,) = (tmp_path / "runs").rglob("scores.csv")
     classes = read_scores(path).query("scope == 'class'")
-    assert classes["value"].isna().all() and (classes["reason"].str.contains("have no labels")).all()
+    assert classes["value"].isna().all()
+    assert (classes["reason"].str.contains("have no labels")).all()
 
 
 def test_unknown_groupings_and_references_are_named_with_what_there_is(scored, capsys):

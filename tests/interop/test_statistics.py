@@ -30,6 +30,19 @@ def test_a_distance_to_statistics_is_the_distance_to_their_images(tmp_path):
     assert frechet_distance(found.statistics, REAL) == pytest.approx(0, abs=1e-9)
 
 
+def test_the_fields_own_function_gives_our_distance_from_our_file_and_we_from_theirs(tmp_path):
+    fid = pytest.importorskip("cleanfid.fid")
+    write_statistics(tmp_path / "real.npz", REAL)
+    with np.load(tmp_path / "real.npz") as file:
+        theirs = fid.frechet_distance(file["mu"], file["sigma"], FAKE.mean(0), np.cov(FAKE, rowvar=False))
+    found = read_statistics(tmp_path / "real.npz").statistics
+    assert frechet_distance(found, FAKE) == pytest.approx(theirs, rel=1e-9)
+    np.savez(tmp_path / "theirs.npz", mu=FAKE.mean(0), sigma=np.cov(FAKE, rowvar=False))  # as it saves them
+    assert frechet_distance(read_statistics(tmp_path / "theirs.npz").statistics, REAL) == pytest.approx(
+        theirs, rel=1e-9
+    )
+
+
 def test_single_precision_and_further_arrays_are_read(tmp_path):
     mu, sigma = (
         REAL.mean(axis=0),

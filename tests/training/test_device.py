@@ -105,8 +105,10 @@ def test_a_sampler_on_an_apple_gpu_makes_no_double_there(sampler, guidance, monk
     with Waits() as steps:
         draws = [torch.Generator(), torch.Generator()]
         images = sample_batch(denoiser, torch.arange(2), spec, draws, "meta")
-    assert images.device.type == "meta" and images.dtype == torch.float32
-    assert steps.doubles == [] and [found for found in steps.found if "mixes" in found] == []
+    assert images.device.type == "meta"
+    assert images.dtype == torch.float32
+    assert steps.doubles == []
+    assert [found for found in steps.found if "mixes" in found] == []
 
 
 def test_what_needs_doubles_is_refused_on_an_apple_gpu_in_one_sentence(tmp_path):
