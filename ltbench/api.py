@@ -19,7 +19,7 @@ import ltbench.runs.run as stored
 from ltbench.environment import Settings, default_device
 from ltbench.errors import Interrupted, RunFailed, UsageError, nearest
 from ltbench.files import ensure_writable
-from ltbench.spec import RunSpec, ScoreSpec
+from ltbench.spec import UNLABELLED, RunSpec, ScoreSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -554,7 +554,7 @@ def score(
     import numpy as np
     import pandas as pd
 
-    from ltbench.data.images import UNLABELLED, ImageSet
+    from ltbench.data import ImageSet
     from ltbench.scoring.score import score_pools
 
     images = np.asarray(images)

@@ -14,6 +14,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+UNLABELLED = -1
+"""The label of every image of a sample set without labels: all images of a set have one, or none has."""
+
 TRAIN_VERSION = 1
 SAMPLE_VERSION = 1
 

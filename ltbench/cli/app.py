@@ -47,12 +47,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+RUN, FOLLOW, READ = "Run and score", "Follow a sweep", "Read results"
+EXCHANGE, OWN, LISTS = "Exchange and check", "Bring your own", "Look up"
 data_app = typer.Typer(help="Prepare and verify data sets that come as image folders.", no_args_is_help=True)
-app.add_typer(data_app, name="data")
-app.add_typer(extractor.app, name="extractor")
-app.add_typer(statistics.app, name="statistics")
 new_app = typer.Typer(help="Write the files of a package of yours.", no_args_is_help=True)
-app.add_typer(new_app, name="new")
 
 
 def _version(asked: bool) -> None:
@@ -83,7 +81,10 @@ def _root(
 # -- running ----------------------------------------------------------------------------------------
 
 
-@app.command(epilog="For example: ltbench run -m ddpm,coral -d fashion_mnist_lt -r 0.01 --seeds 0..2")
+@app.command(
+    epilog="For example: ltbench run -m ddpm,coral -d fashion_mnist_lt -r 0.01 --seeds 0..2",
+    rich_help_panel=RUN,
+)
 @with_study_flags
 def run(
     flags: dict[str, str | None],
@@ -199,7 +200,7 @@ def run(
     run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, init_from, **speed)
 
 
-@app.command(epilog="For example: ltbench plan -m ddpm,coral -d cifar10_lt --on h100")
+@app.command(epilog="For example: ltbench plan -m ddpm,coral -d cifar10_lt --on h100", rich_help_panel=RUN)
 @with_study_flags
 def plan(
     flags: dict[str, str | None],
@@ -238,7 +239,7 @@ def plan(
     show_plan(study or preset, sets or [], flags, out, data_root, device, workers, on)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def evaluate(
     runs: Annotated[
         list[Path],
@@ -267,7 +268,7 @@ def evaluate(
     evaluate_runs(runs, request, recompute, data_root, device)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def score(
     samples: Annotated[
         Path,
@@ -337,64 +338,10 @@ def score(
     score_external(samples, data, claims, labels, value_range, request, out, data_root, device)
 
 
-@app.command("import")
-def import_(
-    path: Annotated[
-        Path,
-        typer.Argument(help="A ckpt_STEP.pt of the authors' code, bare weights, or a folder for diffusers."),
-    ],
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method",
-            "-m",
-            help="Which it was trained by; the file does not say.",
-            autocompletion=complete.method,
-        ),
-    ],
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            "-d",
-            help="Default: the one with its classes and size.",
-            autocompletion=complete.dataset,
-        ),
-    ] = None,
-    imbalance_ratio: Annotated[
-        str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
-    ] = None,
-    train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
-    step: Annotated[
-        int | None, typer.Option("--step", help="Training step, where the file has none.")
-    ] = None,
-    sets: Sets = None,
-    out: Out = Path("runs"),
-    data_root: DataRoot = None,
-) -> None:
-    """Turn an official checkpoint (DDPM, CBDM, T2H, CORAL) into a trained run that can be sampled and scored."""
-    from ltbench.cli.exchange import import_run
-
-    import_run(path, method, dataset, imbalance_ratio, train_seed, step, sets or [], out, data_root)
-
-
-@app.command()
-def export(
-    run: Annotated[Path, typer.Argument(help="A training's folder.", autocompletion=complete.run_folders)],
-    to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
-    step: Annotated[int | None, typer.Option("--step", help="Default: the last that is kept.")] = None,
-    weights: Annotated[str, typer.Option("--weights", help="ema (averaged) or raw (the last).")] = "ema",
-) -> None:
-    """Write a run's network with a model card, for diffusers' UNet2DModel.from_pretrained."""
-    from ltbench.cli.exchange import export_network
-
-    export_network(run, to, step, weights)
-
-
 # -- sweeps -----------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(rich_help_panel=FOLLOW)
 def status(
     out: Out = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until all is done.")] = False,
@@ -406,7 +353,7 @@ def status(
     sys.exit(show_status(out, watch, everything))
 
 
-@app.command()
+@app.command(rich_help_panel=FOLLOW)
 def retry(
     failed: Annotated[bool, typer.Option("--failed", help="All stages that failed.")] = False,
     out: Out = Path("runs"),
@@ -432,7 +379,7 @@ def retry(
     sys.exit(exit_code(rows) if start else 0)
 
 
-@app.command()
+@app.command(rich_help_panel=FOLLOW)
 def logs(
     run: Annotated[
         str,
@@ -451,34 +398,10 @@ def logs(
     show_logs(run, out, lines)
 
 
-@app.command()
-def reproduce(
-    run: Annotated[
-        Path, typer.Argument(help="The folder of a finished run.", autocompletion=complete.run_folders)
-    ],
-    out: Annotated[Path | None, typer.Option("--out", help="A fresh folder; default reproduced/RUN.")] = None,
-    tolerance: Annotated[
-        float, typer.Option("--tolerance", help="Relative, for overall scores on another class of machine.")
-    ] = 0.05,
-    data_root: DataRoot = None,
-    device: Device = None,
-    trust: Trust = None,
-) -> None:
-    """Make a run again from its recorded spec and compare weights, images and scores."""
-    from ltbench.api import usable_device
-    from ltbench.cli.study import trust_named
-    from ltbench.cli.sweep import show_reproduction
-    from ltbench.environment import Settings
-
-    settings = Settings(data_root, usable_device(device))
-    trust_named([], trust or [])
-    sys.exit(0 if show_reproduction(run, out, settings, tolerance) else 1)
-
-
 # -- reading ----------------------------------------------------------------------------------------
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def report(
     roots: Annotated[
         list[Path] | None,
@@ -536,7 +459,88 @@ def report(
         )
 
 
-@app.command()
+# -- exchange, look-ups -----------------------------------------------------------------------------
+
+
+@app.command("import", rich_help_panel=EXCHANGE)
+def import_(
+    path: Annotated[
+        Path,
+        typer.Argument(help="A ckpt_STEP.pt of the authors' code, bare weights, or a folder for diffusers."),
+    ],
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            "-m",
+            help="Which it was trained by; the file does not say.",
+            autocompletion=complete.method,
+        ),
+    ],
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            "-d",
+            help="Default: the one with its classes and size.",
+            autocompletion=complete.dataset,
+        ),
+    ] = None,
+    imbalance_ratio: Annotated[
+        str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set it was trained on.")
+    ] = None,
+    train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
+    step: Annotated[
+        int | None, typer.Option("--step", help="Training step, where the file has none.")
+    ] = None,
+    sets: Sets = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+) -> None:
+    """Turn an official checkpoint (DDPM, CBDM, T2H, CORAL) into a trained run that can be sampled and scored."""
+    from ltbench.cli.exchange import import_run
+
+    import_run(path, method, dataset, imbalance_ratio, train_seed, step, sets or [], out, data_root)
+
+
+@app.command(rich_help_panel=EXCHANGE)
+def export(
+    run: Annotated[Path, typer.Argument(help="A training's folder.", autocompletion=complete.run_folders)],
+    to: Annotated[Path, typer.Option("--to", help="Folder to write.")],
+    step: Annotated[int | None, typer.Option("--step", help="Default: the last that is kept.")] = None,
+    weights: Annotated[str, typer.Option("--weights", help="ema (averaged) or raw (the last).")] = "ema",
+) -> None:
+    """Write a run's network with a model card, for diffusers' UNet2DModel.from_pretrained."""
+    from ltbench.cli.exchange import export_network
+
+    export_network(run, to, step, weights)
+
+
+@app.command(rich_help_panel=EXCHANGE)
+def reproduce(
+    run: Annotated[
+        Path, typer.Argument(help="The folder of a finished run.", autocompletion=complete.run_folders)
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="A fresh folder; default reproduced/RUN.")] = None,
+    tolerance: Annotated[
+        float, typer.Option("--tolerance", help="Relative, for overall scores on another class of machine.")
+    ] = 0.05,
+    data_root: DataRoot = None,
+    device: Device = None,
+    trust: Trust = None,
+) -> None:
+    """Make a run again from its recorded spec and compare weights, images and scores."""
+    from ltbench.api import usable_device
+    from ltbench.cli.study import trust_named
+    from ltbench.cli.sweep import show_reproduction
+    from ltbench.environment import Settings
+
+    settings = Settings(data_root, usable_device(device))
+    trust_named([], trust or [])
+    sys.exit(0 if show_reproduction(run, out, settings, tolerance) else 1)
+
+
+@app.command(rich_help_panel=LISTS)
 def datasets(
     imbalance_ratio: Annotated[
         str, typer.Option("--imbalance-ratio", "-r", help="Ratio the counts are shown at.")
@@ -549,7 +553,7 @@ def datasets(
     list_datasets(imbalance_ratio, data_root)
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def methods() -> None:
     """List methods with paper, hyper-parameters and defaults."""
     from ltbench.cli.lists import list_methods
@@ -557,7 +561,7 @@ def methods() -> None:
     list_methods()
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def metrics() -> None:
     """List metrics with definition, direction and source."""
     from ltbench.cli.lists import list_metrics
@@ -565,7 +569,7 @@ def metrics() -> None:
     list_metrics()
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def samplers() -> None:
     """List samplers with kind, orders and what must be known of each."""
     from ltbench.cli.lists import list_samplers
@@ -573,7 +577,7 @@ def samplers() -> None:
     list_samplers()
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def plugins() -> None:
     """List what other packages add (methods, data sets, metrics, extractors, samplers) and what could not be loaded."""
     from ltbench.cli.lists import list_plugins
@@ -581,7 +585,7 @@ def plugins() -> None:
     list_plugins()
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def presets(
     name: Annotated[str | None, typer.Argument(help="One of them.", autocompletion=complete.preset)] = None,
     show: Annotated[bool, typer.Option("--show", help="Print its file (so does NAME alone).")] = False,
@@ -600,7 +604,7 @@ def presets(
         copy_preset(name, copy)
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def settings(
     key: Annotated[
         str | None,
@@ -616,7 +620,7 @@ def settings(
     show_settings(key)
 
 
-@app.command()
+@app.command(rich_help_panel=LISTS)
 def doctor(
     everything: Annotated[
         bool, typer.Option("--all", help="Every library, device, data set and extractor.")
@@ -708,8 +712,13 @@ def verify(
     verify_data(name, data_root)
 
 
-for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge, bundles.site):
-    app.command()(_command)
+app.command(rich_help_panel=READ)(bundles.site)
+for _command in (bundles.pack, bundles.unpack, bundles.verify, bundles.merge):
+    app.command(rich_help_panel=EXCHANGE)(_command)
+app.add_typer(statistics.app, name="statistics", rich_help_panel=EXCHANGE)
+app.add_typer(data_app, name="data", rich_help_panel=OWN)
+app.add_typer(extractor.app, name="extractor", rich_help_panel=OWN)
+app.add_typer(new_app, name="new", rich_help_panel=OWN)
 
 
 @new_app.command("method")

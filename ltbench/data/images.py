@@ -9,8 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-UNLABELLED = -1
-"""The label of every image of a set that has no labels: all of a set have one, or none."""
+from ltbench.spec import UNLABELLED
 
 SCORE_SEED = 0  # of draws made while scoring: balancing, halves, floors, subsets, clusterings, bootstrap
 _CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole

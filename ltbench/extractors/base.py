@@ -170,16 +170,24 @@ class Extractor:
         count, channels, height, width = images.shape
         if not count:
             raise UsageError(f"{self.name} got no images: a class or sample set is empty")
-        square = self.sizes is None or (height == width and self.sizes[0] <= height <= self.sizes[1])
-        if channels not in self.channels or not square:
-            side = ""
-            if self.sizes is not None:
-                low, high = self.sizes
-                side = f"{low}x{low} " if low == high else f"square {low}..{high} pixel "
-            raise UsageError(
-                f"{self.name} takes {side}images of {' or '.join(map(str, self.channels))} channel(s), "
-                f"not {height}x{width} of {channels}: choose another extractor"
-            )
+        check_shape(self.name, self.channels, self.sizes, (channels, height, width))
+
+
+def check_shape(
+    name: str, channels: tuple[int, ...], sizes: tuple[int, int] | None, shape: tuple[int, ...]
+) -> None:
+    """Raise `UsageError` for images of a shape (C,H,W) that an extractor with these channels and sizes does not take."""
+    count, height, width = shape
+    square = sizes is None or (height == width and sizes[0] <= height <= sizes[1])
+    if count not in channels or not square:
+        side = ""
+        if sizes is not None:
+            low, high = sizes
+            side = f"{low}x{low} " if low == high else f"square {low}..{high} pixel "
+        raise UsageError(
+            f"{name} takes {side}images of {' or '.join(map(str, channels))} channel(s), "
+            f"not {height}x{width} of {count}: choose another extractor"
+        )
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import torch
 
 from ltbench.errors import DataMissing, UsageError, nearest
 from ltbench.extractors import efficientnet, fidelity, inception, pixels, torchscript, trained
-from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features
+from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features, check_shape
 from ltbench.extractors.cache import cached_features
 from ltbench.extractors.cnn import SHIPPED, load_shipped, shipped_files
 from ltbench.extractors.weights import how_to_get, look, places
@@ -29,6 +29,7 @@ __all__ = [
     "auto_extractors",
     "auto_note",
     "cached_features",
+    "check_images",
     "classifies",
     "get_extractor",
     "known_extractors",
@@ -121,6 +122,20 @@ def get_extractor(name: str, *, weights: Path | None = None, device: torch.devic
     if name.startswith(torchscript.PREFIX):
         return torchscript.load_user(name, weights, device)
     return EXTRACTORS[name].load(name, weights, device)
+
+
+def check_images(names: Sequence[str], shape: tuple[int, ...]) -> None:
+    """Refuse extractors whose design is known without their weights and does not take images of a shape (C,H,W).
+
+    Raises
+    ------
+    UsageError
+        One sentence, before anything is trained that could not be scored.
+    """
+    for name in names:
+        if name in SHIPPED or name in trained.names():
+            design = SHIPPED[name] if name in SHIPPED else trained.read_record(name)[0]
+            check_shape(name, (design.channels,), design.sizes, shape)
 
 
 def classifies(extractor: Extractor, data: DataSpec) -> bool:

@@ -31,6 +31,7 @@ FEWEST, MOST, EPOCHS = (
 )  # optimiser steps, and the passes over the images that they come to between
 SMALL_SET = 10_000  # images below which the weights decay as the digits' do
 LEAST_IMAGES = 16  # of a training pool: batch normalisation needs a batch
+_MEND = "train it again with `ltbench extractor train`"
 _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
@@ -68,20 +69,30 @@ def load_trained(name: str, weights: Path | None = None, device: torch.device | 
     DataMissing, DataCorrupt
         Its files are absent, or are not what they should be.
     """
-    path, record_path = files(name)
-    mend = "train it again with `ltbench extractor train`"
+    (path, record_path), (design, recorded) = files(name), read_record(name)
+    extractor = load_design(name, design, weights or path, _MEND, device)
+    if weights is None and extractor.weights_hash != recorded:
+        raise DataCorrupt(f"{path} is not the file that {record_path.name} describes: {_MEND}")
+    return extractor
+
+
+def read_record(name: str) -> tuple[Design, str]:
+    """Return a trained extractor's design and the SHA-256 of its weights, as its record states them.
+
+    Raises
+    ------
+    DataCorrupt
+        No such record.
+    """
+    path = files(name)[1]
     try:
-        record = read_object(record_path)
+        record = read_object(path)
         design = Design(
             **{**record["design"], **{k: tuple(record["design"][k]) for k in ("sizes", "widths")}}
         )
-        recorded = record["weights_sha256"]
+        return design, str(record["weights_sha256"])
     except (LtbenchError, KeyError, TypeError) as error:
-        raise DataCorrupt(f"{record_path} is no record of a trained extractor: {mend}") from error
-    extractor = load_design(name, design, weights or path, mend, device)
-    if weights is None and extractor.weights_hash != recorded:
-        raise DataCorrupt(f"{path} is not the file that {record_path.name} describes: {mend}")
-    return extractor
+        raise DataCorrupt(f"{path} is no record of a trained extractor: {_MEND}") from error
 
 
 def design_for(cell: Dataset) -> Design:

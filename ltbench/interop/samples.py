@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from ltbench.data import Dataset
 from ltbench.data.class_folders import Scan, class_names, images_below, plain, read_level
 from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
-from ltbench.data.images import UNLABELLED
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.files import check_regular, read_text
 from ltbench.interop.arrays import SUFFIXES, ArrayFile
+from ltbench.spec import UNLABELLED
 
 RANGES = ("uint8", "0..1", "-1..1")
 IMAGE_NAMES = ("images", "samples", "x", "arr_0")  # arr_0, arr_1: numpy's names of unnamed arrays

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbench.data.images import UNLABELLED
 from ltbench.errors import CheckpointError, DataCorrupt
 from ltbench.files import replacing
 from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import CONFUSION, IMAGES, LABELS, NEAREST, PARTIAL, SHEET
+from ltbench.spec import UNLABELLED
 
 _SHEET_COLUMNS = 10
 

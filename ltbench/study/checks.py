@@ -10,7 +10,7 @@ from ltbench.data.dataset import cached_dataset
 from ltbench.data.facts import DatasetFacts, static_facts
 from ltbench.diffusion.calibration import unfit
 from ltbench.errors import DataMissing, UsageError
-from ltbench.extractors.registry import resolve_extractors
+from ltbench.extractors.registry import check_images, resolve_extractors
 from ltbench.method.registry import create
 from ltbench.spec import RunSpec
 
@@ -45,7 +45,8 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
         raise UsageError(
             f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
         )
-    resolve_extractors(spec.score.extractors, spec.data.dataset, spec.score.resize)
+    names = resolve_extractors(spec.score.extractors, spec.data.dataset, spec.score.resize)
+    check_images(names, cell.shape)
     composition = create(spec.method.name, spec.method.hyperparameters)
     composition.left_out(spec.sample.leave_out)
     micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size

@@ -186,7 +186,7 @@ WRONG = [
     ),
     ("run --class-order sorted", "data.class_order must match"),
     ("run --workers 0", "--workers takes auto or a whole number from 1, not '0'"),
-    ("run --device warp", "device 'warp' cannot be used here: try cpu or cuda"),
+    ("run --device warp", "device 'warp' cannot be used here: try cpu, cuda or mps"),
     ("run --set train.flip=true", "train.flip must be false for digits_lt"),
     ("run --methods coral --set train.micro_batch=8", "leave train.micro_batch out"),
     ("run --methods ddpm --set train.micro_batch=7", "train.micro_batch 7 does not divide"),

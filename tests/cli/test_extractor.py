@@ -50,11 +50,19 @@ def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, c
     assert call("extractor", "train", "./shapes", "--image-size", 16, "--name", "pixels") == 2
     assert "comes from ltbench.extractors" in " ".join(capsys.readouterr().err.split())
 
+    assert call("plan", "-d", "./shapes", "-m", "ddpm", "--set", "score.extractors=shapes_cnn") == 2
+    refused = " ".join(
+        capsys.readouterr().err.split()
+    )  # a folder is prepared at 32 pixels where none are asked for
+    assert "shapes_cnn takes 16x16 images of 3 channel(s), not 32x32 of 3" in refused
+
     words = [
         "score",
         "shapes",
         "-d",
         "folder_lt:shapes",
+        "--set",
+        "data.image_size=16",
         "--extractors",
         "shapes_cnn",
         "--metrics",

@@ -166,7 +166,7 @@ def test_several_prepared_folders_are_told_apart_by_content(tmp_path):
     assert hashes["x"] != hashes["y"]
     spec = DataSpec(dataset="folder_lt", imbalance_ratio=1.0)
     with pytest.raises(
-        UsageError, match=f"choose by name .* or with --set data.content=HASH: {hashes['x'][:8]}"
+        UsageError, match=f"choose by name .* or by content .*: there is .*at 8 pixels, {hashes['x'][:8]}"
     ):
         data.resolve_data(spec, tmp_path)
     resolved = data.resolve_data(spec.model_copy(update={"content": hashes["y"][:8]}), tmp_path)

@@ -8,7 +8,8 @@ from torch.utils._pytree import tree_leaves
 
 
 class Waits(TorchDispatchMode):
-    """Records what makes the host wait for the device: reads of a value, and copies that are not asynchronous.
+    """Records what makes the host wait for the device (reads of a value, and copies that are not asynchronous), and
+    doubles that lie on a device other than the CPU.
 
     Parameters
     ----------
@@ -18,7 +19,7 @@ class Waits(TorchDispatchMode):
 
     def __init__(self, answer=None):
         super().__init__()
-        self.found, self.copies, self.answer, self.any = [], 0, answer, []
+        self.found, self.copies, self.answer, self.any, self.doubles = [], 0, answer, [], []
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs, name = kwargs or {}, str(function)
@@ -54,6 +55,11 @@ class Waits(TorchDispatchMode):
         result = function(*args, **kwargs)
         if name.startswith("aten.any"):  # whether something is wrong; `all` asks whether everything is right
             self.any.append(result)
+        self.doubles += [
+            name
+            for leaf in tree_leaves(result)
+            if isinstance(leaf, torch.Tensor) and leaf.dtype == torch.float64 and leaf.device.type != "cpu"
+        ]
         return result
 
 

@@ -15,7 +15,6 @@ from safetensors.numpy import save_file
 
 from ltbench.cli.app import main
 from ltbench.data import load_dataset
-from ltbench.data.images import UNLABELLED
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.files import write_json
 from ltbench.interop.samples import Claims, read_samples
@@ -26,7 +25,7 @@ from ltbench.report.tables.scores import overall_table
 from ltbench.runs.layout import folder_name
 from ltbench.runs.results import load_results
 from ltbench.runs.scores import read_scores
-from ltbench.spec import DataSpec, sample_key, train_key
+from ltbench.spec import UNLABELLED, DataSpec, sample_key, train_key
 
 NAMES = ("air plane", "Bird", "cat")
 CELL = SimpleNamespace(

@@ -367,6 +367,17 @@ def test_a_method_has_one_style_whatever_stands_beside_it():
     assert method_styles(["other", "mine"], known) == method_styles(["mine", "other"], known)
 
 
+def test_no_two_methods_of_the_tree_look_alike():
+    from ltbench.method.registry import known_methods
+
+    styles = method_styles(known_methods(), known_methods())
+    assert (
+        len({(style.colour, style.marker) for style in styles.values()})
+        == len(known_methods())
+        == len(styles)
+    )
+
+
 def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
     root = tmp_path / "runs"
     for method in ("ddpm", "coral"):

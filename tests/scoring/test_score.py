@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_runs import digits, make_spec
 
-from ltbench.data.images import UNLABELLED, ImageSet, balanced, halves
+from ltbench.data.images import ImageSet, balanced, halves
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
@@ -19,7 +19,7 @@ from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, ru
 from ltbench.scoring import floors
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.score import score_pools, score_samples
-from ltbench.spec import ScoreSpec, sample_key, train_key
+from ltbench.spec import UNLABELLED, ScoreSpec, sample_key, train_key
 
 WHOLE = digits()
 K = 3  # classes 0, 1, 2 of the digits: head, middle and tail
@@ -302,7 +302,7 @@ def test_a_reference_made_ready_on_one_extractor_is_not_used_on_another(cache, n
             self.inner, self.name, self.hash = get_extractor("digits_cnn"), "twice", hash_
             self.classifies, self.has_logits = "digits_lt", True
 
-        def __call__(self, images, **_):
+        def __call__(self, images, *_):
             out = self.inner(images)
             return dataclasses.replace(out, features=2 * out.features)
 

@@ -150,10 +150,16 @@ class PreparedSource(Source):
                 f"{where} with content {content} is not prepared under {data_root}; there is {names}"
             )
         if len(chosen) > 1:
-            raise UsageError(
-                f"{where} is prepared more than once, choose by name (--dataset {chosen[0].spec_name}), by size "
-                f"(--set data.image_size={chosen[0].image_size}) or with --set data.content=HASH: {names}"
-            )
+            ways = {
+                f"by name (--dataset {chosen[0].spec_name})": len({f.name for f in chosen}),
+                f"by size (--set data.image_size={chosen[0].image_size})": len(
+                    {f.image_size for f in chosen}
+                ),
+                f"by content (--set data.content={chosen[0].hash[:8]})": len({f.hash for f in chosen}),
+            }
+            telling = " or ".join(way for way, kinds in ways.items() if kinds > 1)
+            there = ", ".join(f"{f.spec_name} at {f.image_size} pixels, {f.hash[:8]}" for f in chosen)
+            raise UsageError(f"{where} is prepared more than once, choose {telling}: there is {there}")
         return chosen[0]
 
     def load(self, data_root: Path, image_size: int | None = None, content: str | None = None) -> Splits:
