@@ -15,6 +15,7 @@ from ltbench.cli.options import (
     Bootstrap,
     DataRoot,
     Device,
+    Extractors,
     Groups,
     Metrics,
     Out,
@@ -248,9 +249,7 @@ def evaluate(
         ),
     ],
     metrics: Metrics = "default",
-    extractors: Annotated[
-        str, typer.Option("--extractors", help="Comma-separated; auto: the data set's own.")
-    ] = "auto",
+    extractors: Extractors = "auto",
     groups: Groups = "auto",
     resize: Resize = "own",
     reference: Reference = "balanced",
@@ -307,7 +306,7 @@ def score(
     train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
     sample_seed: Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")] = 0,
     metrics: Metrics = "default",
-    extractors: Annotated[str, typer.Option("--extractors", help="As for `ltbench evaluate`.")] = "auto",
+    extractors: Extractors = "auto",
     groups: Groups = "auto",
     resize: Resize = "own",
     reference: Reference = "balanced",

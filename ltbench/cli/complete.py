@@ -101,6 +101,24 @@ def metric_names() -> list[str]:
     return ["all", "default", *lightly(registry), *entries]
 
 
+def extractor_names() -> list[str]:
+    """Return the names of extractors, those that this user has trained too."""
+
+    def registry() -> list[str]:
+        from ltbench.extractors.registry import EXTRACTORS
+
+        return list(EXTRACTORS.all())
+
+    return ["auto", "torchscript:", *lightly(registry)]
+
+
+def grouping_names() -> list[str]:
+    """Return the names of groupings of classes."""
+    from ltbench.data.groupings import NAMES
+
+    return list(NAMES)
+
+
 def card_names() -> list[str]:
     """Return the cards that `ltbench plan --on` knows."""
     from ltbench.study.cards import known_cards
@@ -125,4 +143,6 @@ trackers = _listed(
     lambda: ("tensorboard", "wandb", "mlflow", "aim", "comet_ml", "clearml", "dvclive", "swanlab")
 )
 cards, setting_key = _single(card_names), _single(lambda: (name.rstrip("=") for name in setting_names()))
+extractors, extractor, groups = _listed(extractor_names), _single(extractor_names), _listed(grouping_names)
+references, resizings = choices("score.reference"), choices("score.resize")
 preset, setting, metrics = _single(preset_names), _setting_completion, _listed(metric_names)

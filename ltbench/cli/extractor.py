@@ -58,6 +58,9 @@ def train(
         )
     cell = cached_dataset(data, data_root)
     check_new(chosen, cell, replace)
+    console.print(
+        f"... training {chosen} on {len(cell.train):,} images of {cell.num_classes} classes", soft_wrap=True
+    )
     with console.status("training") as status:
         record = train_extractor(
             cell,

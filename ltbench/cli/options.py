@@ -71,17 +71,33 @@ Metrics = Annotated[
 Groups = Annotated[
     str,
     typer.Option(
-        "--groups", help="Groupings of classes, comma-separated: auto, thirds, shots, cm, ccua, utlo, none."
+        "--groups",
+        help="Groupings of classes, comma-separated: auto, thirds, shots, cm, ccua, utlo, none.",
+        autocompletion=complete.groups,
     ),
 ]
 Reference = Annotated[
-    str, typer.Option("--reference", help="Real images compared with: balanced, heldout or longtail.")
+    str,
+    typer.Option(
+        "--reference",
+        help="Real images compared with: balanced, heldout or longtail.",
+        autocompletion=complete.references,
+    ),
 ]
 Resize = Annotated[
     str,
     typer.Option(
         "--resize",
         help="Before Inception: legacy (the papers' FID) or clean (FID (clean)); own: as the extractor's name says.",
+        autocompletion=complete.resizings,
+    ),
+]
+Extractors = Annotated[
+    str,
+    typer.Option(
+        "--extractors",
+        help="Comma-separated; auto: the data set's own. `ltbench extractor list` lists them.",
+        autocompletion=complete.extractors,
     ),
 ]
 Bootstrap = Annotated[

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ltbench.cli import complete
 from ltbench.cli.console import make_console
 from ltbench.cli.options import DataRoot, Device
 
@@ -15,7 +16,12 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 ExtractorName = Annotated[
-    str, typer.Option("--extractor", help="Whose features the file is of; see `ltbench doctor`.")
+    str,
+    typer.Option(
+        "--extractor",
+        help="Whose features the file is of; `ltbench extractor list` lists them.",
+        autocompletion=complete.extractor,
+    ),
 ]
 
 

@@ -33,6 +33,10 @@ def test_the_last_item_of_a_list_is_completed_and_none_is_offered_twice():
         (complete.choices("sample.sampler"), "dd", "ddim"),
         (complete.cards, "h1", "h100"),
         (complete.metrics, "frechet,pre", "frechet,precision_recall"),
+        (complete.extractors, "digits_cnn,incep", "digits_cnn,inception_clean"),
+        (complete.groups, "thirds,s", "thirds,shots"),
+        (complete.references, "held", "heldout"),
+        (complete.resizings, "le", "legacy"),
     ],
 )
 def test_each_value_is_offered(offer, typed, expected):
