@@ -235,6 +235,7 @@ OTHER = {
         "bootstrap": 10,
         "groups": ("thirds", "cm"),
         "reference": "heldout",
+        "resize": "clean",
         "probes": True,
         "snapshot_images": 8,
         "reference_half": "first",

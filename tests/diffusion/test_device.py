@@ -5,9 +5,8 @@ import dataclasses
 
 import pytest
 import torch
-from fake_gpu import Waits, on_fake_cuda
+from fake_gpu import Waits, fake_mode, on_fake_cuda
 from tiny_runs import lively_model, make_spec
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import _disable_current_modes
 
 from ltbench import rng
@@ -22,7 +21,7 @@ IMAGES, STEPS = 6, 10
 def fake_sampling(monkeypatch, spec, denoiser=None, change=lambda x: x):
     """Sample a batch on a fake GPU; return what waited at each evaluation of the network, and in all."""
     model = denoiser or lively_model(make_spec())["denoiser"]
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = fake_mode()
     drawn = torch.randn(IMAGES, *model.shape)
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # not there for fake tensors
     monkeypatch.setattr(noise.StepNoise, "draw", lambda *_: drawn)  # a generator's state is a tensor

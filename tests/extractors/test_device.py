@@ -2,8 +2,7 @@
 
 import pytest
 import torch
-from fake_gpu import Waits, on_fake_cuda
-from torch._subclasses.fake_tensor import FakeTensorMode
+from fake_gpu import Waits, fake_mode, on_fake_cuda
 
 from ltbench.extractors import inception
 from ltbench.extractors.efficientnet import EfficientNetLite0
@@ -24,7 +23,7 @@ def of_architecture(name):
 
 
 def fake_forward(network, channels, side):
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = fake_mode()
     with mode:
         network = on_fake_cuda(network.eval(), mode)
         images = mode.from_tensor(torch.zeros(4, channels, side, side, dtype=torch.uint8)).to("cuda")

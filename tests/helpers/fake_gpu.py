@@ -1,10 +1,30 @@
 """A stand-in for a GPU: fake `cuda` tensors that compute nothing, and what would make the host wait for them."""
 
+import functools
+
+import pytest
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import unset_fake_temporarily
+from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+
+@functools.cache
+def _lacking():
+    """Return why this PyTorch can make no fake `cuda` tensors; empty where it can."""
+    try:
+        FakeTensorMode(allow_non_fake_inputs=True).from_tensor(torch.zeros(1)).to("cuda")
+    except (RuntimeError, AssertionError) as error:  # built without CUDA, or too old to do without a driver
+        return str(error).partition("\n")[0]
+    return ""
+
+
+def fake_mode():
+    """Return the mode in which `cuda` tensors compute nothing; skip the test where this PyTorch has none."""
+    if _lacking():
+        pytest.skip(f"no fake CUDA tensors: {_lacking()}")
+    return FakeTensorMode(allow_non_fake_inputs=True)
 
 
 class Waits(TorchDispatchMode):

@@ -5,8 +5,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from fake_gpu import Waits
-from torch._subclasses.fake_tensor import FakeTensorMode
+from fake_gpu import Waits, fake_mode
 
 from ltbench.metrics.authenticity import authenticity_percent
 from ltbench.metrics.cmmd import cmmd
@@ -41,7 +40,7 @@ def waits_of(metric, monkeypatch, n=60, d=8):
     monkeypatch.setattr(torch.Tensor, "backward", lambda *_: None)
     stream = np.random.default_rng(0)
     real = [torch.from_numpy(stream.standard_normal((n, d), np.float32)) for _ in range(4)]
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
+    mode = fake_mode()
     with mode:
         sets = [mode.from_tensor(x).to("cuda") for x in real]
         with Waits(answer=True) as waits:

@@ -6,9 +6,8 @@ import threading
 
 import pytest
 import torch
-from fake_gpu import Waits, on_fake_cuda
+from fake_gpu import Waits, fake_mode, on_fake_cuda
 from tiny_runs import digits, lively_model, make_spec, same_tensors, tensors, train_in
-from torch._subclasses.fake_tensor import FakeTensorMode
 
 from ltbench import rng
 from ltbench.data import load_dataset
@@ -42,7 +41,7 @@ def fake_step(name, variant, tmp_path, monkeypatch, **train):
     )
     method = registry.create(spec.method)
     draws = BatchSource(digits(), spec.train, method.needs, 0, CPU).draw(0)
-    model, mode = build_model(spec, digits(), method), FakeTensorMode(allow_non_fake_inputs=True)
+    model, mode = build_model(spec, digits(), method), fake_mode()
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: self)  # not there for fake tensors
     monkeypatch.setattr(rng, "reseed_global", lambda *_: None)  # a generator's state is a tensor
     monkeypatch.setattr(trainer, "build_model", lambda *_: on_fake_cuda(model, mode))
