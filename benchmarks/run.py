@@ -20,6 +20,7 @@ import calibration
 import costs
 import host
 import profiling
+import reports
 import sampling
 import scorers
 import steps
@@ -37,6 +38,7 @@ PARTS = {
     "scoring": ("Scoring", scorers.measure),
     "startup": ("Start-up, harness, data preparation", costs.measure),
     "bundles": ("Bundles", bundles.measure),
+    "reports": ("Reports", reports.measure),
     "profile": ("Where a step's time goes", profiling.measure),
 }
 NEED_RELEASED = ("step", "transfer", "scoring")
