@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import rich.box
@@ -73,7 +74,12 @@ def _text(node: Text) -> Iterator[str]:
 def _with_code(item: str) -> str:
     """Escape a sentence that may hold a command between backticks, which stays as it is."""
     parts = item.split("`")
-    return "".join(f"`{part}`" if i % 2 else text.markdown(part) for i, part in enumerate(parts))
+    return "".join(f"`{part}`" if i % 2 else _spaced(part) for i, part in enumerate(parts))
+
+
+def _spaced(part: str) -> str:
+    """Escape a part of a sentence, which keeps the space to its neighbours."""
+    return f"{' ' * part.startswith(' ')}{text.markdown(part)}{' ' * (part != ' ' and part.endswith(' '))}"
 
 
 def _plot(node: Plot) -> Iterator[str]:
@@ -116,8 +122,27 @@ def _runs(document: Document) -> Iterator[str]:
 # -- LaTeX ----------------------------------------------------------------------------------------------------
 
 
+_LONGEST = 30  # rows of a LaTeX table: more would not fit a page
+
+
 def latex_table(table: Table) -> str:
-    r"""Return a ``table`` environment; it needs ``\usepackage{booktabs,graphicx}``; one too wide is shrunk."""
+    r"""Return ``table`` environments, which need ``\usepackage{booktabs,graphicx}``; too wide is shrunk, too long cut."""
+    cuts = range(0, max(1, len(table.rows)), _LONGEST)
+    parts = [
+        replace(
+            table,
+            name=table.name if i == 0 else f"{table.name}-{i + 1}",
+            title=table.title if len(cuts) == 1 else f"{table.title} ({i + 1} of {len(cuts)})",
+            rows=table.rows[start : start + _LONGEST],
+            rules=tuple(rule - start for rule in table.rules if start < rule < start + _LONGEST),
+            notes=table.notes if i == len(cuts) - 1 else [],
+        )
+        for i, start in enumerate(cuts)
+    ]
+    return "\n".join(map(_latex_part, parts))
+
+
+def _latex_part(table: Table) -> str:
     columns = "".join("l" if table.is_text(i) else "r" for i in range(len(table.columns)))
     lines = [
         r"\begin{table}",

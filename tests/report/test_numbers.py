@@ -1,13 +1,17 @@
 """The numbers of a committed study's report, held one by one: a rewrite of tables and pages must not move one."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ltbench.report import load_scores
+from ltbench.report import load_results, load_scores
 from ltbench.report.cells import cells, series_table
+from ltbench.report.document import build, make_scenes
+from ltbench.report.render import write_latex
 from ltbench.report.tables import differences as of_differences
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.bundle import read_bundle, unpack
@@ -73,3 +77,19 @@ def test_printed_scores_are_the_means_of_the_stored_ones(cell, folders):
     expected = f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
     table = overall_table(cell)
     assert any(expected in row for row in table.rows if row[0].startswith("CORAL"))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here (texlive-latex-base)")
+def test_every_table_of_the_committed_study_compiles(folders, tmp_path):
+    results = load_results(folders)
+    found = cells(results.scores, results.runs)
+    frames = {cell.label: of_differences.differences(cell, "ddpm") for cell in found}
+    document = build(make_scenes(found, results, frames, "ddpm"), results, "digits")
+    tables = document.tables()
+    write_latex(tables, tmp_path)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all-tables.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    for complaint in ("Overfull", "Float too large", "Missing character"):
+        assert complaint not in done.stdout
+    assert len(tables) > 30

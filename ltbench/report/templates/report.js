@@ -164,7 +164,7 @@ function drawPlot(panel, width) {
     } else for (const v of ticks(xs.low, xs.high, panel.xLog, Math.floor(width / 80))) text(xs.at(v), height - bottom + 14, short(v));
     svg.append(el("line", { x1: left, x2: width - 8, y1: height - bottom, y2: height - bottom, class: "axis" }));
   }
-  text((left + width) / 2, height - 2, panel.x);
+  text((left + width) / 2, height - 4, panel.x);
   if (panel.y) svg.append(el("text", { x: 0, y: 0, class: "soft", "text-anchor": "middle", transform: `translate(11 ${(24 + height - bottom) / 2}) rotate(-90)` }, panel.y));
   for (const [x, y] of panel.floor || []) {
     if (y === null || (panel.yLog && y <= 0)) continue;
@@ -176,6 +176,11 @@ function drawPlot(panel, width) {
   for (const m of marks) {
     const at = m.x.map((x, i) => [xs.at(x), ys.at(panel.side ? place(m) : m.y[i]), i]).filter(([, , i]) => m.y[i] !== null && (!panel.yLog || m.y[i] > 0));
     if (m.line && at.length > 1) svg.append(el("polyline", { points: at.map(([x, y]) => `${x},${y}`).join(" "), fill: "none", stroke: m.c, "stroke-width": 1.6, "stroke-dasharray": m.d.map((v) => 2 * v).join(" ") }));
+    for (const p of m.p || []) {
+      const y = panel.side ? place(m) : p[1];
+      if (panel.yLog && y <= 0) continue;
+      svg.append(el("circle", { cx: xs.at(p[0]), cy: ys.at(y), r: 2, class: "empty", stroke: m.c, "stroke-width": 1, "pointer-events": "none" }));
+    }
     for (const [x, y, i] of at) {
       const group = el("g");
       if (m.lo) {
@@ -186,11 +191,6 @@ function drawPlot(panel, width) {
       const where = panel.side ? "" : names.length ? `\n${names[Math.round(m.x[i])] || ""}` : `\n${panel.x} ${short(m.x[i])}`;
       const value = m.t ? m.t[i] : `${short(panel.side ? m.x[i] : m.y[i])}${m.lo ? ` [${short(m.lo[i])}, ${short(m.hi[i])}]` : ""}`;
       if (group.childNodes.length) { if (!scatter) say(group, `${m.l}${where}\n${value}`); svg.append(group); }
-    }
-    for (const p of m.p || []) {
-      const y = panel.side ? place(m) : p[1];
-      if (panel.yLog && y <= 0) continue;
-      svg.append(el("circle", { cx: xs.at(p[0]), cy: ys.at(y), r: 2, class: "empty", stroke: m.c, "stroke-width": 1, "pointer-events": "none" }));
     }
   }
   return svg;
