@@ -5,6 +5,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 
 import numpy as np
@@ -29,6 +30,7 @@ from ltbench.report.document import make_scenes
 from ltbench.report.figures import draw as drawing
 from ltbench.report.figures.base import KINDS, figures_of, method_styles
 from ltbench.report.figures.draw import COLUMN, PAGE, draw
+from ltbench.report.names import known_methods_in_tree
 from ltbench.report.render import latex_table, write_latex
 from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Bold, Table
@@ -70,6 +72,15 @@ def test_latex_escapes_what_latex_reads():
     assert r"\{\}\textasciitilde{}\#\$" in text
     assert r"\textbf{1 \ensuremath{\pm} 2}" in text
     assert r"\ensuremath{<}5\ensuremath{>}" in text
+
+
+def test_a_table_longer_than_a_page_is_cut_in_latex():
+    rows = [[str(i)] for i in range(70)]
+    text = latex_table(Table("long", "Long", ["n"], rows, 1, (30, 65), ["a note"]))
+    assert [f"({i} of 3)" in text for i in (1, 2, 3)] == [True] * 3
+    assert text.count("a note") == 1
+    assert text.count("midrule") == 3 + 1  # a rule where a part begins is the part's own
+    assert text.count(r"\label{tab:long}") == 1
 
 
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex here")
@@ -376,6 +387,41 @@ def test_no_two_methods_of_the_tree_look_alike():
         == len(known_methods())
         == len(styles)
     )
+
+
+def test_every_method_of_the_tree_has_a_colour_and_a_marker_of_its_own():
+    """CORAL had CBDM's: twelve styles for fourteen methods."""
+    known = known_methods_in_tree()
+    styles = method_styles(known, known)
+    assert len({styles[name].colour for name in known}) == len(known) > 12
+    more = [*known[:10], "mine", "other", "third", "fourth"]
+    beside = method_styles(more, known)
+    assert len({beside[name].colour for name in more}) == len(more)
+    assert all(beside[name] == styles[name] for name in known[:10])
+
+
+def test_a_script_without_a_main_guard_draws_on_several_cores_and_no_torch_is_loaded(tmp_path):
+    """Workers of a spawning pool ran the caller's script anew, and the report ended in a traceback."""
+    root = tmp_path / "runs"
+    for method, hyper in (("ddpm", {}), ("coral", {"coral": {"w": 0.5}}), ("coral", {})):
+        for guidance in (0.0, 1.0):
+            spec = make_spec(method, hyper=hyper, guidance=guidance)
+            write_run(root, spec, images=False)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from ltbench.report import write_report\n"
+        "from ltbench.report.figures import draw\n"
+        "draw._cores = lambda: 2\n"
+        f"written = write_report({str(root)!r}, {str(tmp_path / 'out')!r}, all_figures=True)\n"
+        "assert len([p for p in written.files if p.suffix == '.png']) >= 8, written.files\n"
+        "assert all(p.is_file() for p in written.files)\n"
+        "assert 'torch' not in sys.modules\n"
+        "print('once')\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "once\n"
 
 
 def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
