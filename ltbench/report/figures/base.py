@@ -221,7 +221,7 @@ _PALETTE = [
     Style("#8C6D31", "X", (2, 2, 6, 2)),
     Style("#009E73", "h", (3, 1, 1, 1, 1, 1)),
     Style("#D55E00", "D", (6, 1, 1, 1)),
-    Style("#4B0082", "H", (1, 1, 4, 1)),
+    Style("#E7298A", "H", (1, 1, 4, 1)),
     Style("#DDAA33", "s", (2, 3)),
 ]
 
@@ -346,6 +346,9 @@ def how_made(
     kinds = {one.kind for one in series} - {"unknown"}
     if len(kinds) == 1:
         parts.append(f"{kinds.pop()} sampler")
+    rules = {one.rule for one in series}
+    if len(rules) == 1 and rules != {""}:
+        parts.append(f"guided by {rules.pop()}")
     if len({one.train_seeds for one in series}) == 1:
         seeds = series[0].train_seeds
         parts.append(
@@ -354,7 +357,7 @@ def how_made(
     else:  # a method once for all guidances
         each = dict.fromkeys(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
         parts.append(f"training seeds {', '.join(each)}")
-    if measure is not None and any(len(one.train_seeds) > 1 for one in series):
+    if drawn and measure is not None and any(len(one.train_seeds) > 1 for one in series):
         parts.append(drawn)
     return "; ".join(parts) + "."
 
