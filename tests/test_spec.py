@@ -401,3 +401,10 @@ def test_impossible_specs_are_refused(content):
 def test_evaluations_an_image_count_the_unconditional_pass():
     assert SampleSpec().nfe == 1000
     assert SampleSpec(sampler="ddim", steps=20, guidance=0.5).nfe == 40
+
+
+def test_attention_names_levels_from_nought():
+    assert ModelSpec(widths=(32, 64), attention=(0, 1)).attention == (0, 1)
+    for level in (-1, 2):
+        with pytest.raises(ValidationError, match="must name levels"):
+            ModelSpec(widths=(32, 64), attention=(level,))

@@ -1,5 +1,6 @@
 """What seeds and images support: paired tests against scipy and by hand, error rates, bootstrap against fresh draws."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -298,3 +299,42 @@ def test_the_scale_of_an_odd_number_of_images():
     drawn = [numpy_generator(0, "bootstrap", i).choice(np.arange(3), 1, replace=False)[0] for i in range(400)]
     expected = np.sqrt(1 / 2) * np.std(x[drawn], ddof=1)
     assert found.standard_error == pytest.approx(expected, rel=1e-12)
+
+
+# -- small exact cases, each of which one changed line breaks ----------------------------------------------------
+
+
+def test_results_are_values():
+    found = paired(seeds(3, 2, 4), seeds(1, 1, 1))
+    for result, name in (
+        (found, "mean"),
+        (seed_correlation(pd.DataFrame([[1.0]]), pd.DataFrame([[1.0]]), False), "rho"),
+    ):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(result, name, 0.0)
+
+
+def test_a_t_interval_scales_with_the_spread():
+    assert t_half_width(2.5, 3) == pytest.approx(2.5 * 4.302653 / np.sqrt(3), rel=1e-6)
+
+
+def test_holms_divisor_is_how_many_are_left():
+    # four tests: .05/4 = .0125, then .05/3 = .0167, .05/2, .05
+    assert holm([0.012, 0.016, 0.9, 0.9]).tolist() == [True, True, False, False]
+    assert holm([0.012, 0.017, 0.9, 0.9]).tolist() == [True, False, False, False]
+
+
+def test_seven_seeds_are_paired_in_720_ways():
+    x = pd.DataFrame(np.arange(7.0))
+    assert seed_correlation(x, x, within=False).smallest_p == 1 / 720
+
+
+def test_a_correlation_with_a_run_missing_by_hand():
+    x = pd.DataFrame([[1.0, 4.0], [2.0, np.nan], [3.0, 6.0]])
+    for y, rho in ((x, 1), (-x, -1)):
+        found = seed_correlation(x, y, within=False)
+        assert found.rho == pytest.approx(rho) and (found.n_runs, found.n_seeds) == (5, 3)
+        assert found.p == pytest.approx(1 / 6)  # the five other orders: .8, .8, .5, .4 and less
+    flat = x.where(x.isna(), 2.0)
+    assert np.isnan(seed_correlation(x, flat, within=False).rho)
+    assert np.isnan(seed_correlation(flat, x, within=False).rho)

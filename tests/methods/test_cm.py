@@ -337,3 +337,9 @@ def test_a_compiled_network_follows_the_switch_with_one_graph_for_each_position(
             torch.testing.assert_close(compiled(*INPUT).eps, off, rtol=1e-5, atol=1e-5)
     assert counter.frame_count == 2
     torch._dynamo.reset()
+
+
+def test_a_class_without_images_has_no_share_by_hand():
+    # pi = 3/4, 1/4, 0: shares of 1/pi are 1/4, 3/4, 0; K (pi - share) = 3/2, -3/2, 0
+    got = cm.coefficients(torch.tensor([0.75, 0.25, 0.0]), 1.0, 1.0)
+    assert got.tolist() == pytest.approx([1.5, -1.5, 0.0])

@@ -8,6 +8,7 @@ import torch
 from tiny_runs import digits
 
 from ltbench.baselines import min_snr, p2
+from ltbench.errors import UsageError
 from ltbench.method import DrawRatio, Needs, registry
 from ltbench.spec import TrainSpec
 from ltbench.training.batches import BatchSource, draw_power, draw_prior
@@ -91,3 +92,20 @@ def test_tempered_asks_for_its_draw():
             Needs(draw=bad)
     with pytest.raises(ValueError, match=r"in \(0, 1\]"):
         DrawRatio(0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "good", "bad"),
+    [
+        ("tempered", {"smallest_draw": 1.0}, {"smallest_draw": 1.5}),
+        ("tempered", {"smallest_draw": 0.5}, {"smallest_draw": 0.0}),
+        ("t2h", {"until_time": 0}, {"until_time": -1}),
+        ("t2h", {"from_time": 0}, {"from_time": -1}),
+        ("effective_number", {"beta": 0.0}, {"beta": -0.5}),
+        ("effective_number", {"beta": 0.999}, {"beta": 1.0}),
+    ],
+)
+def test_the_ends_of_a_settings_range(method, good, bad):
+    registry.create(registry.resolve(method, {method: good}))
+    with pytest.raises(UsageError):
+        registry.create(registry.resolve(method, {method: bad}))

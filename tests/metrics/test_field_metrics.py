@@ -11,6 +11,7 @@ from ltbench.metrics.authenticity import authenticity_percent
 from ltbench.metrics.cmmd import cmmd
 from ltbench.metrics.fld import Mixture, feature_likelihood_divergence, standardised
 from ltbench.metrics.registry import get_metric
+from ltbench.rng import numpy_generator
 
 GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "group_metrics_k6.npz")
 TRAINING, TEST, GENERATED = (GOLDEN[name].astype(np.float64) for name in ("training", "test", "generated"))
@@ -104,3 +105,20 @@ def test_fld_tells_copies_of_the_training_set_from_new_images():
     assert feature_likelihood_divergence(training, test, fresh) == new
     assert feature_likelihood_divergence(training, test, fresh, seed=1)["gap"] == new["gap"]
     assert feature_likelihood_divergence(training, test, fresh, seed=1)["fld"] != new["fld"]
+
+
+def test_flds_baseline_is_fitted_to_half_of_the_training_set():
+    """Jiralerspong et al.: centres are one half of the training set, their variances those that fit the other half."""
+    rng = np.random.default_rng(3)
+    training, test, generated = (rng.normal(size=(n, 3)) for n in (40, 24, 50))
+    x, y, g = standardised(*(torch.tensor(a) for a in (test, training, test, generated)))
+    order = numpy_generator(0, "fld halves").permutation(40)
+    one, other = x[order[:20]], x[order[20:]]
+    samples, baseline = Mixture.start(g, x).fitted(x), Mixture.start(one, other).fitted(other)
+    expected = 100 * (samples.nll(y) - baseline.nll(y))
+    assert feature_likelihood_divergence(training, test, generated, seed=0)["fld"] == pytest.approx(expected)
+
+
+def test_prd_is_asked_for_as_published():
+    """Sajjadi et al.'s code: 20 clusters a class, 1001 angles, 10 runs."""
+    assert dict(get_metric("prd").settings) == {"clusters_per_class": 20, "angles": 1001, "runs": 10}

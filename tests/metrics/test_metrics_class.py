@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from sklearn.datasets import load_digits
 
 from ltbench.errors import UsageError
-from ltbench.metrics.agreement import agreement, confusion
+from ltbench.metrics.agreement import agreement, confusion, predicted_classes
 from ltbench.metrics.cas import classification_accuracy_score
 from ltbench.metrics.distances import neighbours, tile_rows, tiles
 from ltbench.metrics.diversity import vendi_score
@@ -102,6 +102,11 @@ def test_tiles_keep_to_their_memory(d):
     assert shapes == [(side, side), (side, 3), (3, side), (3, 3)]
 
 
+def test_the_side_of_a_tile_by_hand():
+    # side 4, d = 10: two (4, 10) and four (4, 4) arrays of 8 bytes are 8 (80 + 64) = 1152 bytes
+    assert [tile_rows(10, memory) for memory in (1152, 1151)] == [4, 2]
+
+
 # -- diversity -----
 
 
@@ -153,6 +158,8 @@ def test_agreement_and_confusion():
     [([0, 1, 3], r"0\.\.2"), ([0, 1], "one per image"), ([0.0, 1, 2], "integers"), ([0, -1, 2], r"-1\.\.2")],
 )
 def test_labels_that_do_not_fit(labels, says):
+    with pytest.raises(UsageError, match="has 3 classes and the data set 2"):
+        predicted_classes(np.eye(3), 2)
     with pytest.raises(UsageError, match=says):
         agreement(np.eye(3), np.array(labels))
 
@@ -211,6 +218,11 @@ def test_knn_vote_ties_go_to_the_nearer_class():
     x = torch.tensor([[0.0], [1.0], [-1.5], [9.0]])
     labels = np.array([0, 1, 2, 2])
     assert knn_votes(x, labels, 3, k=2)[0] == 1
+
+
+def test_three_far_votes_outvote_two_near_ones():
+    x = torch.tensor([[0.0], [0.1], [0.2], [0.3], [0.4], [0.5]])
+    assert knn_votes(x, np.array([2, 1, 1, 0, 0, 0]), 3, k=5)[0] == 0
 
 
 def test_head_and_tail_are_thirds_by_rank():
