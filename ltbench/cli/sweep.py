@@ -16,6 +16,7 @@ from ltbench.environment import Settings
 from ltbench.errors import UsageError
 from ltbench.runs.bundle import read_bundle
 from ltbench.runs.places import bundles_in
+from ltbench.runs.run import check_specs
 from ltbench.spec import RunSpec
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.progress import describe
@@ -76,6 +77,7 @@ def show_status(root: Path, watch: bool, everything: bool) -> int:
     held = bundles_in(root)
     for path in held:
         console.print(_in_words(path), soft_wrap=True, markup=False)
+    check_specs(root)
     try:
         tasks, ledger = tasks_of(root), Ledger(root)
     except UsageError:

@@ -34,6 +34,7 @@ import ltbench
 from ltbench.errors import DataCorrupt, StorageError, UsageError
 from ltbench.files import replacing, storage_errors
 from ltbench.runs.layout import IMAGES, NEAREST, PARTIAL, SAMPLES, SPEC
+from ltbench.runs.run import check_run
 
 INDEX = "bundle.json"
 FORMAT = "ltbench bundle"
@@ -130,6 +131,8 @@ def pack(
     ------
     UsageError
         There is no run below the roots, or two roots hold different runs under one name.
+    CheckpointError
+        A spec or file of a run was changed since it was written.
     StorageError, DiskFull
         The target cannot be written, or is a folder that is no bundle.
     """
@@ -227,6 +230,7 @@ class _Writer:
 
     def add(self, folder: Path) -> None:
         _checked_name(folder.name, folder)
+        check_run(folder)
         seed = _json((folder / SPEC).read_bytes(), str(folder / SPEC)).get("train_seed")
         documents: dict[str, Any] = {}
         for path in sorted(folder.rglob("*")):

@@ -59,7 +59,19 @@ def recording(path: Path, guard: Callable[[], None] | None = None) -> Iterator[P
     with replacing(path, publish) as temporary:
         yield temporary
     if len(known[path.name]) > 1:
-        known[path.name] = known[path.name][-1:]
+        write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: known[path.name][-1:]})
+
+
+def seal(path: Path) -> None:
+    """Keep the digest of a file that grew until now, as a log does; from here on it is checked."""
+    if path.is_file():
+        write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: [sha256(path)]})
+
+
+def unseal(path: Path) -> None:
+    """Forget a file's digest before it is written on."""
+    known = _readable(path.parent)
+    if known.pop(path.name, None) is not None:
         write_json(path.parent / DIGESTS, known)
 
 
@@ -91,6 +103,14 @@ def check_digest(path: Path, advice: str, error: type[LtbenchError] = Checkpoint
     accepted = recorded_digests(path.parent).get(path.name)
     if accepted and path.is_file() and sha256(path) not in accepted:
         raise error(f"{path} was changed or damaged since it was written (its SHA-256 is another): {advice}")
+
+
+def check_digests(folder: Path, advice: str, error: type[LtbenchError] = CheckpointError) -> None:
+    """Compare every file at or below a folder that has a recorded digest with it; errors as `check_digest`."""
+    for record in sorted(folder.rglob(DIGESTS)):
+        for name in sorted(recorded_digests(record.parent)):
+            if name == Path(name).name:
+                check_digest(record.parent / name, advice, error)
 
 
 def is_recorded(path: Path) -> bool:

@@ -18,9 +18,9 @@ import pandas as pd
 
 from ltbench.errors import DataCorrupt, UsageError
 from ltbench.files import sha256, write_json
-from ltbench.runs.digests import DIGESTS, check_digest, recorded_digests
+from ltbench.runs.digests import DIGESTS, recorded_digests
 from ltbench.runs.layout import SCORED, SCORES, SPEC
-from ltbench.runs.run import read_spec
+from ltbench.runs.run import check_run, read_spec
 from ltbench.runs.scores import identity, read_scores, record_requests, scored_requests, write_scores
 
 Keep = Literal["first", "second"]
@@ -69,6 +69,8 @@ def merge_runs(
         The target exists.
     DataCorrupt
         Two trainings of different keys share a folder's name.
+    CheckpointError
+        A spec or file of a side was changed since it was written.
     """
     if target.exists():
         raise UsageError(f"{target} exists: give a new name")
@@ -77,6 +79,8 @@ def merge_runs(
     first, second = ({p.name: p for p in sorted(side.iterdir()) if (p / SPEC).is_file()} for side in sides)
     for name in sorted({*first, *second}):
         here = [side[name] for side in (first, second) if name in side]
+        for folder in here:
+            check_run(folder)
         shutil.copytree(here[0], target / name)
         if len(here) == 2:
             _join_training(here[1], target / name, found, keep, tolerance)
@@ -93,7 +97,6 @@ def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None, t
         raise DataCorrupt(f"{other.name} is two trainings of one short name (keys {keys[0]} and {keys[1]})")
     for path in sorted(p for p in other.rglob("*") if p.is_file() and p.name != DIGESTS):
         mine = target / path.relative_to(other)
-        check_digest(path, "get that side's results again", DataCorrupt)
         if not mine.exists():
             mine.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, mine)

@@ -19,6 +19,7 @@ from typing import Any
 import ltbench
 from ltbench.errors import CheckpointError, Interrupted
 from ltbench.files import read_object, write_json
+from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import PROVENANCE
 
 _LIBRARIES = (
@@ -129,7 +130,8 @@ class StageClock:
 
 def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
     """Write a training's or sample set's ``provenance.json``."""
-    write_json(folder / PROVENANCE, content)
+    with recording(folder / PROVENANCE) as temporary:
+        write_json(temporary, content)
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
@@ -138,6 +140,7 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     content = read_object(path)
+    check_digest(path, "delete it; the numbers stand without it")
     stages = content.get("stages", [])
     if not isinstance(stages, list) or not all(isinstance(stage, dict) for stage in stages):
         raise CheckpointError(

@@ -18,7 +18,7 @@ from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import training_folder
 from ltbench.runs.places import places
 from ltbench.runs.provenance import sampled_weights
-from ltbench.runs.run import Run, read_run, spec_of_samples
+from ltbench.runs.run import Run, checked_spec_of_samples, read_run
 from ltbench.runs.scores import NUMBERS, find_scores, is_repeated, read_many, row_codes
 from ltbench.runs.series import PROTOCOL, with_series
 from ltbench.spec import train_key
@@ -130,7 +130,7 @@ def _with_runs(scores: pd.DataFrame, paths: Sequence[Path], owners: Sequence[Run
         path, run = paths[int(str(number))], owners[int(str(number))]
         folder, spec = path.parent, run.spec
         if spec is not None and folder != run.folder:
-            spec = spec_of_samples(folder, spec)
+            spec = checked_spec_of_samples(folder, spec)
         part = with_series(rows.assign(run=run.name, folder=str(folder)), spec, run.data)
         parts.append(part.set_axis(rows.index))
     described = pd.concat(parts).reindex(stated.index)

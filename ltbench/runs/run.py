@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_object, write_json
-from ltbench.runs.digests import check_digest, recording
+from ltbench.runs.digests import check_digest, check_digests, recording
 from ltbench.runs.layout import (
     CHECKPOINT,
     IMAGES,
@@ -224,7 +224,31 @@ def read_trained(folder: Path, purpose: str) -> RunSpec:
     content = read_spec(folder)
     if content.get("origin") == "external":
         raise UsageError(f"{folder} holds images made elsewhere: there is no network to {purpose}")
-    return spec_of(folder, content)
+    spec = spec_of(folder, content)
+    _check_key(folder, content, "train_key", train_key(spec))
+    return spec
+
+
+def check_run(folder: Path) -> None:
+    """Compare a training's folder with what was written: the keys of its specs, the digests of its files.
+
+    Raises
+    ------
+    CheckpointError
+        A spec or file was changed or damaged.
+    """
+    run = read_run(folder)
+    if run.spec is not None:
+        run.samples()
+    check_digests(folder, "restore it, or delete it and run again")
+
+
+def check_specs(root: Path) -> None:
+    """Compare the keys of the specs of every training directly below `root` with their settings; errors as `read_run`."""
+    for path in sorted(root.glob(f"*/{SPEC}")):
+        content = read_spec(path.parent)
+        if "data" in content and content.get("origin") != "external":
+            _check_key(path.parent, content, "train_key", train_key(spec_of(path.parent, content)))
 
 
 def read_spec(folder: Path) -> dict[str, Any]:
@@ -270,9 +294,14 @@ def _sample_set(folder: Path) -> SampleSet:
         return SampleSet(folder, spec_of(training, {"data": content.get("data")}), content["columns"])
     trained = spec_of(training, content)
     _check_key(training, content, "train_key", train_key(trained))
-    spec = spec_of_samples(folder, trained)
+    return SampleSet(folder, checked_spec_of_samples(folder, trained))
+
+
+def checked_spec_of_samples(folder: Path, training: RunSpec) -> RunSpec:
+    """As `spec_of_samples`; a spec whose settings have another key than it states is a `CheckpointError`."""
+    spec = spec_of_samples(folder, training)
     _check_key(folder, read_spec(folder), "sample_key", sample_key(spec))
-    return SampleSet(folder, spec)
+    return spec
 
 
 def _check_key(folder: Path, content: Mapping[str, Any], name: str, key: str) -> None:

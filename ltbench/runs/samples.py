@@ -175,6 +175,7 @@ def load_confusion(folder: Path) -> pd.DataFrame | None:
     path = folder / CONFUSION
     if not path.is_file():
         return None
+    check_digest(path, "delete it and evaluate that run again")
     try:
         frame = pd.read_csv(path, dtype={"label": str}).set_index("label")
         labels = [str(i) for i in range(len(frame))]
@@ -212,6 +213,7 @@ def load_pairs(folder: Path) -> dict[str, np.ndarray] | None:
     path = folder / NEAREST
     if not path.is_file():
         return None
+    check_digest(path, "delete it and evaluate that run again")
     try:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in ("labels", "generated", "training", "distance")}

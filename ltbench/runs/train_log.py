@@ -15,11 +15,15 @@ from typing import Any
 
 import pandas as pd
 
-from ltbench.files import append_rows, write_text
+from ltbench.errors import CheckpointError
+from ltbench.files import append_rows, read_text, write_text
+from ltbench.runs.digests import check_digest, seal, unseal
+from ltbench.text import whole_number
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
     """Append a row; a term that was never seen before gets a column, with 0 in the earlier rows."""
+    unseal(path)
     columns, rows = _read(path)
     new = [name for name in row if name not in columns]
     if new and rows:
@@ -42,6 +46,7 @@ def cut(path: Path, step: int, every: int, last: int) -> None:
     last
         The length of this run: a shorter run's closing row goes when a longer run continues it.
     """
+    unseal(path)
     columns, rows = _read(path)
     kept = [row for row in rows if (at := int(row["step"])) <= step and (at % every == 0 or at == last)]
     if kept:
@@ -50,12 +55,28 @@ def cut(path: Path, step: int, every: int, last: int) -> None:
         path.unlink(missing_ok=True)
 
 
+def finish(path: Path) -> None:
+    """Note a log's content as whole: a change from now on is told."""
+    seal(path)
+
+
 def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame | None:
-    """Read a log that may still be growing: a torn last line is left out, a missing file is None."""
+    """Read a log that may still be growing: a torn last line is left out, a missing file is None.
+
+    Raises
+    ------
+    CheckpointError
+        It is no text, or was changed after its training ended.
+    """
     if not path.is_file():
         return None
-    text = path.read_text(encoding="utf-8")
-    rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+    advice = "delete it; only its curves are lost"
+    text = read_text(path, CheckpointError, advice)
+    check_digest(path, advice)
+    try:
+        rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
+    except csv.Error as error:
+        raise CheckpointError(f"{path} is no CSV file ({error}): {advice}") from error
     if len(rows) < 2 or any(c not in rows[0] for c in required):
         return None
     rows = [row for row in rows if len(row) == len(rows[0])]
@@ -75,7 +96,7 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     reader = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     columns = list(reader.fieldnames or ())
     rows = [row for row in reader if len(row) == len(columns) and None not in row.values()]
-    return columns, [row for row in rows if row.get("step", "").isdigit()]
+    return columns, [row for row in rows if whole_number(row.get("step", "")) is not None]
 
 
 def _write(path: Path, columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> None:

@@ -144,6 +144,8 @@ class Training:
                 raise Interrupted(
                     f"stopped at step {self.step} of {settings.steps}, saved: run the same command to go on"
                 )
+        if self.group.main:
+            trainlog.finish(self.folder / TRAIN_LOG)
         self.group.barrier()
 
     def _asked(self, at_row: bool) -> tuple[bool, bool]:

@@ -13,17 +13,25 @@ import numpy as np
 import pytest
 from tiny_runs import make_spec
 
+import ltbench
+from ltbench.cli.sweep import show_status
 from ltbench.data import load_dataset
-from ltbench.environment import Environment
+from ltbench.environment import Environment, Settings
 from ltbench.errors import LtbenchError
+from ltbench.interop.export import export_run
 from ltbench.pipeline import run_stage, stages
+from ltbench.runs.bundle import pack
 from ltbench.runs.digests import DIGESTS, recorded_digests
 from ltbench.runs.layout import CACHE, CHECKPOINT, IMAGES, LABELS, PROVENANCE, SCORED, SCORES, SPEC
+from ltbench.runs.merge import merge_runs
+from ltbench.runs.provenance import all_stages
 from ltbench.runs.results import load_results
 from ltbench.runs.run import read_run, sample_sets
+from ltbench.runs.samples import load_confusion, load_pairs
 from ltbench.runs.weights import load_checkpoint, load_weights
 from ltbench.scoring.score import score_samples
 from ltbench.spec import train_key
+from ltbench.sweep.reproduce import reproduce
 
 SPECIFICATION = make_spec(steps=4, snapshots=(2,), score={"metrics": ("frechet",), "floor_draws": 1, "bootstrap": 0,
                                                           "probes": True})  # fmt: skip
@@ -65,6 +73,12 @@ def numbers(root, score=True):
     state = load_checkpoint(run.folder / CHECKPOINT, train_key(run.spec))
     out["step"] = state and state["step"]
     probes = run.probes()
+    log, folder = run.train_log(), next(run.folder.glob("samples/*"))
+    out["log"] = None if log is None else log.to_dict("list")
+    seen, pairs = load_confusion(folder), load_pairs(folder)
+    out["confusion"] = None if seen is None else seen.to_numpy().tolist()
+    out["pairs"] = pairs and {name: float(np.asarray(a, float).sum()) for name, a in pairs.items()}
+    out["cost"] = [stage.get("wall_seconds") for stage in all_stages(run.folder)]
     out["probes"] = None if probes is None else probes["value"].tolist()
     out["features"] = {name: float(np.asarray(a, float).sum()) for name, a in run.probe_features(4).items()}
     read_run(run.folder)
@@ -86,16 +100,15 @@ def damages(rng, content, places):
 
 
 def harmless(path):
-    """Say whether a file has no number in it: what is only shown, or logged, may be read as it is."""
-    return path.name in (PROVENANCE, "train.csv", SCORED, DIGESTS, "confusion.csv", "nearest.npz")
+    """Say whether a file has no number in it: which requests are done, and what the files' digests are."""
+    return path.name in (SCORED, DIGESTS)
 
 
 def test_every_file_with_numbers_has_a_digest(finished):
     root, _ = finished
     for path in files(root):
-        if path.suffix in (".npy", ".npz", ".safetensors", ".pt") and CACHE not in path.parts:
+        if path.name not in (SPEC, SCORED, DIGESTS) and CACHE not in path.parts:  # specs have their keys
             assert path.name in recorded_digests(path.parent), path
-    assert all(path.name in recorded_digests(path.parent) for path in root.rglob(SCORES))
 
 
 def walk(finished, tmp_path, places, seed=0):
@@ -181,6 +194,55 @@ def test_json_of_another_shape_or_another_run_is_one_sentence(finished, tmp_path
     with pytest.raises(LtbenchError) as caught:
         numbers(tmp_path / "work")
     assert "\n" not in str(caught.value)
+
+
+READERS = {
+    "report": lambda root, out: load_results(root),
+    "load_run": lambda root, out: ltbench.load_run(next(root.glob("digits*"))).samples(),
+    "evaluate": lambda root, out: sample_sets(root),
+    "status": lambda root, out: show_status(root, watch=False, everything=False),
+    "pack": lambda root, out: pack([root], out / "bundle.zip"),
+    "merge": lambda root, out: merge_runs([root, root], out / "merged"),
+    "export": lambda root, out: export_run(next(root.glob("digits*")), out / "net"),
+    "reproduce": lambda root, out: reproduce(next(root.glob("digits*")), out / "again", Settings()),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("method", ["min_snr", "../../x"])
+def test_every_reader_refuses_a_training_that_says_it_is_another(finished, tmp_path, name, method):
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "work")
+    (path,) = (tmp_path / "work").glob(f"*/{SPEC}")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"method": {"name": method, "hyperparameters": {}}}))
+    with pytest.raises(LtbenchError, match="was changed since it was written") as caught:
+        READERS[name](tmp_path / "work", tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["report", "load_run", "evaluate", "pack", "merge", "reproduce"])
+def test_every_reader_refuses_samples_that_say_they_are_others(finished, tmp_path, name):
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "work")
+    (path,) = (tmp_path / "work").glob(f"*/samples/*/{SPEC}")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"sample": content["sample"] | {"guidance": 2.0}}))
+    with pytest.raises(LtbenchError, match="was changed since it was written"):
+        READERS[name](tmp_path / "work", tmp_path)
+
+
+@pytest.mark.parametrize("pattern", ["weights/*", "samples/*/images.npy", "train.csv", "probes/*.npz"])
+@pytest.mark.parametrize("name", ["pack", "merge"])
+def test_a_damaged_file_does_not_travel(finished, tmp_path, name, pattern):
+    root, _ = finished
+    shutil.copytree(root, tmp_path / "work")
+    path = next((tmp_path / "work").glob(f"*/{pattern}"))
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(LtbenchError, match="changed or damaged"):
+        READERS[name](tmp_path / "work", tmp_path)
 
 
 @pytest.mark.parametrize(
