@@ -33,5 +33,5 @@ clean:
 	rm -rf $(VENV) build dist site *.egg-info
 
 mutants: $(BIN)/ltbench
-	$(BIN)/python -m pip install --quiet cosmic-ray
+	$(BIN)/python -m pip install --quiet cosmic-ray coverage
 	$(BIN)/python -m benchmarks.mutants

@@ -217,7 +217,7 @@ def baseline(group):
         cover.stop()
         data = cover.get_data()
         lines = {
-            str(Path(path).relative_to(ROOT)): {n: c for n, c in data.contexts_by_lineno(path).items()}
+            str(Path(path).relative_to(ROOT)): dict(data.contexts_by_lineno(path).items())
             for path in data.measured_files()
         }
         return code, plugin.seconds, lines
@@ -237,7 +237,7 @@ def chosen_tests(module, line, seconds, lines):
     return chosen or None
 
 
-def outcome_of(item, group, seconds, lines):
+def outcome_of(item, seconds, lines):
     """Return how the tests took a mutant (killed, timeout, survived, hung, incompetent), who noticed, and the diff."""
     import cosmic_ray.mutating as mutating
     import cosmic_ray.plugins as plugins
@@ -322,7 +322,7 @@ def main(arguments=None):
                 f"{' '.join(group['tests'])}: {len(before[number][0])} tests, {spent:.0f} s unchanged",
                 flush=True,
             )
-        row["outcome"], row["noticed_by"], row["diff"] = outcome_of(item, group, *before[number])
+        row["outcome"], row["noticed_by"], row["diff"] = outcome_of(item, *before[number])
         rows.append(row)
         with options.out.open("w", newline="", encoding="utf-8") as handle:
             writer = csv.DictWriter(handle, COLUMNS)

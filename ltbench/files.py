@@ -195,6 +195,11 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def memory_bytes() -> int:
+    """Return this machine's physical memory in bytes: no file from outside is read into more than a part of it."""
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def append_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     """Append rows to a CSV file, writing the header first when the file is new."""
     with storage_errors(path):

@@ -333,7 +333,8 @@ def test_a_correlation_with_a_run_missing_by_hand():
     x = pd.DataFrame([[1.0, 4.0], [2.0, np.nan], [3.0, 6.0]])
     for y, rho in ((x, 1), (-x, -1)):
         found = seed_correlation(x, y, within=False)
-        assert found.rho == pytest.approx(rho) and (found.n_runs, found.n_seeds) == (5, 3)
+        assert found.rho == pytest.approx(rho)
+        assert (found.n_runs, found.n_seeds) == (5, 3)
         assert found.p == pytest.approx(1 / 6)  # the five other orders: .8, .8, .5, .4 and less
     flat = x.where(x.isna(), 2.0)
     assert np.isnan(seed_correlation(x, flat, within=False).rho)

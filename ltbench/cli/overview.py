@@ -16,6 +16,7 @@ from pathlib import Path
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
 from ltbench.cli.version import version_text
+from ltbench.files import memory_bytes
 
 console = make_console()
 
@@ -76,7 +77,7 @@ def graphics() -> list[str]:
 
 def _machine(out: Path) -> Iterator[str]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    memory = memory_bytes() / 2**30
     folder = next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())
     free = shutil.disk_usage(folder).free / 1e9
     yield f"{cores} cores, {memory:.0f} GB of memory, {free:.0f} GB free in {folder}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from ltbench.data.image_file import printable
 from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory, UsageError
-from ltbench.files import check_regular
+from ltbench.files import check_regular, memory_bytes
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
 _UNREADABLE = (
@@ -127,11 +126,6 @@ def _header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     if dtype.hasobject:
         raise ValueError("Python objects")
     return shape, dtype
-
-
-def memory_bytes() -> int:
-    """Return this machine's physical memory in bytes."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def size_text(count: int) -> str:

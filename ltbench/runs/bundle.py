@@ -32,7 +32,7 @@ from typing import Any
 
 import ltbench
 from ltbench.errors import DataCorrupt, StorageError, UsageError
-from ltbench.files import replacing, storage_errors
+from ltbench.files import memory_bytes, parsing, replacing, storage_errors
 from ltbench.runs.layout import IMAGES, NEAREST, PARTIAL, SAMPLES, SPEC
 from ltbench.runs.run import check_run
 
@@ -43,8 +43,8 @@ RUNS = "runs.jsonl"
 FILES = "files.zip"
 STUDIES = "study"
 
-LARGEST = 16 << 30
-"""Bytes that a bundle may grow to when it is unpacked."""
+LARGEST = min(16 << 30, memory_bytes() // 4)
+"""Bytes that a bundle may grow to when it is unpacked, which happens in memory."""
 
 _KINDS = {".json", ".csv", ".npy", ".npz", ".png", ".safetensors"}  # no pickles, no scripts, no TorchScript
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,@-]{0,199}")
@@ -89,9 +89,10 @@ class Bundle:
         """Yield each training: ``folder`` and ``files`` (relative path -> parsed JSON)."""
         for line in self.contents[RUNS].splitlines():
             run = _json(line, f"{self.path}/{RUNS}")
-            if not isinstance(run, dict) or not isinstance(run.get("files"), dict):
+            named = isinstance(run, dict) and isinstance(run.get("folder"), str)
+            if not named or not isinstance(run.get("files"), dict):
                 raise DataCorrupt(f"{self.path}/{RUNS} is no list of runs: get the bundle again")
-            _checked_name(str(run.get("folder")), self.path)
+            _checked_name(run["folder"], self.path)
             yield run
 
 
@@ -238,7 +239,7 @@ class _Writer:
             if not path.is_file() or path.is_symlink() or not self._wanted(relative, seed):
                 continue
             content, name = path.read_bytes(), f"{folder.name}/{relative.as_posix()}"
-            if path.suffix == ".json" and _as_text(parsed := _json(content, str(path))) == content:
+            if path.suffix == ".json" and _as_text(parsed := _json(content, str(path)), path) == content:
                 documents[relative.as_posix()] = parsed
             elif path.suffix == ".csv" and _rows_come_back(content):
                 self.tables.setdefault(_table_of(relative), {})[name] = content
@@ -389,6 +390,8 @@ def read_bundle(path: Path) -> Bundle:
     contents: dict[str, bytes] = {}
     for name, digest in index["files"].items():
         _checked_name(name, path, kinds=None)
+        if not _belongs(name):
+            raise DataCorrupt(f"{path} holds {name[:80]!r}, which no bundle has: get the bundle again")
         if raw is None and not (path / name).is_file():
             raise DataCorrupt(f"{path / name} is missing: get the bundle again")
         if raw is not None and name not in raw:
@@ -415,14 +418,16 @@ def run_files(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
         seen.add(name)
         total += len(content)
         if total > LARGEST:
-            raise DataCorrupt(f"{bundle.path} grows to more than {LARGEST >> 30} GiB: it is not unpacked")
+            raise DataCorrupt(
+                f"{bundle.path} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked"
+            )
         yield name, content
 
 
 def _members(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
     for run in bundle.runs():
         for name, content in run["files"].items():
-            yield f"{run['folder']}/{name}", _as_text(content)
+            yield f"{run['folder']}/{name}", _as_text(content, f"{bundle.path}/{RUNS}")
     for name, content in bundle.contents.items():
         if name.endswith(".csv.gz"):
             yield from _split_tables(_gunzip(content, f"{bundle.path}/{name}"), f"{bundle.path}/{name}")
@@ -498,6 +503,14 @@ def _checked_name(name: str, where: Path, kinds: set[str] | None = _KINDS) -> No
         raise DataCorrupt(f"{where} holds {name[:80]!r}, a kind of file that no run has: it is not unpacked")
 
 
+def _belongs(name: str) -> bool:
+    """Say whether a name is one that a bundle itself can hold: no script, and nothing that lands in a run's folder."""
+    parts = PurePosixPath(name).parts
+    if len(parts) == 1:
+        return name in (RUNS, FILES) or name.endswith(".csv.gz")
+    return len(parts) == 2 and parts[0] == STUDIES and name.endswith(".toml")
+
+
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
@@ -509,8 +522,9 @@ def _json(content: bytes, where: str) -> Any:
         raise DataCorrupt(f"{where} is not valid JSON: get it again") from error
 
 
-def _as_text(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+def _as_text(value: Any, where: str | Path) -> bytes:
+    with parsing(where, DataCorrupt, "get it again"):  # writing needs more depth than reading
+        return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _gzip(content: bytes) -> bytes:
@@ -524,7 +538,7 @@ def _gunzip(content: bytes, where: str) -> bytes:
     except (OSError, EOFError, zlib.error) as error:
         raise DataCorrupt(f"{where} is truncated or not gzip: get the bundle again") from error
     if len(text) > LARGEST:
-        raise DataCorrupt(f"{where} grows to more than {LARGEST >> 30} GiB: it is not unpacked")
+        raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
     return text
 
 
@@ -545,7 +559,7 @@ def _read_zip(content: bytes, where: str) -> dict[str, bytes]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = archive.infolist()
             if sum(member.file_size for member in members) > LARGEST:
-                raise DataCorrupt(f"{where} grows to more than {LARGEST >> 30} GiB: it is not unpacked")
+                raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
             if len({member.filename for member in members}) < len(members):
                 raise DataCorrupt(f"{where} holds a name twice: get the bundle again")
             return {member.filename: archive.read(member) for member in members}

@@ -197,10 +197,10 @@ def test_json_of_another_shape_or_another_run_is_one_sentence(finished, tmp_path
 
 
 READERS = {
-    "report": lambda root, out: load_results(root),
-    "load_run": lambda root, out: ltbench.load_run(next(root.glob("digits*"))).samples(),
-    "evaluate": lambda root, out: sample_sets(root),
-    "status": lambda root, out: show_status(root, watch=False, everything=False),
+    "report": lambda root, _: load_results(root),
+    "load_run": lambda root, _: ltbench.load_run(next(root.glob("digits*"))).samples(),
+    "evaluate": lambda root, _: sample_sets(root),
+    "status": lambda root, _: show_status(root, watch=False, everything=False),
     "pack": lambda root, out: pack([root], out / "bundle.zip"),
     "merge": lambda root, out: merge_runs([root, root], out / "merged"),
     "export": lambda root, out: export_run(next(root.glob("digits*")), out / "net"),
@@ -232,7 +232,9 @@ def test_every_reader_refuses_samples_that_say_they_are_others(finished, tmp_pat
         READERS[name](tmp_path / "work", tmp_path)
 
 
-@pytest.mark.parametrize("pattern", ["weights/*", "samples/*/images.npy", "train.csv", "probes/*.npz"])
+@pytest.mark.parametrize(
+    "pattern", ["weights/*.safetensors", "samples/*/images.npy", "train.csv", "probes/*.npz"]
+)
 @pytest.mark.parametrize("name", ["pack", "merge"])
 def test_a_damaged_file_does_not_travel(finished, tmp_path, name, pattern):
     root, _ = finished

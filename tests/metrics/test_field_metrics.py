@@ -1,5 +1,6 @@
 """AuthPct, FLD, CMMD and CCUA's recall: values of the field's own code, and laws that hold for any data."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ from ltbench.errors import UsageError
 from ltbench.metrics.authenticity import authenticity_percent
 from ltbench.metrics.cmmd import cmmd
 from ltbench.metrics.fld import Mixture, feature_likelihood_divergence, standardised
-from ltbench.metrics.registry import get_metric
+from ltbench.metrics.prd import prd
+from ltbench.metrics.registry import REGISTRY, get_metric
 from ltbench.rng import numpy_generator
 
 GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "group_metrics_k6.npz")
@@ -122,3 +124,33 @@ def test_flds_baseline_is_fitted_to_half_of_the_training_set():
 def test_prd_is_asked_for_as_published():
     """Sajjadi et al.'s code: 20 clusters a class, 1001 angles, 10 runs."""
     assert dict(get_metric("prd").settings) == {"clusters_per_class": 20, "angles": 1001, "runs": 10}
+
+
+def test_prd_of_half_the_modes_by_hand():
+    """Four equal modes, two of them generated: precision 1, recall 1/2 at the best slope.
+
+    F_8 = 65 (1/2) / (64 + 1/2), F_1/8 = (65/64) (1/2) / (1/64 + 1/2).
+    """
+    rng = np.random.default_rng(0)
+    modes = 100.0 * np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    reference = np.repeat(modes, 50, axis=0) + rng.normal(size=(200, 2))
+    generated = np.repeat(modes[:2], 100, axis=0) + rng.normal(size=(200, 2))
+    found = prd(reference, generated, 4, clusters_per_class=1, runs=2)
+    assert found["f8"] == pytest.approx(32.5 / 64.5, abs=2e-3)
+    assert found["f1_8"] == pytest.approx(65 / 66, abs=2e-3)
+
+
+def test_what_a_registered_metric_states():
+    """Fewest images and default bootstrap are part of what a stored number means."""
+    fewest = {
+        name: get_metric(name).minimum
+        for name in ("frechet", "frechet_infinity", "kid_subsets", "sfid", "fld")
+    }
+    assert fewest == {"frechet": 2, "frechet_infinity": 200, "kid_subsets": 1000, "sfid": 2024, "fld": 20}
+    assert {metric.name for metric in REGISTRY.values() if metric.quick} == {"agreement", "frechet"}
+
+
+def test_a_mixture_is_a_value():
+    mixture = Mixture.start(torch.zeros(2, 1, dtype=torch.float64), torch.ones(2, 1, dtype=torch.float64))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        mixture.centres = torch.ones(2, 1)

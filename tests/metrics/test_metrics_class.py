@@ -297,3 +297,18 @@ def test_cas_errors(digits, images, says):
     x, y = digits
     with pytest.raises(UsageError, match=says):
         classification_accuracy_score(images, np.zeros(len(images), int), x, y, 10)
+
+
+def test_the_threshold_is_the_order_statistic_of_one_image_more():
+    # 98 held-out images at distances 1 .. 98: j = floor(.05 (98 + 1)) = 4, so copies lie nearer than 4
+    found = memorisation(
+        np.zeros((1, 1)), np.arange(1.0, 99.0)[:, None], np.array([[3.5], [4.5]]), quantile=0.05
+    )
+    assert found.threshold == 4
+    assert found.expected == 4 / 99
+    assert found.rate == 0.5
+
+
+def test_more_neighbours_than_images_say_how_many_there_may_be():
+    with pytest.raises(UsageError, match=r"k must be in 1\.\.59, got 60"):
+        entanglement(normal(0), LABELS, COUNTS, k=60)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -171,6 +172,32 @@ def test_what_grows_without_end_is_not_unpacked(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    "name", ["study/x.py", "study/run/spec.json", "run.sh", "run/spec.json", "study/a/b.toml"]
+)
+def test_a_bundle_holds_its_own_files_and_no_others(tmp_path, name):
+    write_bundle(tmp_path / "b", {RUNS: b"", name: b"x"}, {})
+    with pytest.raises(DataCorrupt, match="which no bundle has"):
+        read_bundle(tmp_path / "b")
+
+
+def test_a_bundle_is_never_read_into_more_than_a_part_of_the_memory():
+    assert os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4 >= bundles.LARGEST
+
+
+@pytest.mark.parametrize("depth", [300, 980, 5000])  # reading and writing JSON end at different depths
+def test_deep_nesting_is_one_sentence(tmp_path, depth):
+    line = f'{{"folder": "run", "files": {{"spec.json": {"[" * depth}{"]" * depth}}}}}'
+    write_bundle(tmp_path / "b", {RUNS: line.encode()}, {})
+    try:
+        unpack(read_bundle(tmp_path / "b"), tmp_path / "out")
+    except DataCorrupt as error:
+        assert depth > 300
+        assert "\n" not in str(error)  # noqa: PT017
+    else:
+        assert depth < 5000
+
+
+@pytest.mark.parametrize(
     "content", [b"[]", b"null", b"{}", b'{"format": 1}', b"[" * 100_000, b"\xff\xfe", b""]
 )
 def test_an_index_that_is_none_is_one_sentence(tmp_path, content):
@@ -181,7 +208,18 @@ def test_an_index_that_is_none_is_one_sentence(tmp_path, content):
     assert str(tmp_path / "b") in str(error.value)
 
 
-@pytest.mark.parametrize("line", [b"[]", b"5", b'{"folder": "x"}', b'{"folder": 3, "files": []}', b"{"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"5",
+        b'{"folder": "x"}',
+        b'{"files": {}}',
+        b'{"folder": null, "files": {}}',
+        b'{"folder": 3, "files": []}',
+        b"{",
+    ],
+)
 def test_a_list_of_runs_that_is_none_is_one_sentence(tmp_path, line):
     write_bundle(tmp_path / "b", {RUNS: line + b"\n"}, {})
     with pytest.raises(DataCorrupt, match=r"get (the bundle|it) again"):

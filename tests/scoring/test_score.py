@@ -641,3 +641,28 @@ def test_truncated_scores_are_named_and_kept(tmp_path, table, damage):
     with pytest.raises(CheckpointError, match=r"scores\.csv.* delete it and run `ltbench evaluate"):
         merge_scores(path, table, lambda: None)
     assert path.read_bytes() == before
+
+
+def test_a_bottleneck_metric_leaves_those_after_it(cache, noisy):
+    table = score_samples(
+        CELL, *noisy, make_spec(score=FRECHET | {"metrics": ["entanglement", "frechet"]}), cache
+    )
+    assert "frechet" in set(table.metric)
+
+
+def test_a_requests_words_are_compared_by_value():
+    assert requested_metrics(["".join(["def", "ault"])]) == requested_metrics(["default"])
+
+
+def test_a_quick_metric_has_its_interval_unasked(cache, noisy):
+    request = {"metrics": ["agreement"], "floor_draws": 1, "bootstrap": None}
+    table = score_samples(CELL, *noisy, make_spec(score=request), cache)
+    low, high = (value(table, f"agreement.ci_{end}") for end in ("low", "high"))
+    assert low <= value(table, "agreement") <= high
+
+
+def test_one_number_a_class_becomes_a_row_a_class(cache, noisy, monkeypatch):
+    monkeypatch.setitem(get_metric("cas").settings, "steps", 2)  # a classifier of two steps is one
+    table = score_samples(CELL, *noisy, make_spec(score={"metrics": ["cas"], "floor_draws": 1}), cache)
+    classes = [value(table, "cas_class", "class", k) for k in range(K)]
+    assert value(table, "cas") == pytest.approx(np.mean(classes))

@@ -1,0 +1,66 @@
+"""The probe's features and their picture: a network whose bottleneck is its input, so that every number is by hand."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.manifold import TSNE
+
+from ltbench import rng
+from ltbench.diffusion.schedule import alpha_bar
+from ltbench.environment import Environment
+from ltbench.scoring.bottleneck import PROBE_SEED, bottleneck
+from ltbench.scoring.embedding import embed
+
+IMAGES = np.repeat(np.array([0, 51, 102, 204, 255], np.uint8), 4).reshape(5, 1, 2, 2)
+LABELS = np.array([0, 1, 2, 1, 0])
+
+
+class Through(torch.nn.Module):
+    """Bottleneck channels: the image, the label and the time."""
+
+    num_classes = 3
+
+    def forward(self, x, t, label):
+        planes = [
+            x,
+            label.float()[:, None, None, None].expand_as(x),
+            t.float()[:, None, None, None].expand_as(x),
+        ]
+        return SimpleNamespace(bottleneck=torch.cat(planes, dim=1))
+
+
+@pytest.mark.parametrize("sample_batch", [2, 5, 100])
+def test_clean_features_are_the_scaled_image_with_its_label(sample_batch):
+    found = bottleneck(Through(), IMAGES, LABELS, "clean", 0, Environment(sample_batch=sample_batch))
+    assert found[:, 0] == pytest.approx([-1, -0.6, -0.2, 0.6, 1])  # x / 127.5 - 1
+    assert found[:, 1].tolist() == LABELS.tolist()
+    assert found.shape == (5, 3)
+
+
+@pytest.mark.parametrize("sample_batch", [2, 100])
+def test_noised_features_have_the_null_label_and_each_images_own_noise(sample_batch):
+    found = bottleneck(Through(), IMAGES, LABELS, "noised", 250, Environment(sample_batch=sample_batch))
+    noise = [
+        float(torch.randn(1, 2, 2, generator=rng.generator(PROBE_SEED, "probe", i)).mean()) for i in range(5)
+    ]
+    a = float(np.asarray(alpha_bar())[250])
+    expected = np.sqrt(a) * np.array([-1, -0.6, -0.2, 0.6, 1]) + np.sqrt(1 - a) * np.array(noise)
+    assert found[:, 0] == pytest.approx(expected, abs=1e-5)
+    assert found[:, 1].tolist() == [3] * 5
+    assert found[:, 2].tolist() == [250] * 5
+
+
+def test_both_protocols_are_embedded_at_a_perplexity_that_their_images_allow():
+    stream = np.random.default_rng(0)
+    features = {"labels": np.array([0, 0, 0, 1, 1, 1])}
+    features |= {
+        name: stream.normal(size=(6, 4)).astype(np.float32)
+        for name in ("clean_0", "noised_100", "noised_750")
+    }
+    found = embed(features)
+    assert list(found) == ["labels", "clean_0", "noised_100"]
+    alone = TSNE(perplexity=1, max_iter=500, init="pca", random_state=0)  # (6 - 1) // 3
+    np.testing.assert_allclose(found["clean_0"], alone.fit_transform(features["clean_0"]), rtol=1e-4)
+    assert embed({"labels": features["labels"]}) == {}
