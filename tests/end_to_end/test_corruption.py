@@ -281,7 +281,7 @@ def test_a_folder_from_before_digests_is_read(finished, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "labels", [np.full(20, -1), np.arange(20.0), np.zeros(19, int), np.zeros((20, 2), int)]
+    "labels", [np.full(20, -2), np.arange(20.0), np.zeros(19, int), np.zeros((20, 2), int)]
 )
 def test_labels_that_cannot_be_are_told(finished, tmp_path, labels):
     root, _ = finished
