@@ -1,8 +1,9 @@
 """The released implementations, imported from checkouts as they are; nothing of theirs is in this tree.
 
-    --released FOLDER    a folder that holds checkouts of CBDM's, T2H's and CORAL's code, under any name
+    --released FOLDER    a folder that holds checkouts of CBDM's, T2H's and CORAL's code, and CCUA's, under any name
 
-A checkout is recognised by what its ``diffusion.py`` defines. DDPM is CBDM's trainer with its term switched
+A checkout is recognised by what its ``diffusion.py`` defines. CCUA's imports einops and info_nce, which are not ours.
+CM's public repository holds a README alone (Feng-Hong/ImbDiff-CM at 7e4d5e9). DDPM is CBDM's trainer with its term switched
 off, which is pytorch-ddpm's. What such a file imports but does not need is stood in for (`stand_ins`), and so
 is the device where there is no GPU: the code calls ``.cuda()``. A step is what their ``main.py`` does with a
 batch: zero_grad, trainer, backward, clip, optimiser, scheduler, `ema` (taken from that file). Loading of data
@@ -18,7 +19,7 @@ import sys
 import types
 from pathlib import Path
 
-BY = {"ddpm": "cbdm", "cbdm": "cbdm", "t2h": "t2h", "coral": "coral"}  # method -> checkout
+BY = {"ddpm": "cbdm", "cbdm": "cbdm", "t2h": "t2h", "coral": "coral", "ccua": "ccua"}  # method -> checkout
 CLASSES, TIMES, SIZE = 10, 1000, 32
 PRIOR = [0.01 ** (k / (CLASSES - 1)) for k in range(CLASSES)]  # CIFAR-10-LT at ratio 0.01
 
@@ -26,11 +27,12 @@ PRIOR = [0.01 ** (k / (CLASSES - 1)) for k in range(CLASSES)]  # CIFAR-10-LT at 
 def checkouts(folder: Path) -> dict[str, Path]:
     """Return method -> checkout, or end with one sentence."""
     found = {}
-    for file in sorted(folder.glob("*/diffusion.py")):
+    for file in sorted([*folder.glob("*/diffusion.py"), *folder.glob("*/*/*/diffusion.py")]):
         text = file.read_text(encoding="utf-8", errors="replace")
         if "class GaussianDiffusionTrainer" not in text or not (file.parent / "main.py").exists():
             continue
-        kind = "t2h" if "do_transfer_x0" in text else "coral" if "SupConLoss" in text else "cbdm"
+        marks = {"ccua": "uncond_info_nce", "t2h": "do_transfer_x0", "coral": "SupConLoss"}
+        kind = next((name for name, mark in marks.items() if mark in text), "cbdm")
         found[kind] = file.parent
     missing = sorted({"cbdm", "t2h", "coral"} - found.keys())
     if missing:
@@ -110,6 +112,9 @@ def trainer_of(method: str, diffusion, network, weight):
     """Return the released trainer around `network`, with the settings of its own comparison."""
     schedule = (network, 1e-4, 0.02, TIMES, None, CLASSES, True)
     trainer = diffusion.GaussianDiffusionTrainer
+    if method == "ccua":
+        terms = {"ccua_ucl": 1.0, "ccua_al": 1.0}
+        return trainer(*schedule, weight[None], transfer_x0=False, **terms)
     if method == "t2h":
         return trainer(*schedule, weight[None], transfer_x0=True, transfer_mode="t2h")
     common = (*schedule, method == "cbdm", 1.0, weight, False)
@@ -137,7 +142,8 @@ def step(method: str, checkout: str, batch: int, device: str):
 
     def build():
         torch.manual_seed(0)
-        network = model.UNet(TIMES, 128, [1, 2, 2, 2], [1], 2, 0.1, cond=True, augm=False, num_class=CLASSES)
+        kind = {} if method == "ccua" else {"augm": False}
+        network = model.UNet(TIMES, 128, [1, 2, 2, 2], [1], 2, 0.1, cond=True, num_class=CLASSES, **kind)
         average = copy.deepcopy(network)
         weight = torch.tensor(PRIOR) / sum(PRIOR)
         trainer = trainer_of(method, diffusion, network, weight).to(device)
@@ -160,13 +166,15 @@ def step(method: str, checkout: str, batch: int, device: str):
                 loss = loss + terms[1]
             if method == "coral":
                 loss = loss + terms[2] * 0.1
+            if method == "ccua":
+                loss = loss + terms[2] + terms[3]
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             update(network, average, 0.9999)
             loss.item()  # their progress bar shows it at every step
-            return all(kept)
+            return kept[0]  # the first pass is the one whose labels may be dropped
 
         one.note = "; ".join(done)
         return one

@@ -180,35 +180,60 @@ def compare_steps(options) -> str:
     )
 
 
+NO_RELEASED = {  # why a step has none beside it
+    "cm": "CM's public repository holds a README alone",
+    "dispersive": "the dispersive loss is released for SiT, another network",
+    "min_snr, p2": "Min-SNR and P2 are released for other networks",
+    "the draws and class weights": "no code of diffusion models was released for them",
+}
+
+
 def compare_methods(options) -> str:
-    """Part ``methods``: every method's step against plain denoising's, ours both."""
+    """Part ``methods``: every method's step against plain denoising's, ours both, and the released code's beside it."""
     from ltbench.method.registry import known_methods
 
     batch = options.batch or (128 if options.device == "cuda" else 16)
-    given, rows = {"batch": batch, "device": options.device}, []
-    pairs = max(2, options.pairs // 4)
-    for method in [name for name in known_methods() if name != "ddpm"] + ["cm+t2h"]:
-        found = compare(
-            ("steps:step", {**given, "method": method}),
-            ("steps:step", {**given, "method": "ddpm"}),
-            pairs=pairs,
-            threads=options.threads,
-            device=options.device,
-            warmup=1,
-        )
-        rows.append(
-            f"| {method} | {found.seconds['ours'].text()} | {found.ratio.text()} | {found.cpu_ratio.text()} "
-            f"| {found.memory['ours']:.0f} | {found.memory['released']:.0f} |"
-        )
+    given, rows, notes = {"batch": batch, "device": options.device}, [], set()
+    where = checkouts(options.released) if options.released else {}
+    how = {"pairs": max(2, options.pairs // 4), "threads": options.threads, "device": options.device}
+    plain = ("steps:step", {**given, "method": "ddpm"})
+    for method in [*known_methods(), "cm+t2h"]:
+        ours = ("steps:step", {**given, "method": method})
+        cells = [method]
+        if method == "ddpm":
+            cells += ["", "1", "1", "", ""]
+        else:
+            found = compare(ours, plain, warmup=1, **how)
+            cells += [
+                found.seconds["ours"].text(),
+                found.ratio.text(),
+                found.cpu_ratio.text(),
+                f"{found.memory['ours']:.0f}",
+                f"{found.memory['released']:.0f}",
+            ]
+        if BY.get(method) in where:
+            other = {**given, "method": method, "checkout": str(where[BY[method]])}
+            found = compare(ours, ("released:step", other), warmup=1, **how)
+            notes |= {found.notes["released"]} - {""}
+            cells += [found.seconds["released"].text(), found.cpu_ratio.text()]
+            if method == "ddpm":
+                cells[1] = found.seconds["ours"].text()
+        else:
+            cells += ["-", "-"]
+        rows.append(f"| {' | '.join(cells)} |")
         print(rows[-1], flush=True)
     return "\n".join(
         [
             f"Every method's step against plain denoising's, both ours: 35.7 M U-Net, batch {batch}, 3x32x32, fp32, labels "
-            f"kept; n = {pairs} pairs, median (quartiles).",
+            f"kept; n = {how['pairs']} pairs, median (quartiles). Then the released code's step, and ours by it in CPU "
+            "seconds.",
             "",
-            "| Method | Seconds | Ratio to DDPM | CPU ratio | MiB | DDPM, MiB |",
-            "| :-- | --: | --: | --: | --: | --: |",
+            "| Method | Seconds | Ratio to DDPM | CPU ratio | MiB | DDPM, MiB | Released, s | CPU: ours / released |",
+            "| :-- | --: | --: | --: | --: | --: | --: | --: |",
             *rows,
+            "",
+            f"No released step: {'; '.join(NO_RELEASED.values())}.",
+            *(_sources(where, notes) if where else []),
         ]
     )
 
