@@ -26,13 +26,14 @@ def as_tensor(x: Any, name: str, what: str = "features") -> Tensor:
     Raises
     ------
     UsageError
-        None, objects, text, complex numbers, or rows of unequal length.
+        None, objects, text, complex numbers, rows of unequal length, masked entries, or a tensor without values.
     """
     if isinstance(x, Tensor):
-        tensor = x.detach()
+        tensor = _with_values(x, f"{name} {what}")
         if tensor.is_complex():
             raise UsageError(f"{name} {what} are complex: take their real part, or their absolute value")
         return tensor
+    _refuse_masked(x, f"{name} {what}")
     try:
         array = np.asarray(x)
     except ValueError as error:  # ragged
@@ -45,6 +46,22 @@ def as_tensor(x: Any, name: str, what: str = "features") -> Tensor:
     if array.dtype not in (np.float32, np.float64, np.uint8):
         array = array.astype(np.float64)
     return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
+
+
+def _with_values(x: Tensor, what: str) -> Tensor:
+    """Return a tensor, detached, dense and not quantised, or say that it holds no values."""
+    if x.device.type == "meta":
+        raise UsageError(f"{what} are a tensor on the device meta, which holds no values")
+    dense = x.detach() if x.layout == torch.strided else x.detach().to_dense()
+    return dense.dequantize() if dense.is_quantized else dense
+
+
+def _refuse_masked(x: Any, what: str) -> None:
+    """Raise `UsageError` for a masked array that masks anything: its values would count all the same."""
+    if isinstance(x, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(x))):
+        raise UsageError(
+            f"{what} have {masked} masked entries: leave those images out, and give a plain array"
+        )
 
 
 def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
@@ -103,9 +120,16 @@ def as_labels(labels: Array, n: int, num_classes: int | None = None, name: str =
     Raises
     ------
     UsageError
-        Wrong length, not integers, or out of range.
+        Wrong length, not integers, masked, or out of range.
     """
-    out = labels.detach().cpu().numpy() if isinstance(labels, Tensor) else np.asarray(labels)
+    _refuse_masked(labels, f"{name} labels")
+    if isinstance(labels, Tensor):
+        out = _with_values(labels, f"{name} labels").cpu().numpy()
+    else:
+        try:
+            out = np.asarray(labels)
+        except ValueError as error:  # ragged
+            raise UsageError(f"{name} labels are no array ({error})") from error
     if out.shape != (n,):
         raise UsageError(f"{name} labels must be one per image, ({n},), got shape {out.shape}")
     if not np.issubdtype(out.dtype, np.integer):

@@ -319,6 +319,11 @@ UNUSABLE = {
     "complex": (np.ones((60, 8)) + 1j, "are complex: take their real part"),
     "complex tensor": (torch.ones(60, 8, dtype=torch.complex64), "are complex: take their real part"),
     "too large": (np.full((1000, 8), 1e200), r"as large as 1e\+200, which overflows"),
+    "masked": (
+        np.ma.masked_less(np.arange(480.0).reshape(60, 8), 5),
+        "have 5 masked entries: leave those images out",
+    ),
+    "meta": (torch.empty(60, 8, device="meta"), "on the device meta, which holds no values"),
     "flat": (np.ones(60), r"must be \(images, dimensions\)"),
 }
 
@@ -386,8 +391,28 @@ def test_any_layout_of_the_same_numbers_gives_the_same_value(metric):
         lambda x: x.astype(">f8"),
         lambda x: x.tolist(),
         lambda x: x.astype(np.longdouble),
+        lambda x: torch.from_numpy(x).to_sparse(),
+        np.ma.masked_invalid,  # nothing of it is masked
     ):
         assert metric(**_inputs(**{k: change(v) for k, v in plain.items()})) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("labels", "says"),
+    [
+        (np.ma.masked_equal(np.arange(60) % 2, 1), "labels have 30 masked entries"),
+        (torch.empty(60, dtype=torch.int64, device="meta"), "labels are a tensor on the device meta"),
+        ([[0, 1], [2]], "labels are no array"),
+        (np.arange(60) / 2, "labels must be integers"),
+        (None, "must be one per image"),
+    ],
+)
+def test_labels_that_are_none_are_refused_in_one_sentence(labels, says):
+    with pytest.raises(UsageError, match=says):
+        get_metric("agreement")(generated=normal(0), generated_labels=labels)
+    dense = get_metric("agreement")(generated=normal(0), generated_labels=np.arange(60) % 2)
+    sparse = torch.from_numpy(np.arange(60) % 2).to_sparse()
+    assert get_metric("agreement")(generated=normal(0), generated_labels=sparse) == dense
 
 
 def test_images_that_are_none_are_refused_in_one_sentence():
