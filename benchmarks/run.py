@@ -18,6 +18,7 @@ from pathlib import Path
 import bundles
 import calibration
 import costs
+import deviations
 import host
 import profiling
 import reports
@@ -33,6 +34,7 @@ PARTS = {
     "host": ("The host's share of a GPU's step", host.measure),
     "transfer": ("T2H's transfer", steps.compare_transfer),
     "settings": ("Precision and layout", steps.compare_settings),
+    "deviations": ("What speed options move", deviations.measure),
     "calibration": ("Samplers and a known distribution", calibration.measure),
     "sampling": ("Samplers", sampling.measure),
     "scoring": ("Scoring", scorers.measure),

@@ -54,6 +54,7 @@ def training_of(
     dropout: float = 0.1,
     channels_last: bool = False,
     compiled: bool = False,
+    recompute: bool = False,
     **train,
 ):
     """Return our trainer, ready for its first step."""
@@ -68,7 +69,7 @@ def training_of(
         method=resolve(method, {}),
         train=TrainSpec(**train),
     )
-    env = Environment(device=device, channels_last=channels_last, compile=compiled)
+    env = Environment(device=device, channels_last=channels_last, compile=compiled, recompute=recompute)
     with tempfile.TemporaryDirectory() as folder:  # a step alone writes nothing
         training = Training(spec, cell, Path(folder), env)
     training.model.train()
