@@ -25,6 +25,7 @@ import reports
 import sampling
 import scorers
 import steps
+import trials
 
 HERE = Path(__file__).resolve().parent
 RESULTS, GUIDE = HERE / "RESULTS.md", HERE.parent / "docs" / "speed-guide.md"
@@ -34,6 +35,7 @@ PARTS = {
     "host": ("The host's share of a GPU's step", host.measure),
     "transfer": ("T2H's transfer", steps.compare_transfer),
     "settings": ("Precision and layout", steps.compare_settings),
+    "trials": ("What torch's CPU build offers", trials.measure),
     "deviations": ("What speed options move", deviations.measure),
     "calibration": ("Samplers and a known distribution", calibration.measure),
     "sampling": ("Samplers", sampling.measure),
