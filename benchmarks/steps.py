@@ -227,7 +227,7 @@ def compare_methods(options) -> str:
         [
             f"Every method's step against plain denoising's, both ours: 35.7 M U-Net, batch {batch}, 3x32x32, fp32, labels "
             f"kept; n = {how['pairs']} pairs, median (quartiles). Then the released code's step, and ours by it in CPU "
-            "seconds.",
+            "seconds. Where the load at the start is above the cores, seconds are other work's too: read the CPU ratios.",
             "",
             "| Method | Seconds | Ratio to DDPM | CPU ratio | MiB | DDPM, MiB | Released, s | CPU: ours / released |",
             "| :-- | --: | --: | --: | --: | --: | --: | --: |",
