@@ -58,7 +58,7 @@ def _with_values(x: Tensor, what: str) -> Tensor:
 
 def _refuse_masked(x: Any, what: str) -> None:
     """Raise `UsageError` for a masked array that masks anything: its values would count all the same."""
-    if isinstance(x, np.ma.MaskedArray) and (masked := int(np.ma.count_masked(x))):
+    if isinstance(x, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(x).sum())):
         raise UsageError(
             f"{what} have {masked} masked entries: leave those images out, and give a plain array"
         )
