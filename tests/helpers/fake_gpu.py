@@ -14,7 +14,8 @@ from torch.utils._pytree import tree_leaves
 def _lacking():
     """Return why this PyTorch can make no fake `cuda` tensors; empty where it can."""
     try:
-        FakeTensorMode(allow_non_fake_inputs=True).from_tensor(torch.zeros(1)).to("cuda")
+        with FakeTensorMode(allow_non_fake_inputs=True) as mode:  # outside it a driver would be asked for
+            mode.from_tensor(torch.zeros(1)).to("cuda")
     except (RuntimeError, AssertionError) as error:  # built without CUDA, or too old to do without a driver
         return str(error).partition("\n")[0]
     return ""
