@@ -123,7 +123,7 @@ def test_a_slurm_dry_run_prints_the_script_and_leaves_nothing(ltbench, tmp_path)
 def test_a_dry_run_here_is_the_plan(ltbench, tmp_path):
     code, out = ltbench("run", "-m", "ddpm", "--dry-run", *SHORT)
     assert code == 0
-    assert "1 runs, 10 training steps" in out
+    assert "1 run, 10 training steps" in out
     assert list(tmp_path.iterdir()) == []
 
 
