@@ -235,7 +235,7 @@ def test_run_tries_chooses_and_reports(tmp_path, monkeypatch, capsys):
         return local.survey(local.build_tasks(runs), local.Ledger(root))
 
     monkeypatch.setattr(local, "run_local", here)
-    monkeypatch.setattr(commands, "make_report", lambda *_: None)
+    monkeypatch.setattr(commands, "make_report", lambda *_, **__: None)
     study = tmp_path / "small.toml"
     content = make_spec(score={"metrics": ("frechet",), "floor_draws": 1}).model_dump(mode="json")
     tables = {k: content[k] for k in ("data", "model", "train", "sample", "score")}
