@@ -8,6 +8,7 @@ whose sentence says how to mend it. Heavy libraries are imported by the function
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ltbench.data import Dataset
+    from ltbench.diffusion.guidance import Omega
     from ltbench.method import Prediction
     from ltbench.plugins import ExtensionPoint
     from ltbench.runs.run import SampleSet
@@ -261,6 +263,7 @@ def run(
     >>> runs[0].spec.method.name, runs[0].steps
     ('ddpm', (4,))
     """
+    from ltbench.interop.networks import with_networks
     from ltbench.runs.layout import folder_name
     from ltbench.sweep.local import run_local
     from ltbench.sweep.status import closing_lines, exit_code
@@ -268,6 +271,7 @@ def run(
     study = load_study(study) if isinstance(study, str | Path) else study
     out, settings = Path(out), Settings(device=usable_device(device))
     ensure_writable(out)
+    study = dataclasses.replace(study, runs=with_networks(study.runs, out, None)[0])
     console = _progress_console() if progress else None
 
     def do(runs: Sequence[RunSpec]) -> list[Row]:
@@ -398,9 +402,10 @@ def sample(
     *,
     sampler: str = "dpmsolver++",
     steps: int = 20,
-    guidance: float = 0.0,
+    guidance: float | Mapping[str, Any] | Omega = 0.0,
     seed: int = 0,
     device: str | None = None,
+    away_from: nn.ModuleDict | DenoiserLike | None = None,
 ) -> np.ndarray:
     """Generate one image for every label.
 
@@ -412,12 +417,20 @@ def sample(
         means no label, and the prediction's ``eps`` (B,C,H,W). A module is moved to `device`.
     labels
         (N,) classes, 0..K-1.
-    sampler, steps, guidance
-        As the settings ``sample.sampler``, ``sample.steps`` and ``sample.guidance``.
+    sampler, steps
+        As the settings ``sample.sampler`` and ``sample.steps``.
+    guidance
+        The scale omega, as ``sample.guidance``; or the settings of a rule by name, such as
+        ``{"rule": "interval", "sigma_high": 2.9, "guidance": 1.5}``, with ``counts``, (K,) training images of each
+        class, for one that goes by them; or a rule of your own, a function ``(t, labels) -> omega`` of an integer time
+        step and labels (B,), which returns a number or (B,) of them.
     seed
         Image i's noise depends on the seed and on i alone.
     device
         Default: a GPU where there is one.
+    away_from
+        The weaker network that predictions are pushed away from, as `model`, for the rule ``auto``, or with a function;
+        default: the network itself without a label.
 
     Returns
     -------
@@ -436,11 +449,16 @@ def sample(
     >>> model = lt.load_run(next(Path("runs").glob("digits_lt-*"))).model()
     >>> lt.sample(model, [0, 1, 1], steps=2, device="cpu").shape
     (3, 1, 8, 8)
+    >>> middle = {"rule": "interval", "sigma_low": 0.3, "sigma_high": 5, "guidance": 1.5}
+    >>> lt.sample(model, [0, 1, 1], steps=2, guidance=middle, device="cpu").shape
+    (3, 1, 8, 8)
     """
     import numpy as np
     import torch
     from pydantic import ValidationError
 
+    from ltbench.diffusion.guidance import RULES
+    from ltbench.diffusion.samplers import Guided, guide
     from ltbench.diffusion.samplers import sample as draw
     from ltbench.spec import SampleSpec
 
@@ -453,17 +471,25 @@ def sample(
         raise UsageError(
             f"labels must be 0..{denoiser.num_classes - 1}, not {int(wanted.min())}..{int(wanted.max())}"
         )
+    plain: dict[str, Any] = {"guidance": 0.0 if callable(guidance) else guidance}
+    rule: dict[str, Any] = dict(guidance) if isinstance(guidance, Mapping) else plain
+    counts = rule.pop("counts", None)
+    if (name := rule.get("rule")) in RULES and RULES[str(name)].away_from == "network":
+        rule.setdefault("bad_weights", "away_from")
+    elif away_from is not None and not callable(guidance):
+        raise UsageError("sample: away_from goes with the rule auto, or with a function for guidance")
     try:
-        spec = SampleSpec.model_validate(
-            {"sampler": sampler, "steps": steps, "guidance": guidance, "seed": seed}
-        )
+        spec = SampleSpec.model_validate({**rule, "sampler": sampler, "steps": steps, "seed": seed})
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(map(str, first["loc"]))
         raise UsageError(
             f"sample: {name}{': ' * bool(name)}{first['msg'].removeprefix('Value error, ')}"
         ) from error
-    return draw(denoiser, wanted.long(), sampler=spec, device=where).numpy()
+    prior = None if counts is None else np.asarray(counts, float) / np.sum(counts)
+    other = None if away_from is None else _denoiser(away_from, where)
+    guided = Guided(denoiser, guidance, other) if callable(guidance) else guide(denoiser, spec, prior, other)
+    return draw(guided, wanted.long(), sampler=spec, device=where).numpy()
 
 
 class _Callable:
@@ -870,7 +896,7 @@ def available(kind: str) -> pd.DataFrame:
     Parameters
     ----------
     kind
-        ``methods``, ``datasets``, ``metrics``, ``extractors``, ``samplers`` or ``presets``.
+        ``methods``, ``datasets``, ``metrics``, ``extractors``, ``samplers``, ``guidance`` or ``presets``.
 
     Raises
     ------
@@ -901,12 +927,13 @@ def available(kind: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "title", "origin"])
 
 
-KINDS = ("methods", "datasets", "metrics", "extractors", "samplers", "presets")
+KINDS = ("methods", "datasets", "metrics", "extractors", "samplers", "guidance", "presets")
 
 
 def extension_points() -> dict[str, ExtensionPoint[Any]]:
     """Return where other people's packages can add something, by kind."""
     from ltbench.data.registry import SOURCES
+    from ltbench.diffusion.guidance import RULES
     from ltbench.diffusion.registry import SAMPLERS
     from ltbench.extractors.registry import EXTRACTORS
     from ltbench.method.registry import METHODS
@@ -918,6 +945,7 @@ def extension_points() -> dict[str, ExtensionPoint[Any]]:
         "metrics": METRICS,
         "extractors": EXTRACTORS,
         "samplers": SAMPLERS,
+        "guidance": RULES,
     }
 
 

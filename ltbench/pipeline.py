@@ -182,18 +182,26 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     """Generate the images chunk by chunk; finished chunks survive an interruption."""
     import torch
 
-    from ltbench.diffusion.samplers import sample
+    from ltbench.diffusion.guidance import evaluations
+    from ltbench.diffusion.samplers import guide, sample
     from ltbench.environment import speed_up
     from ltbench.runs.provenance import StageClock
     from ltbench.runs.weights import tensors_sha256
+    from ltbench.training.guiding import load_other
     from ltbench.training.model import leave_out, state_of
 
     clock, spec, dataset = StageClock(), stage.spec.sample, _dataset(stage, env)
-    folder = open_samples(stage.spec, root, env.guard)
+    other = load_other(stage.spec, root, dataset, env.device)
+    folder = open_samples(stage.spec, root, evaluations(spec, dataset.prior).nfe, env.guard)
     model = load_model(stage.spec, root, dataset, env.device, spec.weights)
     leave_out(stage.spec, model)
     digest = tensors_sha256(state_of(model))
-    denoiser = speed_up(model["denoiser"], env)
+    denoiser = guide(
+        speed_up(model["denoiser"], env),
+        spec,
+        dataset.prior,
+        None if other is None else speed_up(other, env),
+    )
     labels = np.repeat(np.arange(dataset.num_classes), spec.per_class)
     size = env.sample_batch
     chunks = [np.arange(i, min(i + size, len(labels))) for i in range(0, len(labels), size)]

@@ -1,6 +1,7 @@
 """Specs and keys: ten golden keys that may never change, and the laws that let old results stay valid."""
 
 import itertools
+import re
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,8 @@ from pydantic import ValidationError
 from ltbench.method.registry import resolve
 from ltbench.runs.layout import folder_name
 from ltbench.spec import (
+    RULE_FIELDS,
+    RULE_SETTINGS,
     DataSpec,
     ModelSpec,
     RunSpec,
@@ -20,6 +23,7 @@ from ltbench.spec import (
     stage_key,
     train_key,
 )
+from ltbench.text import is_name
 
 # A key is the name of stored results: were one of these to change, everything that anybody has trained and
 # sampled would silently be computed again, and published numbers could no longer be found. A new field must
@@ -222,6 +226,17 @@ OTHER = {
         "spacing": "leading",
         "clip": True,
         "guidance": 1.0,
+        "rule": "interval",
+        "sigma_low": 0.3,
+        "sigma_high": 3.0,
+        "schedule": "powered_cosine",
+        "schedule_power": 3.0,
+        "schedule_floor": 0.5,
+        "omega_power": -0.5,
+        "omega_factors": (1.0, 0.5),
+        "bad_step": 3,
+        "bad_weights": "22" * 32,
+        "rule_values": ("low=1",),
         "per_class": 3,
         "seed": 5,
         "weights": "raw",
@@ -252,10 +267,34 @@ def run_of(*settings):
     sample = content.get("sample", {})
     if {"steps", "order", "spacing"} & set(sample):
         sample.setdefault("sampler", "dpmsolver++")
+    one_rule(sample)
     model = content.get("model", {})
     if {"attention", "res_blocks"} & set(model):
         model.setdefault("widths", (64, 64))
     return RunSpec.model_validate(content)
+
+
+def one_rule(sample):
+    """Give the first setting of a rule that rule and a scale, and drop those of other rules."""
+    given = [name for name in sample if name in RULE_FIELDS[1:]]
+    if not given and "rule" not in sample:
+        return
+    rules = {name: rule for rule, names in RULE_SETTINGS.items() for name in names} | {
+        "rule_values": "theirs"
+    }
+    rule = sample.setdefault("rule", rules[given[0]]) if given else sample["rule"]
+    for name in given:
+        if rules[name] != rule:
+            del sample[name]
+    if rule == "schedule":
+        sample["schedule"] = "clamped_linear" if "schedule_floor" in sample else "powered_cosine"
+        if "schedule_floor" in sample:
+            sample.pop("schedule_power", None)
+    if "omega_factors" in sample:
+        sample.pop("omega_power", None)
+    if "bad_weights" in sample:
+        sample.pop("bad_step", None)
+    sample.setdefault("guidance", 1.0)
 
 
 settings_of_runs = st.lists(
@@ -398,13 +437,98 @@ def test_impossible_specs_are_refused(content):
         RunSpec.model_validate(content)
 
 
-def test_evaluations_an_image_count_the_unconditional_pass():
-    assert SampleSpec().nfe == 1000
-    assert SampleSpec(sampler="ddim", steps=20, guidance=0.5).nfe == 40
-
-
 def test_attention_names_levels_from_nought():
     assert ModelSpec(widths=(32, 64), attention=(0, 1)).attention == (0, 1)
     for level in (-1, 2):
         with pytest.raises(ValidationError, match="must name levels"):
             ModelSpec(widths=(32, 64), attention=(level,))
+
+
+# -- rules of guidance ---------------------------------------------------------------------------------
+
+
+GOLDEN_RULES = {
+    "interval": ({"rule": "interval", "sigma_low": 0.28, "sigma_high": 2.9}, "f2dbf39a45cc3cdc"),
+    "schedule": ({"rule": "schedule", "schedule": "ccua_power", "schedule_power": 4.0}, "02715858bd76f022"),
+    "per_class": ({"rule": "per_class", "omega_power": -0.5}, "0843b454da7abe80"),
+    "auto": ({"rule": "auto", "bad_step": 500}, "beed5ccdc956b1c8"),
+}
+
+
+@pytest.mark.parametrize("case", GOLDEN_RULES)
+def test_golden_keys_of_rules(case):
+    content, expected = GOLDEN_RULES[case]
+    run = RunSpec(sample=SampleSpec(sampler="dpmsolver++", steps=20, guidance=1.0, **content))
+    assert sample_key(run)[:16] == expected
+    assert train_key(run) == train_key(RunSpec())
+
+
+def test_plain_guidance_by_name_is_plain_guidance():
+    assert sample_key(RunSpec(sample=SampleSpec(guidance=1.0, rule="cfg"))) == sample_key(
+        RunSpec(sample=SampleSpec(guidance=1.0))
+    )
+    assert not set(RULE_FIELDS) & set(SampleSpec(guidance=1.0).settings)
+
+
+@pytest.mark.parametrize(
+    ("content", "plain"),
+    [
+        ({"rule": "interval", "sigma_high": 2.9}, True),
+        ({"rule": "per_class", "omega_factors": (0.0, 2.0)}, True),
+        ({"rule": "auto", "bad_step": 3}, True),
+        ({"rule": "schedule", "schedule": "linear"}, True),
+        ({"rule": "schedule", "schedule": "clamped_linear"}, False),  # not below its floor
+        ({"rule": "schedule", "schedule": "ccua_linear"}, False),  # of w = omega + 1
+        ({"rule": "theirs"}, False),  # whose formula nobody here knows
+    ],
+)
+def test_a_rule_that_scales_a_guidance_of_0_is_no_other_sample_set(content, plain):
+    run = RunSpec(sample=SampleSpec(sampler="ddim", steps=20, guidance=0.0, **content))
+    assert run.sample.is_plain == plain
+    assert (run.sample.rule_label == "") == plain
+    assert (sample_key(run) == sample_key(RunSpec(sample=SampleSpec(sampler="ddim", steps=20)))) == plain
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            {"sigma_high": 1.0},
+            "sample.sigma_high is a setting of sample.rule=interval, and sample.rule is cfg",
+        ),
+        (
+            {"rule": "interval", "omega_power": 1.0},
+            "sample.omega_power is a setting of sample.rule=per_class",
+        ),
+        ({"rule": "interval", "rule_values": ("a=1",)}, "setting of sample.rule=another package's"),
+        ({"rule": "interval", "sigma_low": 2.0, "sigma_high": 2.0}, "sample.sigma_low must be below"),
+        ({"rule": "schedule"}, "needs sample.schedule"),
+        (
+            {"rule": "schedule", "schedule": "linear", "schedule_power": 3.0},
+            "goes with sample.schedule=powered_cosine or ccua_power",
+        ),
+        ({"rule": "per_class", "omega_power": 1.0, "omega_factors": (1.0,)}, "not both"),
+        ({"rule": "auto"}, "needs a weaker network"),
+        ({"rule": "auto", "bad_weights": "ab" * 32, "bad_step": 3}, "a hash, which names one step's weights"),
+    ],
+)
+def test_a_setting_of_another_rule_is_refused_in_a_sentence(content, says):
+    with pytest.raises(ValidationError, match=re.escape(says)):
+        SampleSpec(sampler="ddim", steps=20, guidance=1.0, **content)
+
+
+def test_a_rule_is_named_with_its_parameters():
+    def words(**content):
+        return SampleSpec(sampler="ddim", steps=20, guidance=1.0, **content).rule_label
+
+    assert words() == ""
+    assert (
+        words(rule="interval", sigma_low=0.28, sigma_high=2.9) == "interval (sigma_low 0.28, sigma_high 2.9)"
+    )
+    assert words(rule="schedule", schedule="linear") == "schedule (linear)"
+    assert words(rule="per_class", omega_factors=(0.0, 2.0)) == "per_class (omega_factors 0 2)"
+    assert words(rule="per_class") == "per_class"
+    assert words(rule="auto", bad_weights="ab" * 32) == "auto (bad_weights abababab)"
+    long = [words(rule="per_class", omega_factors=(1.0,) * n) for n in (100, 101)]
+    assert long[0] != long[1]
+    assert all(is_name(text) for text in long)

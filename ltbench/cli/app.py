@@ -577,8 +577,16 @@ def samplers() -> None:
 
 
 @app.command(rich_help_panel=LISTS)
+def guidance() -> None:
+    """List rules of guidance with their settings: how the scale omega is applied."""
+    from ltbench.cli.lists import list_guidance
+
+    list_guidance()
+
+
+@app.command(rich_help_panel=LISTS)
 def plugins() -> None:
-    """List what other packages add (methods, data sets, metrics, extractors, samplers) and what could not be loaded."""
+    """List what other packages add (methods, data sets, metrics, samplers ...) and what could not be loaded."""
     from ltbench.cli.lists import list_plugins
 
     list_plugins()

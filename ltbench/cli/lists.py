@@ -138,6 +138,41 @@ def list_samplers() -> None:
     )
 
 
+def list_guidance() -> None:
+    """Print rules of guidance, what each reads, and which network it guides away from."""
+
+    def read() -> tuple[list[tuple[str, ...]], dict[str, str]]:
+        from ltbench.diffusion.guidance import RULES
+
+        rows: list[tuple[str, ...]] = [
+            (
+                rule.name,
+                " ".join(
+                    (
+                        *(f"sample.{name}" for name in rule.parameters),
+                        *(f"sample.rule_values={name}={value:g}" for name, value in rule.values.items()),
+                    )
+                )
+                or "-",
+                "itself without a label" if rule.away_from == "unlabelled" else "a weaker network",
+                rule.title,
+                RULES.origin(rule.name),
+            )
+            for rule in RULES.all().values()
+        ]
+        return rows, RULES.broken()
+
+    table = Table(*("rule", "settings", "away from", "what", "from"), box=None, header_style="bold")
+    for row in lightly(read, whole=lambda found: not found[1])[0]:
+        table.add_row(*row)
+    console.print(table)
+    console.print(
+        "to choose one: --set sample.rule=interval --set sample.sigma_high=2.9; sample.guidance stays the scale, and the "
+        "settings' bounds are in: ltbench settings sample",
+        soft_wrap=True,
+    )
+
+
 def show_preset(name: str) -> None:
     """Print a preset's file as it is."""
     from ltbench.study.file import find_preset

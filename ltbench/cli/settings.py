@@ -10,8 +10,10 @@ from pydantic.fields import FieldInfo
 from rich.table import Column, Table
 
 from ltbench.cli.console import make_console, styled
+from ltbench.diffusion.guidance import RULES
 from ltbench.diffusion.registry import SAMPLERS
 from ltbench.errors import UsageError, nearest
+from ltbench.plugins import ExtensionPoint
 from ltbench.study.keys import SECTIONS, SHORT
 
 console = make_console()
@@ -89,7 +91,8 @@ def find(key: str) -> list[Setting]:
 
 
 def _setting(key: str, info: FieldInfo) -> Setting:
-    choices = tuple(SAMPLERS.all()) if key == "sample.sampler" else _choices(info.annotation)
+    registered: dict[str, ExtensionPoint[Any]] = {"sample.sampler": SAMPLERS, "sample.rule": RULES}
+    choices = tuple(registered[key].all()) if key in registered else _choices(info.annotation)
     default = info.get_default()
     return Setting(
         key,
@@ -114,6 +117,8 @@ def _plain(value: Any) -> str:
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
+    if get_origin(hint) in (Union, UnionType):
+        return next(filter(None, map(_choices, get_args(hint))), ())
     return tuple(map(str, get_args(hint))) if get_origin(hint) is Literal else ()
 
 

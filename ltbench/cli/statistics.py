@@ -63,6 +63,7 @@ def score(
 
     from ltbench.api import usable_device
     from ltbench.data.dataset import cached_dataset
+    from ltbench.diffusion.guidance import evaluations
     from ltbench.extractors.registry import get_extractor
     from ltbench.interop.statistics import LIMITS, read_statistics, statistics_row
     from ltbench.runs.layout import CACHE
@@ -75,7 +76,9 @@ def score(
     for found in sets:
         dataset = cached_dataset(found.spec.data, data_root)
         images, _ = found.arrays()
+        nfe = evaluations(found.spec.sample, dataset.prior).nfe
         row = statistics_row(reference, dataset, images, network, found.root / CACHE / "features")
-        merge_scores(found.scores_file, pd.DataFrame([run_columns(found.spec) | row]).assign(**found.claims))
+        rows = pd.DataFrame([run_columns(found.spec, nfe) | row]).assign(**found.claims)
+        merge_scores(found.scores_file, rows)
         console.print(f"{found.scores_file}: {network.title} {row['value']:.4g} to {reference.name}")
     console.print(LIMITS)

@@ -76,6 +76,7 @@ def run_study(
         from ltbench.cli.sweep import submit_and_follow
         from ltbench.environment import Settings
         from ltbench.interop.checkpoints import add_initial
+        from ltbench.interop.networks import with_networks
         from ltbench.study import selection as select
         from ltbench.study.resolve import resolve_study
         from ltbench.sweep import torchrun as together
@@ -89,6 +90,8 @@ def run_study(
     if init_from is not None:
         ensure_writable(out)
         study = dataclasses.replace(study, runs=_starting_from(add_initial(init_from, out), study.runs))
+    named, networks = with_networks(study.runs, out, data_root)
+    study = dataclasses.replace(study, runs=named)
     runs = study.runs if study.select is None else select.trials(study.runs, study.select)
     shared = together.processes() > 1
     if shared and slurm is not None:
@@ -98,7 +101,8 @@ def run_study(
         return
     ensure_writable(out)
     with waiting(f"timing the network on this machine ({where})"):
-        planned = make_plan(_all_runs(study), out, data_root, where, worker_count(workers, where))
+        count = worker_count(workers, where)
+        planned = make_plan(_all_runs(study), out, data_root, where, count, networks=networks)
     print_plan(study, planned)
     if planned.seconds > LONG_HOURS * 3600 and not yes:
         _confirm(planned)
@@ -214,13 +218,18 @@ def show_plan(
     card = None if on is None else get_card(on)
     with waiting("reading the study"):
         from ltbench.api import usable_device
+        from ltbench.interop.networks import with_networks
         from ltbench.study.resolve import resolve_study
         from ltbench.sweep.cost import make_plan
 
         study, where = resolve_study(preset, sets, flags, data_root, _say), usable_device(device)
+        named, networks = with_networks(study.runs, out, data_root, keep=False)
+        study = dataclasses.replace(study, runs=named)
         count = worker_count(workers, where)
     with waiting(f"timing the network on this machine ({where})"):
-        planned = make_plan(_all_runs(study), out, data_root, where, count, need_files=False)
+        planned = make_plan(
+            _all_runs(study), out, data_root, where, count, need_files=False, networks=networks
+        )
     print_plan(study, planned, every_run=True)
     if card is not None:
         print_hours(card, planned)
@@ -309,7 +318,7 @@ def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str
         name,
         f"{cost.steps:,}",
         f"{cost.images:,}",
-        str(spec.sample.nfe),
+        f"{cost.nfe:g}",
         f"{cost.flops / 1e15:.3g}",
         hours(cost.seconds) if pending else "done",
     ]

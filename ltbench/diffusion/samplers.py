@@ -2,28 +2,32 @@
 
 What the samplers themselves do is in `ltbench.diffusion.solvers`, where their steps lie in `spacing`.
 
-Guidance (Ho & Salimans 2022): eps = eps_c + omega (eps_c - eps_u); omega = 0 is plain conditional sampling
-and runs no unconditional pass. Image i's noise comes from the stream (seed, ``sample``, i) alone, so it does
+Guidance: eps = eps_c + omega (eps_c - eps_o) by a rule of `ltbench.diffusion.guidance`; an image whose omega is 0
+at a step is left out of the second pass there. Image i's noise comes from the stream (seed, ``sample``, i) alone, so it does
 not depend on the batch, the device or what was sampled before: those change an image by rounding only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ltbench import rng
+from ltbench.diffusion.guidance import Omega, make_omega, needs_network
 from ltbench.diffusion.noise import step_noise
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.registry import check_sampler, kind
 from ltbench.diffusion.spacing import make_path, timesteps
-from ltbench.errors import Interrupted, LtbenchError
+from ltbench.errors import Interrupted, LtbenchError, UsageError
 from ltbench.spec import SampleSpec
 
-__all__ = ["kind", "sample", "sample_batch", "sample_iter", "timesteps"]
+__all__ = ["Guided", "guide", "kind", "sample", "sample_batch", "sample_iter", "timesteps"]
 
 
 class Network(Protocol):
@@ -41,8 +45,75 @@ class Network(Protocol):
         """Return a `Prediction`, whose ``eps`` (B,C,H,W) is the noise in `x_t`."""
 
 
+@dataclass(frozen=True)
+class Guided:
+    """A network with how its predictions are guided: what `sample` takes where a spec alone does not tell it.
+
+    Attributes
+    ----------
+    network
+        The network that is sampled.
+    omega
+        The scale at every step, or ``(t, labels (B,)) -> omega``, a number or (B,).
+    other
+        The network guided away from; None: the sampled one without a label.
+    """
+
+    network: Network
+    omega: Omega | float
+    other: Network | None = None
+
+    @property
+    def shape(self) -> Any:
+        """(C, H, W) of an image."""
+        return self.network.shape
+
+    @property
+    def num_classes(self) -> Any:
+        """K; label K stands for none."""
+        return self.network.num_classes
+
+    def eval(self) -> None:
+        """Leave dropout out, in both networks."""
+        for network in (self.network, self.other):
+            if isinstance(network, nn.Module):
+                network.eval()
+
+
+def guide(
+    network: Network,
+    sampler: SampleSpec,
+    prior: NDArray[np.float64] | None = None,
+    other: Network | None = None,
+) -> Guided:
+    """Return a network that is guided as a spec's rule asks.
+
+    Parameters
+    ----------
+    network
+        The network that is sampled.
+    sampler
+        Names the rule and its parameters.
+    prior
+        (K,) share of each class in the training set, for rules that go by it.
+    other
+        The weaker network, for rules that guide away from one; unused by the others.
+
+    Raises
+    ------
+    UsageError
+        An unknown rule, or one that needs shares or a network that are not given.
+    """
+    omega: Omega | float = sampler.guidance if sampler.is_plain else make_omega(sampler, prior)
+    if not needs_network(sampler):
+        return Guided(network, omega)
+    if other is None:
+        raise UsageError(f"sample.rule={sampler.rule} guides away from a weaker network: give one")
+    return Guided(network, omega, other)
+
+
 def sample(
-    denoiser: Network,
+    denoiser: Network | Guided,
     labels: Tensor,
     *,
     sampler: SampleSpec,
@@ -72,7 +143,7 @@ def sample(
 
 
 def sample_iter(
-    denoiser: Network,
+    denoiser: Network | Guided,
     labels: Tensor,
     *,
     sampler: SampleSpec,
@@ -96,7 +167,7 @@ def sample_iter(
     indices
         (N,) int64, each image's number in the whole sample set, which names its noise; default 0..N-1.
     batch_size
-        Images at a time; guidance runs twice as many through the network.
+        Images at a time; guidance runs up to twice as many through the network.
     device
         Where the network is and its inputs are moved to; noise is drawn on the CPU.
     progress
@@ -115,14 +186,14 @@ def sample_iter(
     LtbenchError
         If an image is not finite.
     """
-    if isinstance(denoiser, nn.Module):
-        denoiser.eval()
+    guided = denoiser if isinstance(denoiser, Guided) else guide(denoiser, sampler)
+    guided.eval()
     if indices is None:
         indices = torch.arange(len(labels))
     for start in range(0, len(labels), batch_size):
         rows = slice(start, start + batch_size)
         generators = [rng.generator(sampler.seed, "sample", int(i)) for i in indices[rows]]
-        x = sample_batch(denoiser, labels[rows], sampler, generators, device, progress, stop)
+        x = sample_batch(guided, labels[rows], sampler, generators, device, progress, stop)
         if not torch.isfinite(x).all():
             raise LtbenchError(
                 f"sampling gave images that are not finite ({sampler.sampler}, {sampler.steps} steps, "
@@ -134,7 +205,7 @@ def sample_iter(
 
 @torch.no_grad()
 def sample_batch(
-    denoiser: Network,
+    denoiser: Network | Guided,
     labels: Tensor,
     sampler: SampleSpec,
     generators: list[torch.Generator],
@@ -146,13 +217,16 @@ def sample_batch(
 
     `generators` holds one CPU generator an image, for its initial and step noise; else as `sample_iter`.
     """
+    guided = denoiser if isinstance(denoiser, Guided) else guide(denoiser, sampler)
+    classes = labels.cpu().numpy() if callable(guided.omega) else np.zeros(0, np.int64)
     chosen, path = check_sampler(sampler), make_path(sampler)
     labels = labels.to(device)
 
     def denoise(x: Tensor, t: int) -> Tensor:
         if stop is not None and stop():
             raise Interrupted("sampling was stopped: run the same command again to go on")
-        eps = guided_eps(denoiser, x, t, labels, sampler.guidance)
+        omega = guided.omega(t, classes) if callable(guided.omega) else guided.omega
+        eps = guided_eps(guided.network, x, t, labels, omega, guided.other)
         if sampler.clip:
             eps = clip_x0(eps, x, float(path.alpha_bar[t]))
         if progress is not None:
@@ -162,21 +236,65 @@ def sample_batch(
     every_step = chosen.kind == "stochastic"
     with (
         precision(sampler.precision, device),
-        step_noise(generators, denoiser.shape, device, ahead=every_step) as noise,
+        step_noise(generators, guided.shape, device, ahead=every_step) as noise,
     ):
         return chosen.run(denoise, noise(), path, noise)
 
 
-def guided_eps(denoiser: Network, x: Tensor, t: int, labels: Tensor, guidance: float) -> Tensor:
-    """Return eps_c + guidance (eps_c - eps_u), (B, C, H, W) float32; both passes run in one batch."""
-    if guidance == 0:
+def guided_eps(
+    denoiser: Network,
+    x: Tensor,
+    t: int,
+    labels: Tensor,
+    omega: float | NDArray[np.float64],
+    other: Network | None = None,
+) -> Tensor:
+    """Return eps_c + omega (eps_c - eps_o), (B, C, H, W) float32, by as few passes as the omegas need.
+
+    Parameters
+    ----------
+    denoiser
+        The network that is sampled.
+    x
+        x_t, (B,C,H,W).
+    t
+        Time step of them all.
+    labels
+        (B,) on the device of `x`.
+    omega
+        Of all images, or (B,) of each; the second pass holds only the images whose omega is not 0.
+    other
+        The network whose prediction is guided away from; None: `denoiser` without a label, in one batch with the
+        conditional pass.
+    """
+    each = np.broadcast_to(np.asarray(omega, np.float32), len(labels))
+    rows = np.flatnonzero(each)
+    if not len(rows):
         result: Tensor = denoiser(x, torch.full_like(labels, t), labels).eps.float()
         return result
-    both = torch.cat([labels, torch.full_like(labels, denoiser.num_classes)])
-    eps = denoiser(torch.cat([x, x]), torch.full_like(both, t), both).eps.float()
-    conditional, unconditional = eps.chunk(2)
-    guided: Tensor = conditional + guidance * (conditional - unconditional)
-    return guided
+    if len(rows) == len(labels):
+        guided_x, guided_labels, at = x, labels, None
+    else:
+        at = torch.from_numpy(rows).to(x.device, non_blocking=True)
+        guided_x, guided_labels = x[at], labels[at]
+    if other is None:
+        both = torch.cat([labels, torch.full_like(guided_labels, denoiser.num_classes)])
+        eps = denoiser(torch.cat([x, guided_x]), torch.full_like(both, t), both).eps.float()
+        conditional, reference = eps[: len(x)], eps[len(x) :]
+    else:
+        conditional = denoiser(x, torch.full_like(labels, t), labels).eps.float()
+        reference = other(guided_x, torch.full_like(guided_labels, t), guided_labels).eps.float()
+    scale = _scale(each[rows], x.device)
+    own = conditional if at is None else conditional[at]
+    guided: Tensor = own + scale * (own - reference)
+    return guided if at is None else conditional.index_copy(0, at, guided)
+
+
+def _scale(omegas: NDArray[np.float32], device: torch.device) -> Tensor | float:
+    """Return omegas as a factor of images: a number where they are alike, which a device need not be sent."""
+    if (omegas == omegas[0]).all():
+        return float(omegas[0])
+    return torch.from_numpy(omegas).to(device, non_blocking=True).view(-1, 1, 1, 1)
 
 
 def clip_x0(eps: Tensor, x: Tensor, alpha_bar_t: float) -> Tensor:

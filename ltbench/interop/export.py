@@ -165,8 +165,9 @@ def _metadata(spec: RunSpec, folder: Path, step: int) -> str:
             metric_value=round(row["value"], 6),
             metric_args={
                 "sampler": row["sampler"],
-                "nfe": int(row["nfe"]),
+                "nfe": int(row["nfe"]) if row["nfe"] == int(row["nfe"]) else row["nfe"],
                 "guidance": row["guidance"],
+                **({"guidance_rule": row["rule"]} if row["rule"] else {}),
                 "n_generated": int(row["n_generated"]),
                 "n_reference": int(row["n_reference"]),
                 "sample_seed": int(row["sample_seed"]),
@@ -218,6 +219,15 @@ def _score_lines(folder: Path, step: int) -> list[str]:
         out.append(
             f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['value']:.4g} | "
             f"{'' if floor is None else f'{floor:.4g}'} | {row['n_generated']:.0f} | {row['n_reference']:.0f} | "
-            f"{row['sampler']} | {row['nfe']:.0f} | {row['guidance']:g} | {row['sample_seed']:.0f} |"
+            f"{row['sampler']} | {row['nfe']:g} | {', '.join(filter(None, (format(row['guidance'], 'g'), row['rule'])))} | "
+            f"{row['sample_seed']:.0f} |"
         )
-    return [*out, "", "Floor: held-out real images in the samples' place, at the same number of images."]
+    out += ["", "Floor: held-out real images in the samples' place, at the same number of images."]
+    if rules := sorted(set(shown["rule"]) - {""}):
+        out += [
+            "",
+            f"The scores with {'; '.join(rules)} beside their scale were sampled by that rule of guidance. This folder's "
+            "pipeline does plain guidance; a rule that goes by the noise alone is a function for its guidance_scale "
+            "(ltbench.interop.pipeline.omega_of_time), and a weaker network is not part of the folder.",
+        ]
+    return out

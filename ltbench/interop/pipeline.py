@@ -6,14 +6,16 @@ images = pipeline([0, 0, 9], guidance_scale=1.0, num_inference_steps=20).images
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from diffusers import DiffusionPipeline, ImagePipelineOutput
 
+from ltbench.diffusion.guidance import make_omega, needs_network
 from ltbench.errors import UsageError
+from ltbench.spec import SampleSpec
 
 _Pipeline: Any = DiffusionPipeline  # which mypy takes for a placeholder: diffusers loads its own parts lazily
 
@@ -38,7 +40,7 @@ class ClassConditionalPipeline(_Pipeline):  # type: ignore[misc]
         self,
         class_labels: Sequence[int] | torch.Tensor,
         *,
-        guidance_scale: float = 0.0,
+        guidance_scale: float | Callable[[int], float] = 0.0,
         num_inference_steps: int = 20,
         generator: torch.Generator | None = None,
         noise: torch.Tensor | None = None,
@@ -51,7 +53,8 @@ class ClassConditionalPipeline(_Pipeline):  # type: ignore[misc]
         class_labels
             (N,) labels in 0..K-1.
         guidance_scale
-            omega in eps_c + omega (eps_c - eps_u): 0 is plain conditional sampling.
+            omega in eps_c + omega (eps_c - eps_u): 0 is plain conditional sampling. A function gives it at each time
+            step, as the rules ``interval`` and ``schedule`` do: see `omega_of_time`.
         num_inference_steps
             Steps of the scheduler.
         generator
@@ -80,11 +83,35 @@ class ClassConditionalPipeline(_Pipeline):  # type: ignore[misc]
         for t in self.progress_bar(scheduler.timesteps):
             at = scheduler.scale_model_input(x, t)
             eps = unet(at, t, labels).sample
-            if guidance_scale:
-                eps = eps + guidance_scale * (eps - unet(at, t, torch.full_like(labels, null)).sample)
+            omega = guidance_scale(int(t)) if callable(guidance_scale) else guidance_scale
+            if omega:
+                eps = eps + omega * (eps - unet(at, t, torch.full_like(labels, null)).sample)
             x = scheduler.step(eps, t, x).prev_sample
         images = ((x.clamp(-1, 1) + 1) / 2).permute(0, 2, 3, 1).float().cpu().numpy()
         return ImagePipelineOutput(images=images if output_type == "np" else _pictures(images))
+
+
+def omega_of_time(rule: str, guidance: float, **settings: Any) -> Callable[[int], float]:
+    """Return omega at each time step by a rule that goes by the noise alone, for the pipeline's ``guidance_scale``.
+
+    Parameters
+    ----------
+    rule, guidance, settings
+        As ``sample.rule``, ``sample.guidance`` and the rule's own settings:
+        ``omega_of_time("interval", 1.5, sigma_low=0.3, sigma_high=2.9)``.
+
+    Raises
+    ------
+    UsageError
+        The rule goes by the class or by another network, which an exported folder does not hold.
+    """
+    spec = SampleSpec.model_validate({"rule": rule, "guidance": guidance, **settings})
+    if needs_network(spec) or rule == "per_class":
+        raise UsageError(
+            f"the rule {rule} goes by more than the noise, which an exported folder does not hold"
+        )
+    omega, nothing = make_omega(spec), np.zeros(1, np.int64)
+    return lambda t: float(omega(t, nothing))
 
 
 def _pictures(images: np.ndarray) -> list[Any]:

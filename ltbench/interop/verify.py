@@ -25,6 +25,7 @@ from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.runs.layout import SAMPLES, SPEC, folder_name, kept_steps, samples_name
+from ltbench.runs.networks import copy_network, network_path
 from ltbench.runs.run import read_spec, spec_of, spec_of_samples
 from ltbench.runs.samples import has_samples, load_samples
 from ltbench.runs.scores import as_stored, find_scores, identity, read_scores, run_columns, scored_requests
@@ -103,17 +104,20 @@ def verify(
     UsageError
         There is no run below the folder.
     """
-    check = _Check(Verification(), data_root, device, score, redraw, tolerance)
-    tables = []
     folders = sorted(p.parent for p in root.glob(f"*/{SPEC}")) or ([root] if (root / SPEC).is_file() else [])
     if not folders:
         raise UsageError(f"no runs in {root}: give what `ltbench pack` or `ltbench run --out` wrote")
-    for folder in folders:
-        progress(folder.name)
-        try:
-            tables += list(check.training(folder))
-        except (CheckpointError, DataCorrupt, UsageError, ValidationError) as error:
-            check.found.problems.append(f"{folder.name}: {str(error).splitlines()[0]}")
+    tables = []
+    with tempfile.TemporaryDirectory(
+        prefix="ltbench-"
+    ) as cache:  # of the real images, which all sets are held to
+        check = _Check(Verification(), data_root, device, score, redraw, tolerance, Path(cache))
+        for folder in folders:
+            progress(folder.name)
+            try:
+                tables += list(check.training(folder))
+            except (CheckpointError, DataCorrupt, UsageError, ValidationError) as error:
+                check.found.problems.append(f"{folder.name}: {str(error).splitlines()[0]}")
     if tables:
         check.found.rows = pd.concat(tables, ignore_index=True)
     check.found.notes = sorted(set(check.found.notes))
@@ -128,6 +132,7 @@ class _Check:
     score: bool
     redraw: bool
     tolerance: float
+    cache: Path
     datasets: dict[DataSpec, Dataset | None] = field(default_factory=dict)
 
     def training(self, folder: Path) -> Iterator[pd.DataFrame]:
@@ -143,7 +148,7 @@ class _Check:
             table = read_scores(path)
             run = None if spec is None else self._sample_keys(path.parent, spec)
             if run is not None:
-                self._columns(path.parent, table, run)
+                self._columns(path.parent, table, run, cell)
             if cell is not None and len(table):
                 self._split(folder, table, cell)
             yield self._scores(path.parent, table, run, cell)
@@ -169,10 +174,15 @@ class _Check:
             )
         return run
 
-    def _columns(self, folder: Path, table: pd.DataFrame, run: RunSpec) -> None:
+    def _columns(self, folder: Path, table: pd.DataFrame, run: RunSpec, cell: Dataset | None) -> None:
         """Compare what each row says of its run with the spec; the variant's name may have changed since."""
-        for column, value in run_columns(run).items():
-            if column == "variant" or column not in table:
+        from ltbench.diffusion.guidance import evaluations
+
+        # A rule may go by the classes' sizes, which only the data tell.
+        counted = cell is not None or run.sample.is_plain
+        nfe = evaluations(run.sample, None if cell is None else cell.prior).nfe if counted else float("nan")
+        for column, value in run_columns(run, nfe).items():
+            if column == "variant" or column not in table or (column == "nfe" and not counted):
                 continue
             wrong = table[column] != (float(value) if table[column].dtype.kind == "f" else str(value))
             if wrong.any():
@@ -221,12 +231,13 @@ class _Check:
 
     def _score_again(self, folder: Path, run: RunSpec, cell: Dataset) -> tuple[pd.DataFrame, str]:
         """Return the numbers of the stored requests measured anew, and what equal ones are then called."""
+        from ltbench.extractors.cache import images_hash
         from ltbench.scoring.score import score_samples
 
         status = RESCORED
-        with tempfile.TemporaryDirectory(prefix="ltbench-") as cache:
+        with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
             if self._can_redraw(folder, run):
-                images, labels = self._draw(folder, run, Path(cache))
+                images, labels = self._draw(folder, run, Path(scratch))
                 status = REPRODUCED
             else:
                 images, labels = load_samples(folder)
@@ -237,9 +248,11 @@ class _Check:
                     continue
                 spec = run.model_copy(update={"score": asked})
                 try:
-                    tables.append(score_samples(cell, images, labels, spec, Path(cache), self.device))
+                    tables.append(score_samples(cell, images, labels, spec, self.cache, self.device))
                 except LtbenchError as error:
                     self.found.notes.append(f"not scored again: {str(error).splitlines()[0]}")
+            for features in self.cache.glob(f"features/{images_hash(images)}-*"):
+                features.unlink()  # of the samples, which nobody asks for again
         return (as_stored(pd.concat(tables, ignore_index=True)) if tables else pd.DataFrame()), status
 
     def _own_extractors(self, folder: Path, request: ScoreSpec) -> ScoreSpec | None:
@@ -255,7 +268,18 @@ class _Check:
     # -- samples --------------------------------------------------------------------------------------------
 
     def _can_redraw(self, folder: Path, run: RunSpec) -> bool:
-        return self.redraw and run.train.steps in kept_steps(folder.parents[1])
+        """Tell whether the weights are here: the run's own, and those of the network it was guided away from."""
+        kept, root = kept_steps(folder.parents[1]), folder.parents[2]
+        digest, early = run.sample.other_network
+        if not self.redraw or run.train.steps not in kept:
+            return False
+        lacking = digest is not None and not network_path(root, digest).exists()
+        if lacking or (early is not None and early not in kept):
+            self.found.notes.append(
+                f"not drawn again: the weaker network that {folder.parents[1].name} is guided away from is not here"
+            )
+            return False
+        return True
 
     def _draw(self, folder: Path, run: RunSpec, scratch: Path) -> tuple[np.ndarray, np.ndarray]:
         """Draw the samples again from the stored weights, in a folder of our own."""
@@ -267,6 +291,9 @@ class _Check:
         shutil.copytree(
             folder.parents[1], root / folder.parents[1].name, ignore=shutil.ignore_patterns(SAMPLES)
         )
+        digest, _ = run.sample.other_network
+        if digest is not None:
+            copy_network(folder.parents[2], root, digest)
         drawing = next(stage for stage in stages(run) if stage.kind == "sample")
         run_stage(drawing, root, self._environment())
         return load_samples(root / drawing.sample_folder)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import pandas as pd
 
 from ltbench.report.cells import CellResults, long_tails, main_protocols
-from ltbench.report.names import group_title, guidance_text, mean_sd, method_title, number
+from ltbench.report.names import group_title, mean_sd, method_title, number
 from ltbench.report.series import by_key, grouped
 from ltbench.report.tables.differences import PLACES, declared_rows, difference_text, of_measure, pair_title
 from ltbench.report.tables.grid import Table
@@ -62,7 +62,7 @@ def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[st
                 )
             elif place == "":
                 parts.append(f"no method is shown to differ from {name}")
-        at = f"ω={guidance_text(block[0].guidance)}"
+        at = f"ω={block[0].scale_text}"
         yield f"{_short(cell)}, {at}: {'; '.join(parts)} ({_word(measure.plain)}, Holm 5 %)."
 
 

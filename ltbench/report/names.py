@@ -165,6 +165,11 @@ def integer(value: float) -> str:
     return MISSING if not math.isfinite(value) else f"{int(value):,}"
 
 
+def evaluations_text(value: float) -> str:
+    """Print network evaluations an image: a count, or a mean to two places where a rule spares some images a pass."""
+    return integer(value) if not math.isfinite(value) or value == int(value) else f"{value:,.2f}"
+
+
 def seeds_text(seeds: tuple[int, ...]) -> str:
     """Print training seeds: how many and which (``0-2 (n=3)``)."""
     if not seeds:

@@ -13,9 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ltbench.diffusion.registry import kind
-from ltbench.report.names import method_title
-
-RULE_PREFIXES = ("sample.rule", "sample.guidance")  # settings of a rule of guidance, beside its scale
+from ltbench.report.names import guidance_text, method_title
+from ltbench.runs.series import RULE_KEYS, rule_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +53,12 @@ class Series:
 
     @property
     def passes(self) -> float:
-        """Network evaluations an image without those of guidance, which needs a second one each."""
-        return self.nfe / 2 if self.guidance == self.guidance and self.guidance != 0 else self.nfe
+        """Network evaluations an image without those of guidance, which needs a second one each.
+
+        A rule that spares some is put beside plain guidance of as many evaluations in all, so half of its own.
+        """
+        guided = self.rule != "" or (self.guidance == self.guidance and self.guidance != 0)
+        return self.nfe / 2 if guided else self.nfe
 
     @property
     def kind(self) -> str:
@@ -65,8 +68,12 @@ class Series:
     @property
     def rule(self) -> str:
         """Its rule of guidance in words; blank where none but the plain scale is stated."""
-        stated = sorted((k, v) for k, v in self.flat.items() if k.startswith(RULE_PREFIXES))
-        return ", ".join(f"{k.removeprefix('sample.')}={v}" for k, v in stated if v not in (None, {}, []))
+        return rule_of(self.settings)
+
+    @property
+    def scale_text(self) -> str:
+        """Its scale of guidance in print, with the rule that applies it where that is not the plain one."""
+        return ", ".join(filter(None, (guidance_text(self.guidance), self.rule)))
 
     @property
     def common(self) -> str:
@@ -101,7 +108,7 @@ def _flat(settings: str) -> dict[str, Any]:
 @functools.lru_cache(maxsize=4096)
 def _common(settings: str) -> str:
     rest = {k: v for k, v in _flat(settings).items() if not is_hyperparameter(k)}
-    return json.dumps({k: v for k, v in rest.items() if not k.startswith(RULE_PREFIXES)})
+    return json.dumps({k: v for k, v in rest.items() if k not in RULE_KEYS})
 
 
 def is_hyperparameter(key: str) -> bool:
@@ -124,6 +131,7 @@ def several(series: Iterable[Series], name: str) -> bool:
 _PARTS = (
     ("variant", "{}"),
     ("settings", "{}"),
+    ("rule", "{}"),
     ("sampler", "{}"),
     ("nfe", "{:g} NFE"),
     ("guidance", "ω={:g}"),
@@ -137,7 +145,8 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
 
     `without`: attributes and settings that a label does not tell, such as the x of a curve.
     """
-    flat = [{k: v for k, v in one.flat.items() if k not in without} for one in series]
+    flat = [{k: v for k, v in one.flat.items() if k not in without and k not in RULE_KEYS} for one in series]
+    rules = several(series, "rule")
     keys = sorted(set().union(*flat))
     stated = [settings for settings in flat if settings]
     varying = [k for k in keys if is_hyperparameter(k) or len({json.dumps(s.get(k)) for s in stated}) > 1]
@@ -163,7 +172,11 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
             title = method_title(method)
             labels[i] = f"{title} ({', '.join(part)})" if part else title
     return [
-        replace(one, label=label, differs=_in_words(settings, varying))
+        replace(
+            one,
+            label=label,
+            differs=", ".join(filter(None, (one.rule * rules, _in_words(settings, varying)))),
+        )
         for one, settings, label in zip(series, flat, labels, strict=True)
     ]
 

@@ -8,6 +8,7 @@
         probes/step-NNNNNNNN.csv  .npz           the bottleneck's entanglement, and the features behind it
         digests.json, in each of these folders   SHA-256 of its large files and of scores.csv
     .init/SHA256.safetensors                     weights that trainings start from
+    .networks/SHA256.safetensors  .json          other runs' networks that images are guided away from, and their specs
     .cache/                                      features and floors, which any run may use
 
 A folder's eight digits only name it: opening compares the full key that `spec.json` holds.
@@ -35,6 +36,7 @@ CONFUSION = "confusion.csv"
 PARTIAL = "partial"
 PROBES = "probes"
 INITIAL = ".init"
+NETWORKS = ".networks"
 CACHE = ".cache"
 
 

@@ -351,8 +351,19 @@ def open_folder(spec: RunSpec, root: Path, guard: Callable[[], None] | None = No
     return folder
 
 
-def open_samples(spec: RunSpec, root: Path, guard: Callable[[], None] | None = None) -> Path:
+def open_samples(spec: RunSpec, root: Path, nfe: float, guard: Callable[[], None] | None = None) -> Path:
     """Create a sample set's folder below `root`, or check by its full key that it is this one's; return it.
+
+    Parameters
+    ----------
+    spec
+        The run.
+    root
+        The output folder.
+    nfe
+        Network evaluations an image, for the record.
+    guard
+        Called before the file is published; may withhold it.
 
     Raises
     ------
@@ -364,7 +375,7 @@ def open_samples(spec: RunSpec, root: Path, guard: Callable[[], None] | None = N
     if recorded and recorded.get("sample_key") != key:
         raise CheckpointError(f"{folder} belongs to another spec: use another --out")
     content = {"sample_key": key, "train_key": train_key(spec), "step": spec.train.steps}
-    content |= {"sample": spec.sample.model_dump(mode="json"), "nfe": spec.sample.nfe}
+    content |= {"sample": spec.sample.model_dump(mode="json"), "nfe": nfe}
     write_json(folder / SPEC, content, guard)
     return folder
 
@@ -395,9 +406,15 @@ def trained_steps(spec: RunSpec, root: Path) -> int:
 
 def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
     """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
-    folder, settings = root / folder_name(spec), spec.train
-    if not settings.snapshots:
+    folder, settings, wanted = root / folder_name(spec), spec.train, needed_snapshots(spec)
+    if not wanted:
         return []
     done = weights_path(folder, settings.steps).exists()
     reached = settings.steps if done else trained_steps(spec, root)
-    return [s for s in settings.snapshots if s <= reached and not weights_path(folder, s).exists()]
+    return [s for s in wanted if s <= reached and not weights_path(folder, s).exists()]
+
+
+def needed_snapshots(spec: RunSpec) -> tuple[int, ...]:
+    """Return the steps before the last whose weights a run needs: its snapshots, and the one it is guided away from."""
+    _, early = spec.sample.other_network
+    return tuple(sorted({*spec.train.snapshots, *(() if early is None else (early,))}))

@@ -35,7 +35,8 @@ class Column:
     name
         As in the file's header.
     kind
-        Text, integer or number; blank is unknown, read as "" or nan. Integers are floats in a table.
+        Text, integer or number; blank is unknown, read as "" or nan. Integers are floats in a table,
+        and whole ones are written without a point.
     meaning
         For the reader of a table.
     identity
@@ -64,7 +65,7 @@ SCHEMA = (
     Column("train_seed", "integer", "seed of initial weights, data order, noise and times"),
     Column("step", "integer", "optimiser steps trained", identity=True),
     Column("sampler", "text", "sampler of the images"),
-    Column("nfe", "integer", "network evaluations an image"),
+    Column("nfe", "integer", "network evaluations an image, the mean over the set where a rule spares some"),
     Column("guidance", "number", "guidance scale omega"),
     Column("sample_seed", "integer", "seed of the sampling noise"),
     Column("scope", "text", "overall, class, group (mean of its classes) or pooled (one set)", identity=True),
@@ -86,6 +87,7 @@ SCHEMA = (
     Column("grouping", "text", "grouping that a group belongs to: thirds, shots, cm, ccua, utlo", since=3),
     Column("labels", "text", "class labels of a group, such as 0-2 7", since=3),
     Column("reason", "text", "why there is no value, or a remark on how it was made", since=3, prose=True),
+    Column("rule", "text", "rule of guidance and its parameters; blank: plain guidance", since=4),
 )
 
 COLUMNS = tuple(column.name for column in SCHEMA)
@@ -408,8 +410,8 @@ def _joined(parts: list[pd.Series]) -> pd.Series:
 # -- what belongs to a run ----------------------------------------------------------------------------------
 
 
-def run_columns(spec: RunSpec) -> dict[str, Any]:
-    """Return the columns that say which run a number belongs to."""
+def run_columns(spec: RunSpec, nfe: float) -> dict[str, Any]:
+    """Return the columns that say which run a number belongs to, with the network evaluations of an image."""
     from ltbench.method.registry import create
 
     return {
@@ -422,8 +424,9 @@ def run_columns(spec: RunSpec) -> dict[str, Any]:
         "train_seed": spec.train_seed,
         "step": spec.train.steps,
         "sampler": spec.sample.sampler,
-        "nfe": spec.sample.nfe,
+        "nfe": nfe,
         "guidance": spec.sample.guidance,
+        "rule": spec.sample.rule_label,
         "sample_seed": spec.sample.seed,
         "origin": "external" if spec.train.imported else "ours",
         "train_key": train_key(spec),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
+from collections.abc import Mapping, Set
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ltbench.runs.variants import current_variant
-from ltbench.spec import DataSpec, RunSpec
+from ltbench.spec import RULE_FIELDS, DataSpec, RunSpec, rule_words
 
 # Stated by columns of their own, or no setting of the method: left out of the `settings` column.
 _NOT_A_SETTING = {
@@ -102,4 +104,27 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
 
     walk("", spec.model_dump(mode="json", include={"model", "method", "train"}))
     walk("sample", spec.sample.settings)
+    if spec.sample.rule_label:  # whose evaluations do not tell the steps, as those of plain guidance do
+        flat["sample.steps"] = spec.sample.steps
     return flat
+
+
+RULE_KEYS = frozenset({f"sample.{name}" for name in RULE_FIELDS} | {"sample.steps"})
+"""Settings of a series that only a rule of guidance adds; those of plain guidance have none of them."""
+
+
+@functools.lru_cache(maxsize=4096)
+def rule_of(settings: str) -> str:
+    """Return the rule of guidance that a series' settings (JSON) state, in words; blank: plain guidance."""
+    return rule_words(_stated(json.loads(settings)))
+
+
+def declared_rule(settings: Mapping[str, Any]) -> str:
+    """Return a rule as a study declares it: another run's network is no part of it, which a file names by its path."""
+    left_out = {"bad_weights", "bad_step"} if settings.get("sample.bad_weights") else set()
+    return rule_words(_stated(settings, left_out))
+
+
+def _stated(settings: Mapping[str, Any], left_out: Set[str] = frozenset()) -> dict[str, Any]:
+    found = {name: settings.get(f"sample.{name}") for name in RULE_FIELDS if name not in left_out}
+    return {name: value for name, value in found.items() if value is not None}

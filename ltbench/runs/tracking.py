@@ -96,9 +96,8 @@ class Tracking:
     def _how(self) -> str:
         """Return what tells sample sets of a training apart."""
         sample = self.spec.sample
-        return (
-            f"{sample.sampler}-{sample.steps} w={sample.guidance:g} n={sample.per_class} seed={sample.seed}"
-        )
+        rule = f" {sample.rule_label}" if sample.rule_label else ""
+        return f"{sample.sampler}-{sample.steps} w={sample.guidance:g}{rule} n={sample.per_class} seed={sample.seed}"
 
     @contextlib.contextmanager
     def _guarded(self, name: str, what: str) -> Iterator[None]:

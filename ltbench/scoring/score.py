@@ -25,6 +25,7 @@ import pandas as pd
 from ltbench.data import Dataset, ImageSet
 from ltbench.data.groupings import Group, find_groups, labels_text
 from ltbench.data.images import balanced, halves
+from ltbench.diffusion.guidance import evaluations
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import (
     Extractor,
@@ -79,7 +80,7 @@ def score_samples(
     -------
     A table with `COLUMNS`, one row a number, in one order.
     """
-    fixed = run_columns(spec)
+    fixed = run_columns(spec, evaluations(spec.sample, dataset.prior).nfe)
     rows = score_pools(dataset, ImageSet(images, labels), spec.score, cache, device, stored=stored)
     table = pd.DataFrame([{**fixed, **row} for row in rows])
     return table.reindex(columns=list(COLUMNS))

@@ -9,6 +9,7 @@ from ltbench.data import Dataset, default_data_root, get_source
 from ltbench.data.dataset import cached_dataset
 from ltbench.data.facts import DatasetFacts, static_facts
 from ltbench.diffusion.calibration import unfit
+from ltbench.diffusion.guidance import make_omega
 from ltbench.errors import DataMissing, UsageError
 from ltbench.extractors.registry import check_images, resolve_extractors
 from ltbench.method.registry import create
@@ -49,6 +50,7 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
     check_images(names, cell.shape)
     composition = create(spec.method.name, spec.method.hyperparameters)
     composition.left_out(spec.sample.leave_out)
+    make_omega(spec.sample, cell.prior)
     micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size
     if micro < size and composition.needs.batch_coupled:
         raise UsageError(

@@ -24,7 +24,7 @@ from ltbench import spec
 from ltbench.data.registry import get_source
 from ltbench.errors import UsageError, nearest
 from ltbench.files import parsing, read_text
-from ltbench.spec import MethodSpec, RunSpec, SampleSpec, ScoreSpec
+from ltbench.spec import RULE_FIELDS, MethodSpec, RunSpec, SampleSpec, ScoreSpec
 from ltbench.study.contrast import Contrast, read_contrast
 from ltbench.study.keys import (
     MOST_RUNS,
@@ -245,7 +245,18 @@ class _Builder:
         parts["method"] = self._cached("method", groups["method"], lambda: _method(groups["method"]))
         seed = own.get("train_seed", Value(0, ""))
         result: RunSpec = _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
+        _check_bad_step(result, settings)
         return result
+
+
+def _check_bad_step(run: RunSpec, settings: _Layer) -> None:
+    """Check that a network to be guided away from is an earlier one: sampling comes after days of training."""
+    sample = run.sample
+    if sample.bad_step is not None and sample.bad_weights is None and sample.bad_step >= run.train.steps:
+        raise UsageError(
+            f"{settings['sample.bad_step'].where}: sample.bad_step {sample.bad_step} must be an earlier step than "
+            f"train.steps {run.train.steps}"
+        )
 
 
 def _with_own_profile(settings: _Layer) -> _Layer:
@@ -280,13 +291,17 @@ def _section(name: str, settings: _Layer) -> BaseModel:
 
 
 def _check_sampler(sample: SampleSpec, settings: _Layer) -> None:
-    """Check that the sampler exists and has what is asked of it: sampling comes after days of training."""
+    """Check that sampler and rule exist and have what is asked of them: sampling comes after days of training."""
+    from ltbench.diffusion.guidance import check_rule
     from ltbench.diffusion.registry import check_sampler
 
+    read: tuple[str, ...] = ("sampler", "steps", "order")
     try:
         check_sampler(sample)
+        read = RULE_FIELDS
+        check_rule(sample)
     except UsageError as error:
-        where = dict.fromkeys(v.where for k, v in settings.items() if k in ("sampler", "steps", "order"))
+        where = dict.fromkeys(v.where for k, v in settings.items() if k in read)
         raise UsageError(f"{'; '.join(where) or 'defaults'}: {error}") from error
 
 
@@ -476,6 +491,7 @@ def with_snapshots(run: RunSpec) -> list[RunSpec]:
     run = run.model_copy(update={"score": run.score.model_copy(update={"snapshot_images": 0})})
     few = run.sample.model_copy(update={"per_class": count})
     half = run.score.model_copy(update={"reference_half": "first"})
+    earliest = run.sample.bad_step or 0  # no network is guided away from a later one
     early = [
         run.model_copy(
             update={
@@ -484,7 +500,7 @@ def with_snapshots(run: RunSpec) -> list[RunSpec]:
                 "score": half,
             }
         )
-        for step in (*(s for s in run.train.snapshots if s < run.train.steps), run.train.steps)
+        for step in (*(s for s in run.train.snapshots if earliest < s < run.train.steps), run.train.steps)
     ]
     return [*early, run]
 

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
 from ltbench import rng
 from ltbench.data import Dataset
 from ltbench.data.facts import DatasetFacts, absent_files
+from ltbench.diffusion.guidance import evaluations
 from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import count_parameters, flops
@@ -50,6 +52,8 @@ class RunCost:
         Bytes of weights, checkpoint and images.
     seconds
         Estimated, on one worker.
+    nfe
+        Network evaluations an image.
     """
 
     spec: RunSpec
@@ -59,6 +63,7 @@ class RunCost:
     disk: int
     seconds: float
     sample_flops: float = 0.0
+    nfe: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ def make_plan(
     device: str,
     workers: int,
     need_files: bool = True,
+    networks: Mapping[str, RunSpec] = MappingProxyType({}),
 ) -> Plan:
     """Validate every run and estimate its cost.
 
@@ -105,8 +111,17 @@ def make_plan(
         Processes that will share the work.
     need_files
         False: plan without data files too; what is missing is named in the plan.
+    networks
+        Other runs' networks that images are guided away from, by hash.
     """
     speed: dict[tuple[str, str], Speed] = {}
+
+    def measure(of: RunSpec, cell: Dataset | DatasetFacts) -> Speed:
+        key = _network(of, cell)
+        if key not in speed:
+            speed[key] = _measure(of, cell, torch.device(device))
+        return speed[key]
+
     calls: dict[tuple[str, ...], int] = {}
     done = finished(build_tasks(runs), root, is_done)
     reached: dict[Path, int] = {}  # steps of each training that are made or counted already
@@ -117,12 +132,13 @@ def make_plan(
         if late := passed_snapshots(spec, root):
             passed[
                 f"{folder_name(spec)} is trained past step {', '.join(map(str, late))} without keeping it, which "
-                "train.snapshots can no longer mend: use another --out to have it"
+                "no setting can mend any more: use another --out to have it"
             ] = None
         cell = validate(spec, data_root, need_files)
         if isinstance(cell, DatasetFacts):
             missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
-        network = (spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision)))
+        network = _network(spec, cell)
+        asked = evaluations(spec.sample, cell.prior)
         train_stage, sample_stage = stages(spec)[:2]
         steps = 0
         if task_id(train_stage) not in done:
@@ -135,21 +151,24 @@ def make_plan(
             done.add(task_id(sample_stage))
             images = cell.num_classes * spec.sample.per_class
         if not (steps or images):
-            costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0))
+            costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0, nfe=asked.nfe))
             continue
-        if network not in speed:
-            speed[network] = _measure(spec, cell, torch.device(device))
-        measured = speed[network]
+        measured = measure(spec, cell)
         parameters = measured.parameters
         method = (*network, spec.method.model_dump_json())
         if method not in calls:
             calls[method] = method_passes(spec, cell)
-        trained, sampled = steps * spec.train.batch_size * calls[method], images * spec.sample.nfe
+        trained, sampled = steps * spec.train.batch_size * calls[method], images * asked.own
         seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
-        operations, sampling = (3 * trained + sampled) * measured.flops, sampled * measured.flops
+        sampling = sampled * measured.flops
+        if asked.other:  # another run's network, or an earlier state of this one
+            weaker = measure(networks.get(spec.sample.bad_weights or "", spec), cell)
+            seconds += images * asked.other * weaker.forward
+            sampling += images * asked.other * weaker.flops
+        operations = 3 * trained * measured.flops + sampling
         pixels = math.prod(cell.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
-        costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling))
+        costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling, asked.nfe))
     notes = (
         auto_note(run.data.dataset)
         for run in runs
@@ -157,6 +176,11 @@ def make_plan(
     )
     lacking = (*missing.values(), *absent_weights(runs), *dict.fromkeys(note for note in notes if note))
     return Plan(tuple(costs), parameters, workers, lacking, tuple(passed))
+
+
+def _network(spec: RunSpec, cell: Dataset | DatasetFacts) -> tuple[str, str]:
+    """Return what the cost of a network's pass depends on."""
+    return spec.model.model_dump_json(), str((cell.shape, cell.num_classes, spec.train.precision))
 
 
 def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.extractors.torchscript import require_trust
 from ltbench.files import write_json
 from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
+from ltbench.runs.networks import copy_network
 from ltbench.runs.provenance import all_stages, read_provenance
 from ltbench.runs.run import read_run, read_spec, read_trained
 from ltbench.runs.scores import identity, read_scores
@@ -302,6 +303,8 @@ def reproduce(
         target = initial_weights_path(out, digest)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(initial_weights_path(folder.parent, digest), target)
+    for digest in {run.sample.other_network[0] for run in runs} - {None}:
+        copy_network(folder.parent, out, str(digest))
     settings = recorded_settings(folder, settings)
     machine_class(folder)  # before hours of work: without it there is nothing to hold the result against
     rows = run_local(runs, out, settings, "1", f"again: {folder.name}", console, command)

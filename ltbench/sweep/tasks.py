@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.pipeline import Stage, stages
+from ltbench.runs.run import needed_snapshots
 from ltbench.spec import RunSpec
 
 
@@ -119,7 +120,7 @@ def _add_trainings(tasks: dict[str, Task], by_steps: dict[int, list[Stage]], las
 
 def _with_all_snapshots(same: Sequence[Stage]) -> Stage:
     first = same[0]
-    snapshots = tuple(sorted({step for stage in same for step in stage.spec.train.snapshots}))
+    snapshots = tuple(sorted({step for stage in same for step in needed_snapshots(stage.spec)}))
     if snapshots == first.spec.train.snapshots:
         return first
     train = first.spec.train.model_copy(update={"snapshots": snapshots})

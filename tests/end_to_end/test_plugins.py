@@ -16,6 +16,7 @@ KINDS = {
     "metric": ("metrics", "brightness"),
     "extractor": ("extractors", "thumbnail"),
     "sampler": ("samplers", "euler"),
+    "guidance": ("guidance", "tail_interval"),
 }
 USE = """
 import json, logging, sys
@@ -31,11 +32,14 @@ table = lt.score(bars.heldout.images, bars.heldout.labels, bars, metrics="bright
 overall = table[table["scope"] == "overall"].set_index("metric")["value"]
 out["gap"], out["distance"] = overall["brightness_gap"], overall["frechet"]
 out["composition"] = create("coral+debiased").name
-settings = {"model.size": "tiny", "train.steps": 2, "sample.steps": 3, "sample.per_class": 4, "sample.sampler": "euler"}
+settings = {"model.size": "tiny", "train.steps": 2, "sample.steps": 3, "sample.per_class": 4, "sample.sampler": "euler",
+    "guidance": 1.0, "sample.rule": "tail_interval", "sample.rule_values": "tail=3"}
 study = lt.load_study(None, dataset="bars_lt", methods="debiased", imbalance_ratio=0.1,
     **settings, **{"train.flip": False, "score.metrics": ["brightness"], "score.extractors": ["thumbnail"]})
 (run,) = lt.run(study, "runs", workers=1, device="cpu", progress=False)
-out["numbers"] = sorted(run.scores().query("scope == 'overall'")["metric"])[:1]
+scores = run.scores().query("scope == 'overall'")
+out["numbers"] = sorted(scores["metric"])[:1]
+out["rule"], out["nfe"] = scores["rule"].iloc[0], scores["nfe"].iloc[0]
 print(json.dumps(out))
 """
 
@@ -67,7 +71,8 @@ def python(site, folder, *arguments):
 def test_each_example_package_is_found_listed_and_used(site, tmp_path):
     out = json.loads(python(site, tmp_path, "-c", USE, json.dumps(list(KINDS.values()))).splitlines()[-1])
     assert {out[kind].partition(" 1.0")[0] for kind, _ in KINDS.values()} == {
-        f"package ltbench-{name}" for name in ("debias", "bars", "brightness", "thumbnail", "euler")
+        f"package ltbench-{name}"
+        for name in ("debias", "bars", "brightness", "thumbnail", "euler", "tail-interval")
     }
     assert out["counts"][0] == 40
     assert out["counts"][-1] == 4
@@ -75,6 +80,9 @@ def test_each_example_package_is_found_listed_and_used(site, tmp_path):
     assert 0 < out["distance"] < 1
     assert out["composition"] == "coral+debiased"
     assert out["numbers"] == ["brightness_gap"]
+    assert out["rule"] == "tail_interval (tail 3)"
+    assert 3 < out["nfe"] < 6
+    assert (4 * out["nfe"]).is_integer()  # a mean over four classes, each guided at some steps
 
 
 def test_one_command_lists_them_all(site, tmp_path):

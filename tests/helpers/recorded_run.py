@@ -47,7 +47,13 @@ def record(root, seed=0):
         np.save(sample / "images.npy", rng.integers(0, 256, (4, 1, 8, 8), np.uint8))
         write(sample / "scored.json", {"requests": {"key": run.score.model_dump(mode="json")}})
         rows = [
-            {**run_columns(run), "scope": scope, "class_or_group": place, "metric": "frechet", "value": value}
+            {
+                **run_columns(run, 20),
+                "scope": scope,
+                "class_or_group": place,
+                "metric": "frechet",
+                "value": value,
+            }
             for scope, place, value in (("overall", "", 12.5), ("class", "0", 50.0))
         ]
         write_scores(sample / "scores.csv", pd.DataFrame(rows))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ltbench.diffusion.guidance import evaluations
 from ltbench.files import write_json
 from ltbench.runs.layout import folder_name
 from ltbench.runs.scores import COLUMNS
@@ -49,8 +50,9 @@ def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, 
         "train_seed": spec.train_seed,
         "step": spec.train.steps,
         "sampler": spec.sample.sampler,
-        "nfe": spec.sample.nfe,
+        "nfe": evaluations(spec.sample).nfe,
         "guidance": spec.sample.guidance,
+        "rule": spec.sample.rule_label,
         "sample_seed": spec.sample.seed,
         "extractor": extractor,
         "reference": spec.data.dataset,
@@ -146,9 +148,9 @@ def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, 
     content = {"sample_key": sample_key(spec), "train_key": train_key(spec), "step": spec.train.steps}
     write_json(
         samples / "spec.json",
-        content | {"sample": spec.sample.model_dump(mode="json"), "nfe": spec.sample.nfe},
+        content | {"sample": spec.sample.model_dump(mode="json"), "nfe": evaluations(spec.sample).nfe},
     )
-    sampling = {"stage": "sample", "wall_seconds": 5.0 * spec.sample.nfe / 20, "images": 300}
+    sampling = {"stage": "sample", "wall_seconds": 5.0 * evaluations(spec.sample).nfe / 20, "images": 300}
     write_json(samples / "provenance.json", {"stages": [sampling | common], "machine": machine})
     rows = score_rows(spec) if rows is None else rows
     write_scores(samples / "scores.csv", rows)

@@ -418,7 +418,11 @@ def text_of(folder, target):
 def write_scores(path, spec):
     from ltbench.runs.scores import COLUMNS, run_columns
 
-    common = run_columns(spec) | {"metric": "frechet", "definition": "frechet/1", "extractor": "inception"}
+    common = run_columns(spec, 2000) | {
+        "metric": "frechet",
+        "definition": "frechet/1",
+        "extractor": "inception",
+    }
     common |= {"n_reference": 50000, "n_generated": 50000, "nfe": 2000, "guidance": 1.0, "class_or_group": ""}
     common |= {"extractor_hash": "e", "reference_hash": "r", "n_train": 12406, "reference": "folder_lt"}
     rows = [

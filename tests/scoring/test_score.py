@@ -112,8 +112,8 @@ def test_every_row_names_its_run_and_what_it_was_measured_with(table):
     }
     for column, wanted in expected.items():
         assert set(table[column]) == {wanted}, column
-    assert run_columns(make_spec("cbdm"))["variant"] == "released"
-    assert run_columns(make_spec())["variant"] == ""
+    assert run_columns(make_spec("cbdm"), 2)["variant"] == "released"
+    assert run_columns(make_spec(), 2)["variant"] == ""
     by_scope = table[table.metric == "frechet"].groupby("scope")[["n_train", "n_reference", "n_generated"]]
     assert by_scope.first().loc["overall"].tolist() == [65, 150, 90]
     tail = table[(table.metric == "frechet") & (table.class_or_group == "2")].iloc[0]
@@ -599,7 +599,7 @@ def test_rows_of_a_file_stand_in_one_order_however_they_came(tmp_path, table):
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=50))
 def test_numbers_come_back_to_the_last_bit(tmp_path_factory, values):
     path = tmp_path_factory.mktemp("scores") / "scores.csv"
-    row = run_columns(make_spec()) | dict.fromkeys(
+    row = run_columns(make_spec(), 2) | dict.fromkeys(
         ["class_or_group", "extractor_hash", "reference_hash"], "x"
     )
     rows = [row | {"metric": f"m{i:03d}", "scope": "class", "value": v} for i, v in enumerate(values)]

@@ -343,6 +343,10 @@ def how_made(
             parts.append(
                 show.format(values[0]).replace(f"{values[0]:g}", every) if every else show.format(values[0])
             )
+    rules = [rule for rule in dict.fromkeys(one.rule for one in series) if rule]
+    if 0 < len(rules) <= MOST_PANELS:
+        plain = " for some" if any(one.rule == "" for one in series) else ""
+        parts.append(f"guidance by {' or '.join(rules)}{plain}")
     kinds = {one.kind for one in series} - {"unknown"}
     if len(kinds) == 1:
         parts.append(f"{kinds.pop()} sampler")

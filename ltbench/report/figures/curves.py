@@ -35,7 +35,7 @@ _TITLES = {
     "nfe": "network evaluations an image",
 }
 # What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass (and `passes` has NFE without it).
-_FOLLOWS = {"flops": ("step",), "guidance": ("nfe",), "nfe": ("passes",)}
+_FOLLOWS = {"flops": ("step",), "guidance": ("nfe",), "nfe": ("passes", "sample.steps")}
 _LOGGED = 200  # points of a training curve
 
 
@@ -131,7 +131,7 @@ def varied(scene: Scene, factor: str) -> list[Curve]:
     fixed = [name for name in columns if name not in follow]
 
     def rest(one: Series) -> tuple[object, ...]:
-        settings = sorted((k, str(v)) for k, v in one.flat.items() if k != factor)
+        settings = sorted((k, str(v)) for k, v in one.flat.items() if k not in follow)
         return *(str(getattr(one, name)) for name in fixed), *settings
 
     known = {one.key: x for one in scene.cell.series if (x := _x(scene, one, factor)) == x}

@@ -11,7 +11,6 @@ from ltbench.report.cells import CellResults, main_protocols, main_series
 from ltbench.report.names import (
     MISSING,
     Measure,
-    guidance_text,
     integer,
     mean_sd,
     method_title,
@@ -204,5 +203,5 @@ def _rarity_row(cell: CellResults, one: Series, fits: dict[int, _Fit]) -> list[s
         text += f" [{np.exp(growth.mean() - half):.2f}, {np.exp(growth.mean() + half):.2f}]"
     share = f"{100 * np.mean([fit[1] for fit in fits.values()]):.0f} %"
     hardest = [cell.class_name(str(terms.idxmax())), f"{np.exp(terms.max() - terms.min()):.2f}"]
-    how = [one.variant, guidance_text(one.guidance), seeds_text(tuple(sorted(fits)))]
+    how = [one.variant, one.scale_text, seeds_text(tuple(sorted(fits)))]
     return [method_title(one.method), text, share, *hardest, *how]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.cells import CellResults, main_protocols, main_series
-from ltbench.report.names import MISSING, guidance_text, integer, number, output_of, seeds_text
+from ltbench.report.names import MISSING, integer, number, output_of, seeds_text
 from ltbench.report.series import Series
 from ltbench.report.tables.grid import Table, Tags
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
@@ -47,7 +47,7 @@ def cost_table(cell: CellResults, runs: Runs) -> Table | None:
         return None
     step = integer(max(one.step for one in blocks[0]))
     columns = ["Method", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
-    columns += [f"s per 1,000 images, ω={guidance_text(block[0].guidance)}" for block in blocks]
+    columns += [f"s per 1,000 images, ω={block[0].scale_text}" for block in blocks]
     machines = processors(runs[name].provenance for one in blocks[0] for name in one.runs)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
@@ -104,7 +104,7 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
             points = points[keep].astype({"run": str, "series": str}).set_index("run")
             found = points[["value", "series", "train_seed"]].join(at, how="inner")
             if len(found) >= 3:
-                scale = guidance_text(block[0].guidance)
+                scale = block[0].scale_text
                 columns += [f"{place}, ω={scale}, n={len(found)}", "within methods"]
                 joined.append(found)
     if not joined:

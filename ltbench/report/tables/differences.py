@@ -18,13 +18,13 @@ from ltbench.report.names import (
     MISSING,
     Measure,
     group_title,
-    guidance_text,
     mean_sd,
     method_rank,
     method_title,
 )
 from ltbench.report.series import Series, by_key
 from ltbench.report.tables.grid import Table, Tags, marked, measure_titles, series_tags
+from ltbench.spec import PLAIN
 from ltbench.stats import EXACT_UP_TO, agreement_chance, holm, paired_columns, sign_flip_p
 
 if TYPE_CHECKING:
@@ -63,23 +63,32 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
     t test, uncorrected), ``p`` (a sentence).
     """
     matched = [
-        (one, base) for one in cell.series if (base := matching_baseline(cell, one, baseline)) is not None
+        (one, base, False)
+        for one in cell.series
+        if (base := matching_baseline(cell, one, baseline)) is not None
+    ]
+    matched += [
+        (one, base, True) for one in cell.series if (base := other_rule(cell, one, declared)) is not None
     ]
     rows: list[dict[str, Any]] = []
     numbers = []
     for scope, place, measure in _places(cell):
         wide = cell.by_seed(scope, measure, place)
         at = {key: i for i, key in enumerate(wide.columns)}
-        here = [(one, base) for one, base in matched if one.key in at and base.key in at]
+        here = [(one, base, rules) for one, base, rules in matched if one.key in at and base.key in at]
         if not here:
             continue
         table = wide.to_numpy()
-        apart = table[:, [at[one.key] for one, _ in here]] - table[:, [at[base.key] for _, base in here]]
+        apart = (
+            table[:, [at[one.key] for one, _, _ in here]] - table[:, [at[base.key] for _, base, _ in here]]
+        )
         numbers.append(paired_columns(apart))
         seeds = wide.index.to_numpy().astype(int)
-        for (one, base), values in zip(here, apart.T, strict=True):
+        for (one, base, rules), values in zip(here, apart.T, strict=True):
             known = np.isfinite(values)
-            chosen = _is_declared(declared, cell, one, base, baseline, measure, place)
+            chosen = bool(declared and declared.rule) == rules and _is_declared(
+                declared, cell, one, base, measure, place
+            )
             rows.append(
                 {
                     "cell": cell.label,
@@ -91,6 +100,7 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
                     "class_or_group": place,
                     **measure._asdict(),
                     "better": measure.better,
+                    "rules": rules,
                     "declared": chosen,
                     "seeds": " ".join(map(str, seeds[known])),
                     "p": p_statement(values[known], chosen),
@@ -111,7 +121,7 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
         *MEASURE,
         "better",
     ]
-    order += ["declared", "n", "mean", "sd", "low", "high", "agree", "p_t", "seeds", "p"]
+    order += ["rules", "declared", "n", "mean", "sd", "low", "high", "agree", "p_t", "seeds", "p"]
     return frame.loc[frame["n"] > 0, order].reset_index(drop=True)
 
 
@@ -126,8 +136,8 @@ def matching_baseline(cell: CellResults, series: Series, baseline: str) -> Serie
     """Return the baseline's series to compare a series with: the same step, the protocol most alike.
 
     Sampler, NFE and guidance that differ are allowed (papers tune guidance a method) and are shown by the
-    label; another step never is, nor a deterministic sampler against a stochastic one, under which a scale of
-    guidance means another thing.
+    label; another step never is, nor a deterministic sampler against a stochastic one or one rule of guidance
+    against another, under which a scale means another thing.
     """
 
     def alike(one: Series) -> int:
@@ -139,9 +149,33 @@ def matching_baseline(cell: CellResults, series: Series, baseline: str) -> Serie
     if series.method == baseline:
         return None
     rows = [
-        s for s in cell.series if s.method == baseline and s.step == series.step and s.kind == series.kind
+        s
+        for s in cell.series
+        if (s.method, s.step, s.kind, s.rule) == (baseline, series.step, series.kind, series.rule)
     ]
     return max(rows, key=alike, default=None)
+
+
+def other_rule(cell: CellResults, series: Series, declared: Contrast | None) -> Series | None:
+    """Return the series that a declared contrast of rules sets a series against: one scale, as many evaluations."""
+    if declared is None or not declared.rule or series.method != declared.method:
+        return None
+    if not _has_rule(series, declared.rule):
+        return None
+    same = (series.step, series.sampler, series.guidance, series.nfe, series.origin)
+    rows = [
+        s
+        for s in cell.series
+        if s.method == declared.baseline
+        and _has_rule(s, declared.baseline_rule)
+        and (s.step, s.sampler, s.guidance, s.nfe, s.origin) == same
+    ]
+    return next(iter(rows), None)
+
+
+def _has_rule(series: Series, name: str) -> bool:
+    words = series.rule or PLAIN
+    return name in (words, words.partition(" ")[0])
 
 
 def _is_declared(
@@ -149,14 +183,13 @@ def _is_declared(
     cell: CellResults,
     series: Series,
     base: Series,
-    baseline: str,
     measure: Measure,
     place: str,
 ) -> bool:
     return (
         declared is not None
         and declared.method == series.method
-        and declared.baseline == baseline
+        and declared.baseline == base.method
         and declared.metric == measure.metric
         and declared.scope == (place or "overall")
         and declared.covers(cell.key, vars(series))
@@ -186,7 +219,7 @@ def of_measure(
     if frame.empty:
         return []
     keep = (frame["metric"] == measure.metric) & (frame["extractor"] == measure.extractor)
-    keep &= frame["scope"] != "pooled"
+    keep &= (frame["scope"] != "pooled") & ~frame["rules"]
     keep &= (frame["scope"] != "overall") | (frame["n_generated"] == measure.n_generated)
     keep &= frame["series"].isin([one.key for one in series]) & frame["class_or_group"].isin(list(places))
     return _rows(frame[keep])
@@ -248,7 +281,7 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
             base = members.get(own[0].baseline)
             named = f"{members[key].label} - {base.label if base is not None else own[0].baseline_label}"
             at = {row.place: marked(difference_text(row), id(row) in differ) for row in own}
-            settings = [title, guidance_text(block[0].guidance), str(max(int(row.n) for row in own))]
+            settings = [title, block[0].scale_text, str(max(int(row.n) for row in own))]
             rows.append([named, *(at.get(p, MISSING) for p in places), *settings])
             tags.append(series_tags(members[key]))
     notes = [
@@ -265,11 +298,16 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
 
 
 def declared_rows(cell: CellResults, frame: pd.DataFrame) -> list[Difference]:
-    """Return the declared contrast's rows at the main protocols; a declaration names no sampler or guidance."""
+    """Return the declared contrast's rows at the main protocols; a declaration names no sampler or guidance.
+
+    Of rules, whose baseline is at the main protocols: a rule's own steps may be others.
+    """
     if frame.empty:
         return []
     shown = [one.key for block in main_protocols(cell) for one in block]
-    return _rows(frame[frame["declared"] & frame["series"].isin(shown)])
+    return _rows(
+        frame[frame["declared"] & frame["series"].where(~frame["rules"], frame["baseline"]).isin(shown)]
+    )
 
 
 def _declared(rows: Sequence[Difference]) -> str:
@@ -319,7 +357,7 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
             rules.append(len(rows))
         own = mean_sd(values.mean(), values.std(ddof=1), measure.decimals)
         others = [at.get(key_of.get(pair, ""), MISSING) for pair in methods]
-        rows.append([cell.label, group_title(place), own, *others, guidance_text(block[0].guidance)])
+        rows.append([cell.label, group_title(place), own, *others, block[0].scale_text])
         tags.append({"cell": cell.label, "guidance": block[0].scale})
     title = method_title(baseline)
     notes = [

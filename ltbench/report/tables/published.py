@@ -24,7 +24,7 @@ from ltbench.report.cells import CellResults
 from ltbench.report.names import (
     MISSING,
     Measure,
-    guidance_text,
+    evaluations_text,
     integer,
     known_methods_in_tree,
     mean_sd,
@@ -131,7 +131,7 @@ def _paper_rows(
         for row, entry in zip(rows, column, strict=True):
             row.append(entry)
     for row, one in zip(rows, series, strict=True):
-        row += [integer(one.step), one.sampler, guidance_text(one.guidance), seeds_text(one.train_seeds)]
+        row += [integer(one.step), one.sampler, one.scale_text, seeds_text(one.train_seeds)]
     absent = sorted(set(theirs["method"]) - {one.method for one in series}, key=method_rank)
     return [*rows, *([name, method_title(m), *[MISSING] * (len(metrics) + 4)] for m in absent)]
 
@@ -220,8 +220,8 @@ def _beside(theirs: pd.Series, ours: _Ours | None) -> list[str]:
         data, label = cell.label, one.label
         value = mean_sd(found.mean, found.sd, measure.decimals)
         difference = f"{found.mean - theirs['value']:+.{measure.decimals}f}"
-        how = [one.sampler, integer(one.nfe), integer(measure.n_generated), measure.extractor]
-        how += [guidance_text(one.guidance), integer(one.step), seeds_text(one.train_seeds)]
+        how = [one.sampler, evaluations_text(one.nfe), integer(measure.n_generated), measure.extractor]
+        how += [one.scale_text, integer(one.step), seeds_text(one.train_seeds)]
     texts = [data, label, published_title(theirs["metric"]), f"{theirs['value']:g}{sure}", value, difference]
     return [*texts, theirs["source"], *(_count(theirs[c]) for c in _PROTOCOL), *how]
 

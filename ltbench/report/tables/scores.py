@@ -7,7 +7,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from ltbench.report.cells import CellResults, main_protocols, shown_blocks
-from ltbench.report.names import MISSING, Measure, arrow_of, group_title, integer, method_title, number
+from ltbench.report.names import (
+    MISSING,
+    Measure,
+    arrow_of,
+    evaluations_text,
+    group_title,
+    integer,
+    method_title,
+    number,
+)
 from ltbench.report.series import Block, Series, labelled
 from ltbench.report.tables.grid import (
     Column,
@@ -258,7 +267,11 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     )
     for row, one, cost in zip(rows, series, costs, strict=True):
         relative = f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs"
-        row += [integer(one.nfe), relative if cost == cost else MISSING, number(one.guidance, 1)]
+        row += [
+            evaluations_text(one.nfe),
+            relative if cost == cost else MISSING,
+            ", ".join(filter(None, (number(one.guidance, 1), one.rule))),
+        ]
         row += [str(len(one.train_seeds))]
     at_floor_n = any(column.role for column in columns)
     notes = [

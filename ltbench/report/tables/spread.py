@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.cells import CellResults, Numbers, main_protocols, main_series
-from ltbench.report.names import MISSING, Measure, group_title, guidance_text, number
+from ltbench.report.names import MISSING, Measure, group_title, number
 from ltbench.report.series import block_title, by_key
 from ltbench.report.tables.grid import Table, measure_titles, series_tags
 
@@ -31,7 +31,7 @@ def spread_table(cell: CellResults) -> Table | None:
                 if found is None or (found.n_sampling == 0 and one.key not in low):
                     continue
                 ends = (low[one.key], high[one.key]) if one.key in low else None
-                how = [group_title(place), title, guidance_text(one.guidance)]
+                how = [group_title(place), title, one.scale_text]
                 rows.append([one.label, *_spreads(found, ends, measure), *how])
     if not rows:
         return None

@@ -1,0 +1,289 @@
+"""Rules of guidance by name: from a time step and labels to omega, and from a spec to its network evaluations.
+
+    eps = eps_c + omega (eps_c - eps_o)
+
+eps_c is the network's prediction for the label, and eps_o the one guided away from: the same network's without a
+label (Ho & Salimans 2022), or a weaker network's for the same label (Karras et al. 2024). A rule says how large
+omega is at a time step for an image of a class; where it is 0 only eps_c is computed. Rules need no training, so
+they are settings of sampling, part of its key, and `evaluations` counts what each really asks of a network.
+
+Another package adds its own by an entry point of the group ``ltbench.guidance_rules`` that names a `Rule`.
+Kept free of torch, so that a listing can ask at no cost; the built-in rules are in `ltbench.diffusion.rules`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+from ltbench.diffusion.registry import check_sampler
+from ltbench.errors import UsageError, nearest
+from ltbench.plugins import ExtensionPoint
+from ltbench.spec import PLAIN, RULE_FIELDS, SampleSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+Omega: TypeAlias = "Callable[[int, NDArray[np.int64]], NDArray[np.float64] | float]"
+
+
+@dataclass(frozen=True)
+class RuleFacts:
+    """What a rule is made of.
+
+    Attributes
+    ----------
+    sample
+        The settings of sampling; ``sample.guidance`` is the scale.
+    alpha_bar
+        (T,) float64, the share of signal variance at every time step of the training.
+    prior
+        (K,) share of each class in the training set, n_k / N; None where no data set is at hand.
+    values
+        A package's rule's own parameters, its defaults replaced by ``sample.rule_values``.
+    """
+
+    sample: SampleSpec
+    alpha_bar: NDArray[np.float64]
+    prior: NDArray[np.float64] | None = None
+    values: Mapping[str, float] = field(default_factory=dict)
+
+    def sigma(self, t: int) -> float:
+        """Return the noise-to-signal ratio sqrt((1 - abar_t) / abar_t)."""
+        return float(((1 - self.alpha_bar[t]) / self.alpha_bar[t]) ** 0.5)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule of guidance and what is to be known of it.
+
+    Attributes
+    ----------
+    name
+        What a spec calls it.
+    make
+        Facts -> ``omega(t, labels)``. It is given an integer time step and the labels (B,) of a batch, and
+        returns omega for all of them or (B,) of them; negative numbers are legal.
+    title
+        What it is and where it is published, one line.
+    parameters
+        The settings ``sample.*`` that it reads, besides ``guidance``.
+    values
+        Its own parameters with their defaults, set as ``sample.rule_values=NAME=NUMBER``.
+    away_from
+        ``unlabelled``, the network itself without a label, or ``network``, the one that
+        ``sample.bad_step`` or ``sample.bad_weights`` names.
+    """
+
+    name: str
+    make: Callable[[RuleFacts], Omega]
+    title: str
+    parameters: tuple[str, ...] = ()
+    values: Mapping[str, float] = field(default_factory=dict)
+    away_from: Literal["unlabelled", "network"] = "unlabelled"
+
+
+def _check(rule: Any) -> None:
+    if not isinstance(rule, Rule):
+        raise TypeError(f"{rule!r} is no ltbench.diffusion.guidance.Rule")
+    if rule.away_from not in ("unlabelled", "network"):
+        raise ValueError(f"{rule.name} must guide away from unlabelled or network, not {rule.away_from!r}")
+    if unknown := set(rule.parameters) - set(RULE_FIELDS):
+        raise ValueError(f"{rule.name} reads sample.{min(unknown)}, which is no setting of a rule")
+
+
+def _built_in() -> Iterable[tuple[str, Rule]]:
+    from ltbench.diffusion.rules import BUILT_IN
+
+    return [("ltbench.diffusion.rules", rule) for rule in BUILT_IN]
+
+
+RULES: ExtensionPoint[Rule] = ExtensionPoint(
+    "guidance rule",
+    group="ltbench.guidance_rules",
+    name_of=lambda rule: rule.name,
+    check=_check,
+    built_in=_built_in,
+)
+
+
+def check_rule(sample: SampleSpec) -> Rule:
+    """Return the rule that a spec names, or raise one sentence about what it does not have.
+
+    Raises
+    ------
+    UsageError : an unknown rule; a setting that it does not read; a value that is no number.
+    """
+    try:
+        rule = RULES[sample.rule]
+    except UsageError as error:
+        if sample.rule in RULES.broken():
+            raise
+        known = list(RULES.all())
+        hint = nearest(sample.rule, known)
+        raise UsageError(
+            f"sample.rule must be {', '.join(known[:-1])} or {known[-1]}, not {sample.rule!r}"
+            + (hint if hint.startswith("; did you mean") else "")
+        ) from error
+    stated = sample.model_dump(include=set(RULE_FIELDS) - {"rule", "rule_values"}, exclude_defaults=True)
+    if foreign := [name for name in stated if name not in rule.parameters]:
+        raise UsageError(f"sample.rule={rule.name} does not read sample.{foreign[0]}: leave it out")
+    if rule.away_from == "network" and not {"bad_step", "bad_weights"} & set(stated):
+        raise UsageError(
+            f"sample.rule={rule.name} needs sample.bad_step=STEP or sample.bad_weights=FOLDER, the weaker network"
+        )
+    _values(rule, sample)
+    return rule
+
+
+def _values(rule: Rule, sample: SampleSpec) -> dict[str, float]:
+    """Return a rule's own parameters, its defaults replaced by what the spec sets."""
+    out = dict(rule.values)
+    for entry in sample.rule_values:
+        name, _, text = (part.strip() for part in entry.partition("="))
+        if name not in out:
+            known = f"it has {', '.join(out)}" if out else "it has none of its own"
+            raise UsageError(f"sample.rule={rule.name} has no parameter {name!r}: {known}")
+        try:
+            out[name] = float(text)
+        except ValueError as error:
+            raise UsageError(
+                f"sample.rule_values: {name} must be a number, as in {name}={out[name]:g}, not {text!r}"
+            ) from error
+    return out
+
+
+def make_omega(sample: SampleSpec, prior: NDArray[np.float64] | None = None) -> Omega:
+    """Return a spec's ``omega(t, labels)``.
+
+    Parameters
+    ----------
+    sample
+        Names the rule and its parameters.
+    prior
+        (K,) share of each class in the training set, for rules that go by it.
+
+    Raises
+    ------
+    UsageError : as `check_rule`; a rule that needs the shares and has none, or has numbers for other classes.
+    """
+    rule = check_rule(sample)
+    if sample.is_plain:
+        return lambda _t, _labels: sample.guidance
+    from ltbench.diffusion.schedule import alpha_bar
+
+    return rule.make(RuleFacts(sample, alpha_bar().numpy(), prior, _values(rule, sample)))
+
+
+def needs_network(sample: SampleSpec) -> bool:
+    """Tell whether a spec guides away from another network."""
+    return not sample.is_plain and check_rule(sample).away_from == "network"
+
+
+# -- what it costs ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """Network evaluations an image, the mean over a sample set of equally many images of every class.
+
+    Attributes
+    ----------
+    own
+        Of the network that is sampled, with a label and without.
+    other
+        Of the network guided away from, if that is another one.
+    """
+
+    own: float
+    other: float = 0.0
+
+    @property
+    def nfe(self) -> float:
+        """All of them."""
+        return self.own + self.other
+
+
+def evaluations(sample: SampleSpec, prior: NDArray[np.float64] | None = None) -> Evaluations:
+    """Count the passes that sampling makes: at every call of the sampler one, and one more where omega is not 0.
+
+    Parameters
+    ----------
+    sample
+        The settings of sampling.
+    prior
+        (K,) share of each class in the training set, for rules that go by it.
+
+    Returns
+    -------
+    Evaluations
+        Whole passes over classes divided by their number, so a fraction where a rule spares some of them.
+    """
+    calls = visited(sample)
+    if sample.is_plain:
+        return Evaluations(len(calls) * (2 if sample.guidance else 1))
+    import numpy as np
+
+    omega = make_omega(sample, prior)
+    classes = len(prior) if prior is not None else max(1, len(sample.omega_factors))
+    labels = np.arange(classes)
+    each = (
+        np.broadcast_to(omega(t, labels), classes).astype(np.float32) for t in calls
+    )  # as sampling has them
+    guided = sum(int(np.count_nonzero(values)) for values in each) / classes
+    if needs_network(sample):
+        return Evaluations(len(calls), guided)
+    return Evaluations(len(calls) + guided)
+
+
+def visited(sample: SampleSpec) -> tuple[int, ...]:
+    """Return the time steps at which a sampler asks for a prediction, in order."""
+    sampler = check_sampler(sample)
+    if sample.is_plain and sampler.evaluations(sample.steps) == sample.steps:
+        return (0,) * sample.steps  # only their number matters, and plans ask for it without torch
+    return _visited(sample.sampler, sample.steps, sample.order, sample.spacing)
+
+
+@functools.lru_cache(maxsize=256)
+def _visited(sampler: str, steps: int, order: int, spacing: str) -> tuple[int, ...]:
+    from ltbench.diffusion.spacing import make_path
+
+    spec = SampleSpec.model_validate({"sampler": sampler, "steps": steps, "order": order, "spacing": spacing})
+    chosen, path = check_sampler(spec), make_path(spec)
+    if chosen.evaluations(steps) == len(path.timesteps):
+        return path.timesteps
+    return _run_on_a_pixel(chosen.run, path)
+
+
+def _run_on_a_pixel(run: Any, path: Any) -> tuple[int, ...]:
+    """Return where a sampler asks that does so more or less often than once a step: by asking it."""
+    import torch
+
+    calls: list[int] = []
+
+    def denoise(x: Tensor, t: int) -> Tensor:
+        calls.append(int(t))
+        return torch.zeros_like(x)
+
+    pixel = torch.zeros(1, 1, 1, 1)
+    run(denoise, pixel, path, lambda: pixel.clone())
+    return tuple(calls)
+
+
+__all__ = [
+    "PLAIN",
+    "RULES",
+    "Evaluations",
+    "Omega",
+    "Rule",
+    "RuleFacts",
+    "check_rule",
+    "evaluations",
+    "make_omega",
+    "needs_network",
+    "visited",
+]
