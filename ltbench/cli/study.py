@@ -16,7 +16,7 @@ from ltbench.cli.console import hours, make_console, styled, waiting
 from ltbench.cli.results import make_report
 from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
-from ltbench.spec import RunSpec
+from ltbench.spec import RULE_FIELDS, RunSpec
 from ltbench.text import command
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait
@@ -295,7 +295,9 @@ def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
     for section in ("data", "model", "train", "sample"):
         for name in type(getattr(specs[0], section)).model_fields if specs else ():
             values = {repr(getattr(getattr(spec, section), name)) for spec in specs}
-            if len(values) > 1 and f"{section}.{name}" not in _SHOWN:
+            if len(values) > 1 and f"{section}.{name}" not in _SHOWN | {
+                f"sample.{rule}" for rule in RULE_FIELDS
+            }:
                 found.append((section, name))
     return found
 
@@ -309,6 +311,8 @@ def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str
         f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name}{f' ({variant})' if variant else ''} "
         f"seed {spec.train_seed} guidance {spec.sample.guidance:g}"
     )
+    if spec.sample.rule_label:
+        name += f", {spec.sample.rule_label}, {spec.sample.steps} steps"
     for section, field in varied:
         value = getattr(getattr(spec, section), field)
         if value is not None and value != ():
