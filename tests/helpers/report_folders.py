@@ -12,6 +12,7 @@ from ltbench.runs.scores import COLUMNS
 from ltbench.spec import DataSpec, MethodSpec, RunSpec, SampleSpec, TrainSpec, sample_key, train_key
 
 COUNTS = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
+PRIOR = np.array(COUNTS) / sum(COUNTS)
 EFFECT = {"ddpm": 0.0, "cbdm": -0.15, "t2h": -0.1, "coral": -0.3, "coral+t2h": -0.35, "plug-in": -0.05}
 
 
@@ -50,7 +51,7 @@ def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, 
         "train_seed": spec.train_seed,
         "step": spec.train.steps,
         "sampler": spec.sample.sampler,
-        "nfe": evaluations(spec.sample).nfe,
+        "nfe": evaluations(spec.sample, PRIOR).nfe,
         "guidance": spec.sample.guidance,
         "rule": spec.sample.rule_label,
         "sample_seed": spec.sample.seed,
@@ -148,9 +149,13 @@ def write_run(root: Path, spec: RunSpec, rows=None, *, images=True, channels=1, 
     content = {"sample_key": sample_key(spec), "train_key": train_key(spec), "step": spec.train.steps}
     write_json(
         samples / "spec.json",
-        content | {"sample": spec.sample.model_dump(mode="json"), "nfe": evaluations(spec.sample).nfe},
+        content | {"sample": spec.sample.model_dump(mode="json"), "nfe": evaluations(spec.sample, PRIOR).nfe},
     )
-    sampling = {"stage": "sample", "wall_seconds": 5.0 * evaluations(spec.sample).nfe / 20, "images": 300}
+    sampling = {
+        "stage": "sample",
+        "wall_seconds": 5.0 * evaluations(spec.sample, PRIOR).nfe / 20,
+        "images": 300,
+    }
     write_json(samples / "provenance.json", {"stages": [sampling | common], "machine": machine})
     rows = score_rows(spec) if rows is None else rows
     write_scores(samples / "scores.csv", rows)
