@@ -11,6 +11,14 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_extractors_of_this_user(tmp_path_factory):
+    """What the person who runs the tests has trained is theirs: no test sees or changes it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("user")))
+        yield
+
+
 def pytest_addoption(parser):
     group = parser.getgroup("ltbench", "how long the attack tools (marked slow) go on")
     group.addoption("--kills", type=int, default=20, help="SIGKILLs of the soak; a night: 1000")

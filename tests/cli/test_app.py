@@ -315,7 +315,7 @@ def test_a_run_ends_with_a_table_and_paths_and_a_second_one_skips_what_is_done(h
     assert list(report.rglob("*.csv"))
     assert list(report.rglob("*.png"))
     before = {path: path.stat().st_mtime_ns for path in (here / "runs").rglob("weights/*")}
-    monkeypatch.setattr(commands, "make_report", lambda *_: None)
+    monkeypatch.setattr(commands, "make_report", lambda *_, **__: None)
     code, out, _ = ltbench(*RUN, "--methods", "ddpm,coral")
     assert code == 0
     assert "0 training steps, 0 images to generate" in out
@@ -349,7 +349,7 @@ def test_a_run_ends_with_a_table_and_paths_and_a_second_one_skips_what_is_done(h
 
 
 def test_corrupt_and_foreign_checkpoints_are_named_kept_and_stop_nobody_else(here, ltbench, monkeypatch):
-    monkeypatch.setattr(commands, "make_report", lambda *_: None)
+    monkeypatch.setattr(commands, "make_report", lambda *_, **__: None)
     corrupt, foreign, fine = folders(here, "seeds=0,1,2")
     for folder in (corrupt, foreign):
         folder.mkdir(parents=True)
@@ -384,14 +384,14 @@ def test_who_stops_a_run_waits_for_no_report(ltbench, monkeypatch, left, code, r
 
     made = []
     monkeypatch.setattr(local, "run_local", stopped)
-    monkeypatch.setattr(commands, "make_report", lambda *_: made.append(1))
+    monkeypatch.setattr(commands, "make_report", lambda *_, **__: made.append(1))
     got, out, _ = ltbench(*RUN)
     assert (got, len(made)) == (code, reported)
     assert ("ltbench report runs shows what is done so far" in out) == (left == "queued")
 
 
 def test_ctrl_c_keeps_the_state_says_how_to_go_on_and_the_same_command_does(here, ltbench, monkeypatch):
-    monkeypatch.setattr(commands, "make_report", lambda *_: None)
+    monkeypatch.setattr(commands, "make_report", lambda *_, **__: None)
     command = (*RUN, "--set", "train.steps=60", "--set", "score.metrics=agreement")
     (process,) = in_processes(run_in_fork, here / "said", *command)
     (folder,) = folders(here, "train.steps=60")

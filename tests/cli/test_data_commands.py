@@ -63,7 +63,8 @@ def test_the_command_that_preparing_ends_with_plans_a_run(tmp_path, capsys):
     assert command
     assert command[1].startswith("folder_lt:mine --set data.image_size=16 ")
     study = resolve_study(None, ["data.image_size=16"], {"dataset": "folder_lt:mine"}, data)
-    (run_spec,) = study.runs
+    assert [run.method.name for run in study.runs] == ["ddpm", "coral"]  # the small study
+    run_spec = study.runs[0]
     assert (run_spec.data.profile, run_spec.data.image_size) == ("asis", 16)
     assert run_spec.data.imbalance_ratio == 0.2857  # 2 of 7: what it is, not the default
     assert run_spec.data.dataset == "folder_lt"

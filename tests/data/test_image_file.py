@@ -2,6 +2,7 @@
 
 import io
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,7 +170,7 @@ def test_what_is_no_regular_file_is_told_without_opening_it(tmp_path):
     os.truncate(tmp_path / "huge", 2 << 30)
     (tmp_path / "good").write_bytes(b"x")
     assert wrong_with(tmp_path / "pipe") == "is no regular file"
-    assert wrong_with("/dev/null") == "is no regular file"
+    assert wrong_with(Path("/dev/null")) == "is no regular file"
     assert wrong_with(tmp_path / "gone") == "is a link to nothing"
     assert wrong_with(tmp_path / "empty") == "is empty"
     assert "too many for an image" in wrong_with(tmp_path / "huge")
