@@ -10,7 +10,12 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from ltbench.diffusion.guidance import make_omega
+from ltbench.diffusion.schedule import alpha_bar
+from ltbench.spec import SampleSpec
 
 OUT = Path(__file__).resolve().parent / "img"
 INK, BLUE, ORANGE, GREY = "#333333", "#3f51b5", "#e65100", "#9e9e9e"
@@ -153,6 +158,31 @@ def series() -> None:
     save(figure, "series")
 
 
+def guidance() -> None:
+    """The scale that each rule applies: over the noise level, and over the classes of a long tail."""
+    shares = np.array([0.01 ** (k / 9) for k in range(10)])
+    shares /= shares.sum()
+    sigma = ((1 - alpha_bar()) / alpha_bar()).sqrt().numpy()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.3), width_ratios=(2, 1), sharey=True)
+    for title, colour, settings in (
+        ("cfg", GREY, {}),
+        ("interval", BLUE, {"rule": "interval", "sigma_low": 0.28, "sigma_high": 2.9}),
+        ("schedule: linear", ORANGE, {"rule": "schedule", "schedule": "linear"}),
+    ):
+        omega = make_omega(SampleSpec(guidance=1.0, **settings))
+        label = torch.zeros(1, dtype=torch.long)
+        scales = [float(torch.as_tensor(omega(t, label)).mean()) for t in range(1000)]
+        left.plot(sigma, scales, color=colour, label=title)
+    left.set(xscale="log", xlabel="noise-to-signal ratio $\\sigma$ (the image is at the left)", ylabel="scale ω")
+    left.legend(frameon=False, fontsize=8, loc="upper right")
+    omega = make_omega(SampleSpec(guidance=1.0, rule="per_class", omega_power=-0.5), shares)
+    right.bar(range(10), np.asarray(omega(500, torch.arange(10))), color=BLUE)
+    right.set(xlabel="class, head to tail", xticks=[])
+    right.set_title("per_class, power -0.5", fontsize=9)
+    figure.tight_layout()
+    save(figure, "guidance")
+
+
 if __name__ == "__main__":
-    for draw in (data_cell, protocol, floor, groups, series):
+    for draw in (data_cell, protocol, floor, groups, series, guidance):
         draw()
