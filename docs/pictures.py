@@ -173,7 +173,9 @@ def guidance() -> None:
         label = torch.zeros(1, dtype=torch.long)
         scales = [float(torch.as_tensor(omega(t, label)).mean()) for t in range(1000)]
         left.plot(sigma, scales, color=colour, label=title)
-    left.set(xscale="log", xlabel="noise-to-signal ratio $\\sigma$ (the image is at the left)", ylabel="scale ω")
+    left.set(
+        xscale="log", xlabel="noise-to-signal ratio $\\sigma$ (the image is at the left)", ylabel="scale ω"
+    )
     left.legend(frameon=False, fontsize=8, loc="upper right")
     omega = make_omega(SampleSpec(guidance=1.0, rule="per_class", omega_power=-0.5), shares)
     right.bar(range(10), np.asarray(omega(500, torch.arange(10))), color=BLUE)

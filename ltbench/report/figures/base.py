@@ -350,9 +350,6 @@ def how_made(
     kinds = {one.kind for one in series} - {"unknown"}
     if len(kinds) == 1:
         parts.append(f"{kinds.pop()} sampler")
-    rules = {one.rule for one in series}
-    if len(rules) == 1 and rules != {""}:
-        parts.append(f"guided by {rules.pop()}")
     if len({one.train_seeds for one in series}) == 1:
         seeds = series[0].train_seeds
         parts.append(
