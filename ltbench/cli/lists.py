@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from rich.table import Table
+from rich.table import Column, Table
 
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
@@ -147,7 +147,7 @@ def list_guidance() -> None:
         rows: list[tuple[str, ...]] = [
             (
                 rule.name,
-                " ".join(
+                "\n".join(
                     (
                         *(f"sample.{name}" for name in rule.parameters),
                         *(f"sample.rule_values={name}={value:g}" for name, value in rule.values.items()),
@@ -162,7 +162,15 @@ def list_guidance() -> None:
         ]
         return rows, RULES.broken()
 
-    table = Table(*("rule", "settings", "away from", "what", "from"), box=None, header_style="bold")
+    table = Table(
+        "rule",
+        Column("settings", no_wrap=True),  # names to copy
+        "away from",
+        "what",
+        Column("from", overflow="fold"),
+        box=None,
+        header_style="bold",
+    )
     for row in lightly(read, whole=lambda found: not found[1])[0]:
         table.add_row(*row)
     console.print(table)

@@ -46,6 +46,7 @@ MEASURE = list(Measure._fields)
 PLACE = ["scope", "class_or_group", "n_train"]
 _NAMES = MEASURE[:6]
 _LOOKUP = ["scope", "role", "class_or_group", *_NAMES]
+MOST_METHODS = 14  # side by side: a method is left out only beyond
 _MOST_GUIDANCES = 3  # in tables and figures of methods side by side
 
 Key = tuple[Any, ...]
@@ -499,7 +500,7 @@ def _moments(group: np.ndarray, value: np.ndarray, size: int) -> tuple[np.ndarra
 
 
 @functools.lru_cache(maxsize=256)
-def main_series(cell: CellResults, limit: int = 8) -> list[Series]:
+def main_series(cell: CellResults, limit: int = MOST_METHODS) -> list[Series]:
     """Choose the series a figure of methods side by side shows: one a method and variant, at the main protocol.
 
     A method that lacks that protocol is shown at its longest training instead; its label then says what differs. Of
@@ -519,7 +520,7 @@ def main_series(cell: CellResults, limit: int = 8) -> list[Series]:
 
 
 @functools.lru_cache(maxsize=256)
-def main_protocols(cell: CellResults, limit: int = 8, every: bool = False) -> list[list[Series]]:
+def main_protocols(cell: CellResults, limit: int = MOST_METHODS, every: bool = False) -> list[list[Series]]:
     """Return `main_series`, then the same at other guidances that at least two methods share, rising.
 
     A ranking of methods can turn round with guidance, so no statement is made at one guidance alone; the sampler

@@ -216,14 +216,24 @@ def protocol_of(one: Series) -> Protocol:
 
 def main_protocol(series: Sequence[Series]) -> Protocol:
     """Return the protocol that most methods share, then the one with the most trainings, the longest training, the
-    least guidance, the most network evaluations."""
+    least guidance, the most network evaluations; of two kinds of sampler the stochastic, which is the papers'."""
     groups = grouped(series, protocol_of)
 
     def order(protocol: Protocol) -> tuple[Any, ...]:
         (step, passes, sampler, common), (scale, rule) = protocol
         rows = groups[protocol]
         size = -len({one.method for one in rows}), -sum(len(one.train_seeds) for one in rows)
-        return (*size, *_last(step, -1), *_last(scale), *_last(passes, -1), sampler, rule, common)
+        stochastic = kind(sampler) == "stochastic"
+        return (
+            *size,
+            *_last(step, -1),
+            *_last(scale),
+            *_last(passes, -1),
+            not stochastic,
+            sampler,
+            rule,
+            common,
+        )
 
     return min(groups, key=order)
 

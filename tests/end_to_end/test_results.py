@@ -1,5 +1,7 @@
 """What is committed under results/: studies that load, bundles that hold what they say, tables that the reports hold."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -69,8 +71,22 @@ def test_the_repository_stays_light():
     assert sum(p.stat().st_size for p in files) < 30e6
 
 
+def test_pages_state_what_the_scores_say():
+    """Every number of results/README.md and docs/findings.md about the second study is a query on the bundles."""
+    done = subprocess.run(
+        [sys.executable, RESULTS / "page.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
+
+
+def test_the_first_picture_is_the_studys_own():
+    assert (REPO / "docs/img/forest.png").read_bytes() == (
+        RESULTS / "second/digits/report/figures/forest.png"
+    ).read_bytes()
+
+
 @pytest.mark.parametrize(
-    "page", [REPO / "docs" / "findings.md", RESULTS / "README.md"], ids=["findings", "results"]
+    "page", [REPO / "docs" / "findings.md", RESULTS / "first-study.md"], ids=["findings", "first"]
 )
 def test_tables_of_findings_are_the_reports_own(page):
     """Not typed in: each row stands in a committed report, to the letter."""

@@ -9,6 +9,7 @@ from ltbench.errors import UsageError
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.compare import compare
+from ltbench.report.figures.compare import off_scale
 from ltbench.report.tables.differences import contrast_table, differences, p_statement
 from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.spread import rank_table, spread_table
@@ -216,3 +217,11 @@ def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
     assert bold["CORAL - DDPM"]
     assert not bold["CBDM - DDPM"]
     assert "by chance 3/3 in 25 % of cases" in table.notes[0]
+
+
+def test_a_training_that_diverged_is_off_the_forests_axis_and_a_winner_is_not():
+    """CM as published: +130 beside a baseline of 0.73. T2H's +26 beside 10 is a result, and so is a lead of any size."""
+    assert off_scale(130.0, 0.73)
+    assert not off_scale(26.3, 9.95)
+    assert not off_scale(-9.9, 9.95)
+    assert not off_scale(7.2, 0.73)

@@ -51,8 +51,8 @@ def write_score(root, run, value, **changes):
     row = {"scope": "overall", "class_or_group": "", "metric": "frechet", "definition": "frechet/1"}
     row |= {"extractor": "digits_cnn", "reference": "digits_lt, first half", "value": value}
     rows = [
-        run_columns(run) | row | changes,
-        run_columns(run) | row | {"reference": "digits_lt", "value": 0.0},
+        run_columns(run, 20) | row | changes,
+        run_columns(run, 20) | row | {"reference": "digits_lt", "value": 0.0},
     ]
     path = root / folder_name(run) / "samples" / sample_key(run)[:8] / "scores.csv"
     path.parent.mkdir(parents=True, exist_ok=True)

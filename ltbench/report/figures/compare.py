@@ -36,6 +36,7 @@ _MOST_CLASSES = 20  # classes with a colour of their own
 _MOST_METHODS = 4
 _MOST_CELLS = 100  # classes of a heat map
 _MOST_ROWS = 6  # rows of the first forest plot
+_OFF_SCALE = 10.0  # baselines: a larger difference is that of a training that diverged
 
 
 # -- differences ----------------------------------------------------------------------------------------------
@@ -72,10 +73,11 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
     panels = []
     for place in PLACES if "tail" in cell.groups() else PLACES[:1]:
         here = {row.series: row for row in reversed(rows) if row.place == place}
+        hidden = {key for key, row in here.items() if off_scale(row.mean, _baseline_score(cell, row))}
         marks = [
             _difference(scene, here[one.key], one, rank[one.key], style)
             for one, style in styled(scene, members)
-            if one.key in here
+            if one.key in here and one.key not in hidden
         ]
         panels.append(
             Panel(
@@ -83,13 +85,30 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
                 f"{measure.plain} difference",
                 "",
                 marks,
-                categories=[one.label for one in members],
+                categories=[
+                    f"{one.label}: {here[one.key].mean:+.3g}, off the axis"
+                    if one.key in hidden
+                    else one.label
+                    for one in members
+                ],
                 sideways=True,
                 zero=True,
                 guidance=block[0].scale,
             )
         )
     return panels
+
+
+def off_scale(difference: float, baseline: float) -> bool:
+    """Tell whether a difference is over ten times the baseline's score, as of a training that diverged.
+
+    An axis that held it would hide all others.
+    """
+    return difference > _OFF_SCALE * baseline > 0
+
+
+def _baseline_score(cell: CellResults, row: Difference) -> float:
+    return float(cell.by_seed(row.scope, row.measure, row.place)[row.baseline].mean())
 
 
 def _difference(scene: Scene, row: Difference, one: Series, at: int, style: Style) -> Mark:

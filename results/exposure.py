@@ -1,0 +1,111 @@
+"""The exposure figure: scores over how often a training image, and one of the rarest class, was shown.
+
+With the natural draw a class k image is seen steps * batch / N times, whatever its class; a draw with class
+probability q_k shows it steps * batch * q_k / n_k times. The papers' regime (150,000 steps of 128 on CIFAR10-LT's
+12,406 images, 50 of the rarest class) is 1,548 by the natural draw and 38,400 for the rarest class by the balanced one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import torch
+from page import Study
+
+import ltbench as lt
+from ltbench.method.registry import create
+from ltbench.report.figures.base import method_styles
+from ltbench.training.batches import draw_prior
+
+PAPERS = {"natural draw": 1548.0, "balanced draw": 38_400.0}
+PANELS: Sequence[tuple[str, str, str]] = (
+    ("frechet", "overall", "FD overall ↓"),
+    ("frechet", "tail", "FD tail (mean of classes) ↓"),
+    ("frechet", "pooled tail", "FD tail (pooled) ↓"),
+    ("recall", "tail", "Recall tail ↑"),
+    ("memorisation_rate", "tail", "Memorised in the tail ↓"),
+)
+
+
+def presentations(method: str, counts: Sequence[int], images: int) -> tuple[float, float]:
+    """Return how often a training image was shown on average, and one of the rarest class.
+
+    Parameters
+    ----------
+    method
+        Its draw decides, ``Needs.draw``.
+    counts
+        (K,) training images of each class.
+    images
+        steps times batch size.
+    """
+    n = torch.tensor(counts, dtype=torch.float64)
+    rarest = int(n.argmin())
+    q = draw_prior(n / n.sum(), create(method, {}).needs.draw)
+    return images / float(n.sum()), images * float(q[rarest]) / float(n[rarest])
+
+
+def exposure(
+    study: Study, methods: Mapping[str, str], counts: Sequence[int], batch: int, guidance: float
+) -> pd.DataFrame:
+    """Return one row a method, step and panel: both presentations and the score's mean, lowest and highest seed."""
+    rows = []
+    for method, title in methods.items():
+        for step in sorted(
+            study.scores.loc[study.scores["method"] == method.partition(":")[0], "step"].unique()
+        ):
+            seen = presentations(method.partition(":")[0], counts, int(step) * batch)
+            for metric, where, panel in PANELS:
+                values = study.values(method, where, metric=metric, step=step, guidance=guidance)
+                rows.append(
+                    (
+                        title,
+                        method,
+                        int(step),
+                        *seen,
+                        panel,
+                        values.mean(),
+                        values.min(),
+                        values.max(),
+                        len(values),
+                    )
+                )
+    columns = ["title", "method", "step", "an_image", "rarest", "panel", "mean", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
+    """Draw the panels over one of the two presentations, the papers' regime marked."""
+    styles = method_styles(table["method"].unique())
+    with plt.style.context(Path(lt.__file__).parent / "report" / "ltbench.mplstyle"):
+        figure, panels = plt.subplots(1, len(PANELS), figsize=(11, 2.6), layout="constrained")
+        for axes, (_, _, panel) in zip(panels, PANELS, strict=True):
+            rows = table[table["panel"] == panel]
+            for method, line in rows.groupby("method", sort=False):
+                style = styles[method]
+                axes.plot(
+                    line[axis],
+                    line["mean"],
+                    marker=style.marker,
+                    color=style.colour,
+                    label=line["title"].iloc[0],
+                )
+                axes.fill_between(line[axis], line["low"], line["high"], color=style.colour, alpha=0.15, lw=0)
+            for value in PAPERS.values() if axis == "rarest" else [PAPERS["natural draw"]]:
+                axes.axvline(value, color="black", lw=0.7, ls=(0, (2, 2)))
+            axes.set(xscale="log", title=panel)
+            if panel.startswith("FD"):
+                axes.set_yscale("log")
+        figure.supxlabel(
+            "times an image of the rarest class was shown"
+            if axis == "rarest"
+            else "times an image was shown",
+            fontsize=7.5,
+        )
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+        figure.savefig(path)
+        plt.close(figure)
