@@ -196,7 +196,7 @@ def _cell_section(
         *plots("heat", first=1),
         *plots("class"),
         *plots("samples", first=1),
-        *plots("guidance", first=1),
+        *plots("guidance", first=2),  # one a kind of sampler
         *plots("budget", "nfe", "hyper", "counts", "tsne", "entanglement", "noise", "cost"),
     ]
     details: Sequence[object] = some(

@@ -26,7 +26,7 @@ from ltbench.report.series import Series, grouped, labelled
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
 from ltbench.runs.variants import current_default
 
-_MOST_LINES = 8  # curves in a panel
+_MOST_LINES = 14  # curves in a panel
 _NOT_A_TERM = ("step", "learning_rate", "images_per_second")
 _TITLES = {
     "step": "training steps",
@@ -113,9 +113,9 @@ def _without(curve: Curve, factor: str) -> Series:
 
 
 def grouped_by_kind(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
-    """Return curves by the kind of their sampler."""
+    """Return curves by the kind of their sampler, the papers' kind first."""
     out: dict[str, list[Curve]] = {}
-    for curve in curves:
+    for curve in sorted(curves, key=lambda one: one.series[0].kind != "stochastic"):
         out.setdefault(curve.series[0].kind, []).append(curve)
     return out
 
