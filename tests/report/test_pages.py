@@ -239,8 +239,12 @@ def test_page_in_a_real_browser(report, tmp_path, width):
         "--virtual-time-budget=20000",
     ]
     command = [CHROMIUM, *flags, "--dump-dom", page.as_uri()]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
-    found = json.loads(re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S)[1])
+    for _ in range(3):  # on a busy machine the virtual time can be over before the page has loaded
+        done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+        if read := re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S):
+            break
+    assert read, done.stderr
+    found = json.loads(read[1])
     assert found["errors"] == []
     assert "CONSOLE" not in done.stderr
     assert (found["cells"], found["cellsAtRatio"], found["status"]) == (2, 1, "1 of 2 data cells, 2 methods")

@@ -104,18 +104,18 @@ def drawn_of(root, kind):
 
 def test_of_many_curves_each_methods_longest_is_drawn(tmp_path):
     for method in ("ddpm", "coral"):
-        for steps in (5, 10, 20, 50, 100):
+        for steps in (5, 10, 15, 20, 25, 40, 50, 100):
             for guidance in (0.0, 1.0, 2.0) if steps == 20 else (0.0, 1.0):
                 spec = make_spec(method, steps=steps, guidance=guidance)
                 write_run(tmp_path, spec, score_rows(spec, metrics=("frechet",)), images=False)
     (scene,) = scenes_of(tmp_path)
     curves = varied(scene, "guidance")
-    assert len(curves) == 10
+    assert len(curves) == 16
     assert sorted((curve.series[0].method, curve.x) for curve in at_most(curves)) == [
         ("coral", [0, 1, 2]),
         ("ddpm", [0, 1, 2]),
     ]
-    assert len(at_most([curve for curve in curves if curve.series[0].method == "ddpm"])) == 5
+    assert len(at_most([curve for curve in curves if curve.series[0].method == "ddpm"])) == 8
 
 
 def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
