@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from fake_gpu import Waits, fake_mode, on_fake_cuda
@@ -11,14 +13,15 @@ from torch.utils._python_dispatch import _disable_current_modes
 
 from ltbench import rng
 from ltbench.diffusion import noise, samplers, solvers
+from ltbench.diffusion.guidance import make_omega
 from ltbench.diffusion.registry import SAMPLERS
-from ltbench.diffusion.samplers import sample_batch
+from ltbench.diffusion.samplers import Guided, sample_batch
 from ltbench.spec import SampleSpec
 
 IMAGES, STEPS = 6, 10
 
 
-def fake_sampling(monkeypatch, spec, denoiser=None, change=lambda x: x):
+def fake_sampling(monkeypatch, spec, denoiser=None, change=lambda x: x, guided=lambda x: x):
     """Sample a batch on a fake GPU; return what waited at each evaluation of the network, and in all."""
     model = denoiser or lively_model(make_spec())["denoiser"]
     mode = fake_mode()
@@ -41,6 +44,8 @@ def fake_sampling(monkeypatch, spec, denoiser=None, change=lambda x: x):
 
     monkeypatch.setattr(samplers, "make_path", lambda *_: path)
     monkeypatch.setattr(solvers, "_scheduler", on_host)
+    classes = np.arange(IMAGES) % 10  # a rule reads the labels on the host, where fake ones have no values
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda _: SimpleNamespace(numpy=lambda: classes))
     with mode:
         model = on_fake_cuda(model, mode)
         forward = model.forward
@@ -52,7 +57,7 @@ def fake_sampling(monkeypatch, spec, denoiser=None, change=lambda x: x):
         model.forward = watched
         labels = torch.arange(IMAGES) % 10
         with Waits() as waits:
-            x = sample_batch(model, labels, spec, generators, "cuda")
+            x = sample_batch(guided(model), labels, spec, generators, "cuda")
         assert x.device.type == "cuda"
         assert x.shape == (IMAGES, *model.shape)
     return waits, marks
@@ -76,6 +81,30 @@ def test_no_step_of_a_sampler_mixes_devices_or_waits(sampler, order, guidance, c
     assert marks == [1] * STEPS
     stochastic = SAMPLERS[sampler].kind == "stochastic"
     assert waits.copies >= 1 + (STEPS - 1 if stochastic else 1)
+
+
+PRIOR = np.arange(10, 0, -1) / 55
+RULES = {
+    "interval": {"rule": "interval", "sigma_low": 0.3, "sigma_high": 3.0},
+    "schedule": {"rule": "schedule", "schedule": "linear"},
+    "per_class": {"rule": "per_class", "omega_power": -0.5},
+    "per_class, some": {"rule": "per_class", "omega_factors": (0.0, 2.0) * 5},
+    "auto": {"rule": "auto", "bad_step": 1},
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("sampler", ["dpmsolver++", "sde-dpmsolver++"])
+def test_no_rule_of_guidance_mixes_devices_or_waits(sampler, rule, monkeypatch):
+    spec = SampleSpec.model_validate({"sampler": sampler, "steps": STEPS, "guidance": 1.5, **RULES[rule]})
+    omega, auto = make_omega(spec, PRIOR), rule == "auto"
+    waits, marks = fake_sampling(
+        monkeypatch, spec, guided=lambda model: Guided(model, omega, model if auto else None)
+    )
+    passes = 2 * STEPS if auto else STEPS  # the other network's are passes of their own
+    assert len(marks) == passes
+    assert waits.found == ["blocking copy {'cpu'} -> cuda:0"]
+    assert marks == [1] * passes
 
 
 def _first_steps(make_path):
