@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.cli.console import make_console
-from ltbench.cli.results import evaluate_runs
+from ltbench.cli.results import evaluate_runs, show_numbers
 from ltbench.errors import UsageError
 from ltbench.spec import DataSpec, ScoreSpec
 from ltbench.text import command
@@ -36,16 +36,24 @@ def score_external(
 ) -> None:
     """Read samples made elsewhere, keep them beside our runs and score them."""
     from ltbench.data.dataset import cached_dataset
+    from ltbench.extractors.registry import check_name, resolve_extractors
     from ltbench.files import ensure_writable
     from ltbench.interop.samples import Claims, read_samples, write_sample_set
+    from ltbench.metrics.registry import requested_metrics
+    from ltbench.runs.layout import SCORES
+    from ltbench.runs.scores import read_scores
 
     stated = Claims(**claims)
+    requested_metrics(request.metrics)  # what is no name leaves no sample set behind
+    for name in resolve_extractors(request.extractors, data.dataset, request.resize):
+        check_name(name)
     ensure_writable(out)
     cell = cached_dataset(data, data_root)
     found = read_samples(samples, cell, labels, value_range)
     console.print(f"{samples}: {len(found.labels):,} images read as {found.recognised}", soft_wrap=True)
     folder = write_sample_set(found, cell, stated, samples, out)
     evaluate_runs([folder], request, False, data_root, device)
+    show_numbers(read_scores(folder / SCORES), stated.name)
     console.print(f"{stated.name} (external) is in `{command('ltbench', 'report', out)}`", soft_wrap=True)
 
 
@@ -94,14 +102,16 @@ def import_run(
         "train.steps": str(steps),
         "train.imported": checkpoint.sha256,
     }
+    cell = dataset or source.name  # of several prepared folders the one that is named: folder_lt:NAME
+    size = [f"data.image_size={checkpoint.config.image_size}"]
     if source.default_profile == "asis":  # the ratio as the presets state it, so that cells are the same
-        known["data.imbalance_ratio"] = str(resolve_cell(source.name, (), {}, data_root).imbalance_ratio)
+        known["data.imbalance_ratio"] = str(resolve_cell(cell, size, {}, data_root).imbalance_ratio)
     if checkpoint.config.image_size != source.default_size:
         known["data.image_size"] = str(checkpoint.config.image_size)
     given = [f"{key}={value}" for key, value in known.items()]
     flags = {
         "methods": method,
-        "dataset": source.name,
+        "dataset": cell,
         "imbalance_ratio": imbalance_ratio,
         "seeds": str(train_seed),
     }

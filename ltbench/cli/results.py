@@ -5,11 +5,16 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from ltbench.cli.console import make_console
 from ltbench.errors import UsageError
 from ltbench.spec import ScoreSpec
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ltbench.report.tables.grid import Table
 
 console = make_console()
 
@@ -86,12 +91,64 @@ def evaluate_runs(
             console.print(f"  {reason}")
 
 
+def show_numbers(scores: pd.DataFrame, name: str) -> None:
+    """Show one sample set's main numbers: each metric of all images, its mean over classes, and its floor."""
+    from ltbench.report.render import terminal_table
+
+    console.print(terminal_table(numbers_table(scores, name), console.width, notes=2))
+
+
+def numbers_table(scores: pd.DataFrame, name: str) -> Table:
+    """Return the table of a sample set's main numbers.
+
+    Parameters
+    ----------
+    scores
+        Rows of its ``scores.csv``.
+    name
+        What the samples are called.
+
+    Returns
+    -------
+    Table
+        A row a metric and extractor, in the papers' order: over all images, the mean over classes, and the floor, which
+        real images have at the same place.
+    """
+    from ltbench.report.names import MISSING, metric_rank, metric_title, number, output_of, split_metric
+    from ltbench.report.tables.grid import FLOOR, Table
+
+    places = [("overall", ""), ("group", "macro")]
+    values: dict[tuple[str, str], list[str]] = {}
+    columns = ("metric", "scope", "class_or_group", "extractor", "value")
+    for stored, scope, of, extractor, value in zip(*(scores[name] for name in columns), strict=True):
+        (metric, role), place = split_metric(stored), (scope, of)
+        if place not in places or role not in ("", "floor") or output_of(metric).auxiliary:
+            continue
+        if role == "floor" and place != places[0]:
+            continue
+        entry = values.setdefault((metric, extractor), [MISSING] * 3)
+        entry[2 if role else places.index(place)] = number(value, output_of(metric).decimals)
+    shown = sorted(values, key=lambda key: (metric_rank(key[0]), key[1]))
+    plain = scores[scores["scope"] == "overall"]
+    counts = [f"{int(n):,}" for n in (plain["n_generated"].max(), plain["n_reference"].max()) if n > 0]
+    return Table(
+        "numbers",
+        name,
+        ["Measure", "All images", "Mean of classes", FLOOR],
+        [[metric_title(*key), *values[key]] for key in shown],
+        notes=[" images against ".join(counts) + " real ones" if len(counts) == 2 else ""],
+    )
+
+
 def score_request(
     metrics: str, extractors: str, groups: str, reference: str, bootstrap: int | None, resize: str = "own"
 ) -> ScoreSpec:
     """Return a request out of the command line's comma-separated names."""
     from ltbench.data.groupings import check_grouping
 
+    for flag, text in (("metrics", metrics), ("extractors", extractors), ("groups", groups)):
+        if not _names(text):
+            raise UsageError(f"--{flag} {text!r} names nothing: give names, separated by commas")
     for name in _names(groups):
         check_grouping(name)
     for name, value in (("reference", reference), ("resize", resize)):

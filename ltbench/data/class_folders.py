@@ -16,7 +16,9 @@ from ltbench.data.image_file import printable, wrong_with
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 
 JUNK = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "folder.htt"})
-JUNK_FOLDERS = frozenset({"__macosx", "@eadir", "$recycle.bin", "system volume information", "__pycache__"})
+JUNK_FOLDERS = frozenset(
+    {"__macosx", "@eadir", "$recycle.bin", "system volume information", "lost+found", "__pycache__"}
+)
 _WORD = r"(set|data|images?|imgs?|split)?[0-9]*"  # trainset, train_images, val2017
 TRAIN_NAMES = re.compile(f"(train|training|trn){_WORD}")
 HELD_OUT_NAMES = re.compile(

@@ -86,6 +86,12 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
         raise CheckpointError(
             f"{path} was trained without labels: only class-conditional checkpoints can be compared"
         )
+    odd = [name for name, value in state.items() if not _is_plain(value)]
+    if odd:
+        raise CheckpointError(
+            f"{path} holds {len(odd)} tensors that are no plain real numbers (first: {odd[0]}, {_kind(state[odd[0]])}): "
+            "save it again as dense floating-point tensors"
+        )
     broken = [name for name, value in state.items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise CheckpointError(
@@ -127,11 +133,14 @@ def read_content(path: Path) -> dict[str, Any]:
             content = {"ema_model": content}
     if not isinstance(content, Mapping):
         content = {}
-    models = {
-        k: _without_prefixes(v)
-        for k, v in content.items()
-        if k in ("ema_model", "net_model") and _is_state(v)
-    }
+    models = {}
+    for name in ("ema_model", "net_model"):
+        if content.get(name):  # some save None for what they did not keep
+            if not _is_state(content[name]):
+                raise CheckpointError(
+                    f"{path} holds an {name} that is no table from names to tensors: save it as {name}.state_dict()"
+                )
+            models[name] = _without_prefixes(content[name])
     if not models:
         raise CheckpointError(
             f"{path} holds no ema_model or net_model weights, so it is not an official checkpoint: "
@@ -178,6 +187,15 @@ def _is_state(value: Any) -> bool:
         and bool(value)
         and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
     )
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.is_floating_point() and value.layout is torch.strided and not value.is_meta
+
+
+def _kind(value: Tensor) -> str:
+    named = "without values" if value.is_meta else str(value.layout).removeprefix("torch.")
+    return f"{str(value.dtype).removeprefix('torch.')}, {named}"
 
 
 def _summary(error: Exception) -> str:
@@ -230,10 +248,13 @@ def _renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     places = _places(state)
     renamed = {}
     for key, tensor in state.items():
-        module, kind = key.rsplit(".", 1)
+        module, _, kind = key.rpartition(".")
         if module in _NOT_IN_UNET:
             continue
-        target = _STEM.get(module) or _block_target(module, places)
+        try:
+            target = _STEM.get(module) or _block_target(module, places)
+        except (LookupError, ValueError) as error:
+            raise LookupError(f"it has none called {key}") from error
         if kind == "weight" and target == "time_embedding.linear_1":
             # The official table interleaves sines and cosines; diffusers' has all sines first.
             tensor = torch.cat([tensor[:, 0::2], tensor[:, 1::2]], dim=1)

@@ -434,6 +434,14 @@ class Claims:
     def __post_init__(self) -> None:
         if not self.name or not all(letter.isalnum() or letter in "-_.+" for letter in self.name):
             raise UsageError(f"--name {self.name!r} must be letters, digits and - _ . + : it names a folder")
+        if not any(letter.isalnum() for letter in self.name):
+            raise UsageError(
+                f"--name {self.name!r} has no letter and no digit: it is the method's name in tables"
+            )
+        for name in ("step", "nfe", "guidance", "train_seed", "sample_seed"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < float("inf"):
+                raise UsageError(f"--{name.replace('_', '-')} {value}: must be 0 or more")
 
     def columns(self, key: str) -> dict[str, Any]:
         """Return the columns of ``scores.csv`` that say where a number comes from."""

@@ -95,6 +95,8 @@ def parse_slurm(text: str) -> SlurmOptions:
     UsageError
         A key that is not in `KEYS`, or a value that cannot be read.
     """
+    if not text.isprintable():  # a line break in a value would be a line of the job's script
+        raise UsageError(f"--slurm {text!r} holds control characters: write it as partition=gpu,time=8h")
     given: dict[str, str] = {}
     key = ""
     for entry in filter(None, (part.strip() for part in text.split(","))):

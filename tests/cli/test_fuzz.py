@@ -10,6 +10,7 @@ import os
 import string
 import sys
 import tempfile
+import time
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 
@@ -151,6 +152,7 @@ def try_one(place, command, value):
     assert "internal error" not in err, (shown, err[-800:])
     assert "\x1b[2J" not in err + out, shown
     assert err.strip() or out.strip(), (shown, "ended without a word")
+    assert not list(place.rglob("spec.json")), (shown, "left a run behind")
 
 
 def examples():
@@ -190,5 +192,10 @@ def test_any_nonsense_is_one_sentence(place, commands):
         number, value = example
         try_one(place, COMMANDS[number], value)
 
+    started = time.monotonic()
     fuzz()
-    print(f"{tried} commands: each ended in a sentence and a non-zero exit", file=sys.stderr)
+    minutes = (time.monotonic() - started) / 60
+    print(
+        f"{tried} commands in {minutes:.0f} min: each ended in a sentence and a non-zero exit",
+        file=sys.stderr,
+    )

@@ -139,12 +139,12 @@ def test_junk_is_skipped_and_counted_and_everything_else_is_told_at_once(tmp_pat
     source = write_classes(tmp_path / "src", ["cat", "dog"])
     for name in JUNK:
         (source / "cat" / name).write_bytes(b"junk")
-    for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints"):
+    for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints", "lost+found"):
         (source / name).mkdir()
         (source / name / "x.png").write_bytes(b"junk")
     made, dataset = prepared(tmp_path, source)
     assert dataset.class_names == ("cat", "dog")
-    assert "9 hidden or operating systems' files are skipped" in made.notes
+    assert "10 hidden or operating systems' files are skipped" in made.notes
     assert len(read_samples(source, dataset).labels) == 12
     (source / "cat" / "notes.txt").write_bytes(b"no image")
     (source / "dog" / "half.png").write_bytes((source / "dog" / "0.png").read_bytes()[:90])

@@ -307,6 +307,14 @@ def test_prepared_once_is_not_prepared_again(tmp_path, monkeypatch):
         prepare("folder_lt", source, tmp_path, workers=1, own_name="src")
 
 
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-a", "a b", "\x1b[2J", "é"])
+def test_a_name_that_names_no_folder_is_refused(tmp_path, name):
+    source = write_classes(tmp_path / "src", [5, 5])
+    with pytest.raises(UsageError, match="it names a folder"):
+        prepare("folder_lt", source, tmp_path / "data", workers=1, own_name=name)
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
     source = write_classes(tmp_path / "src", [5, 5])
 

@@ -231,6 +231,54 @@ def test_what_the_file_does_not_say_is_asked_for(ten, tmp_path):
         run(CBDM, "cifar10_lt", 0.01, "data.image_size=32")
 
 
+def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
+    data = prepared(tmp_path, 10)  # folder_lt:images
+    (tmp_path / "images" / "class0" / "0.png").write_bytes(
+        (tmp_path / "images" / "class1" / "0.png").read_bytes()
+    )
+    prepare("folder_lt", tmp_path / "images", data, image_size=16, workers=1, own_name="two")
+    with pytest.raises(UsageError, match="folder_lt:two"):
+        import_run(CBDM, "cbdm", "folder_lt", None, 0, None, [], tmp_path / "runs", data)
+    for name in ("images", "two"):
+        import_run(CBDM, "cbdm", f"folder_lt:{name}", None, 0, None, [], tmp_path / name, data)
+        (study,) = (tmp_path / name).glob("*/study.toml")
+        (spec,) = load_study(study).runs
+        assert (
+            spec.data.content
+            == read_json(data / "prepared" / f"folder_lt-{name}-16" / "manifest.json")["hash"]
+        )
+    with pytest.raises(LtbenchError, match="nothing prepared as 'three'"):
+        import_run(CBDM, "cbdm", "folder_lt:three", None, 0, None, [], tmp_path / "runs", data)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda state: {name: value.to("meta") for name, value in state.items()}, "no plain real numbers"),
+        (
+            lambda state: {name: value.to(torch.complex64) for name, value in state.items()},
+            "no plain real numbers",
+        ),
+        (lambda state: {name: value.to_sparse() for name, value in state.items()}, "no plain real numbers"),
+        (lambda state: {name: value.long() for name, value in state.items()}, "no plain real numbers"),
+        (
+            lambda state: dict(enumerate(state.values())),
+            "an ema_model that is no table from names to tensors",
+        ),
+        (lambda state: dict.fromkeys(state, 5), "an ema_model that is no table from names to tensors"),
+        (lambda state: {**state, "more": torch.zeros(2)}, "it has none called more"),
+        (lambda state: {**state, "upblocks.99.a.b": torch.zeros(2)}, "other tensors than the official U-Net"),
+    ],
+)
+def test_weights_of_another_kind_are_never_cast_or_passed_over(tmp_path, ten, change, says):
+    """The last weights of the file are good: they may not stand in for the averaged ones that were asked for."""
+    content = torch.load(CBDM, weights_only=True)
+    torch.save({**content, "ema_model": change(content["ema_model"])}, tmp_path / "ckpt_1.pt")
+    with pytest.raises(CheckpointError, match=says) as caught:
+        imported(tmp_path / "ckpt_1.pt", "cbdm", ten, tmp_path / "runs")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("content", [b"", b"text" * 50, CBDM.read_bytes()[:9000]])
 def test_files_that_are_no_checkpoint(tmp_path, ten, content):
     (tmp_path / "ckpt_1.pt").write_bytes(content)

@@ -14,6 +14,7 @@ from report_folders import make_spec, score_rows, write_scores
 from safetensors.numpy import save_file
 
 from ltbench.cli.app import main
+from ltbench.cli.results import numbers_table
 from ltbench.data import load_dataset
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.files import write_json
@@ -300,10 +301,18 @@ def test_folders_of_other_sizes_or_without_images(tmp_path):
         read_samples(tmp_path, CELL, tmp_path / "labels.npy")
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "../up"])
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "../up", ".", "...", "+-"])
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
         Claims(name)
+
+
+@pytest.mark.parametrize(
+    "claim", [{"nfe": -1}, {"step": -5}, {"guidance": float("nan")}, {"sample_seed": -1}]
+)
+def test_a_claim_that_no_sampling_has_is_refused(claim):
+    with pytest.raises(UsageError, match="must be 0 or more"):
+        Claims("gan", **claim)
 
 
 # -- the result stands beside our runs --------------------------------------------------------------
@@ -353,6 +362,74 @@ def test_the_overall_table_shows_both_with_their_origin(scored):
     assert "Origin" in header
     assert [line for line in lines if "gan" in line.lower() and "external" in line]
     assert [line for line in lines if "DDPM" in line and "ours" in line]
+
+
+def test_the_main_numbers_are_each_measures_overall_value_class_mean_and_floor():
+    rows = [
+        ("overall", "", "kid", 0.25), ("overall", "", "frechet", 12.345), ("overall", "", "frechet.floor", 1.5),
+        ("overall", "", "frechet.ci_low", 9.0), ("group", "macro", "frechet", 20.0), ("group", "macro", "frechet.floor", 3.0),
+        ("group", "worst", "frechet", 40.0), ("class", "3", "frechet", 7.0), ("overall", "", "agreement", float("nan")),
+    ]  # fmt: skip
+    scores = pd.DataFrame(rows, columns=["scope", "class_or_group", "metric", "value"])
+    table = numbers_table(scores.assign(extractor="pixels", n_generated=400, n_reference=1200), "gan")
+    assert table.rows == [
+        ["FD (pixels) ↓", "12.35", "20.00", "1.50"],
+        ["Agreement ↑", "—", "—", "—"],
+        ["KD (pixels) ↓", "0.2500", "—", "—"],
+    ]
+    assert table.notes == ["400 images against 1,200 real ones"]
+
+
+def test_a_scoring_prints_its_numbers(scored, tmp_path, capsys):
+    stored = load_results(scored).scores.query(
+        "method == 'gan' and scope == 'overall' and metric == 'frechet'"
+    )
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "score",
+                str(scored.parent / "gan.npz"),
+                "-d",
+                "digits_lt",
+                "--metrics",
+                "frechet",
+                "--out",
+                str(tmp_path),
+            ]
+        )
+    assert ended.value.code == 0
+    (line,) = [
+        line for line in capsys.readouterr().out.splitlines() if line.strip().startswith("FD (digits_cnn)")
+    ]
+    assert f"{stored['value'].item():.2f}" in line
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("--metrics", "fretchet"), "did you mean 'frechet'"),
+        (("--metrics", ",,"), "names nothing"),
+        (("--extractors", " , "), "names nothing"),
+        (("--extractors", "digits_cn"), "did you mean 'digits_cnn'"),
+        (("--nfe", "-1"), "--nfe -1: must be 0 or more"),
+    ],
+)
+def test_a_request_that_cannot_be_scored_leaves_no_samples_behind(scored, tmp_path, capsys, flags, says):
+    with pytest.raises(SystemExit) as ended:
+        main(
+            [
+                "score",
+                str(scored.parent / "gan.npz"),
+                "-d",
+                "digits_lt",
+                "--out",
+                str(tmp_path / "runs"),
+                *flags,
+            ]
+        )
+    assert ended.value.code == 2
+    assert says in capsys.readouterr().err
+    assert not list(tmp_path.rglob("spec.json"))
 
 
 @pytest.mark.slow  # the figures of one report

@@ -41,6 +41,8 @@ def test_options_are_read():
         ("time=0", "at least a minute"),
         ("tasks=none", "whole number"),
         ("tasks=0", "whole number"),
+        ("partition=gpu\n#SBATCH --wrap=x", "control characters"),
+        ("exclude=\x1b[2J", "control characters"),
     ],
 )
 def test_wrong_options_are_one_sentence(text, part):

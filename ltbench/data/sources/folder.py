@@ -49,7 +49,7 @@ class FolderLt(PreparedSource):
 
     def folder_stem(self, path: Path, name: str | None = None) -> str:
         """Return ``folder_lt-`` and the user's or the source folder's name."""
-        if name is not None and not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", name):
+        if name is not None and not re.fullmatch(r"(?!\.+$)[A-Za-z0-9_.][A-Za-z0-9_.-]*", name):
             raise UsageError(f"--name {name!r} must be letters, digits and - _ . : it names a folder")
         return f"{self.name}-{name or re.sub(r'[^A-Za-z0-9_.]+', '_', path.resolve().name) or 'root'}"
 
