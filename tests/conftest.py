@@ -9,6 +9,7 @@ import os
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before anything imports torch
+os.environ["COLUMNS"] = "80"  # as where no terminal is: what a test reads must not depend on who looks on
 
 
 @pytest.fixture(autouse=True, scope="session")

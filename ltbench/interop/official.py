@@ -138,7 +138,7 @@ def read_content(path: Path) -> dict[str, Any]:
         if content.get(name):  # some save None for what they did not keep
             if not _is_state(content[name]):
                 raise CheckpointError(
-                    f"{path} holds an {name} that is no table from names to tensors: save it as {name}.state_dict()"
+                    f"{path} holds {name} as something else than a table from names to tensors: save {name}.state_dict()"
                 )
             models[name] = _without_prefixes(content[name])
     if not models:

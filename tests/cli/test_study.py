@@ -73,11 +73,12 @@ def test_a_plan_names_a_rule_of_guidance_with_its_steps_and_evaluations(ltbench,
     assert "guidance 0 10 20 20" in out  # by whatever rule: no guidance
 
 
-def test_rules_of_guidance_are_listed_with_their_settings(ltbench):
+def test_rules_of_guidance_are_listed_with_their_settings(ltbench, monkeypatch):
     code, out = ltbench("guidance")
     assert code == 0
     for setting in ("sample.sigma_low", "sample.sigma_high", "sample.bad_weights", "sample.schedule_power"):
         assert setting in out  # whole, at the width of any terminal
+    monkeypatch.setattr(study.console, "width", 200)  # a row a line
     code, out = ltbench("settings", "sample.rule")
     assert code == 0
     assert "auto | cfg | interval |" in out
