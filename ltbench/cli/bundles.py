@@ -37,10 +37,18 @@ def pack(
     study: Annotated[list[Path] | None, typer.Option("--study", help="A study file to put in.")] = None,
     images: Seeds = None,
     weights: Annotated[str | None, typer.Option(help="Training seeds whose weights are kept.")] = None,
-    sheets: Annotated[bool, typer.Option("--sheets/--no-sheets", help="Keep the contact sheets.")] = True,
+    sheets: Annotated[
+        bool,
+        typer.Option(
+            "--sheets/--no-sheets",
+            help="Keep the pictures: contact sheets, and pairs of generated and nearest training images.",
+        ),
+    ] = True,
     only: Annotated[
         Path | None,
-        typer.Option(help="Take only the trainings of this study file, of all that the folders hold."),
+        typer.Option(
+            help="Take only the trainings and sample sets of this study file, of all that the folders hold."
+        ),
     ] = None,
 ) -> None:
     """Pack finished runs into one small bundle that travels: specs, every number, logs, sheets."""
@@ -50,10 +58,10 @@ def pack(
     names = None
     studies = list(study or [])
     if only is not None:
-        from ltbench.runs.layout import folder_name
+        from ltbench.runs.layout import sample_folder
         from ltbench.study.file import load_study
 
-        names = {folder_name(spec) for spec in load_study(only).runs}
+        names = {sample_folder(spec).as_posix() for spec in load_study(only).runs}
         studies.append(only)
     for path in studies:
         if not path.is_file():

@@ -5,7 +5,7 @@
     runs.jsonl         a line a training: its folder's name and the content of its JSON files (specs, provenance, requests)
     scores.csv.gz      every number, with the sample set's folder in the column `file`; so train.csv.gz, step.csv.gz
                        (probes) and confusion.csv.gz
-    files.zip          what is no table: sheets; images, features and weights of the training seeds asked for
+    files.zip          what is no table: sheets, nearest pairs; images, features and weights of the training seeds asked for
 
 A table or JSON file that does not come back byte for byte from these is kept as it is in ``files.zip``. The same
 runs give the same bytes. A bundle is a stranger's file: nothing in it is executed, names and sizes are checked
@@ -25,7 +25,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -124,9 +124,10 @@ def pack(
     keep_weights
         Training seeds whose weights are kept; None: all.
     sheets
-        Keep the contact sheets.
+        Keep the pictures: contact sheets, and the pairs of generated and nearest training images.
     only
-        Names of run folders to take; default: all.
+        Names of run folders to take, or of sample sets of a run (``RUN/samples/KEY8``), of which the run's other
+        sets are left; default: all.
 
     Raises
     ------
@@ -138,10 +139,15 @@ def pack(
         The target cannot be written, or is a folder that is no bundle.
     """
     writer = _Writer(_seeds(keep_arrays), _seeds(keep_weights), sheets)
-    wanted = None if only is None else set(only)
+    sets: dict[str, set[str]] = {}
+    for name in only or ():
+        folder_name, _, sample_set = name.partition("/")
+        sets.setdefault(folder_name, set()).add(sample_set)
     for folder in _run_folders(roots):
-        if wanted is None or folder.name in wanted:
+        if only is None:
             writer.add(folder)
+        elif folder.name in sets:
+            writer.add(folder, sets[folder.name] if all(sets[folder.name]) else None)
     if not writer.runs:
         raise UsageError(
             f"no runs in {' or '.join(map(str, roots))}: give the folder that `ltbench run --out` wrote"
@@ -176,14 +182,15 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
         raise StorageError(f"{target} is there and is no bundle: give -o another name")
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-        stale = [p for p in (target / STUDIES).glob("*.toml") if f"{STUDIES}/{p.name}" not in files]
+        parts = [target / FILES, *target.glob("*.csv.gz"), *(target / STUDIES).glob("*.toml")]
+        stale = [path for path in parts if path.relative_to(target).as_posix() not in files]
         for name in sorted(
             files, key=lambda name: name == INDEX
         ):  # the index last: it makes the folder a bundle
             with replacing(target / name) as temporary:
                 temporary.write_bytes(files[name])
         for path in stale:
-            path.unlink()
+            path.unlink(missing_ok=True)
 
 
 def _run_folders(roots: Sequence[Path]) -> list[Path]:
@@ -229,7 +236,8 @@ class _Writer:
         self.verbatim: dict[str, bytes] = {}
         self.numbers = 0
 
-    def add(self, folder: Path) -> None:
+    def add(self, folder: Path, sets: Collection[str] | None = None) -> None:
+        """Collect a run's files; of its sample sets those named in `sets` (default: all)."""
         _checked_name(folder.name, folder)
         check_run(folder)
         seed = _json((folder / SPEC).read_bytes(), str(folder / SPEC)).get("train_seed")
@@ -237,6 +245,8 @@ class _Writer:
         for path in sorted(folder.rglob("*")):
             relative = path.relative_to(folder)
             if not path.is_file() or path.is_symlink() or not self._wanted(relative, seed):
+                continue
+            if sets is not None and relative.parts[0] == SAMPLES and "/".join(relative.parts[:2]) not in sets:
                 continue
             content, name = path.read_bytes(), f"{folder.name}/{relative.as_posix()}"
             if path.suffix == ".json" and _as_text(parsed := _json(content, str(path)), path) == content:
@@ -252,10 +262,8 @@ class _Writer:
             return False
         if relative.suffix in (".json", ".csv"):
             return True
-        if relative.suffix == ".png":
+        if relative.suffix == ".png" or relative.name == NEAREST:
             return self.sheets
-        if relative.name == NEAREST:  # small, and a report's evidence of memorisation
-            return True
         if relative.suffix in (".npy", ".npz"):
             return self.arrays(seed)
         return relative.suffix == ".safetensors" and self.weights(seed)

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from ltbench.cli import study
+from ltbench.cli import settings, study
 from ltbench.cli.app import app, main
 from ltbench.cli.options import STUDY
 from ltbench.spec import RunSpec
@@ -78,7 +78,7 @@ def test_rules_of_guidance_are_listed_with_their_settings(ltbench, monkeypatch):
     assert code == 0
     for setting in ("sample.sigma_low", "sample.sigma_high", "sample.bad_weights", "sample.schedule_power"):
         assert setting in out  # whole, at the width of any terminal
-    monkeypatch.setattr(study.console, "width", 200)  # a row a line
+    monkeypatch.setattr(settings.console, "width", 200)  # a row a line
     code, out = ltbench("settings", "sample.rule")
     assert code == 0
     assert "auto | cfg | interval |" in out

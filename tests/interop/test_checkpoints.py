@@ -263,9 +263,9 @@ def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
         (lambda state: {name: value.long() for name, value in state.items()}, "no plain real numbers"),
         (
             lambda state: dict(enumerate(state.values())),
-            "an ema_model that is no table from names to tensors",
+            "ema_model as something else than a table",
         ),
-        (lambda state: dict.fromkeys(state, 5), "an ema_model that is no table from names to tensors"),
+        (lambda state: dict.fromkeys(state, 5), "ema_model as something else than a table"),
         (lambda state: {**state, "more": torch.zeros(2)}, "it has none called more"),
         (lambda state: {**state, "upblocks.99.a.b": torch.zeros(2)}, "other tensors than the official U-Net"),
     ],

@@ -50,6 +50,7 @@ def runs(tmp_path):
             np.save(folder / "images.npy", np.full((2, 1, 8, 8), seed, np.uint8))
             np.save(folder / "labels.npy", np.arange(2))
             (folder / "sheet.png").write_bytes(b"\x89PNG" + bytes([seed]))
+            (folder / "nearest.npz").write_bytes(b"PK" + bytes([seed]))
         (run / "spec.json").write_text(json.dumps({"train_seed": seed}, indent=2, sort_keys=True) + "\n")
         (run / "provenance.json").write_text('{"hand": "written"}')  # not as ltbench writes JSON
         (run / "train.csv").write_text("step,loss\n50,0.5\n")
@@ -85,10 +86,34 @@ def test_the_same_runs_give_the_same_bytes_wherever_they_lie(runs, tmp_path):
 def test_images_features_and_weights_only_where_asked(runs, tmp_path):
     names = {name for name, _ in run_files(pack([runs], tmp_path / "none"))}
     assert not any(name.endswith((".npy", ".safetensors")) for name in names)
-    assert sum(name.endswith("sheet.png") for name in names) == 3
+    assert sum(name.endswith(("sheet.png", "nearest.npz")) for name in names) == 6
+    plain = {name for name, _ in run_files(pack([runs], tmp_path / "plain", sheets=False))}
+    assert names - plain == {name for name in names if name.endswith(("sheet.png", "nearest.npz"))}
+
+
+def test_a_bundle_that_is_packed_again_keeps_nothing_of_the_older_one(runs, tmp_path):
+    pack([runs], tmp_path / "b")
+    (tmp_path / "b" / "README.md").write_text("mine")
+    for table in runs.rglob("*.csv"):
+        table.unlink()
+    for note in runs.rglob("provenance.json"):  # not as ltbench writes JSON, so kept to the byte
+        note.unlink()
+    pack([runs], tmp_path / "b", sheets=False)
+    assert {p.name for p in (tmp_path / "b").iterdir() if p.is_file()} == {INDEX, "runs.jsonl", "README.md"}
     some = {name for name, _ in run_files(pack([runs], tmp_path / "one", keep_arrays=[1], keep_weights=[0]))}
     assert {n.split("/")[0][-10] for n in some if n.endswith(".npy")} == {"1"}
     assert [n.split("/")[0][-10] for n in some if n.endswith(".safetensors")] == ["0"]
+
+
+def test_only_the_runs_and_the_sample_sets_that_are_named(runs, tmp_path):
+    whole = "digits_lt-r0.1-ddpm-s0-01234560"
+    packed = pack([runs], tmp_path / "run", only=[whole])
+    assert {name.split("/")[0] for name, _ in run_files(packed)} == {whole}
+    packed = pack([runs], tmp_path / "set", only=[f"{whole}/samples/bbbbbbbb"])
+    names = {name for name, _ in run_files(packed)}
+    assert f"{whole}/spec.json" in names
+    assert {name.split("/")[2] for name in names if "/samples/" in name} == {"bbbbbbbb"}
+    assert packed.index["numbers"] == 3
 
 
 def test_numbers_are_one_table_for_pandas(runs, tmp_path):
