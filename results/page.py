@@ -113,13 +113,15 @@ class Study:
         self, method: str, baseline: str = "ddpm", where: str = "overall", digits: int = 2, **filters: object
     ) -> str:
         """Return ``mean [low, high], k of n seeds`` of the paired difference, as a 95 % t interval."""
-        result = paired(self.values(method, where, **filters), self.values(baseline, where, **filters))
-        if result is None:
-            raise LookupError(f"{self.folder.name}: {method} and {baseline} have no seed in common")
-        if result.n == 1:
-            return f"{result.mean:+.{digits}f} (one seed)"
-        low, high = f"{result.low:+.{digits}f}", f"{result.high:+.{digits}f}"
-        return f"{result.mean:+.{digits}f} [{low}, {high}], {result.agree} of {result.n} seeds"
+        return _difference(
+            self.values(method, where, **filters), self.values(baseline, where, **filters), digits
+        )
+
+    def rule_diff(self, rule: str, method: str, where: str = "tail", **filters: object) -> str:
+        """Return ``mean [low, high], k of n seeds`` of a rule of guidance minus plain guidance, same method and scale."""
+        return _difference(
+            self.values(method, where, **filters, rule=rule), self.values(method, where, **filters), 2
+        )
 
     def agreement(self, methods: list[str], where: str = "overall", **filters: object) -> str:
         """Return Spearman's correlation of the methods' means under the two kinds of sampler."""
@@ -151,6 +153,16 @@ class Study:
         }
         scale = min(means, key=means.__getitem__)
         return scale, means[scale]
+
+
+def _difference(a: pd.Series, b: pd.Series, digits: int) -> str:
+    result = paired(a, b)
+    if result is None:
+        raise LookupError("the two have no seed in common")
+    if result.n == 1:
+        return f"{result.mean:+.{digits}f} (one seed)"
+    low, high = f"{result.low:+.{digits}f}", f"{result.high:+.{digits}f}"
+    return f"{result.mean:+.{digits}f} [{low}, {high}], {result.agree} of {result.n} seeds"
 
 
 def _place(where: str) -> tuple[str, str]:
