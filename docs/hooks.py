@@ -200,16 +200,18 @@ def datasets() -> str:
 def api() -> str:
     """The names that `import ltbench as lt` offers."""
     head = "# Python API\n\nThese names and their parameters follow semantic versioning; everything else is private.\n\n"
-    if not (ROOT / "ltbench" / "api.py").exists():
-        return head + "::: ltbench.method.base.Method\n"
     names = _public()
     return head + "\n\n".join(f"::: {name}" for name in names) + "\n"
 
 
 def _public() -> list[str]:
     import ltbench
+    from ltbench import api
 
-    return [f"{getattr(ltbench, name).__module__}.{name}" for name in ltbench.__all__]
+    return [
+        f"ltbench.api.{name}" if name in api.__all__ else f"{getattr(ltbench, name).__module__}.{name}"
+        for name in ltbench.__all__
+    ]
 
 
 def _included(name: str) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -168,6 +169,32 @@ def free_memory() -> int:
     """Return the bytes of main memory that nothing uses; where a system does not tell, all of it."""
     pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
     return os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
+
+
+def usable_device(name: str | None) -> str:
+    """Return the device of that name, or the default one, after trying it.
+
+    Raises
+    ------
+    UsageError
+        It computes nothing here.
+    """
+    if name is None:
+        return default_device()
+    import torch
+
+    try:
+        if not re.fullmatch(r"(cpu|cuda|xpu|mps)(:[0-9]{1,3})?", name):  # "meta" computes nothing
+            raise RuntimeError("no device that computes")
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        lacks = {
+            "cuda": "PyTorch finds no such GPU: leave the device out, or name cpu",
+            "mps": "PyTorch finds no Apple GPU, which needs a Mac with Apple silicon: leave the device out, or name cpu",
+        }
+        advice = lacks.get(name.partition(":")[0], "try cpu, cuda or mps")
+        raise UsageError(f"device {name!r} cannot be used here: {advice}") from error
+    return name
 
 
 # -- what a machine lacks -------------------------------------------------------------------------------

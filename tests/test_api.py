@@ -12,10 +12,16 @@ import torch
 
 import ltbench as lt
 from ltbench import api
+from ltbench.api.extensions import KINDS
 from ltbench.errors import CheckpointError, LtbenchError, RunFailed, UsageError
 from ltbench.method import Prediction
 
-EXAMPLES = [test for test in doctest.DocTestFinder(recurse=True).find(api, "api") if test.examples]
+EXAMPLES = [
+    test
+    for name in api.__all__
+    for test in doctest.DocTestFinder(recurse=True).find(getattr(api, name), f"api.{name}")
+    if test.examples
+]
 
 
 @pytest.fixture(scope="module")
@@ -217,7 +223,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
 
 
 def test_what_is_available_comes_with_its_origin():
-    for kind in api.KINDS:
+    for kind in KINDS:
         table = lt.available(kind)
         assert len(table)
         assert (table["origin"] != "").all()

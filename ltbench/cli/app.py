@@ -497,9 +497,10 @@ def import_(
     data_root: DataRoot = None,
 ) -> None:
     """Turn an official checkpoint (DDPM, CBDM, T2H, CORAL) into a trained run that can be sampled and scored."""
-    from ltbench.cli.exchange import import_run
+    from ltbench.cli.exchange import show_import
 
-    import_run(path, method, dataset, imbalance_ratio, train_seed, step, sets or [], out, data_root)
+    flags = {"imbalance_ratio": imbalance_ratio, "seeds": str(train_seed)}
+    show_import(path, method, out, dataset, step, flags, sets or [], data_root)
 
 
 @app.command(rich_help_panel=EXCHANGE)
@@ -529,10 +530,9 @@ def reproduce(
     trust: Trust = None,
 ) -> None:
     """Make a run again from its recorded spec and compare weights, images and scores."""
-    from ltbench.api import usable_device
     from ltbench.cli.study import trust_named
     from ltbench.cli.sweep import show_reproduction
-    from ltbench.environment import Settings
+    from ltbench.environment import Settings, usable_device
 
     settings = Settings(data_root, usable_device(device))
     trust_named([], trust or [])

@@ -106,8 +106,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Check a stranger's results: keys, splits, and every number whose images are stored. Executes nothing from it."""
-    from ltbench.api import usable_device
     from ltbench.cli.console import make_console, waiting
+    from ltbench.environment import usable_device
     from ltbench.interop.verify import summary
     from ltbench.interop.verify import verify as check
     from ltbench.runs.bundle import is_bundle, read_bundle

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from ltbench.api import usable_device
 from ltbench.cli.console import make_console, styled
 from ltbench.diffusion.calibration import SDS, TOLERANCE, Calibration, calibration_table
 from ltbench.diffusion.registry import SAMPLERS
+from ltbench.environment import usable_device
 
 console = make_console()
 _WIDTHS = (18, 6, 10, 6)

@@ -18,10 +18,10 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ltbench.api import usable_device
 from ltbench.cli.console import make_console, styled
 from ltbench.data import default_data_root, get_source, list_sources, load_dataset
 from ltbench.data.facts import absent_files
+from ltbench.environment import usable_device
 from ltbench.errors import DataMissing
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
 from ltbench.metrics.registry import get_metric

@@ -9,7 +9,6 @@ from typing import Any
 
 from ltbench.cli.console import make_console
 from ltbench.cli.results import evaluate_runs, show_numbers
-from ltbench.errors import UsageError
 from ltbench.spec import DataSpec, ScoreSpec
 from ltbench.text import command
 
@@ -60,68 +59,23 @@ def score_external(
 # -- trained networks -------------------------------------------------------------------------------
 
 
-def import_run(
+def show_import(
     path: Path,
     method: str,
-    dataset: str | None,
-    imbalance_ratio: str | None,
-    train_seed: int,
-    step: int | None,
-    sets: Sequence[str],
     out: Path,
+    dataset: str | None,
+    step: int | None,
+    flags: Mapping[str, str | None],
+    sets: Sequence[str],
     data_root: Path | None,
 ) -> None:
     """Turn an official checkpoint into a trained run and say how to sample and score it."""
-    from ltbench.data import get_source, resolve_data
-    from ltbench.files import ensure_writable
-    from ltbench.interop.checkpoints import (
-        guess_dataset,
-        import_checkpoint,
-        model_settings,
-        read_official,
-        released_variants,
-    )
-    from ltbench.study.checks import validate
-    from ltbench.study.file import load_study
-    from ltbench.study.resolve import resolve_cell
+    from ltbench.interop.import_run import import_run
 
-    variants = released_variants(method)  # first: a misspelt method is not worth reading a file for
-    checkpoint = read_official(path)
-    source = get_source(dataset or guess_dataset(checkpoint.config))
-    asked = any(entry.startswith("data.imbalance_ratio") for entry in sets)
-    if source.default_profile != "asis" and imbalance_ratio is None and not asked:
-        raise UsageError(
-            f"{path} does not say at which imbalance ratio of {source.name} it was trained: give --imbalance-ratio"
-        )
-    steps = step or checkpoint.step
-    if not steps:
-        raise UsageError(f"{path} does not say how many steps it was trained: give --step")
-    known = variants | model_settings(checkpoint.config)
-    known |= {
-        "data.profile": source.default_profile,
-        "train.steps": str(steps),
-        "train.imported": checkpoint.sha256,
-    }
-    cell = dataset or source.name  # of several prepared folders the one that is named: folder_lt:NAME
-    size = [f"data.image_size={checkpoint.config.image_size}"]
-    if source.default_profile == "asis":  # the ratio as the presets state it, so that cells are the same
-        known["data.imbalance_ratio"] = str(resolve_cell(cell, size, {}, data_root).imbalance_ratio)
-    if checkpoint.config.image_size != source.default_size:
-        known["data.image_size"] = str(checkpoint.config.image_size)
-    given = [f"{key}={value}" for key, value in known.items()]
-    flags = {
-        "methods": method,
-        "dataset": cell,
-        "imbalance_ratio": imbalance_ratio,
-        "seeds": str(train_seed),
-    }
-    runs = load_study(None, [*given, *sets], flags).runs
-    if len(runs) > 1:
-        raise UsageError(f"{len(runs)} runs are asked for, but {path} is one: give one value a setting")
-    spec = runs[0].model_copy(update={"data": resolve_data(runs[0].data, data_root)})
-    ensure_writable(out)
-    folder = import_checkpoint(checkpoint, spec, validate(spec, data_root, need_files=False), out)
-    console.print(f"{folder}: {method} on {source.name}, step {steps:,}", soft_wrap=True)
+    folder, spec = import_run(
+        path, method, out, dataset=dataset, step=step, flags=flags, sets=sets, data_root=data_root
+    )
+    console.print(f"{folder}: {method} on {spec.data.dataset}, step {spec.train.steps:,}", soft_wrap=True)
     line = command(
         "ltbench", "run", "--preset", folder / "study.toml", "--out", out, "--set", "sample.guidance=1.0"
     )

@@ -215,7 +215,7 @@ def list_presets() -> None:
 
 def list_plugins() -> None:
     """Print what installed packages add, by kind, and what of them could not be loaded."""
-    from ltbench.api import extension_points
+    from ltbench.api.extensions import extension_points
 
     for kind, point in extension_points().items():
         console.print(styled((kind, "bold"), f"  entry-point group {point.group}"), soft_wrap=True)

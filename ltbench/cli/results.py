@@ -78,7 +78,7 @@ def evaluate_runs(
     folders: Sequence[Path], request: ScoreSpec, recompute: bool, data_root: Path | None, device: str | None
 ) -> None:
     """Score the sample sets below some folders and say of each how many numbers were added."""
-    from ltbench.api import evaluate_sets
+    from ltbench.scoring.evaluate import evaluate_sets
 
     for found, table in evaluate_sets(folders, request, recompute, data_root, device):
         blank = int(table["value"].isna().sum())

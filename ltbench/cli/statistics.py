@@ -34,9 +34,9 @@ def write(
     device: Device = None,
 ) -> None:
     """Write a data set's reference as mu and sigma, for other people's tools."""
-    from ltbench.api import usable_device
     from ltbench.data import load_dataset
     from ltbench.data.dataset import resolve_data
+    from ltbench.environment import usable_device
     from ltbench.extractors.registry import get_extractor
     from ltbench.interop.statistics import write_dataset_statistics
     from ltbench.spec import DataSpec
@@ -61,9 +61,9 @@ def score(
     """Add the Frechet distance of finished sample sets to a statistics file; nothing else can be had from one."""
     import pandas as pd
 
-    from ltbench.api import usable_device
     from ltbench.data.dataset import cached_dataset
     from ltbench.diffusion.guidance import evaluations
+    from ltbench.environment import usable_device
     from ltbench.extractors.registry import get_extractor
     from ltbench.interop.statistics import LIMITS, read_statistics, statistics_row
     from ltbench.runs.layout import CACHE

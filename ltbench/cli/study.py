@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing 
     from ltbench.study.selection import Choice
     from ltbench.sweep.cost import Plan, RunCost
     from ltbench.sweep.slurm import SlurmOptions
+    from ltbench.sweep.study_run import StudyRun
 
 console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
@@ -72,63 +73,51 @@ def run_study(
     settings of workers that change no key: sample_batch, compile, channels_last.
     """
     with waiting("reading the study"):
-        from ltbench.api import execute, usable_device
         from ltbench.cli.sweep import submit_and_follow
-        from ltbench.environment import Settings
-        from ltbench.interop.checkpoints import add_initial
+        from ltbench.environment import Settings, usable_device
+        from ltbench.interop.checkpoints import start_from
         from ltbench.interop.networks import with_networks
-        from ltbench.study import selection as select
         from ltbench.study.resolve import resolve_study
-        from ltbench.sweep import torchrun as together
-        from ltbench.sweep.cost import make_plan
-        from ltbench.sweep.local import run_local
-        from ltbench.sweep.status import Row, closing_lines, exit_code
+        from ltbench.sweep import torchrun
+        from ltbench.sweep.status import Row, closing_lines
+        from ltbench.sweep.study_run import StudyRun
 
         study = resolve_study(preset, sets, flags, data_root, _say)
-        where = usable_device(device)
-    settings = Settings(data_root=data_root, device=where, **speed)
+        settings = Settings(data_root=data_root, device=usable_device(device), **speed)
     if init_from is not None:
-        ensure_writable(out)
-        study = dataclasses.replace(study, runs=_starting_from(add_initial(init_from, out), study.runs))
+        study = start_from(study, init_from, out)
     named, networks = with_networks(study.runs, out, data_root)
     study = dataclasses.replace(study, runs=named)
-    runs = study.runs if study.select is None else select.trials(study.runs, study.select)
-    shared = together.processes() > 1
+    job = StudyRun(study, out, settings, workers, networks)
+    shared = torchrun.processes() > 1
     if shared and slurm is not None:
         raise UsageError("--slurm submits jobs by itself: call `ltbench run --slurm ...` without torchrun")
-    if shared and not together.leads():
-        together.train_together(runs, out, settings)
+    if shared and not torchrun.leads():
+        torchrun.train_together(job.first, out, settings)
         return
     ensure_writable(out)
-    with waiting(f"timing the network on this machine ({where})"):
-        count = worker_count(workers, where)
-        planned = make_plan(_all_runs(study), out, data_root, where, count, networks=networks)
-    print_plan(study, planned)
-    if planned.seconds > LONG_HOURS * 3600 and not yes:
-        _confirm(planned)
-    if shared and not together.train_together(runs, out, settings):
+    _plan_and_ask(job, yes)
+    if shared and not torchrun.train_together(job.first, out, settings):
         raise Interrupted("stopped: what is done is kept; run the same command to go on")
 
-    def do(wanted: Sequence[RunSpec]) -> list[Row]:
+    def drive(runs: Sequence[RunSpec]) -> list[Row]:
         if slurm is None:
-            rows = run_local(wanted, out, settings, workers, study.title, console)
+            rows = job.locally(console)(runs)
         else:
-            rows = submit_and_follow(wanted, out, settings, slurm, study.title)
+            rows = submit_and_follow(runs, out, settings, slurm, study.title)
         for line in closing_lines(rows, out):
             console.print(line, soft_wrap=True)
         return rows
 
-    rows = execute(study, out, do, lambda choices, path: _show_choices(choices, study, path))
+    outcome = job.execute(drive, lambda choices, path: _show_choices(choices, study, path))
     if study.select is None:
         _show_curves(study.runs, out)
-    code = exit_code(rows)
-    if any(row.state == "done" and row.task.stage.kind == "score" for row in rows):
-        if code == Interrupted.exit_code:  # who asked to stop waits for no figures
-            console.print(f"{command('ltbench', 'report', out)} shows what is done so far", soft_wrap=True)
-        else:
-            make_report([out], None, "ddpm", title=study.title)
-    if code:
-        sys.exit(code)
+    if outcome.scored and outcome.stopped:  # who asked to stop waits for no figures
+        console.print(f"{command('ltbench', 'report', out)} shows what is done so far", soft_wrap=True)
+    elif outcome.scored:
+        make_report([out], None, "ddpm", title=study.title)
+    if outcome.code:
+        sys.exit(outcome.code)
 
 
 def _say(sentence: str) -> None:
@@ -153,19 +142,6 @@ def _show_curves(runs: Sequence[RunSpec], out: Path) -> None:
         )
 
 
-def _starting_from(digest: str, runs: Sequence[RunSpec]) -> tuple[RunSpec, ...]:
-    return tuple(
-        run.model_copy(update={"train": run.train.model_copy(update={"init_weights": digest})})
-        for run in runs
-    )
-
-
-def _all_runs(study: Study) -> tuple[RunSpec, ...]:
-    from ltbench.study.selection import planned
-
-    return study.runs if study.select is None else planned(study.runs, study.select)
-
-
 def _show_choices(choices: Sequence[Choice], study: Study, path: Path) -> None:
     """Print each method's curve with the chosen value marked."""
     assert study.select is not None
@@ -186,18 +162,16 @@ def _show_choices(choices: Sequence[Choice], study: Study, path: Path) -> None:
     )
 
 
-def worker_count(workers: str, device: str) -> int:
-    """Return how many processes ``--workers`` means here."""
-    from ltbench.sweep.local import slots
-
-    return len(slots(workers, device, threads=1, width=1_000_000))
-
-
-def _confirm(planned: Plan) -> None:
-    question = f"This is estimated to take {hours(planned.seconds)}. Start?"
+def _plan_and_ask(job: StudyRun, yes: bool) -> None:
+    """Print what a study will take; a long one starts on a yes only."""
+    with waiting(f"timing the network on this machine ({job.settings.device})"):
+        planned = job.plan()
+    print_plan(job.study, planned)
+    if planned.seconds <= LONG_HOURS * 3600 or yes:
+        return
     if not sys.stdin.isatty():
         raise UsageError(f"the plan is estimated at {hours(planned.seconds)}: add --yes to start it")
-    if not typer.confirm(question):
+    if not typer.confirm(f"This is estimated to take {hours(planned.seconds)}. Start?"):
         raise typer.Exit(1)
 
 
@@ -217,19 +191,18 @@ def show_plan(
 
     card = None if on is None else get_card(on)
     with waiting("reading the study"):
-        from ltbench.api import usable_device
+        from ltbench.environment import Settings, usable_device
         from ltbench.interop.networks import with_networks
         from ltbench.study.resolve import resolve_study
-        from ltbench.sweep.cost import make_plan
+        from ltbench.sweep.study_run import StudyRun
 
-        study, where = resolve_study(preset, sets, flags, data_root, _say), usable_device(device)
+        study = resolve_study(preset, sets, flags, data_root, _say)
         named, networks = with_networks(study.runs, out, data_root, keep=False)
         study = dataclasses.replace(study, runs=named)
-        count = worker_count(workers, where)
-    with waiting(f"timing the network on this machine ({where})"):
-        planned = make_plan(
-            _all_runs(study), out, data_root, where, count, need_files=False, networks=networks
-        )
+        settings = Settings(data_root=data_root, device=usable_device(device))
+        job = StudyRun(study, out, settings, workers, networks)
+    with waiting(f"timing the network on this machine ({job.settings.device})"):
+        planned = job.plan(need_files=False)
     print_plan(study, planned, every_run=True)
     if card is not None:
         print_hours(card, planned)

@@ -1,4 +1,4 @@
-"""The authors' trained networks for us: their checkpoints become runs (`exporting` is the other way).
+"""Official checkpoints, from the authors' files to runs' weights (`export` is the other way).
 
 An official file says what its network is and how long it was trained, but neither by which method nor on
 which data; those are asked for. The run's key holds the file's SHA-256 (``train.imported``), so that it is
@@ -7,6 +7,7 @@ never taken for a training of ours.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import tempfile
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from ltbench.data import SOURCES
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
-from ltbench.files import sha256, write_text
+from ltbench.files import ensure_writable, sha256, write_text
 from ltbench.interop.diffusers_folder import load_diffusers, weights_file
 from ltbench.interop.official import load_official, read_content
 from ltbench.method.registry import create
@@ -29,6 +30,7 @@ from ltbench.runs.provenance import write_provenance
 from ltbench.runs.run import open_folder
 from ltbench.runs.weights import add_initial_weights, save_weights
 from ltbench.spec import RunSpec, train_key
+from ltbench.study.file import Study
 from ltbench.training.model import build_model, load_state, method_tensors, state_of
 
 Head = Mapping[str, Tensor]
@@ -192,6 +194,32 @@ def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any,
     ema, raw = parts.get("ema", {}), parts.get("raw", {})
     save_weights(weights_path(folder, step), ema, raw, key, step, lambda: None)
     return folder
+
+
+def start_from(study: Study, path: Path, out: Path) -> Study:
+    """Return the study with every training begun from the weights of a file, whose hash is then in its key.
+
+    Parameters
+    ----------
+    study
+        What to run.
+    path
+        As `add_initial`.
+    out
+        Folder of the runs, where the weights are kept.
+
+    Raises
+    ------
+    UsageError, CheckpointError
+        As `add_initial`.
+    """
+    ensure_writable(out)
+    digest = add_initial(path, out)
+    runs = tuple(
+        run.model_copy(update={"train": run.train.model_copy(update={"init_weights": digest})})
+        for run in study.runs
+    )
+    return dataclasses.replace(study, runs=runs)
 
 
 def add_initial(path: Path, out: Path) -> str:

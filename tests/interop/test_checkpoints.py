@@ -13,7 +13,7 @@ from huggingface_hub import ModelCard
 from PIL import Image
 
 from ltbench.cli.app import main
-from ltbench.cli.exchange import export_network, import_run
+from ltbench.cli.exchange import export_network
 from ltbench.data import load_dataset
 from ltbench.data.prepare.prepare import prepare
 from ltbench.diffusion.samplers import sample
@@ -23,6 +23,7 @@ from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.extractors import torchscript
 from ltbench.files import read_json
 from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings
+from ltbench.interop.import_run import import_run
 from ltbench.interop.official import load_official
 from ltbench.method.registry import create
 from ltbench.pipeline import is_done, load_model, run_stage, stages
@@ -64,7 +65,7 @@ def five(tmp_path_factory):
 
 
 def imported(path, method, data_root, out, *sets):
-    import_run(path, method, "folder_lt", None, 0, None, sets, out, data_root)
+    import_run(path, method, out, dataset="folder_lt", sets=sets, data_root=data_root)
     (folder,) = out.glob("folder_lt-*")
     (spec,) = load_study(folder / "study.toml").runs
     return folder, spec
@@ -211,12 +212,20 @@ def test_a_method_that_the_file_contradicts(ten, five, tmp_path, path, method, s
 
 def test_what_the_file_does_not_say_is_asked_for(ten, tmp_path):
     def run(path, dataset, ratio=None, *sets):
-        import_run(path, "cbdm", dataset, ratio, 0, None, sets, tmp_path / "runs", ten)
+        import_run(
+            path,
+            "cbdm",
+            tmp_path / "runs",
+            dataset=dataset,
+            flags={"imbalance_ratio": ratio},
+            sets=sets,
+            data_root=ten,
+        )
 
     with pytest.raises(UsageError, match=r"3 x 16 x 16 images of 10 classes, .* say .* with --dataset"):
         run(CBDM, None)
     with pytest.raises(UsageError, match="did you mean 'cbdm'"):
-        import_run(CBDM, "cbdn", None, None, 0, None, (), tmp_path / "runs", ten)
+        import_run(CBDM, "cbdn", tmp_path / "runs", data_root=ten)
     with pytest.raises(UsageError, match="at which imbalance ratio of cifar10_lt"):
         run(CBDM, "cifar10_lt")
     content = torch.load(CBDM, weights_only=True)
@@ -447,7 +456,7 @@ def test_an_exported_network_and_shared_files_are_imported_again(cbdm, ten, tmp_
         content = torch.load(CBDM, weights_only=True)
         ema = {f"module.{k}": v for k, v in content["ema_model"].items()}
         torch.save(content | {"ema_model": ema}, path)
-    import_run(path, "cbdm", "folder_lt", None, 0, 1000, [], tmp_path / "runs", ten)
+    import_run(path, "cbdm", tmp_path / "runs", dataset="folder_lt", step=1000, data_root=ten)
     (back,) = (p.parent for p in (tmp_path / "runs").glob("*/spec.json"))
     assert torch.equal(
         read_ema(back)["denoiser.unet.conv_in.weight"], read_ema(folder)["denoiser.unet.conv_in.weight"]

@@ -1,0 +1,309 @@
+"""Images: labels to images by a network, and images to scores."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import ltbench.runs.run as stored
+from ltbench.environment import usable_device
+from ltbench.errors import UsageError
+from ltbench.spec import UNLABELLED, ScoreSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    from torch import Tensor, nn
+
+    from ltbench.api.runs import Run
+    from ltbench.data import Dataset
+    from ltbench.diffusion.guidance import Omega
+    from ltbench.method import Prediction
+
+
+class DenoiserLike(Protocol):
+    """What `sample` takes: a network with labels, ``(x_t, t, label) -> Prediction``; see `sample`."""
+
+    shape: tuple[int, int, int]
+    num_classes: int
+
+    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
+        """Return the predicted noise (B, C, H, W); label K stands for no label."""
+
+
+def sample(
+    model: nn.ModuleDict | DenoiserLike,
+    labels: Sequence[int] | np.ndarray | Tensor,
+    *,
+    sampler: str = "dpmsolver++",
+    steps: int = 20,
+    guidance: float | Mapping[str, Any] | Omega = 0.0,
+    seed: int = 0,
+    device: str | None = None,
+    away_from: nn.ModuleDict | DenoiserLike | None = None,
+) -> np.ndarray:
+    """Generate one image for every label.
+
+    Parameters
+    ----------
+    model
+        What `Run.model` returns, or any callable ``(x_t, t, label) -> Prediction`` with ``shape`` (C, H, W) and
+        ``num_classes`` K: ``x_t`` is (B,C,H,W) in about [-1, 1], ``t`` (B,) in 0..999, ``label`` (B,) in 0..K where K
+        means no label, and the prediction's ``eps`` (B,C,H,W). A module is moved to `device`.
+    labels
+        (N,) classes, 0..K-1.
+    sampler, steps
+        As the settings ``sample.sampler`` and ``sample.steps``.
+    guidance
+        The scale omega, as ``sample.guidance``; or the settings of a rule by name, such as
+        ``{"rule": "interval", "sigma_high": 2.9, "guidance": 1.5}``, with ``counts``, (K,) training images of each
+        class, for one that goes by them; or a rule of your own, a function ``(t, labels) -> omega`` of an integer time
+        step and labels (B,), which returns a number or (B,) of them.
+    seed
+        Image i's noise depends on the seed and on i alone.
+    device
+        Default: a GPU where there is one.
+    away_from
+        The weaker network that predictions are pushed away from, as `model`, for the rule ``auto``, or with a function;
+        default: the network itself without a label.
+
+    Returns
+    -------
+    numpy.ndarray
+        (N,C,H,W) uint8.
+
+    Raises
+    ------
+    UsageError
+        Labels or a setting out of range, or a model without ``shape`` and ``num_classes``.
+
+    Examples
+    --------
+    >>> import ltbench as lt
+    >>> from pathlib import Path
+    >>> model = lt.load_run(next(Path("runs").glob("digits_lt-*"))).model()
+    >>> lt.sample(model, [0, 1, 1], steps=2, device="cpu").shape
+    (3, 1, 8, 8)
+    >>> middle = {"rule": "interval", "sigma_low": 0.3, "sigma_high": 5, "guidance": 1.5}
+    >>> lt.sample(model, [0, 1, 1], steps=2, guidance=middle, device="cpu").shape
+    (3, 1, 8, 8)
+    """
+    import numpy as np
+    import torch
+    from pydantic import ValidationError
+
+    from ltbench.diffusion.guidance import RULES
+    from ltbench.diffusion.samplers import Guided, guide
+    from ltbench.diffusion.samplers import sample as draw
+    from ltbench.spec import SampleSpec
+
+    where = usable_device(device)
+    denoiser = _denoiser(model, where)
+    wanted = torch.as_tensor(np.asarray(labels))
+    if wanted.ndim != 1 or wanted.is_floating_point() or wanted.is_complex():
+        raise UsageError(f"labels must be whole numbers (N,), not {wanted.dtype} {tuple(wanted.shape)}")
+    if len(wanted) and not 0 <= int(wanted.min()) <= int(wanted.max()) < denoiser.num_classes:
+        raise UsageError(
+            f"labels must be 0..{denoiser.num_classes - 1}, not {int(wanted.min())}..{int(wanted.max())}"
+        )
+    plain: dict[str, Any] = {"guidance": 0.0 if callable(guidance) else guidance}
+    rule: dict[str, Any] = dict(guidance) if isinstance(guidance, Mapping) else plain
+    counts = rule.pop("counts", None)
+    if (name := rule.get("rule")) in RULES and RULES[str(name)].away_from == "network":
+        rule.setdefault("bad_weights", "away_from")
+    elif away_from is not None and not callable(guidance):
+        raise UsageError("sample: away_from goes with the rule auto, or with a function for guidance")
+    try:
+        spec = SampleSpec.model_validate({**rule, "sampler": sampler, "steps": steps, "seed": seed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(
+            f"sample: {name}{': ' * bool(name)}{first['msg'].removeprefix('Value error, ')}"
+        ) from error
+    prior = None if counts is None else np.asarray(counts, float) / np.sum(counts)
+    other = None if away_from is None else _denoiser(away_from, where)
+    guided = Guided(denoiser, guidance, other) if callable(guidance) else guide(denoiser, spec, prior, other)
+    return draw(guided, wanted.long(), sampler=spec, device=where).numpy()
+
+
+class _Callable:
+    """A stranger's network with what sampling asks of ours: ``eval`` where it has none."""
+
+    def __init__(self, function: DenoiserLike) -> None:
+        try:
+            self.shape, self.num_classes = tuple(function.shape), int(function.num_classes)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise UsageError(
+                "the model must be a callable (x_t, t, label) -> Prediction with shape (C, H, W) and num_classes"
+            ) from error
+        self.function = function
+
+    def eval(self) -> None:
+        """Leave dropout out, where the network knows how."""
+        if callable(off := getattr(self.function, "eval", None)):
+            off()
+
+    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
+        return self.function(x_t, t, label)
+
+
+def _denoiser(model: Any, device: str) -> Any:
+    from torch import nn
+
+    if isinstance(model, nn.ModuleDict) and "denoiser" in model:
+        model = model["denoiser"]
+    if isinstance(model, nn.Module):
+        model = model.to(device)
+    return _Callable(model)
+
+
+def score(
+    images: np.ndarray,
+    labels: Sequence[int] | np.ndarray | None,
+    dataset: Dataset,
+    *,
+    metrics: str | Sequence[str] = "default",
+    extractors: str | Sequence[str] = "auto",
+    bootstrap: int = 0,
+    device: str | None = None,
+    cache: str | Path | None = None,
+) -> pd.DataFrame:
+    """Score generated images: one call that returns the numbers.
+
+    Parameters
+    ----------
+    images
+        (N,C,H,W) uint8, of every class of the data set.
+    labels
+        (N,) classes, 0..K-1; None: the images are scored as one set, and what needs classes is a row without a
+        value and with its reason.
+    dataset
+        What they are compared with, from `load_dataset`.
+    metrics, extractors
+        Names of ``available("metrics")`` and ``available("extractors")``; ``default``, ``all``, ``auto``.
+    bootstrap
+        Replicates over images for an interval beside each number; 0: none.
+    device
+        Default: a GPU where there is one.
+    cache
+        Folder for features and floors, which depend on content alone; default: nothing is kept.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a number: ``metric``, ``scope`` (overall, class, group ...), ``class_or_group``, ``value``, ``extractor``,
+        ``n_generated``, ``n_reference``; a floor, the same of held-out real images, is a row ``METRIC.floor``.
+
+    Raises
+    ------
+    UsageError
+        Arrays of another shape or type, labels out of range, an unknown metric or extractor.
+    DataMissing
+        An extractor's weights are not here; the sentence says where they belong.
+
+    Examples
+    --------
+    >>> import ltbench as lt
+    >>> digits = lt.load_dataset("digits_lt")
+    >>> real = digits.heldout
+    >>> table = lt.score(real.images, real.labels, digits, metrics="frechet")
+    >>> overall = table[(table["scope"] == "overall") & (table["metric"] == "frechet")]
+    >>> bool(overall["value"].item() < 1)
+    True
+    """
+    import numpy as np
+    import pandas as pd
+
+    from ltbench.data import ImageSet
+    from ltbench.scoring.score import score_pools
+
+    images = np.asarray(images)
+    if images.ndim != 4 or images.dtype != np.uint8:
+        raise UsageError(f"images must be uint8 (N,C,H,W), not {images.dtype} {images.shape}")
+    if labels is None:
+        labels = np.full(len(images), UNLABELLED)
+    else:
+        labels = _checked_labels(np.asarray(labels), len(images), dataset.num_classes)
+    request = _request(metrics, extractors, bootstrap)
+    generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
+        kept = Path(scratch) if cache is None else Path(cache)
+        rows = score_pools(dataset, generated, request, kept, usable_device(device))
+    return pd.DataFrame(rows)
+
+
+def _checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
+    if labels.shape != (count,) or labels.dtype.kind not in "iu":
+        raise UsageError(
+            f"labels must be whole numbers, one for each of the {count} images, not {labels.dtype} {labels.shape}"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
+        raise UsageError(f"labels must be 0..{num_classes - 1}, not {labels.min()}..{labels.max()}")
+    return labels
+
+
+def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
+    """Return a request; a TorchScript file that the caller names here may run."""
+    from ltbench.extractors import torchscript
+
+    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    for name in request.extractors:
+        if name.startswith(torchscript.PREFIX):
+            torchscript.trust(name)
+    return request
+
+
+def _names(names: str | Sequence[str]) -> tuple[str, ...]:
+    given = names.split(",") if isinstance(names, str) else names
+    return tuple(name.strip() for name in given if name.strip())
+
+
+def evaluate(
+    runs: Run | str | Path | Sequence[Run | str | Path],
+    *,
+    metrics: str | Sequence[str],
+    extractors: str | Sequence[str] = "auto",
+    bootstrap: int = 0,
+    recompute: bool = False,
+    device: str | None = None,
+) -> pd.DataFrame:
+    """Add metrics to the scores of finished runs; nothing is trained or sampled.
+
+    Parameters
+    ----------
+    runs
+        Runs, their folders, or folders of runs.
+    metrics, extractors, bootstrap, device
+        As `score`.
+    recompute
+        Replace numbers that are there already.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows that were added, with the columns of ``scores.csv``.
+
+    Raises
+    ------
+    UsageError
+        No finished sample set, or an unknown metric or extractor.
+
+    Examples
+    --------
+    >>> import ltbench as lt
+    >>> added = lt.evaluate("runs", metrics="kid", recompute=True)
+    >>> sorted(added["metric"].unique())[:1]
+    ['kid']
+    """
+    import pandas as pd
+
+    from ltbench.scoring.evaluate import evaluate_sets
+
+    given = [runs] if isinstance(runs, stored.Run | str | Path) else list(runs)
+    folders = [entry.folder if isinstance(entry, stored.Run) else Path(entry) for entry in given]
+    request = _request(metrics, extractors, bootstrap)
+    tables = [table for _, table in evaluate_sets(folders, request, recompute, device=device)]
+    return pd.concat(tables, ignore_index=True)

@@ -1,0 +1,196 @@
+"""Results: stored scores to tables, comparisons paired by seed, and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ltbench.errors import UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ltbench.study.contrast import Contrast
+
+
+def load_scores(*roots: str | Path) -> pd.DataFrame:
+    """Return every stored score below some folders of runs.
+
+    Parameters
+    ----------
+    roots
+        Folders that ``ltbench run --out`` or `run` wrote, or bundles; default: ``runs``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a number: the columns of ``scores.csv`` (`ltbench.runs.scores.SCHEMA` explains each), then ``run``
+        and ``folder`` (where it lies), ``cell`` (the data in words), ``settings`` (JSON) and ``series`` (equal where
+        nothing but seeds differs).
+
+    Raises
+    ------
+    UsageError
+        A root is no folder or holds no scores.
+    CheckpointError
+        A ``scores.csv`` or ``spec.json`` is truncated or not what it should be.
+
+    Examples
+    --------
+    >>> import ltbench as lt
+    >>> scores = lt.load_scores("runs")
+    >>> sorted(scores["scope"].unique())[:2]
+    ['class', 'group']
+    """
+    from ltbench.runs import results
+
+    return results.load_scores(roots or ("runs",))
+
+
+def compare(
+    scores: pd.DataFrame, baseline: str = "ddpm", *, metric: str = "frechet", where: str = "overall"
+) -> pd.DataFrame:
+    """Compare every method with a baseline, paired by training seed.
+
+    Parameters
+    ----------
+    scores
+        What `load_scores` returns.
+    baseline
+        The method that is taken away from the others, at the same step and the most alike protocol.
+    metric, where
+        A metric, and ``overall`` or a group: ``tail``, ``macro``, ``worst``.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a series and extractor: ``cell``, ``label``, ``baseline_label``, ``extractor``, ``n`` common seeds, ``mean``,
+        ``low`` and ``high`` (95 % t interval of the mean difference; nan for one seed), ``agree`` (seeds with the
+        mean's sign) and ``p`` (a sentence).
+
+    Raises
+    ------
+    UsageError
+        No scores of that metric in that place, or nothing to compare with the baseline.
+
+    Examples
+    --------
+    >>> import ltbench as lt
+    >>> scores = lt.load_scores("runs")
+    >>> doubled = scores.assign(method="other", series="other", train_key="other", value=2 * scores["value"])
+    >>> import pandas as pd
+    >>> lt.compare(pd.concat([scores, doubled]), where="tail")["n"].tolist()
+    [1]
+    """
+    import pandas as pd
+
+    from ltbench.report.cells import cells
+    from ltbench.report.tables.differences import differences
+
+    tables = [differences(cell, baseline) for cell in cells(scores)]
+    tables = [table for table in tables if len(table)]
+    table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+    if table.empty:
+        raise UsageError(f"no method has a seed in common with a baseline called {baseline!r}")
+    place = "" if where == "overall" else where
+    table = table[
+        (table["metric"] == metric) & (table["class_or_group"] == place) & (table["scope"] != "pooled")
+    ]
+    if table.empty:
+        raise UsageError(
+            f"no {metric!r} in {where!r} to compare: `load_scores` says which metrics and groups there are"
+        )
+    columns = [
+        "cell",
+        "label",
+        "baseline_label",
+        "extractor",
+        "n",
+        "seeds",
+        "mean",
+        "low",
+        "high",
+        "agree",
+        "p",
+    ]
+    return table[columns].reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class Report:
+    """A written report.
+
+    Attributes
+    ----------
+    path
+        Its folder, with ``index.html`` and ``report.md``.
+    findings
+        Sentences, what was declared beforehand first.
+    tables
+        Name -> table as it is printed.
+    figures
+        Name -> PNG file.
+    """
+
+    path: Path
+    findings: tuple[str, ...] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict, repr=False)
+    figures: Mapping[str, Path] = field(default_factory=dict, repr=False)
+
+
+def report(
+    *roots: str | Path,
+    out: str | Path | None = None,
+    baseline: str = "ddpm",
+    paper: bool = False,
+    contrast: Contrast | None = None,
+) -> Report:
+    """Write the report of all runs in some folders: tables, figures and one HTML page.
+
+    Parameters
+    ----------
+    roots
+        Folders of runs, shown side by side; default: ``runs``.
+    out
+        Where it goes; default: ``report`` in the first root.
+    baseline
+        The method that the others are compared with, seed by seed.
+    paper
+        Also fill the papers' tables, published numbers beside ours.
+    contrast
+        The comparison declared beforehand: ``load_study(...).contrast``.
+
+    Returns
+    -------
+    Report
+        ``path``, ``findings``, ``tables`` and ``figures``.
+
+    Raises
+    ------
+    UsageError
+        Nothing to report, or no such baseline.
+    CheckpointError
+        A file is truncated or not what it should be.
+
+    Examples
+    --------
+    >>> import ltbench as lt
+    >>> written = lt.report("runs")
+    >>> (written.path / "index.html").exists(), len(written.tables) > 0
+    (True, True)
+    """
+    import pandas as pd
+
+    from ltbench.report import write_report
+
+    given = [Path(root) for root in roots or ("runs",)]
+    target = Path(out) if out is not None else given[0] / "report"
+    written = write_report(given, target, paper=paper, baseline=baseline, contrast=contrast)
+    tables = {
+        table.name: pd.DataFrame([list(map(str, row)) for row in table.rows], columns=table.columns)
+        for table in written.document.tables()
+    }
+    figures = {path.stem: path for path in written.files if path.suffix == ".png"}
+    return Report(target, tuple(written.findings), tables, figures)
