@@ -1,0 +1,26 @@
+"""AuthPct: the field's own code, and by hand."""
+
+import numpy as np
+import pytest
+from group_golden import GENERATED, GOLDEN, TRAINING
+
+from ltbench.errors import UsageError
+from ltbench.metrics.authenticity import authenticity_percent
+
+
+def test_authpct_of_the_golden():
+    assert authenticity_percent(TRAINING, GENERATED) == pytest.approx(float(GOLDEN["authpct"]), abs=1e-10)
+    assert authenticity_percent(TRAINING, GENERATED) - 50 == pytest.approx(
+        float(GOLDEN["authpct_official_minus_50"]), abs=1e-5
+    )
+
+
+def test_authpct_by_hand():
+    """Training at 0, 1 and 10: gaps of the nearest are 1, 1 and 9."""
+    training = np.array([[0.0], [1.0], [10.0]])
+    assert authenticity_percent(training, np.array([[-0.5]])) == 0  # .5 from 0, whose neighbour is 1 away
+    assert authenticity_percent(training, np.array([[-1.5]])) == 100
+    assert authenticity_percent(training, np.array([[-1.0]])) == 0  # a tie is no more than its neighbour
+    assert authenticity_percent(training, np.array([[14.0], [-3.0]])) == 50
+    with pytest.raises(UsageError, match="at least 2 training images, got 1"):
+        authenticity_percent(training[:1], training)

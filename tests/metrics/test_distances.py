@@ -1,0 +1,50 @@
+"""Tiled distances: the dense matrix, what float32 cannot order, and memory."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from metric_sets import normal
+
+from ltbench.metrics.distances import neighbours, tile_rows, tiles
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 999), st.integers(4, 20), st.integers(4, 20), st.sampled_from([1, 2**12, 2**20]))
+def test_neighbours_are_the_dense_matrix_sorted(seed, n, m, memory):
+    x, y = torch.tensor(normal(seed, n, 3)), torch.tensor(normal(seed + 1, m, 3))
+    dense = torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")
+    squared, index = neighbours(x, y, 3, memory)
+    torch.testing.assert_close(squared.sqrt(), dense.sort(dim=1).values[:, :3])
+    torch.testing.assert_close(dense.gather(1, index), squared.sqrt())
+    own = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").fill_diagonal_(torch.inf)
+    squared, index = neighbours(x, None, 3, memory)
+    torch.testing.assert_close(squared.sqrt(), own.sort(dim=1).values[:, :3])
+    torch.testing.assert_close(own.gather(1, index), squared.sqrt())
+
+
+def test_neighbours_that_float32_could_not_order():
+    rng = np.random.default_rng(0)
+    directions = rng.normal(size=(2000, 6))
+    directions /= np.linalg.norm(directions, axis=1, keepdims=True)
+    lengths = np.concatenate([1 + 1e-10 * rng.permutation(200), rng.uniform(2, 9, 1800)])
+    order = rng.permutation(2000)
+    points = (directions * lengths[:, None])[order]
+    _, index = neighbours(torch.zeros(1, 6, dtype=torch.float64), torch.tensor(points), 5, memory=2**17)
+    assert index[0].tolist() == np.argsort(lengths[order])[:5].tolist()
+
+
+@pytest.mark.parametrize("d", [8, 2048])
+def test_tiles_keep_to_their_memory(d):
+    memory = 2**22
+    side = tile_rows(d, memory)
+    assert 8 * (2 * side * d + 4 * side**2) <= memory < 8 * (4 * side * d + 16 * side**2)
+    x = torch.zeros(side + 3, d)
+    shapes = [tile.shape for *_, tile, _ in tiles(x, x, torch.zeros(d), memory)]
+    assert shapes == [(side, side), (side, 3), (3, side), (3, 3)]
+
+
+def test_the_side_of_a_tile_by_hand():
+    # side 4, d = 10: two (4, 10) and four (4, 4) arrays of 8 bytes are 8 (80 + 64) = 1152 bytes
+    assert [tile_rows(10, memory) for memory in (1152, 1151)] == [4, 2]
