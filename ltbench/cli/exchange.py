@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,6 @@ from ltbench.text import command
 console = make_console()
 
 # -- samples made elsewhere -------------------------------------------------------------------------
-
-
-def folder_safe(stem: str) -> str:
-    """Return a file's name as a method's: what cannot stand in a folder's name becomes ``_``."""
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", stem).strip("_") or "samples"
 
 
 def score_external(
@@ -37,12 +31,13 @@ def score_external(
     from ltbench.data.dataset import cached_dataset
     from ltbench.extractors.registry import check_name, resolve_extractors
     from ltbench.files import ensure_writable
-    from ltbench.interop.samples import Claims, read_samples, write_sample_set
+    from ltbench.interop.external import ExternalClaims, default_name, write_sample_set
+    from ltbench.interop.samples import read_samples
     from ltbench.metrics.registry import requested_metrics
     from ltbench.runs.layout import SCORES
     from ltbench.runs.scores import read_scores
 
-    stated = Claims(**claims)
+    stated = ExternalClaims(**{**claims, "name": claims["name"] or default_name(samples)})
     requested_metrics(request.metrics)  # what is no name leaves no sample set behind
     for name in resolve_extractors(request.extractors, data.dataset, request.resize):
         check_name(name)

@@ -18,7 +18,8 @@ from ltbench.cli.results import numbers_table
 from ltbench.data import load_dataset
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.files import write_json
-from ltbench.interop.samples import Claims, read_samples
+from ltbench.interop.external import ExternalClaims
+from ltbench.interop.samples import read_samples
 from ltbench.report import write_report
 from ltbench.report.cells import cells
 from ltbench.report.render import markdown_table
@@ -114,11 +115,11 @@ def test_a_stated_range_is_taken_and_a_little_overshoot_clipped(tmp_path):
 @given(st.integers(0, 2**32 - 1))
 def test_scaling_to_floats_and_back_loses_nothing(seed):
     """What `to_uint8` of the samplers wrote comes back to the last bit from either range."""
-    from ltbench.interop.samples import _to_uint8
+    from ltbench.interop.pixel_values import to_uint8
 
     images = pixels(seed=seed)
     for made in ((images / 127.5 - 1).astype(np.float32), (images / 255).astype(np.float32)):
-        np.testing.assert_array_equal(_to_uint8("theirs", made, None)[0], images)
+        np.testing.assert_array_equal(to_uint8("theirs", made, None)[0], images)
 
 
 @pytest.mark.parametrize("names", [("0", "1", "2"), ("00", "01", "02"), ("airplane", "bird", "CAT")])
@@ -304,7 +305,7 @@ def test_folders_of_other_sizes_or_without_images(tmp_path):
 @pytest.mark.parametrize("name", ["", "a/b", "a b", "../up", ".", "...", "+-"])
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
-        Claims(name)
+        ExternalClaims(name)
 
 
 @pytest.mark.parametrize(

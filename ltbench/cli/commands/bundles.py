@@ -11,7 +11,10 @@ from typing import Annotated
 
 import typer
 
+from ltbench.cli.options import EXCHANGE, READ
 from ltbench.errors import DataCorrupt, UsageError
+
+app = typer.Typer()
 
 Seeds = Annotated[
     str | None, typer.Option(help="Training seeds whose images and features are kept: 0, 0,1,2 or all.")
@@ -29,6 +32,7 @@ def _seeds(text: str | None, flag: str) -> list[int] | None:
     return [int(part) for part in parts]
 
 
+@app.command(rich_help_panel=EXCHANGE)
 def pack(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or run folders.")],
     out: Annotated[
@@ -82,6 +86,7 @@ def pack(
     )
 
 
+@app.command(rich_help_panel=EXCHANGE)
 def unpack(
     bundle: Annotated[Path, typer.Argument(help="A bundle.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the runs.")],
@@ -94,6 +99,7 @@ def unpack(
     make_console().print(f"{len(folders)} trainings: {out}", markup=False)
 
 
+@app.command(rich_help_panel=EXCHANGE)
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A bundle, or a folder of runs.")],
     data_root: Annotated[
@@ -146,6 +152,7 @@ def verify(
         sys.exit(1)
 
 
+@app.command(rich_help_panel=EXCHANGE)
 def merge(
     first: Annotated[Path, typer.Argument(help="A bundle, or a folder of runs.")],
     second: Annotated[Path, typer.Argument(help="Another.")],
@@ -180,6 +187,7 @@ def merge(
     )
 
 
+@app.command(rich_help_panel=READ)
 def site(
     bundles: Annotated[list[Path], typer.Argument(help="Bundles, or folders of runs.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the page.")] = Path("site"),

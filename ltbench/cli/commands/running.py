@@ -1,0 +1,285 @@
+"""Commands that do a study and score images: run, plan, evaluate, score."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ltbench.cli import complete, options
+from ltbench.cli.options import (
+    RUN,
+    Bootstrap,
+    DataRoot,
+    Device,
+    Extractors,
+    Groups,
+    Metrics,
+    Out,
+    Preset,
+    Reference,
+    Resize,
+    Sets,
+    Trust,
+    Workers,
+    with_study_flags,
+)
+from ltbench.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="For example: ltbench run -m ddpm,coral -d fashion_mnist_lt -r 0.01 --seeds 0..2",
+    rich_help_panel=RUN,
+)
+@with_study_flags
+def run(
+    flags: dict[str, str | None],
+    preset: Preset = None,
+    sets: Sets = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--init-from",
+            help="Fine-tune: a run's folder, a weights file or an official checkpoint.",
+            rich_help_panel=options.WHAT,
+        ),
+    ] = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+    workers: Workers = "auto",
+    slurm: Annotated[
+        str | None,
+        typer.Option(
+            "--slurm",
+            help="Submit to Slurm: partition=gpu,time=8h,gpus_per_node=1; `--slurm help` lists the keys.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="With --slurm: print the batch script and submit nothing. Without: print the plan.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = False,
+    track: Annotated[
+        str,
+        typer.Option(
+            "--track",
+            help="Show runs in tensorboard, wandb, mlflow, ...; changes no key and no number.",
+            autocompletion=complete.trackers,
+            rich_help_panel=options.WHERE,
+        ),
+    ] = "",
+    yes: Annotated[
+        bool,
+        typer.Option(
+            "--yes",
+            "-y",
+            help="Start plans of over 24 hours without asking.",
+            rich_help_panel=options.WHERE,
+        ),
+    ] = False,
+    sample_batch: Annotated[
+        int,
+        typer.Option(
+            "--sample-batch", min=1, help="Images sampled at a time.", rich_help_panel=options.SPEED
+        ),
+    ] = 250,
+    compile_network: Annotated[
+        bool, typer.Option("--compile", help="torch.compile the U-Net.", rich_help_panel=options.SPEED)
+    ] = False,
+    channels_last: Annotated[
+        bool,
+        typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
+    ] = False,
+    cuda_graphs: Annotated[
+        bool,
+        typer.Option(
+            "--cuda-graphs",
+            help="Compile, and start a GPU's kernels by the graph.",
+            rich_help_panel=options.SPEED,
+        ),
+    ] = False,
+    recompute: Annotated[
+        bool,
+        typer.Option(
+            "--recompute",
+            help="Train in less memory: gradient checkpointing.",
+            rich_help_panel=options.SPEED,
+        ),
+    ] = False,
+    trust: Trust = None,
+) -> None:
+    """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
+    from ltbench.cli.sweep import show_slurm_keys, slurm_options
+
+    wanted = (
+        None if slurm in (None, "help") else slurm_options(slurm)
+    )  # a typo is told before anything is measured
+    if slurm == "help":
+        show_slurm_keys()
+        return
+    from ltbench.cli.study import run_study, show_plan, show_slurm_script, trust_named
+
+    if dry_run and wanted is not None:
+        show_slurm_script(preset, sets or [], flags, out, data_root, wanted)
+        return
+    if dry_run:
+        show_plan(preset, sets or [], flags, out, data_root, device, workers)
+        return
+    from ltbench.runs.tracking import check_trackers
+
+    trackers = [name.strip() for name in track.split(",") if name.strip()]
+    check_trackers(trackers)
+    speed = {
+        "sample_batch": sample_batch,
+        "compile": compile_network,
+        "channels_last": channels_last,
+        "cuda_graphs": cuda_graphs,
+        "recompute": recompute,
+        "track": ",".join(trackers),
+    }
+    trust_named(sets or [], trust or [])
+    run_study(preset, sets or [], flags, out, data_root, device, workers, yes, slurm, init_from, **speed)
+
+
+@app.command(epilog="For example: ltbench plan -m ddpm,coral -d cifar10_lt --on h100", rich_help_panel=RUN)
+@with_study_flags
+def plan(
+    flags: dict[str, str | None],
+    study: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[PRESET]", help="As --preset: a name or a TOML file.", autocompletion=complete.preset
+        ),
+    ] = None,
+    preset: Preset = None,
+    sets: Sets = None,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            help="Hours on a card too: h100, a100, rtx4090, t4, ... or its sustained TFLOP/s; `--on list`.",
+            autocompletion=complete.cards,
+            rich_help_panel=options.WHERE,
+        ),
+    ] = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+    workers: Workers = "auto",
+) -> None:
+    """Print a study's grid, FLOPs, images, disk and estimated time; run nothing. Takes the flags of `run`."""
+    if on == "list":
+        from ltbench.cli.cards import show_cards
+
+        show_cards()
+        return
+    from ltbench.cli.study import show_plan
+
+    if study and preset:
+        raise UsageError(f"a preset is given twice, {study} and --preset {preset}: leave one out")
+    show_plan(study or preset, sets or [], flags, out, data_root, device, workers, on)
+
+
+@app.command(rich_help_panel=RUN)
+def evaluate(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Training folders, sample folders, or a folder of runs.", autocompletion=complete.run_folders
+        ),
+    ],
+    metrics: Metrics = "default",
+    extractors: Extractors = "auto",
+    groups: Groups = "auto",
+    resize: Resize = "own",
+    reference: Reference = "balanced",
+    bootstrap: Bootstrap = None,
+    recompute: Annotated[bool, typer.Option("--recompute", help="Replace numbers that are there.")] = False,
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Add or recompute metrics of finished runs; nothing is trained or sampled."""
+    from ltbench.cli.results import evaluate_runs, score_request
+    from ltbench.cli.study import trust_named
+
+    trust_named([extractors])
+    request = score_request(metrics, extractors, groups, reference, bootstrap, resize)
+    evaluate_runs(runs, request, recompute, data_root, device)
+
+
+@app.command(rich_help_panel=RUN)
+def score(
+    samples: Annotated[
+        Path,
+        typer.Argument(
+            help=".npy, .npz or .safetensors of images, a folder of class folders, or one of images without labels."
+        ),
+    ],
+    dataset: Annotated[
+        str,
+        typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset),
+    ],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            help="Labels, where SAMPLES has none: .npy, or one a line; without them, overall scores only.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="The method's name in tables; default: the file's.")
+    ] = None,
+    value_range: Annotated[
+        str | None, typer.Option("--range", help="uint8, 0..1 or -1..1, where the values do not tell.")
+    ] = None,
+    imbalance_ratio: Annotated[
+        str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set the method was trained on.")
+    ] = None,
+    sets: Annotated[
+        list[str] | None, typer.Option("--set", help="data.KEY=VALUE: data.image_size=28.")
+    ] = None,
+    variant: Annotated[str, typer.Option("--variant", help="The method's variant, for tables.")] = "",
+    sampler: Annotated[str, typer.Option("--sampler", help="How they were sampled, for tables.")] = "",
+    nfe: Annotated[int | None, typer.Option("--nfe", help="Network evaluations an image.")] = None,
+    guidance: Annotated[float | None, typer.Option("--guidance", help="Guidance scale omega.")] = None,
+    step: Annotated[int | None, typer.Option("--step", help="Training step.")] = None,
+    train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
+    sample_seed: Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")] = 0,
+    metrics: Metrics = "default",
+    extractors: Extractors = "auto",
+    groups: Groups = "auto",
+    resize: Resize = "own",
+    reference: Reference = "balanced",
+    bootstrap: Bootstrap = None,
+    out: Out = Path("runs"),
+    data_root: DataRoot = None,
+    device: Device = None,
+) -> None:
+    """Score images made elsewhere; reports show them beside our runs, marked external."""
+    from ltbench.cli.exchange import score_external
+    from ltbench.cli.results import score_request
+    from ltbench.cli.study import trust_named
+    from ltbench.study.resolve import resolve_cell
+
+    trust_named([extractors])
+    request = score_request(metrics, extractors, groups, reference, bootstrap, resize)
+    data = resolve_cell(dataset, sets or [], {"imbalance_ratio": imbalance_ratio}, data_root)
+    claims = {
+        "name": name,
+        "variant": variant,
+        "sampler": sampler,
+        "nfe": nfe,
+        "guidance": guidance,
+        "step": step,
+        "train_seed": train_seed,
+        "sample_seed": sample_seed,
+    }
+    score_external(samples, data, claims, labels, value_range, request, out, data_root, device)

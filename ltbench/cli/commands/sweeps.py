@@ -1,0 +1,72 @@
+"""Commands on what is running: status, retry, logs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ltbench.cli import complete
+from ltbench.cli.options import FOLLOW, Out, Trust
+from ltbench.errors import UsageError
+
+app = typer.Typer()
+
+
+@app.command(rich_help_panel=FOLLOW)
+def status(
+    out: Out = Path("runs"),
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until all is done.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="List every stage.")] = False,
+) -> None:
+    """Show what is done, running, stale and failed of every sweep in a folder."""
+    from ltbench.cli.sweep import show_status
+
+    sys.exit(show_status(out, watch, everything))
+
+
+@app.command(rich_help_panel=FOLLOW)
+def retry(
+    failed: Annotated[bool, typer.Option("--failed", help="All stages that failed.")] = False,
+    out: Out = Path("runs"),
+    start: Annotated[
+        bool, typer.Option("--start/--no-start", help="Do them here, or leave them to a running driver.")
+    ] = True,
+    workers: Annotated[
+        str | None, typer.Option("--workers", help="auto or a number; default: as before.")
+    ] = None,
+    trust: Trust = None,
+) -> None:
+    """Try failed stages again."""
+    from ltbench.cli.study import trust_named
+    from ltbench.cli.sweep import console, retry_failed
+    from ltbench.sweep.status import closing_lines, exit_code
+
+    if not failed:
+        raise UsageError("say which stages to try again: ltbench retry --failed")
+    trust_named([], trust or [])
+    rows = retry_failed(out, start, workers)
+    for line in closing_lines(rows, out):
+        console.print(line, soft_wrap=True)
+    sys.exit(exit_code(rows) if start else 0)
+
+
+@app.command(rich_help_panel=FOLLOW)
+def logs(
+    run: Annotated[
+        str,
+        typer.Argument(
+            help="A run's folder, or the last eight digits of its name.", autocompletion=complete.run_folders
+        ),
+    ],
+    out: Out = Path("runs"),
+    lines: Annotated[
+        int | None, typer.Option("--lines", "-n", min=1, help="Last lines of each attempt.")
+    ] = None,
+) -> None:
+    """Print what a run's stages printed, attempt by attempt, and how each ended."""
+    from ltbench.cli.sweep import show_logs
+
+    show_logs(run, out, lines)

@@ -1,0 +1,125 @@
+"""A folder as a data set's samples: images at its size, labels from the names of class folders where it has some."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ltbench.data import Dataset
+from ltbench.data.class_folders import Scan, class_names, images_below, plain, read_level
+from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
+from ltbench.errors import DataCorrupt, UsageError
+from ltbench.spec import UNLABELLED
+
+
+def read_folder(path: Path, cell: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, str]:
+    """Read class folders as `data prepare` reads them, or a folder of images and no folder, which has no labels.
+
+    Parameters
+    ----------
+    path
+        The folder; sub-folders are named by class or by label.
+    cell
+        Says which classes, channels and size the images must have.
+
+    Returns
+    -------
+    images : (N,C,H,W) uint8
+    labels : (N,) int64, or None
+    how : str
+        How the folder was read, in words.
+
+    Raises
+    ------
+    UsageError
+        A folder is no class, or two are one.
+    DataCorrupt
+        Names every file that cannot be used.
+    """
+    scan = Scan()
+    level = read_level(path, Scan())
+    flat = bool(level.files) and not level.folders
+    if flat:
+        files = [(file, UNLABELLED) for file in images_below(path, scan)]
+    else:
+        labels_of, way = _labels_of(path, class_names(path, scan), cell)
+        files = [
+            (file, label)
+            for name, label in sorted(labels_of.items(), key=lambda item: item[1])
+            for file in images_below(path / name, scan)
+        ]
+    ground = getattr(cell, "manifest", {}).get("source", {}).get("ground") or GROUND
+    images = np.empty((len(files), *cell.shape), np.uint8)
+    problems, tally = list(scan.problems), Tally()
+    for row, (file, _) in enumerate(files):
+        try:
+            images[row] = _read_image(file, cell, ground, tally)
+        except DataCorrupt as error:
+            problems.append(str(error))
+    if unusable := all_at_once(problems):
+        raise unusable
+    labels = None if flat else np.array([label for _, label in files], np.int64)
+    notes = tally.sentences(ground)
+    if scan.skipped:
+        notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
+    what = "a folder of images" if flat else f"a folder of class folders, named {way}"
+    return images, labels, "; ".join((what, *notes))
+
+
+def _labels_of(path: Path, names: tuple[str, ...], cell: Dataset) -> tuple[dict[str, int], str]:
+    """Return class folder -> label and how: all are named by class, else all by label.
+
+    Where both fit (classes 1, 2, 3 in a set whose labels are 0, 1, 2) names of classes are meant.
+    """
+    known = {_key(name): label for label, name in enumerate(cell.class_names)}
+    if all(_key(name) in known for name in names):
+        return _one_each(path, {name: known[_key(name)] for name in names}), "by class"
+    if all(re.fullmatch(r"[0-9]{1,9}", name) and int(name) < cell.num_classes for name in names):
+        return _one_each(path, {name: int(name) for name in names}), "by label"
+    if not any(_key(name) in known for name in names):
+        odd = next((n for n in names if not (n.isdecimal() and int(n) < cell.num_classes)), names[0])
+    else:
+        odd = next(
+            (n for n in names if _key(n) not in known and not (n.isdecimal() and int(n) < cell.num_classes)),
+            next(n for n in names if _key(n) not in known),
+        )
+    shown = ", ".join(cell.class_names[:10]) + (", ..." if len(known) > 10 else "")
+    raise UsageError(
+        f"{printable(path / odd)} is no class of {cell.spec.dataset}: name its folders 0..{cell.num_classes - 1} or "
+        f"{shown}"
+    )
+
+
+def _key(name: str) -> str:
+    """Return what two spellings of a class have in common: ``CAT`` and ``cat``, ``02`` and ``2``."""
+    letters = plain(name)
+    return str(int(letters)) if re.fullmatch(r"[0-9]+", letters) else letters
+
+
+def _one_each(path: Path, labels: dict[str, int]) -> dict[str, int]:
+    """Refuse two folders of one class."""
+    first: dict[int, str] = {}
+    for name, label in labels.items():
+        if label in first:
+            raise UsageError(
+                f"{printable(path)} has two folders of one class, {printable(first[label])} and {printable(name)}: "
+                "put their images together"
+            )
+        first[label] = name
+    return labels
+
+
+def _read_image(file: Path, cell: Dataset, ground: str, tally: Tally) -> NDArray[np.uint8]:
+    channels, size, _ = cell.shape
+    decoded = decode(file.read_bytes(), printable(file), channels, ground)
+    wide, high = decoded.image.size
+    if (wide, high) != (size, size):
+        raise DataCorrupt(
+            f"{printable(file)} is {wide}x{high}, but {cell.spec.dataset}'s images are {size}x{size} here: samples are "
+            f"compared as they are, so make them that size, or set data.image_size"
+        )
+    tally.add(decoded)
+    return pixels_of(decoded.image)
