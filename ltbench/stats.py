@@ -67,9 +67,9 @@ class Interval:
         Number of draws.
     """
 
-    low: Any
-    high: Any
-    standard_error: Any
+    low: float | np.ndarray
+    high: float | np.ndarray
+    standard_error: float | np.ndarray
     level: float
     replicates: int
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ltbench.cli.console import make_console, styled
 from ltbench.text import command
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from ltbench.data.prepare.folder import PreparedFolder
 
 console = make_console()
@@ -73,7 +75,7 @@ def verify_data(name: str, data_root: Path | None) -> None:
     console.print("all images, labels and source lists are as their manifests state")
 
 
-def _progress() -> Any:
+def _progress() -> Progress:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 from ltbench.cli.console import make_console, styled
-from ltbench.data import default_data_root, get_source, list_sources, load_dataset
+from ltbench.data import Dataset, default_data_root, get_source, list_sources, load_dataset
 from ltbench.data.facts import absent_files
 from ltbench.environment import usable_device
 from ltbench.errors import DataMissing
@@ -230,7 +230,7 @@ def check_golden(
     return results
 
 
-def _measure(check: CheckValue, cell: Any, cache: Path, device: str) -> float:
+def _measure(check: CheckValue, cell: Dataset, cache: Path, device: str) -> float:
     extractor, metric = get_extractor(check.extractor, device=device), get_metric(check.metric)
 
     def of(images: np.ndarray, count: int | None) -> np.ndarray:

@@ -43,6 +43,10 @@ class ClosedForm(nn.Module):
     """
 
     bottleneck_channels = 1
+    means: Tensor
+    sds: Tensor
+    prior: Tensor
+    levels: Tensor
 
     def __init__(
         self,
@@ -76,7 +80,7 @@ class ClosedForm(nn.Module):
         Prediction
             The noise, computed in float64; as bottleneck the images themselves, one channel.
         """
-        level: Tensor = self.levels[t.long()]  # type: ignore[index]
+        level = self.levels[t.long()]
         eps = self.noise(x_t.double(), level, label)
         return Prediction(eps.to(x_t.dtype), x_t.mean(1, keepdim=True))
 
@@ -95,17 +99,17 @@ class ClosedForm(nn.Module):
 
     def posterior(self, x: Tensor, level: Tensor) -> Tensor:
         """Return P(class | x_t), (B, K)."""
-        variance = level.view(-1, 1) * self.sds**2 + 1 - level.view(-1, 1)  # type: ignore[operator]
+        variance = level.view(-1, 1) * self.sds**2 + 1 - level.view(-1, 1)
         logs = []
         for k in range(self.num_classes):
-            distance = (x - level.sqrt().view(-1, 1, 1, 1) * self.means[k]).square().sum((1, 2, 3))  # type: ignore[index]
+            distance = (x - level.sqrt().view(-1, 1, 1, 1) * self.means[k]).square().sum((1, 2, 3))
             logs.append(-distance / (2 * variance[:, k]) - math.prod(self.shape) / 2 * variance[:, k].log())
-        return (torch.stack(logs, 1) + self.prior.log()).softmax(1)  # type: ignore[operator]
+        return (torch.stack(logs, 1) + self.prior.log()).softmax(1)
 
     def _of_class(self, x: Tensor, level: Tensor, label: Tensor) -> Tensor:
         a = level.view(-1, 1, 1, 1)
-        sd = self.sds[label].view(-1, 1, 1, 1)  # type: ignore[index]
-        return (1 - a).sqrt() * (x - a.sqrt() * self.means[label]) / (a * sd**2 + 1 - a)  # type: ignore[index]
+        sd = self.sds[label].view(-1, 1, 1, 1)
+        return (1 - a).sqrt() * (x - a.sqrt() * self.means[label]) / (a * sd**2 + 1 - a)
 
     def guided(self, x: Tensor, level: Tensor, label: Tensor, omega: float) -> Tensor:
         """Return eps_c + omega (eps_c - eps_u) at one level (a number's tensor) for the whole batch."""

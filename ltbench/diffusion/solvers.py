@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ltbench.diffusion.registry import Path, Sampler
+from ltbench.diffusion.base import Path, Sampler
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.diffusion.registry import Path
+from ltbench.diffusion.base import Path
 from ltbench.diffusion.schedule import NUM_TIMESTEPS, alpha_bar
 from ltbench.spec import SampleSpec
 

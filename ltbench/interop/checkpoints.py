@@ -18,7 +18,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from ltbench.data import SOURCES
+from ltbench.data import SOURCES, Dataset
+from ltbench.data.facts import DatasetFacts
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
 from ltbench.files import ensure_writable, sha256, write_text
@@ -145,7 +146,9 @@ def guess_dataset(config: UNetConfig) -> str:
     return found[0]
 
 
-def import_checkpoint(checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Any, out: Path) -> Path:
+def import_checkpoint(
+    checkpoint: OfficialCheckpoint, spec: RunSpec, facts: Dataset | DatasetFacts, out: Path
+) -> Path:
     """Write a trained run with a checkpoint's weights; return its folder.
 
     Parameters

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -181,7 +182,7 @@ def floor_draws(inputs: MetricInputs, place: Place, count: int, repeats: int) ->
     return out
 
 
-def _kept(path: Any) -> dict[str, list[float]] | None:
+def _kept(path: Path) -> dict[str, list[float]] | None:
     """Return what a floor's file holds; None where there is none or it is not what was written."""
     if not path.exists():
         return None
@@ -194,5 +195,5 @@ def _kept(path: Any) -> dict[str, list[float]] | None:
     return dict(content["draws"])
 
 
-def _digest(draws: Any) -> str:
+def _digest(draws: object) -> str:
     return hashlib.sha256(json.dumps(draws, sort_keys=True).encode()).hexdigest()

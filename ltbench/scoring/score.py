@@ -15,7 +15,7 @@ images a class, so a set of unequal classes is remarked where all are scored tog
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -377,7 +377,7 @@ def _group_rows(
     return rows
 
 
-def _combined(rows: list[Row], group: Group, how: Any, dataset: Dataset) -> Row:
+def _combined(rows: list[Row], group: Group, how: Callable[[list[float]], float], dataset: Dataset) -> Row:
     """Return a group's row; its sample sizes are those of one class, the fewest in the group."""
     without = [row for row in rows if not np.isfinite(row["value"])]
     reason = ""

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
@@ -57,7 +57,7 @@ class Value:
 # --- keys ----------------------------------------------------------------------------------------------
 
 
-def registry() -> Any:
+def registry() -> ModuleType:
     """Return the methods' registry, imported on first use."""
     import ltbench.method.registry as methods  # imports torch, which `ltbench --help` must not wait for
 

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import IO, Any
 
 from rich.console import Console
 
@@ -30,6 +30,7 @@ from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
 from ltbench.sweep.ledger import Ledger, end_attempt
 from ltbench.sweep.progress import Screen, make_screen
+from ltbench.sweep.standing import Outcome
 from ltbench.sweep.status import Row, SavedPlan, counts, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import Task, build_tasks
 from ltbench.sweep.worker import RECYCLE
@@ -102,7 +103,9 @@ class _Running:
     number: int
     slot: Slot
     process: subprocess.Popen[bytes]
-    errors: Any
+    stdin: IO[bytes]
+    stdout: IO[bytes]
+    errors: IO[bytes]
     oom_kills: int
     held: dict[str, Any] = field(default_factory=dict)
     claimed_any: bool = False
@@ -162,14 +165,14 @@ class LocalDriver:
             env={**os.environ, **slot.environment},
             start_new_session=True,
         )
-        worker = _Running(number, slot, process, errors, oom_kill_count())
-        assert process.stdout is not None
-        self.selector.register(process.stdout, selectors.EVENT_READ, worker)
+        assert process.stdin is not None, "a pipe was asked for"
+        assert process.stdout is not None, "a pipe was asked for"
+        worker = _Running(number, slot, process, process.stdin, process.stdout, errors, oom_kill_count())
+        self.selector.register(worker.stdout, selectors.EVENT_READ, worker)
         self.running[number] = worker
 
     def _read(self, worker: _Running) -> None:
-        assert worker.process.stdout is not None
-        data = os.read(worker.process.stdout.fileno(), 1 << 16)
+        data = os.read(worker.stdout.fileno(), 1 << 16)
         worker.buffer += data
         *lines, worker.buffer = worker.buffer.split(b"\n")
         for line in lines:
@@ -187,11 +190,9 @@ class LocalDriver:
 
     def _ended(self, worker: _Running) -> None:
         """Take leave of a worker whose output has ended, and replace it if it died."""
-        assert worker.process.stdout is not None
-        assert worker.process.stdin is not None
-        self.selector.unregister(worker.process.stdout)
+        self.selector.unregister(worker.stdout)
         code = worker.process.wait()
-        for pipe in (worker.process.stdin, worker.process.stdout):
+        for pipe in (worker.stdin, worker.stdout):
             with contextlib.suppress(OSError):
                 pipe.close()
         worker.errors.seek(0)
@@ -219,7 +220,7 @@ class LocalDriver:
                     f"workers end before they begin (exit code {code}): {said[-2000:] or 'silent'}"
                 )
 
-    def _end(self, worker: _Running, outcome: Any, kind: str, message: str) -> None:
+    def _end(self, worker: _Running, outcome: Outcome, kind: str, message: str) -> None:
         folder = Ledger(self.root).folder / worker.held["resource"]
         number = worker.held["attempt"]
         if not (folder / f"{number}.end").exists():
@@ -257,9 +258,8 @@ class LocalDriver:
             self.screen.line("stopping at the next checkpoint; Ctrl-C again to stop at once")
             for worker in self.running.values():
                 with contextlib.suppress(OSError):
-                    assert worker.process.stdin is not None
-                    worker.process.stdin.write(b"stop\n")
-                    worker.process.stdin.flush()
+                    worker.stdin.write(b"stop\n")
+                    worker.stdin.flush()
         elif self.interrupts > 1:
             self._kill_all()
 

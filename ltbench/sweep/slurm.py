@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ltbench.environment import Settings
@@ -267,7 +268,7 @@ class SlurmTask:
                     )
             _requeue()
 
-        def hear(number: int, _: Any) -> None:
+        def hear(number: int, _: FrameType | None) -> None:
             stopping.set()
             if number == signal.SIGUSR2 and not warned.is_set():
                 warned.set()

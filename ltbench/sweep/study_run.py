@@ -23,7 +23,7 @@ Driver = Callable[[Sequence[RunSpec]], list[Row]]
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """How a study's stages ended.
 
     Attributes
@@ -115,7 +115,7 @@ class StudyRun:
 
     def execute(
         self, drive: Driver, chosen: Callable[[Sequence[Choice], Path], None] = lambda *_: None
-    ) -> Outcome:
+    ) -> StudyOutcome:
         """Do the study's runs.
 
         A study that tunes has its trials done, its choice made and kept as CSV, and then what is to be reported
@@ -132,9 +132,9 @@ class StudyRun:
         ensure_writable(self.out)
         rows = drive(self.first)
         if study.select is None or exit_code(rows):
-            return Outcome(tuple(rows))
+            return StudyOutcome(tuple(rows))
         choices = selection.choose(self.first, study.select, self.out)
         path = self.out / "selection" / f"{study.source.stem if study.source else 'study'}.csv"
         selection.write_curves(choices, study.select, path)
         chosen(choices, path)
-        return Outcome(tuple(drive(selection.reported(choices, study.select))))
+        return StudyOutcome(tuple(drive(selection.reported(choices, study.select))))

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ltbench.environment import Settings
+from ltbench.environment import Environment, Settings
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.sweep.failures import classify, policy
 from ltbench.sweep.ledger import Lease, Ledger
@@ -37,13 +37,13 @@ class Stages:
 
     is_done: Callable[..., bool]
     run_stage: Callable[..., None]
-    environment: Callable[..., Any]
+    environment: Callable[..., Environment]
 
 
 def real_pipeline(settings: Settings) -> Stages:
     """Return the stages of `ltbench.pipeline`; imports torch and sets its threads."""
     from ltbench import pipeline
-    from ltbench.environment import Environment, set_threads
+    from ltbench.environment import set_threads
 
     set_threads(settings.threads)
     return Stages(pipeline.is_done, pipeline.run_stage, Environment.of)
@@ -188,7 +188,7 @@ class Worker:
         if outcome == "done":
             self.pending.pop(task.id, None)
 
-    def _environment(self, lease: Lease, pulse: _Pulse) -> Any:
+    def _environment(self, lease: Lease, pulse: _Pulse) -> Environment:
         def progress(state: dict[str, Any]) -> None:
             pulse.progress = state
             if pulse.due():

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +22,7 @@ class Facts(ModelFacts, Protocol):
     """What the count needs of a data cell; `Dataset` has it, and so has a plan made without the files."""
 
     @property
-    def prior(self) -> Any:
+    def prior(self) -> np.ndarray:
         """(K,) share of each class in the training set."""
 
 

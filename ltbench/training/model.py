@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -41,7 +42,7 @@ class Facts(Protocol):
         """Number of classes K."""
 
     @property
-    def prior(self) -> Any:
+    def prior(self) -> np.ndarray:
         """(K,) share of each class in the training set."""
 
 

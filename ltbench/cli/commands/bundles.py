@@ -172,7 +172,7 @@ def merge(
         raise UsageError(f"--keep takes first or second, not {keep!r}")
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, opened(first) as a, opened(second) as b:
         target = Path(scratch) / "merged"
-        found = merge_runs([a, b], target, keep=keep)  # type: ignore[arg-type]
+        found = merge_runs([a, b], target, keep=keep)  # type: ignore[arg-type]  # one of the two
         if found.conflicts and keep is None:
             shown = "; ".join(found.conflicts[:5]) + (" ..." if len(found.conflicts) > 5 else "")
             raise DataCorrupt(
