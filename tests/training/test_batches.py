@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from tiny_runs import digits
+from weights_golden import ARRAYS
 
 from ltbench.data import ImageSet
 from ltbench.diffusion.schedule import alpha_bar
-from ltbench.method import Needs
+from ltbench.method import DrawRatio, Needs
 from ltbench.spec import TrainSpec
-from ltbench.training.batches import BatchSource, draw_prior
+from ltbench.training.batches import BatchSource, draw_power, draw_prior
 
 CPU = torch.device("cpu")
 
@@ -171,3 +172,33 @@ def test_the_reference_batch_flips_by_a_stream_of_its_own():
     assert not other.all()
     together = (own == other).float().mean()
     assert 0.25 < together < 0.75
+
+
+@pytest.mark.parametrize("power", ["0", "0.25", "0.5", "0.75", "1"])
+def test_tempered_draws(power):
+    counts = torch.from_numpy(ARRAYS["counts"]).double()
+    found = draw_prior(counts / counts.sum(), float(power))
+    np.testing.assert_allclose(found, ARRAYS[f"draw_power_{power}"], rtol=1e-10)
+
+
+def test_the_power_of_ccuas_resampling():
+    counts = torch.from_numpy(ARRAYS["counts"]).double()
+    prior = counts / counts.sum()
+    assert draw_power(prior, DrawRatio(0.1)) == pytest.approx(ARRAYS["draw_ccua_brs_power"].item())
+    drawn = draw_prior(prior, DrawRatio(0.1))
+    assert (drawn.min() / drawn.max()).item() == pytest.approx(0.1)
+    # The released f^(k/(K-1)) goes by a class's rank, ours by its count, which is rounded to whole images.
+    np.testing.assert_allclose(drawn, ARRAYS["draw_ccua_brs_f0.1"], rtol=3e-3)
+    mild = torch.tensor([0.3, 0.4, 0.3])
+    assert draw_power(mild, DrawRatio(0.1)) == 1  # never more unequal than the data
+    assert draw_power(mild, DrawRatio(1.0)) == 0
+    assert draw_power(torch.ones(3) / 3, DrawRatio(1.0)) == 1
+
+
+@pytest.mark.parametrize(("power", "draw"), [(1.0, "natural"), (0.5, "sqrt"), (0.0, "balanced")])
+def test_a_power_that_has_a_name_draws_the_same_images(power, draw):
+    settings = TrainSpec(batch_size=16)
+    named, numbered = (BatchSource(digits(), settings, Needs(draw=d), 0, CPU) for d in (draw, power))
+    for step in (0, 3):
+        assert torch.equal(named(step).x0, numbered(step).x0)
+        assert torch.equal(named(step).draw_prior, numbered(step).draw_prior)
