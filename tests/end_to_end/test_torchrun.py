@@ -1,4 +1,4 @@
-"""One run over several processes from the command line, speed options, and running out of memory."""
+"""One training by all of torchrun's processes: what each does, and what is as if one had done it."""
 
 import json
 import os
@@ -14,14 +14,12 @@ from tiny_runs import in_processes, make_spec, tensors, train_in
 
 from ltbench import pipeline
 from ltbench.cli import study as commands
-from ltbench.environment import Environment, Settings, explain_failures, is_out_of_memory, speed_up
-from ltbench.errors import Interrupted, OutOfMemory, UsageError
+from ltbench.environment import Settings
+from ltbench.errors import Interrupted, UsageError
 from ltbench.files import read_json
-from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name
 from ltbench.spec import ModelSpec, train_key
 from ltbench.sweep import torchrun as together
-from ltbench.sweep.failures import classify
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks
 
@@ -60,6 +58,12 @@ def shared(tmp_path_factory):
     return root
 
 
+def share_with_another_view_of_the_disk(rank, runs, root):
+    if rank:  # a network file system may show a finished file to one host sooner than to another
+        pipeline.is_done = lambda stage, _out: stage.spec == runs[0]
+    share(rank, runs, root)
+
+
 @pytest.mark.parametrize("spec", RUNS, ids=["coral", "ddpm"])
 def test_two_processes_train_what_one_does(shared, spec, tmp_path):
     alone = tensors(train_in(tmp_path, spec), spec.train.steps)
@@ -86,12 +90,6 @@ def test_what_is_trained_is_not_trained_again(shared):
     before = {path: path.stat().st_mtime_ns for path in shared.rglob("*.safetensors")}
     assert ended(in_two(share, RUNS, shared)) == [0, 0]
     assert {path: path.stat().st_mtime_ns for path in shared.rglob("*.safetensors")} == before
-
-
-def share_with_another_view_of_the_disk(rank, runs, root):
-    if rank:  # a network file system may show a finished file to one host sooner than to another
-        pipeline.is_done = lambda stage, _out: stage.spec == runs[0]
-    share(rank, runs, root)
 
 
 def test_the_first_process_alone_says_what_is_left(tmp_path):
@@ -188,118 +186,6 @@ def test_torchrun_trains_together_and_samples_and_scores_once(tmp_path):
     assert [(s["stage"], s["processes"]) for s in stages_done] == [("train", 2)]
     assert "3 of 3 stages" in done.stdout
     assert scores.stat().st_size
-
-
-# -- speed options change nothing but speed -------------------------------------------------------------
-
-
-def test_speed_options_are_in_no_key_and_reach_the_worker(tmp_path):
-    spec = make_spec()
-    train, sample = stages(spec)[:2]
-    plain = Environment()
-    run_stage(train, tmp_path / "plain", plain)
-    run_stage(train, tmp_path / "fast", Environment(channels_last=True))
-    assert [path.name for path in (tmp_path / "plain").glob("digits*")] == [
-        path.name for path in (tmp_path / "fast").glob("digits*")
-    ]
-    ours, theirs = (tensors(tmp_path / n / folder_name(spec), 2) for n in ("plain", "fast"))
-    for name, value in ours.items():
-        torch.testing.assert_close(theirs[name], value, atol=2e-5, rtol=1e-4, msg=name)
-    recorded = read_json(tmp_path / "fast" / folder_name(spec) / "provenance.json")["stages"][0]
-    assert recorded["channels_last"] is True
-    assert recorded["compile"] is False
-    run_stage(sample, tmp_path / "fast", Environment(channels_last=True))
-    assert (tmp_path / "fast" / sample.sample_folder / "images.npy").exists()
-
-
-def test_compile_takes_the_unet_alone(monkeypatch):
-    taken = []
-    monkeypatch.setattr(torch, "compile", lambda module, **_: taken.append(module) or module)
-    from ltbench.diffusion.unet import build_denoiser
-
-    denoiser = build_denoiser("tiny", 10, 1, 8)
-    assert speed_up(denoiser, Environment(compile=True)) is denoiser
-    assert taken == [denoiser]
-    assert speed_up(denoiser, Environment()) is denoiser
-    assert len(taken) == 1
-
-
-@pytest.mark.slow  # inductor calls a C++ compiler for minutes
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize("backend", ["aot_eager", "inductor"])
-def test_a_compiled_training_is_the_same_to_rounding(tmp_path, monkeypatch, backend):
-    """Dropout included: a compiled network draws it from the same stream."""
-    real = torch.compile
-    monkeypatch.setattr(torch, "compile", lambda module, **_: real(module, backend=backend))
-    spec = make_spec("coral", dropout=0.3, steps=2)
-    plain = tensors(train_in(tmp_path / "plain", spec), 2)
-    fast = tensors(train_in(tmp_path / "fast", spec, compile=True), 2)
-    for name, value in plain.items():
-        torch.testing.assert_close(fast[name], value, atol=2e-5, rtol=1e-3, msg=name)
-
-
-def test_a_machine_without_a_compiler_gets_one_sentence(tmp_path, monkeypatch):
-    def fails(*_):
-        from torch._inductor.exc import InvalidCxxCompiler
-
-        raise InvalidCxxCompiler
-
-    monkeypatch.setitem(pipeline._RUN, "sample", fails)
-    with pytest.raises(UsageError, match=r"No working C\+\+ compiler .* leave --compile out") as caught:
-        run_stage(stages(make_spec())[1], tmp_path, Environment(compile=True))
-    assert "\n" not in str(caught.value)
-    with pytest.raises(RuntimeError, match="No working"):
-        run_stage(stages(make_spec())[1], tmp_path, Environment())
-
-
-# -- out of memory --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("kind", "spec", "says"),
-    [
-        ("train", make_spec("ddpm", batch_size=128), r"set train.micro_batch=64 \(now 128\)"),
-        ("train", make_spec("ddpm", batch_size=12, micro_batch=6), r"set train.micro_batch=3 \(now 6\)"),
-        ("train", make_spec("ddpm", batch_size=8, micro_batch=1), "a smaller model.size"),
-        ("train", make_spec("coral", batch_size=128), r"lower train.batch_size \(now 128; coral compares"),
-        ("sample", make_spec(), r"--sample-batch 125 \(now 250\)"),
-        ("probe", make_spec(), r"--sample-batch 125"),
-        ("score", make_spec(), "fewer --workers"),
-    ],
-)
-def test_out_of_memory_says_what_to_lower(kind, spec, says):
-    with (
-        pytest.raises(OutOfMemory, match=says) as caught,
-        explain_failures(kind, spec, Environment(device="cuda")),
-    ):
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-    assert "\n" not in str(caught.value)
-    assert classify(caught.value).poisoned
-
-
-def test_processes_share_the_batch_that_the_advice_cuts(monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    with (
-        pytest.raises(OutOfMemory, match=r"micro_batch=16 \(now 32\)"),
-        explain_failures("train", make_spec("ddpm", batch_size=128), Environment()),
-    ):
-        raise MemoryError
-
-
-def test_other_errors_pass_as_they_are():
-    with pytest.raises(RuntimeError, match="shape"), explain_failures("train", make_spec(), Environment()):
-        raise RuntimeError("shape mismatch")
-    assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
-    assert not is_out_of_memory(KeyError("memory"))
-
-
-def test_a_stage_that_runs_out_of_memory_names_its_setting(tmp_path, monkeypatch):
-    def full(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setitem(pipeline._RUN, "sample", full)
-    with pytest.raises(OutOfMemory, match="sample stage: add --sample-batch 4"):
-        run_stage(stages(make_spec())[1], tmp_path, Environment(sample_batch=8))
 
 
 def test_a_network_too_wide_for_its_norms_is_refused(tmp_path):

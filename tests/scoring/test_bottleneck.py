@@ -3,15 +3,19 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.manifold import TSNE
+from tiny_runs import digits, make_spec
 
 from ltbench import rng
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.environment import Environment
+from ltbench.scoring import bottleneck as probes
 from ltbench.scoring.bottleneck import PROBE_SEED, bottleneck
 from ltbench.scoring.embedding import embed
+from ltbench.spec import train_key
 
 IMAGES = np.repeat(np.array([0, 51, 102, 204, 255], np.uint8), 4).reshape(5, 1, 2, 2)
 LABELS = np.array([0, 1, 2, 1, 0])
@@ -64,3 +68,43 @@ def test_both_protocols_are_embedded_at_a_perplexity_that_their_images_allow():
     alone = TSNE(perplexity=1, max_iter=500, init="pca", random_state=0)  # (6 - 1) // 3
     np.testing.assert_allclose(found["clean_0"], alone.fit_transform(features["clean_0"]), rtol=1e-4)
     assert embed({"labels": features["labels"]}) == {}
+
+
+# -- a data set's probe -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Return fifty held-out images, five of every class: as few as the figures allow."""
+    monkeypatch.setattr(probes, "PER_CLASS", 5)
+    return probes.probe_images(digits())
+
+
+def test_as_many_held_out_images_of_each_class_are_probed_whoever_asks(few):
+    images, labels = few
+    assert np.bincount(labels).tolist() == [5] * 10
+    held = {image.tobytes() for image in digits().heldout.images}
+    assert all(image.tobytes() in held for image in images)
+    again, _ = probes.probe_images(digits())
+    assert np.array_equal(images, again)
+
+
+def test_a_probe_keeps_every_figure_and_the_features_they_are_of(few, tmp_path):
+    images, labels = few
+    spec, steps = make_spec(), []
+    env = Environment(progress=lambda state: steps.append((state["step"], state["total"])))
+    path = tmp_path / "probes" / "step-00000002"
+    path.parent.mkdir()
+    probes.probe(Through(), digits(), spec, path, env)
+    table = pd.read_csv(path.with_suffix(".csv"))
+    assert list(table.columns) == list(probes.COLUMNS)
+    noised = [("noised", t) for t in probes.NOISE_LEVELS]
+    assert list(dict.fromkeys(zip(table["protocol"], table["t"], strict=True))) == [*noised, ("clean", 0)]
+    assert set(table["n_images"]) == {50}
+    assert set(table["train_key"]) == {train_key(spec)}
+    assert np.isfinite(table["value"]).all()
+    with np.load(path.with_suffix(".npz")) as arrays:
+        assert arrays["labels"].tolist() == labels.tolist()
+        clean = bottleneck(Through(), images, labels, "clean", 0, Environment())
+        assert np.array_equal(arrays["clean_0"], clean.astype(np.float16))
+    assert steps == [(i, 6) for i in range(1, 7)]

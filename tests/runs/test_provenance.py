@@ -1,0 +1,138 @@
+"""Provenance: what a stage leaves on record, and what costs, processors and weights are read from it."""
+
+import math
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ltbench.errors import CheckpointError, Interrupted
+from ltbench.runs.provenance import (
+    StageClock,
+    all_stages,
+    code_version,
+    compute_seconds,
+    machine,
+    processors,
+    read_provenance,
+    recorded,
+    sampled_weights,
+    sampling_cost,
+    training_cost,
+    write_provenance,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def sitting(kind="train", **fields):
+    return {"stage": kind, "device": "cpu", **fields}
+
+
+# -- writing ----------------------------------------------------------------------------------------------
+
+
+def test_each_sitting_of_a_stage_is_an_entry_with_what_it_was_told(tmp_path):
+    for steps in (10, 25):
+        with StageClock().recording(tmp_path, "train", "cpu") as more:
+            more["steps"] = steps
+    content = read_provenance(tmp_path)
+    assert [(s["stage"], s["device"], s["steps"]) for s in content["stages"]] == [
+        ("train", "cpu", 10),
+        ("train", "cpu", 25),
+    ]
+    for stage in content["stages"]:
+        assert 0 <= stage["cpu_seconds"] < 60
+        assert 0 <= stage["wall_seconds"] < 60
+        assert stage["processor"] == machine()["processor"]
+        assert stage["code"] == code_version()
+    assert content["machine"]["libraries"]["torch"] is not None
+
+
+def test_a_soft_stop_is_recorded_and_a_failure_is_not(tmp_path):
+    with pytest.raises(Interrupted), StageClock().recording(tmp_path, "train", "cpu"):
+        raise Interrupted("stopped")
+    with pytest.raises(ZeroDivisionError), StageClock().recording(tmp_path, "train", "cpu"):
+        raise ZeroDivisionError
+    (stage,) = read_provenance(tmp_path)["stages"]
+    assert stage["interrupted"] is True
+
+
+def test_the_code_is_the_checkouts_commit():
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    head = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout.strip()
+    assert code_version()["git_commit"] == head == code_version()["methods_git_commit"]
+    assert isinstance(code_version()["git_dirty"], bool)
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+def test_a_training_and_its_sample_sets_are_read_together(tmp_path):
+    write_provenance(tmp_path, {"stages": [sitting(steps=5)]})
+    (tmp_path / "samples" / "ab").mkdir(parents=True)
+    write_provenance(tmp_path / "samples" / "ab", {"stages": [sitting("sample"), sitting("score")]})
+    assert sorted(s["stage"] for s in all_stages(tmp_path)) == ["sample", "score", "train"]
+    assert read_provenance(tmp_path / "nothing") == {}
+
+
+@pytest.mark.parametrize("content", ['{"stages": 5}', '{"stages": [1]}', "[]", "{"])
+def test_what_is_no_provenance_is_named(tmp_path, content):
+    (tmp_path / "provenance.json").write_text(content)
+    with pytest.raises(CheckpointError, match=r"provenance.json") as caught:
+        read_provenance(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_sittings_before_a_training_was_begun_again_do_not_count():
+    content = {
+        "stages": [sitting(steps=9), sitting("probe"), sitting(steps=4, anew=True), sitting(steps=8)],
+    }
+    assert [s["steps"] for s in recorded(content, "train")] == [4, 8]
+    assert [s["stage"] for s in recorded(content, "probe")] == ["probe"]
+    assert recorded({}, "train") == []
+
+
+def test_a_cpu_costs_its_cpu_time_and_a_gpu_the_time_on_the_wall():
+    seconds = {"cpu_seconds": 30, "wall_seconds": 50}
+    assert compute_seconds({"device": "cpu", **seconds}) == 30
+    assert compute_seconds({"device": "cuda:1", **seconds}) == 50
+    assert compute_seconds({"device": "cpu", "wall_seconds": 50}) == 50
+    assert math.isnan(compute_seconds({"device": "cpu", "cpu_seconds": "long"}))
+
+
+def test_a_trainings_cost_is_shared_out_by_steps():
+    """30 s to step 60 and 10 s more to step 80: 40 s, half of them at step 40; 3e9 FLOPs are 5e7 a step."""
+    stages = [
+        sitting(steps=60, cpu_seconds=30, flops=3e9),
+        sitting(steps=80, cpu_seconds=10, flops=4e9),
+    ]
+    assert training_cost({"stages": stages}, 80) == (40.0, 4e9)
+    assert training_cost({"stages": stages}, 40) == (20.0, 2e9)
+    assert training_cost({"stages": stages}, 200)[0] == 40.0  # never more than it took
+    assert all(map(math.isnan, training_cost({"stages": [sitting("sample", images=5)]}, 80)))
+
+
+def test_sampling_costs_are_per_thousand_images_of_the_sets_on_record(tmp_path):
+    folders = [tmp_path / name for name in "abc"]
+    for folder in folders:
+        folder.mkdir()
+    write_provenance(folders[0], {"stages": [sitting("sample", cpu_seconds=5, images=250)]})
+    write_provenance(folders[1], {"stages": [sitting("score", cpu_seconds=5)]})
+    assert sampling_cost(folders) == [20.0]
+
+
+def test_processors_are_those_of_the_stages_and_else_the_machines():
+    two = {"machine": {"processor": "A"}, "stages": [sitting(processor="B"), sitting()]}
+    assert processors([two]) == ["A", "B"]
+    assert processors([{"machine": {"processor": "A"}, "stages": []}, {}]) == ["?", "A"]
+
+
+def test_the_weights_of_a_sample_set_are_those_of_its_last_drawing(tmp_path):
+    assert sampled_weights(tmp_path) is None
+    drawn = [sitting("sample", weights="old"), sitting("sample", weights="new"), sitting("score")]
+    write_provenance(tmp_path, {"stages": drawn})
+    assert sampled_weights(tmp_path) == "new"

@@ -1,0 +1,68 @@
+"""``train.csv``: rows that are appended, cut where a training goes on, and read while they grow."""
+
+import pytest
+
+from ltbench.runs.train_log import append, cut, read_table
+
+
+def rows(path):
+    return path.read_text().splitlines()
+
+
+def test_rows_are_appended_and_a_new_term_is_zero_before(tmp_path):
+    path = tmp_path / "train.csv"
+    append(path, {"step": 20, "loss": 0.5})
+    append(path, {"step": 40, "loss": 0.25})
+    append(path, {"step": 60, "loss": 0.125, "cbdm.consistency": 0.01})
+    assert rows(path) == ["step,loss,cbdm.consistency", "20,0.5,0.0", "40,0.25,0.0", "60,0.125,0.01"]
+
+
+@pytest.mark.parametrize(
+    ("step", "last", "left"),
+    [
+        (60, 60, [20, 40, 60]),
+        (50, 100, [20, 40]),  # 60 will be written again
+        (75, 75, [20, 40, 60, 75]),  # a run whose length is no multiple of 20 ends with a row of its own
+        (75, 100, [20, 40, 60]),  # which goes when a longer run continues it
+        (10, 100, []),
+    ],
+)
+def test_what_will_be_written_again_is_cut_off(tmp_path, step, last, left):
+    path = tmp_path / "train.csv"
+    for at in (20, 40, 60, 75):
+        append(path, {"step": at, "loss": 1.0})
+    cut(path, step, every=20, last=last)
+    assert path.exists() == bool(left)
+    assert [int(row["step"]) for _, row in (read_table(path).iterrows() if left else ())] == left
+
+
+def test_a_line_that_a_crash_cut_short_is_no_row(tmp_path):
+    path = tmp_path / "train.csv"
+    append(path, {"step": 20, "loss": 0.5})
+    append(path, {"step": 40, "loss": 0.25})
+    with path.open("a") as handle:
+        handle.write("60,0.12")
+    assert read_table(path)["step"].tolist() == [20, 40]
+    cut(path, 60, every=20, last=100)
+    assert rows(path) == ["step,loss", "20,0.5", "40,0.25"]
+    append(path, {"step": 60, "loss": 0.1})
+    assert read_table(path)["loss"].tolist() == [0.5, 0.25, 0.1]
+
+
+def test_a_log_that_says_nothing_yet_is_none(tmp_path):
+    path = tmp_path / "train.csv"
+    assert read_table(path) is None
+    path.write_text("step,loss\n")
+    assert read_table(path) is None
+    append(path, {"step": 20, "loss": 0.5})
+    assert read_table(path, required=("step", "rate")) is None
+    assert read_table(path, required=("step", "loss")) is not None
+
+
+def test_numbers_are_numbers_and_words_stay_words(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("step,loss,device\n20,0.5,cpu\n40,,cpu\n")
+    table = read_table(path)
+    assert table["loss"].isna().tolist() == [False, True]
+    assert table["device"].tolist() == ["cpu", "cpu"]
+    assert table["step"].dtype.kind == "i"
