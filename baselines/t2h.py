@@ -129,10 +129,10 @@ class T2H(Method):
     def accepted(self, batch: Batch, drawn_labels: Tensor) -> Tensor:
         """Return (B,) bool: which drawn labels (B,) pass the label gate and the time gate."""
         hp = self.hp
-        own, drawn = batch.prior[batch.y], batch.prior[drawn_labels]
-        accepted = accepts(hp.gate, own, drawn)
+        of_image, drawn = batch.prior[batch.y], batch.prior[drawn_labels]
+        accepted = accepts(hp.gate, of_image, drawn)
         if hp.dropped_gate != "same":
-            accepted = torch.where(batch.dropped, accepts(hp.dropped_gate, own, drawn), accepted)
+            accepted = torch.where(batch.dropped, accepts(hp.dropped_gate, of_image, drawn), accepted)
         accepted = accepted & (batch.t >= hp.from_time)
         result: Tensor = accepted if hp.until_time is None else accepted & (batch.t < hp.until_time)
         return result

@@ -239,7 +239,7 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.extractors.registry import resolve_extractors
     from ltbench.extractors.torchscript import require_trust
     from ltbench.runs.provenance import StageClock
-    from ltbench.scoring.nearest import write_evidence
+    from ltbench.scoring.nearest import write_nearest_and_confusion
     from ltbench.scoring.score import score_samples
 
     require_trust(stage.spec.score.extractors)
@@ -250,7 +250,7 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     table = score_samples(dataset, images, labels, stage.spec, cache=cache, device=env.device)
     merge_scores(folder / SCORES, table, env.guard)
     names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)
-    write_evidence(folder, dataset, images, labels, cache, env.device, env.guard, names)
+    write_nearest_and_confusion(folder, dataset, images, labels, cache, env.device, env.guard, names)
     record_requests(folder, {**requests, stage.key: request.model_dump(mode="json")}, env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))
     with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:

@@ -106,12 +106,12 @@ class ExtensionPoint(Generic[T]):
 
     def __getitem__(self, name: str) -> T:
         """Return the object called `name`, or raise `UsageError` with the nearest name or why it is broken."""
-        found = self.extensions()
-        if name in found:
-            return found[name].value
+        extensions = self.extensions()
+        if name in extensions:
+            return extensions[name].value
         if name in self._broken:
             raise UsageError(f"{self.noun} {name!r} could not be loaded from {self._broken[name]}")
-        raise UsageError(f"unknown {self.noun} {name!r}{nearest(name, found)}")
+        raise UsageError(f"unknown {self.noun} {name!r}{nearest(name, extensions)}")
 
     def __contains__(self, name: object) -> bool:
         return name in self.extensions()
@@ -145,7 +145,7 @@ class ExtensionPoint(Generic[T]):
     def _discover(self) -> dict[str, Extension[T]]:
         if self._scan:
             check_one_checkout()
-        found: dict[str, Extension[T]] = {}
+        extensions: dict[str, Extension[T]] = {}
         for label, origin, load in (*self._of_tree(), *self._of_packages()):
             try:
                 for value in load():
@@ -153,15 +153,15 @@ class ExtensionPoint(Generic[T]):
                     name = self._name_of(value)
                     if not isinstance(name, str) or not _NAME.fullmatch(name):
                         raise ValueError(f"the name {name!r} must be lower-case letters, digits and _")
-                    if name in found:
-                        raise ValueError(f"the name {name!r} is taken by {found[name].origin}")
-                    found[name] = Extension(name, value, origin)
+                    if name in extensions:
+                        raise ValueError(f"the name {name!r} is taken by {extensions[name].origin}")
+                    extensions[name] = Extension(name, value, origin)
             except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
                 self._broken[label] = f"{origin} ({type(error).__name__}: {error})"
                 log.warning(
                     "%s %s is left out: it could not be loaded from %s", self.noun, label, self._broken[label]
                 )
-        return dict(sorted(found.items()))
+        return dict(sorted(extensions.items()))
 
     def _of_tree(self) -> Iterator[tuple[str, str, _Load]]:
         for origin, value in self._built_in() if self._built_in else ():
@@ -196,15 +196,15 @@ def check_one_checkout() -> None:
     here = Path(ltbench.__file__).resolve().parent
     for package in _BESIDE:
         spec = importlib.util.find_spec(package)
-        found = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
-        if not found:
+        places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
+        if not places:
             raise UsageError(
                 f"ltbench runs from {here.parent}, which is not installed, so that {package} is missing: "
                 f"run `pip install -e {here.parent}`"
             )
-        if found[0].parent not in (here, here.parent):
+        if places[0].parent not in (here, here.parent):
             raise UsageError(
-                f"ltbench comes from {here.parent} and {package} from {found[0].parent}, which would train one checkout's "
+                f"ltbench comes from {here.parent} and {package} from {places[0].parent}, which would train one checkout's "
                 f"methods under the other's name: run `pip install -e {here.parent}`, or leave that folder"
             )
 

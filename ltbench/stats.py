@@ -119,16 +119,16 @@ def bootstrap(
     strata = list(by_class(np.arange(n_images), y).values())
     if not strata or min(map(len, strata)) < 2:
         raise UsageError("a bootstrap needs at least 2 images (of each class); generate more or leave it out")
-    kept = sum(len(rows) // 2 for rows in strata)
+    drawn = sum(len(rows) // 2 for rows in strata)
     values = []
     for i in range(replicates):
         rng = numpy_generator(seed, "bootstrap", i)
         half = np.concatenate([rng.choice(rows, len(rows) // 2, replace=False) for rows in strata])
         values.append(evaluate(np.sort(half)))
-    whole = evaluate(np.arange(n_images))
-    scale = np.sqrt(kept / (n_images - kept))
+    of_all = evaluate(np.arange(n_images))
+    scale = np.sqrt(drawn / (n_images - drawn))
     out = {}
-    for name, value in whole.items():
+    for name, value in of_all.items():
         replicate = np.array([v[name] for v in values])
         spread = scale * (replicate - replicate.mean(axis=0))
         low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)

@@ -72,14 +72,14 @@ def markdown(text: str) -> str:
     """Escape text for one Markdown line or table cell (GitHub's and CommonMark's): no markup, no HTML, no link."""
 
     def escaped(match: re.Match[str]) -> str:
-        found = match[0]
-        if found in "<>&":
-            return _html.escape(found)
-        if found == "~~":
+        matched = match[0]
+        if matched in "<>&":
+            return _html.escape(matched)
+        if matched == "~~":
             return r"\~\~"
-        if len(found.strip()) > 1:  # "1." would begin a list
-            return found[:-1] + "\\" + found[-1]
-        return found[: len(found) - len(found.lstrip())] + "\\" + found.lstrip()
+        if len(matched.strip()) > 1:  # "1." would begin a list
+            return matched[:-1] + "\\" + matched[-1]
+        return matched[: len(matched) - len(matched.lstrip())] + "\\" + matched.lstrip()
 
     return _MARKDOWN.sub(escaped, one_line(text))
 

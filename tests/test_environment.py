@@ -102,7 +102,7 @@ def test_out_of_memory_says_what_to_lower(kind, spec, says):
     ):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
     assert "\n" not in str(caught.value)
-    assert classify(caught.value).poisoned
+    assert classify(caught.value).must_restart
 
 
 def test_processes_share_the_batch_that_the_advice_cuts(monkeypatch):

@@ -48,7 +48,10 @@ def available(kind: str) -> pd.DataFrame:
         rows = [(row.name, row.title, EXTRACTORS.origin(row.name)) for row in known_extractors()]
     else:
         point = extension_points()[kind]
-        rows = [(name, _title(found.value), found.origin) for name, found in point.extensions().items()]
+        rows = [
+            (name, _title(extension.value), extension.origin)
+            for name, extension in point.extensions().items()
+        ]
     return pd.DataFrame(rows, columns=["name", "title", "origin"])
 
 

@@ -101,12 +101,12 @@ def sample(
 
     where = usable_device(device)
     denoiser = _denoiser(model, where)
-    wanted = torch.as_tensor(np.asarray(labels))
-    if wanted.ndim != 1 or wanted.is_floating_point() or wanted.is_complex():
-        raise UsageError(f"labels must be whole numbers (N,), not {wanted.dtype} {tuple(wanted.shape)}")
-    if len(wanted) and not 0 <= int(wanted.min()) <= int(wanted.max()) < denoiser.num_classes:
+    classes = torch.as_tensor(np.asarray(labels))
+    if classes.ndim != 1 or classes.is_floating_point() or classes.is_complex():
+        raise UsageError(f"labels must be whole numbers (N,), not {classes.dtype} {tuple(classes.shape)}")
+    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < denoiser.num_classes:
         raise UsageError(
-            f"labels must be 0..{denoiser.num_classes - 1}, not {int(wanted.min())}..{int(wanted.max())}"
+            f"labels must be 0..{denoiser.num_classes - 1}, not {int(classes.min())}..{int(classes.max())}"
         )
     plain: dict[str, Any] = {"guidance": 0.0 if callable(guidance) else guidance}
     rule: dict[str, Any] = dict(guidance) if isinstance(guidance, Mapping) else plain
@@ -126,7 +126,7 @@ def sample(
     prior = None if counts is None else np.asarray(counts, float) / np.sum(counts)
     other = None if away_from is None else _denoiser(away_from, where)
     guided = Guided(denoiser, guidance, other) if callable(guidance) else guide(denoiser, spec, prior, other)
-    return draw(guided, wanted.long(), sampler=spec, device=where).numpy()
+    return draw(guided, classes.long(), sampler=spec, device=where).numpy()
 
 
 class _Callable:
@@ -230,8 +230,8 @@ def score(
     request = _request(metrics, extractors, bootstrap)
     generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
-        kept = Path(scratch) if cache is None else Path(cache)
-        rows = score_pools(dataset, generated, request, kept, usable_device(device))
+        features_folder = Path(scratch) if cache is None else Path(cache)
+        rows = score_pools(dataset, generated, request, features_folder, usable_device(device))
     return pd.DataFrame(rows)
 
 

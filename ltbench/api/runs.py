@@ -59,8 +59,8 @@ class Run(stored.Run):
             raise UsageError(f"{self.folder} has no weights yet: finish its training first")
         chosen = self.steps[-1] if step is None else step
         if chosen not in self.steps:
-            kept = ", ".join(map(str, self.steps))
-            raise UsageError(f"{self.folder} keeps no weights of step {chosen}: there are {kept}")
+            steps_kept = ", ".join(map(str, self.steps))
+            raise UsageError(f"{self.folder} keeps no weights of step {chosen}: there are {steps_kept}")
         train = self.spec.train.model_copy(update={"steps": chosen})
         spec = self.spec.model_copy(update={"train": train})
         facts = validate(spec, None, need_files=False)
@@ -168,7 +168,7 @@ def load_run(folder: str | Path) -> Run:
     [4]
     """
     folder = Path(folder)
-    found = stored.read_run(folder)
-    if found.spec is None and found.data is None:
+    record = stored.read_run(folder)
+    if record.spec is None and record.data is None:
         raise UsageError(f"{folder} is no run's folder: give one that `ltbench run` made")
-    return Run(**vars(found))
+    return Run(**vars(record))

@@ -36,12 +36,12 @@ def _single(names: Callable[[], Iterable[str]]) -> Completion:
 
 def _names(packages: Iterable[str], group: str) -> list[str]:
     """Return the modules of some packages and other packages' entry points of a group, by name; nothing is imported."""
-    found = {entry.name for entry in metadata.entry_points(group=group)}
+    names = {entry.name for entry in metadata.entry_points(group=group)}
     for package in packages:
         spec = util.find_spec(package)
         places = spec.submodule_search_locations if spec else None
-        found |= {module.name for module in pkgutil.iter_modules(places)} if places else set()
-    return sorted(found)
+        names |= {module.name for module in pkgutil.iter_modules(places)} if places else set()
+    return sorted(names)
 
 
 def method_names() -> list[str]:
@@ -75,7 +75,7 @@ def _setting_completion(incomplete: str) -> list[str]:
     key, equals, value = incomplete.partition("=")
     if not equals:
         return _single(setting_names)(incomplete)
-    return [f"{key}={found}" for found in choices(key)(value)]
+    return [f"{key}={choice}" for choice in choices(key)(value)]
 
 
 def choices(key: str) -> Completion:
@@ -132,8 +132,8 @@ def run_folders(incomplete: str) -> list[str]:
 
     typed = Path(incomplete)
     base = typed if incomplete.endswith("/") else typed.parent
-    found = [*base.glob(f"*/{SPEC}"), *(Path("runs").glob(f"*/{SPEC}") if not incomplete else ())]
-    texts = (str(path.parent) for path in found)
+    specs = [*base.glob(f"*/{SPEC}"), *(Path("runs").glob(f"*/{SPEC}") if not incomplete else ())]
+    texts = (str(path.parent) for path in specs)
     return sorted({text for text in texts if text.startswith(incomplete.removeprefix("./"))})
 
 

@@ -60,9 +60,9 @@ def _software() -> Iterator[Finding]:
     dirty = " with changes" if code.get("git_dirty") else ""
     yield Finding("software", "ltbench", "ok", f"{code['ltbench']}{commit}{dirty}")
     yield Finding("software", "python", "ok", platform.python_version())
-    for name, found in machine()["libraries"].items():
-        if found is not None:
-            yield Finding("software", name, "ok", found)
+    for name, installed in machine()["libraries"].items():
+        if installed is not None:
+            yield Finding("software", name, "ok", installed)
     for module, advice in _EXTRAS.items():
         if find_spec(module) is None:
             yield Finding("software", module, "missing", "not installed", advice)
@@ -230,21 +230,21 @@ def check_golden(
     return results
 
 
-def _measure(check: CheckValue, cell: Dataset, cache: Path, device: str) -> float:
+def _measure(check: CheckValue, dataset: Dataset, cache: Path, device: str) -> float:
     extractor, metric = get_extractor(check.extractor, device=device), get_metric(check.metric)
 
     def of(images: np.ndarray, count: int | None) -> np.ndarray:
-        found = cached_features(extractor, images[:count], cache / "features")
-        array = found.logits if metric.needs == "logits" else found.features
+        output = cached_features(extractor, images[:count], cache / "features")
+        array = output.logits if metric.needs == "logits" else output.features
         assert array is not None  # the checks on logits name extractors with a classifier
         return array
 
-    train = of(cell.reference.images, check.train)
+    train = of(dataset.reference.images, check.train)
     inputs: dict[str, Any] = {"seed": 0}
     if check.test == 0:
         inputs["generated"] = train
     else:
-        inputs |= {"reference": train, "generated": of(cell.heldout.images, check.test)}
+        inputs |= {"reference": train, "generated": of(dataset.heldout.images, check.test)}
     return float(metric(**inputs)[check.output])
 
 
@@ -256,13 +256,15 @@ def show_doctor(golden: bool, out: Path, data_root: Path | None, device: str | N
     colours = {"ok": "green", "missing": "red", "note": "yellow"}
     marks = {state: (f"{state:<7}", colour) for state, colour in colours.items()}
     topic = ""
-    for found in examine(data_root, out):
-        if found.topic != topic:
-            topic = found.topic
+    for finding in examine(data_root, out):
+        if finding.topic != topic:
+            topic = finding.topic
             console.print(styled((topic, "bold")))
-        console.print(styled("  ", marks[found.state], f" {found.name:<22} {found.text}"), soft_wrap=True)
-        if found.state != "ok" and found.advice:
-            console.print(f"          {found.advice}", soft_wrap=True)
+        console.print(
+            styled("  ", marks[finding.state], f" {finding.name:<22} {finding.text}"), soft_wrap=True
+        )
+        if finding.state != "ok" and finding.advice:
+            console.print(f"          {finding.advice}", soft_wrap=True)
     if not golden:
         return True
     console.print(styled(("published check values", "bold")))

@@ -110,21 +110,21 @@ def _forget(name: str) -> None:
         delattr(sys.modules[parent], child)
 
 
-def lightly(listing: Callable[[], T], whole: Callable[[T], bool] = lambda _: True) -> T:
-    """Return what `listing` returns under `light_imports`; where that fails or is not whole, with the real libraries.
+def lightly(listing: Callable[[], T], complete: Callable[[T], bool] = lambda _: True) -> T:
+    """Return what `listing` returns under `light_imports`; where that fails or is not complete, with the real libraries.
 
     Parameters
     ----------
     listing
         Imports what it needs, and returns plain values or objects that need their libraries no more.
-    whole
+    complete
         False for a result that lacks something, as a package that computes while it is imported.
     """
     try:
         with light_imports():
-            found = listing()
-            if whole(found):
-                return found
+            result = listing()
+            if complete(result):
+                return result
     except Exception:  # an extension may do anything while it is imported
         pass
     return listing()

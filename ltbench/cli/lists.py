@@ -66,7 +66,7 @@ def list_methods() -> None:
 
         return describe(), list(legal_pairs()), METHODS.broken()
 
-    methods, pairs, _ = lightly(read, whole=lambda found: not found[2])
+    methods, pairs, _ = lightly(read, complete=lambda listing: not listing[2])
     for info in methods:
         console.print(styled((info.name, "bold"), f"  {info.paper}"), soft_wrap=True)
         for parameter in info.hyperparameters:
@@ -105,7 +105,7 @@ def list_metrics() -> None:
         box=None,
         header_style="bold",
     )
-    for row in lightly(read, whole=lambda found: not found[1])[0]:
+    for row in lightly(read, complete=lambda listing: not listing[1])[0]:
         table.add_row(*row)
     console.print(table)
 
@@ -128,7 +128,7 @@ def list_samplers() -> None:
         return rows, SAMPLERS.broken()
 
     table = Table(*("sampler", "kind", "orders", "steps", "what", "from"), box=None, header_style="bold")
-    for row in lightly(read, whole=lambda found: not found[1])[0]:
+    for row in lightly(read, complete=lambda listing: not listing[1])[0]:
         table.add_row(*row)
     console.print(table)
     console.print(
@@ -171,7 +171,7 @@ def list_guidance() -> None:
         box=None,
         header_style="bold",
     )
-    for row in lightly(read, whole=lambda found: not found[1])[0]:
+    for row in lightly(read, complete=lambda found: not found[1])[0]:
         table.add_row(*row)
     console.print(table)
     console.print(

@@ -150,12 +150,12 @@ STUDY: dict[str, Any] = {
 
 def with_study_flags(command: Callable[..., None]) -> Callable[..., None]:
     """Return the command with every flag of `STUDY` in place of its parameter ``flags``."""
-    own = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = inspect.signature(command, eval_str=True).parameters.values()
     flags = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hint)
         for name, hint in STUDY.items()
     ]
-    others = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own if p.name != "flags"]
+    others = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in parameters if p.name != "flags"]
 
     @functools.wraps(command)
     def with_flags(**given: Any) -> None:

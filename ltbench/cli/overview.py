@@ -55,11 +55,11 @@ def readiness(data_root: Path | None) -> list[Readiness]:
         }
 
     lacking = lightly(weights)
-    found = []
+    sources = []
     for row in list_sources(data_root=data_root):
         files = () if row.found else (f"its files: {row.advice}",)
-        found.append(Readiness(row.source.name, (*files, *lacking[row.source.name])))
-    return found
+        sources.append(Readiness(row.source.name, (*files, *lacking[row.source.name])))
+    return sources
 
 
 def graphics() -> list[str]:
@@ -81,10 +81,10 @@ def _machine(out: Path) -> Iterator[str]:
     folder = next(path for path in (out.resolve(), *out.resolve().parents) if path.exists())
     free = shutil.disk_usage(folder).free / 1e9
     yield f"{cores} cores, {memory:.0f} GB of memory, {free:.0f} GB free in {folder}"
-    found = graphics()
+    gpus = graphics()
     yield (
-        f"GPU: {'; '.join(found)}"
-        if found
+        f"GPU: {'; '.join(gpus)}"
+        if gpus
         else "no GPU: the demo and Fashion-MNIST run on the CPU, papers' cells need one"
     )
 

@@ -80,10 +80,10 @@ def evaluate_runs(
     """Score the sample sets below some folders and say of each how many numbers were added."""
     from ltbench.scoring.evaluate import evaluate_sets
 
-    for found, table in evaluate_sets(folders, request, recompute, data_root, device):
+    for samples, table in evaluate_sets(folders, request, recompute, data_root, device):
         blank = int(table["value"].isna().sum())
         console.print(
-            f"{found.scores_file}: {len(table) - blank} numbers"
+            f"{samples.scores_file}: {len(table) - blank} numbers"
             + (f", {blank} that cannot be computed" if blank else "")
             + (" (all are there)" if table.empty else "")
         )

@@ -57,12 +57,12 @@ class Setting:
 
 def settings() -> list[Setting]:
     """Return every setting a person may give, in the order of a run: data, model, train, sample, score."""
-    found = [Setting("train_seed", "int", "0", ">= 0", "seed of initial weights, order, noise and times")]
+    rows = [Setting("train_seed", "int", "0", ">= 0", "seed of initial weights, order, noise and times")]
     for section, model in SECTIONS.items():
         for name, info in model.model_fields.items():
             if (key := f"{section}.{name}") not in _SET_BY_THE_HARNESS:
-                found.append(_setting(key, info))
-    return found
+                rows.append(_setting(key, info))
+    return rows
 
 
 def find(key: str) -> list[Setting]:
@@ -76,10 +76,10 @@ def find(key: str) -> list[Setting]:
     key = key.strip().replace("-", "_").rstrip(".")
     everything = settings()
     full = SHORT.get(key, key)
-    found = [
+    matching = [
         s for s in everything if s.key == full or s.key.startswith(f"{key}.") or s.key.endswith(f".{key}")
     ]
-    if not found:
+    if not matching:
         names = [
             *SECTIONS,
             *SHORT,
@@ -87,7 +87,7 @@ def find(key: str) -> list[Setting]:
             *(s.key.partition(".")[2] for s in everything),
         ]
         raise UsageError(f"no setting {key!r}{nearest(key, names)}; a method's own are in `ltbench methods`")
-    return found
+    return matching
 
 
 def _setting(key: str, info: FieldInfo) -> Setting:
@@ -139,7 +139,7 @@ def _bound(limit: Any) -> str:
 
 def show_settings(key: str | None) -> None:
     """Print all settings by section, or those that a key names with how to write them."""
-    found = settings() if key is None else find(key)
+    shown = settings() if key is None else find(key)
     table = Table(
         Column("setting", overflow="fold", min_width=26),
         "default",
@@ -149,7 +149,7 @@ def show_settings(key: str | None) -> None:
         header_style="bold",
     )
     section = ""
-    for setting in found:
+    for setting in shown:
         here = setting.key.partition(".")[0]
         if here != section and here in _ABOUT:
             table.add_row(styled((f"[{here}]", "bold")), "", "", styled((_ABOUT[here], "bold")))
@@ -157,7 +157,7 @@ def show_settings(key: str | None) -> None:
         values = f"{setting.type} {setting.bounds}".rstrip()
         table.add_row(setting.key, setting.default, values, setting.help)
     console.print(table)
-    first = found[0]
+    first = shown[0]
     example = first.choices[-1] if first.choices else first.default or "VALUE"
     console.print(
         f"\non the command line: --set {first.key}={example} (several, comma-separated, make a grid); "

@@ -264,15 +264,15 @@ _SHOWN = {  # in every row
 
 def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
     """Return the (section, field) pairs in which runs differ and that a row of the plan would not show."""
-    found = []
+    varying = []
     for section in ("data", "model", "train", "sample"):
         for name in type(getattr(specs[0], section)).model_fields if specs else ():
             values = {repr(getattr(getattr(spec, section), name)) for spec in specs}
             if len(values) > 1 and f"{section}.{name}" not in _SHOWN | {
                 f"sample.{rule}" for rule in RULE_FIELDS
             }:
-                found.append((section, name))
-    return found
+                varying.append((section, name))
+    return varying
 
 
 def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str]:

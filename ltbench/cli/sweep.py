@@ -64,12 +64,12 @@ def _details(row: Row) -> str:
         about.append(f"{row.owner['host']} pid {row.owner['pid']}{job}")
     if row.tries > 1 or row.kind:
         about.append(f"attempt {row.attempt}")
-    said = [describe(row.progress)] if row.progress.get("total") else []
+    state = [describe(row.progress)] if row.progress.get("total") else []
     if "beat" in row.progress:
-        said.append(f"heartbeat {row.progress['beat']}")
+        state.append(f"heartbeat {row.progress['beat']}")
     if row.kind or row.message:
-        said.append(f"{row.kind}: {row.message}" if row.kind else row.message)
-    return (f" ({', '.join(about)})" if about else "") + (f": {', '.join(said)}" if said else "")
+        state.append(f"{row.kind}: {row.message}" if row.kind else row.message)
+    return (f" ({', '.join(about)})" if about else "") + (f": {', '.join(state)}" if state else "")
 
 
 def show_status(root: Path, watch: bool, everything: bool) -> int:
@@ -149,11 +149,11 @@ def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
         return survey(tasks, ledger)
     from ltbench.sweep.local import run_local
 
-    wanted = {task.id for task in again}
-    runs = [run for plan in plans for run in plan.runs if wanted & {task.id for task in build_tasks([run])}]
-    kept = plans[-1].settings
-    settings = Settings.from_json(kept)
-    return run_local(runs, root, settings, workers or str(kept.get("workers", "auto")), "retry", console)
+    ids = {task.id for task in again}
+    runs = [run for plan in plans for run in plan.runs if ids & {task.id for task in build_tasks([run])}]
+    recorded = plans[-1].settings
+    settings = Settings.from_json(recorded)
+    return run_local(runs, root, settings, workers or str(recorded.get("workers", "auto")), "retry", console)
 
 
 def show_logs(run: str, root: Path, lines: int | None) -> None:

@@ -43,5 +43,5 @@ def _installed_commit() -> str | None:
         recorded = distribution("ltbench").read_text("direct_url.json")
     except PackageNotFoundError:
         return None
-    found = json.loads(recorded or "{}").get("vcs_info", {}).get("commit_id")
-    return found if isinstance(found, str) else None
+    commit = json.loads(recorded or "{}").get("vcs_info", {}).get("commit_id")
+    return commit if isinstance(commit, str) else None

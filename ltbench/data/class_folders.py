@@ -97,7 +97,7 @@ def label_order(names: Sequence[str]) -> tuple[str, ...]:
 
 def images_below(folder: Path, scan: Scan) -> list[Path]:
     """Return every usable file below a class folder, sub-folders included, sorted by path."""
-    found: list[Path] = []
+    files: list[Path] = []
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -118,8 +118,8 @@ def images_below(folder: Path, scan: Scan) -> list[Path]:
             if wrong:
                 scan.problem(here / name, wrong)
             else:
-                found.append(here / name)
-    return sorted(found)
+                files.append(here / name)
+    return sorted(files)
 
 
 def class_names(path: Path, scan: Scan) -> tuple[str, ...]:

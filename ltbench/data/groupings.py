@@ -137,11 +137,11 @@ def find_groups(
     """
     for name in names:
         check_grouping(name)
-    mine = own_grouping(own)
-    wanted = dict.fromkeys(mine if name == "auto" else name for name in names if name != "none")
-    found = []
-    for grouping in wanted:
-        if grouping == mine:
+    default = own_grouping(own)
+    groupings = dict.fromkeys(default if name == "auto" else name for name in names if name != "none")
+    groups = []
+    for grouping in groupings:
+        if grouping == default:
             parts: dict[str, Sequence[int]] = dict(own)
         elif grouping == "shots":
             parts = dict(longtail.shots(np.asarray(counts), head_to_tail))
@@ -149,6 +149,6 @@ def find_groups(
             parts = _BY_RANK[grouping](tuple(head_to_tail))
         for name, labels in parts.items():
             if len(labels):
-                title = name if grouping == mine else f"{grouping}:{name}"
-                found.append(Group(title, tuple(sorted(labels)), grouping))
-    return found
+                title = name if grouping == default else f"{grouping}:{name}"
+                groups.append(Group(title, tuple(sorted(labels)), grouping))
+    return groups

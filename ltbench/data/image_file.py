@@ -88,20 +88,20 @@ class Tally:
         """Return one phrase for everything that a reader of the numbers should know."""
         n = self.counts
         modes = sorted(self.modes.items(), key=lambda item: (-item[1], item[0]))
-        said = []
+        sentences = []
         if set(self.modes) - {"L", "RGB"} or len(self.modes) > 1:
-            said.append("modes: " + ", ".join(f"{count:,} {mode}" for mode, count in modes))
+            sentences.append("modes: " + ", ".join(f"{count:,} {mode}" for mode, count in modes))
         if n["turned"]:
-            said.append(f"{n['turned']:,} turned upright as their EXIF orientation says")
+            sentences.append(f"{n['turned']:,} turned upright as their EXIF orientation says")
         if n["transparent"]:
-            said.append(f"{n['transparent']:,} with transparency laid on {ground}")
+            sentences.append(f"{n['transparent']:,} with transparency laid on {ground}")
         if n["animated"]:
-            said.append(
+            sentences.append(
                 f"{n['animated']:,} with several frames: the first is kept, {n['frames_left_out']:,} are left out"
             )
         if n["profile"]:
-            said.append(f"{n['profile']:,} with a colour profile, which is not applied")
-        return said
+            sentences.append(f"{n['profile']:,} with a colour profile, which is not applied")
+        return sentences
 
 
 def ground_colour(ground: str) -> tuple[int, int, int]:
@@ -185,11 +185,11 @@ def _on_ground(image: Image.Image, ground: str) -> tuple[Image.Image, bool]:
     """Lay a transparent image on its ground; return it and whether anything of the ground shows."""
     if image.mode not in ("RGBA", "LA", "PA", "La", "RGBa") and "transparency" not in image.info:
         return image, False
-    whole = image.convert("RGBA")
-    if np.asarray(whole.getchannel("A")).min() == 255:
-        return whole.convert("RGB"), False
-    below = Image.new("RGBA", whole.size, (*ground_colour(ground), 255))
-    return Image.alpha_composite(below, whole).convert("RGB"), True
+    layered = image.convert("RGBA")
+    if np.asarray(layered.getchannel("A")).min() == 255:
+        return layered.convert("RGB"), False
+    below = Image.new("RGBA", layered.size, (*ground_colour(ground), 255))
+    return Image.alpha_composite(below, layered).convert("RGB"), True
 
 
 def pixels_of(image: Image.Image) -> NDArray[np.uint8]:
@@ -214,17 +214,17 @@ def printable(name: str | Path) -> str:
 def wrong_with(path: Path) -> str | None:
     """Return what keeps a directory entry from being an image file, without reading it; None where nothing does."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return "is a link to nothing" if path.is_symlink() else "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return "is no regular file"
-    if not found.st_size:
+    if not status.st_size:
         return "is empty"
-    if found.st_size > LARGEST:
-        return f"has {found.st_size:,} bytes, too many for an image"
+    if status.st_size > LARGEST:
+        return f"has {status.st_size:,} bytes, too many for an image"
     if not os.access(path, os.R_OK):
         return "cannot be read (Permission denied)"
     return None

@@ -69,7 +69,7 @@ def _folder_names(rows: Sequence[tuple[str, int]], count: int) -> tuple[str, ...
     folders: list[set[str]] = [set() for _ in range(count)]
     for file, label in rows:
         folders[label].add(file.rpartition("/")[0].rpartition("/")[2])
-    own = [next(iter(found)) if len(found) == 1 else "" for found in folders]
-    if all(own) and len(set(own)) == count:
-        return tuple(own)
+    named = [next(iter(names)) if len(names) == 1 else "" for names in folders]
+    if all(named) and len(set(named)) == count:
+        return tuple(named)
     return tuple(map(str, range(count)))

@@ -28,16 +28,16 @@ def shards(folder: Path, split: str) -> tuple[Path, ...]:
     ------
     DataMissing : some of the files that their names count are not there.
     """
-    found = {}
+    paths = {}
     for path in sorted(folder.glob(f"{split}-*-of-*.parquet")):
         if match := re.fullmatch(rf"{split}-(\d+)-of-(\d+)\.parquet", path.name):
-            found[int(match[1]), int(match[2])] = path
-    for number, count in found:
-        absent = [i for i in range(count) if (i, count) not in found]
+            paths[int(match[1]), int(match[2])] = path
+    for number, count in paths:
+        absent = [i for i in range(count) if (i, count) not in paths]
         if absent:
             name = f"{split}-{absent[0]:05d}-of-{count:05d}.parquet"
-            raise DataMissing(f"{folder / name} is missing beside {found[number, count].name}: get it too")
-    return tuple(found[key] for key in sorted(found))
+            raise DataMissing(f"{folder / name} is missing beside {paths[number, count].name}: get it too")
+    return tuple(paths[key] for key in sorted(paths))
 
 
 def read_images(

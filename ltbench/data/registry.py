@@ -13,8 +13,8 @@ from ltbench.plugins import ExtensionPoint
 
 
 def _of_module(module: ModuleType) -> Iterable[Any]:
-    found = getattr(module, "SOURCE", ())  # a file without one helps the others
-    return found if isinstance(found, tuple) else (found,)
+    sources = getattr(module, "SOURCE", ())  # a file without one helps the others
+    return sources if isinstance(sources, tuple) else (sources,)
 
 
 def _check(source: Any) -> None:

@@ -169,9 +169,9 @@ def file_md5(path: Path) -> str:
 
 def check_md5(path: Path, expected: str) -> None:
     """Raise `DataCorrupt` naming `path` unless its MD5 is `expected`."""
-    found = file_md5(path)
-    if found != expected:
+    digest = file_md5(path)
+    if digest != expected:
         raise DataCorrupt(
-            f"{path} is truncated or not the original (md5 {found}, expected {expected}): "
+            f"{path} is truncated or not the original (md5 {digest}, expected {expected}): "
             "delete it and get it again"
         )

@@ -94,17 +94,18 @@ def calibration_table(
 def _unfit(sampler: str, steps: int, order: int, spacing: str) -> str | None:
     sample = SampleSpec(sampler=sampler, steps=steps, order=order, spacing=spacing)
     try:
-        found = calibrate(sample)
+        calibration = calibrate(sample)
     except UsageError:  # refused elsewhere, in words of its own
         return None
-    if found.fit:
+    if calibration.fit:
         return None
-    worst = max(range(len(SDS)), key=lambda i: abs(found.errors[i]))
-    how = "smooth" if found.errors[worst] < 0 else "rough"
+    worst = max(range(len(SDS)), key=lambda i: abs(calibration.errors[i]))
+    how = "smooth" if calibration.errors[worst] < 0 else "rough"
     chosen = f", order {order}" if SAMPLERS[sampler].orders else ""
     return (
         f"{sampler} at {steps} steps ({spacing}{chosen}) makes images that are too {how}, also with a perfect network: "
-        f"pixels spread by {found.sds[worst]:.3f} where {SDS[worst]:g} is true ({100 * found.errors[worst]:+.0f} %); "
+        f"pixels spread by {calibration.sds[worst]:.3f} where {SDS[worst]:g} is true "
+        f"({100 * calibration.errors[worst]:+.0f} %); "
         "take more steps, or dpmsolver++ of order 2 with sample.spacing=logsnr"
     )
 

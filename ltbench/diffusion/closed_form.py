@@ -169,7 +169,7 @@ def exact_diffusion(guided: Guided, start: Tensor, generator: torch.Generator, s
     for here, there in itertools.pairwise(sigmas):
         data = y - here * _noise_at(guided, y, here)
         ahead = data if before is None else data + (data - before) / 2
-        before, kept = data, (there / here) ** 2
+        before, share = data, (there / here) ** 2
         noise = torch.randn(y.shape, dtype=torch.float64, generator=generator)
-        y = kept * y + (1 - kept) * ahead + there * (1 - kept).sqrt() * noise
+        y = share * y + (1 - share) * ahead + there * (1 - share).sqrt() * noise
     return y - sigmas[-1] * _noise_at(guided, y, sigmas[-1])

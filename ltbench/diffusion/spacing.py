@@ -45,11 +45,11 @@ def timesteps(steps: int, spacing: str) -> NDArray[np.int64]:
     levels = alpha_bar().numpy()
     sigma = np.sqrt((1 - levels) / levels)
     if spacing == "logsnr":
-        wanted = np.linspace(np.log(sigma[-1]), np.log(sigma[0]), steps)
+        log_sigma = np.linspace(np.log(sigma[-1]), np.log(sigma[0]), steps)
     else:
         first, last = sigma[-1] ** (1 / KARRAS_RHO), sigma[0] ** (1 / KARRAS_RHO)
-        wanted = KARRAS_RHO * np.log(np.linspace(first, last, steps))
-    return _distinct(np.round(np.interp(wanted, np.log(sigma), np.arange(NUM_TIMESTEPS))).astype(np.int64))
+        log_sigma = KARRAS_RHO * np.log(np.linspace(first, last, steps))
+    return _distinct(np.round(np.interp(log_sigma, np.log(sigma), np.arange(NUM_TIMESTEPS))).astype(np.int64))
 
 
 def _distinct(descending: NDArray[np.int64]) -> NDArray[np.int64]:

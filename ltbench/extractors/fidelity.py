@@ -151,13 +151,13 @@ class DinoV2(nn.Module):
 
 def _dinov2_code(name: str) -> Path:
     folders = [folder / DINOV2_CODE for folder in (*places(), Path(torch.hub.get_dir()))]
-    found = next((folder for folder in folders if (folder / "hubconf.py").is_file()), None)
-    if found is None:
+    checkout = next((folder for folder in folders if (folder / "hubconf.py").is_file()), None)
+    if checkout is None:
         raise DataMissing(
             f"{name} needs DINOv2's code: get it with `git clone --depth 1 "
             f"https://github.com/facebookresearch/dinov2 {folders[-1]}`"
         )
-    return found
+    return checkout
 
 
 def load_fidelity(name: str, weights: Path | None = None, device: torch.device | str = "cpu") -> Extractor:

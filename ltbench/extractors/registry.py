@@ -222,6 +222,6 @@ def auto_note(dataset: str) -> str:
 
 def known_extractors() -> list[ExtractorRow]:
     """List every extractor that has a name, with whether and where its weights lie; other packages' last."""
-    own = [source.name for source in _OF_TREE]
-    names = [*own, *(name for name in EXTRACTORS.all() if name not in own)]
+    in_tree = [source.name for source in _OF_TREE]
+    names = [*in_tree, *(name for name in EXTRACTORS.all() if name not in in_tree)]
     return [EXTRACTORS[name].describe(name) for name in names]

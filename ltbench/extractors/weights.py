@@ -59,8 +59,8 @@ def _hub() -> Path:
 
 def look(file: WeightsFile) -> Path | None:
     """Return the first place that holds `file` under one of its names, or None."""
-    found = (folder / name for folder in places() for name in file.names if (folder / name).is_file())
-    return next(found, None)
+    files = (folder / name for folder in places() for name in file.names if (folder / name).is_file())
+    return next(files, None)
 
 
 def how_to_get(file: WeightsFile) -> str:

@@ -91,8 +91,8 @@ def read_official(path: Path) -> OfficialCheckpoint:
 
 
 def _step_in_name(path: Path) -> int | None:
-    found = re.fullmatch(r"ckpt_(\d+)", path.stem)
-    return int(found.group(1)) if found else None
+    match = re.fullmatch(r"ckpt_(\d+)", path.stem)
+    return int(match.group(1)) if match else None
 
 
 def model_settings(config: UNetConfig) -> dict[str, str]:
@@ -137,13 +137,13 @@ def guess_dataset(config: UNetConfig) -> str:
         None or several have them.
     """
     shape = (config.num_classes, config.image_channels, config.image_size)
-    found = [s.name for s in SOURCES.all().values() if (s.num_classes, s.channels, s.default_size) == shape]
-    if len(found) != 1:
+    fitting = [s.name for s in SOURCES.all().values() if (s.num_classes, s.channels, s.default_size) == shape]
+    if len(fitting) != 1:
         raise UsageError(
             f"the checkpoint's network makes {shape[1]} x {shape[2]} x {shape[2]} images of {shape[0]} classes, which "
-            f"is {' or '.join(found) or 'no data set known here'}: say what it was trained on with --dataset"
+            f"is {' or '.join(fitting) or 'no data set known here'}: say what it was trained on with --dataset"
         )
-    return found[0]
+    return fitting[0]
 
 
 def import_checkpoint(
@@ -168,13 +168,13 @@ def import_checkpoint(
         Network and data cell differ, or the method's trained parts and the file's.
     """
     config = checkpoint.config
-    theirs = (config.num_classes, config.image_channels, config.image_size)
-    ours = (facts.num_classes, facts.shape[0], facts.shape[1])
-    if theirs != ours:
+    stored = (config.num_classes, config.image_channels, config.image_size)
+    expected = (facts.num_classes, facts.shape[0], facts.shape[1])
+    if stored != expected:
         raise UsageError(
-            f"{checkpoint.path} makes {theirs[1]} x {theirs[2]} x {theirs[2]} images of {theirs[0]} classes, but "
-            f"{spec.data.dataset} has {ours[1]} x {ours[2]} x {ours[2]} of {ours[0]} classes: give its own --dataset, "
-            "or set data.image_size"
+            f"{checkpoint.path} makes {stored[1]} x {stored[2]} x {stored[2]} images of {stored[0]} classes, but "
+            f"{spec.data.dataset} has {expected[1]} x {expected[2]} x {expected[2]} of {expected[0]} classes: give its "
+            "own --dataset, or set data.image_size"
         )
     model = build_model(spec, facts)
     parts = {
@@ -246,10 +246,10 @@ def add_initial(path: Path, out: Path) -> str:
             f"{path} does not exist: give a run's folder, a weights file or an official checkpoint"
         )
     if path.is_dir():
-        kept = kept_steps(path)
-        if not kept:
+        steps = kept_steps(path)
+        if not steps:
             raise UsageError(f"{path} has no weights yet: finish its training first")
-        return add_initial_weights(out, weights_path(path, kept[-1]))
+        return add_initial_weights(out, weights_path(path, steps[-1]))
     if path.suffix == ".safetensors":
         return add_initial_weights(out, path)
     official = read_official(path)
@@ -266,8 +266,8 @@ def _attached(
 ) -> dict[str, Tensor]:
     """Return the state of what the method attaches, from the file's projection head."""
     state, owned = state_of(model), method_tensors(model)
-    wanted = {name: value for name, value in state.items() if name in owned}
-    if not wanted and head is None:
+    attached = {name: value for name, value in state.items() if name in owned}
+    if not attached and head is None:
         return {}
     method = spec.method.name
     if head is None:
@@ -275,14 +275,14 @@ def _attached(
             f"{checkpoint.path} holds nothing of what {method} trains beside the U-Net: give the --method it was "
             "trained with"
         )
-    inside = any(not name.startswith("methods.") for name in wanted)
-    if inside or sorted(name.rpartition(".")[2] for name in wanted) != ["bias", "weight"]:
+    inside = any(not name.startswith("methods.") for name in attached)
+    if inside or sorted(name.rpartition(".")[2] for name in attached) != ["bias", "weight"]:
         raise UsageError(
             f"{checkpoint.path} holds a projection head, which {method} has no place for: only CORAL's code "
             "writes one, so give --method coral"
         )
-    state = {name: head[name.rpartition(".")[2]] for name in wanted}
-    for name, value in wanted.items():
+    state = {name: head[name.rpartition(".")[2]] for name in attached}
+    for name, value in attached.items():
         if state[name].shape != value.shape:
             owner = name.split(".")[1]
             raise UsageError(

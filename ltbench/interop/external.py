@@ -75,7 +75,7 @@ class ExternalClaims:
 
 
 def write_sample_set(
-    samples: ExternalSamples, cell: Dataset, claims: ExternalClaims, source: Path, out: Path
+    samples: ExternalSamples, dataset: Dataset, claims: ExternalClaims, source: Path, out: Path
 ) -> Path:
     """Keep external samples below `out` in the layout of a run; return the sample set's folder.
 
@@ -84,12 +84,12 @@ def write_sample_set(
     """
     identity = {
         "images": ImageSet(samples.images, samples.labels).score_sha256,
-        "data": cell.spec.model_dump(mode="json"),
+        "data": dataset.spec.model_dump(mode="json"),
         "claims": vars(claims),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    name = f"{cell.spec.dataset}-r{cell.spec.imbalance_ratio:g}-{claims.name}-external-{key[:8]}"
-    folder = open_external(out / name, key, cell.spec, claims.columns(key))
+    name = f"{dataset.spec.dataset}-r{dataset.spec.imbalance_ratio:g}-{claims.name}-external-{key[:8]}"
+    folder = open_external(out / name, key, dataset.spec, claims.columns(key))
     write_provenance(
         folder, {"stages": [], "source": str(source.resolve()), "recognised": samples.recognised}
     )

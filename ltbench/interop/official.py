@@ -123,11 +123,11 @@ def read_content(path: Path) -> dict[str, Any]:
     """
     content = _read(path)
     if isinstance(content, Mapping) and not any(f"{which}_model" in content for which in ("ema", "net")):
-        whole = {key.partition(".")[0] for key in content if isinstance(key, str)}
-        if whole & {"ema_model", "net_model"}:  # a flat file of both: "ema_model.head.weight"
+        roots = {key.partition(".")[0] for key in content if isinstance(key, str)}
+        if roots & {"ema_model", "net_model"}:  # a flat file of both: "ema_model.head.weight"
             content = {
                 name: {k.partition(".")[2]: v for k, v in content.items() if k.startswith(f"{name}.")}
-                for name in sorted(whole & {"ema_model", "net_model"})
+                for name in sorted(roots & {"ema_model", "net_model"})
             }
         elif _is_state(content):
             content = {"ema_model": content}
@@ -169,9 +169,11 @@ def _read(path: Path) -> Any:
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise CheckpointError(f"cannot read {path} ({error.strerror}): check the path") from error
     except Exception as error:  # torch lets through whatever a damaged file makes its parsers raise
-        if found := re.search(r"(?:GLOBAL|Unsupported class|global:?) ?`?([A-Za-z_][\w.]*\.\w+)", str(error)):
+        if foreign := re.search(
+            r"(?:GLOBAL|Unsupported class|global:?) ?`?([A-Za-z_][\w.]*\.\w+)", str(error)
+        ):
             raise CheckpointError(
-                f"{path} holds a {found[1]} beside its tensors, which could run code and is not loaded: where the file "
+                f"{path} holds a {foreign[1]} beside its tensors, which could run code and is not loaded: where the file "
                 f"was made, save it again without, as torch.save({{'ema_model': ckpt['ema_model'], 'net_model': "
                 "ckpt['net_model'], 'step': ckpt['step'], 'fixed_x_T': ckpt['fixed_x_T']}, 'ckpt_STEP.pt')"
             ) from error

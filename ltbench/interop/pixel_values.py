@@ -21,32 +21,32 @@ def shape_text(array: NDArray[Any]) -> str:
     return f"{array.dtype} of shape {tuple(array.shape)}"
 
 
-def to_nchw(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArray[Any], str]:
+def to_nchw(path: Path, raw: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], str]:
     """Return (N,C,H,W) and the layout's name; the data set says how many channels there are."""
-    channels, size, _ = cell.shape
+    channels, size, _ = dataset.shape
     if raw.ndim == 3 and channels == 1:
         raw, layout = raw[:, None], "N x H x W"
     elif raw.ndim != 4:
         raise DataCorrupt(f"{path}: images must be N x C x H x W or N x H x W x C, not {shape_text(raw)}")
     else:
-        raw, layout = _channels_first(path, raw, cell)
+        raw, layout = _channels_first(path, raw, dataset)
     if raw.shape[1] != channels and raw.shape[1] in (1, 3, 4):
-        raw, layout = _other_channels(path, raw, cell, layout)
-    if raw.shape[1:] != cell.shape:
+        raw, layout = _other_channels(path, raw, dataset, layout)
+    if raw.shape[1:] != dataset.shape:
         square = raw.shape[1] == channels and raw.shape[2] == raw.shape[3]
         hint = "make them that size"
         if square:
             hint += f", or compare at --set data.image_size={raw.shape[2]} where the data set has that size"
         raise DataCorrupt(
-            f"{path} holds images {' x '.join(map(str, raw.shape[1:]))}, but {cell.spec.dataset}'s are "
+            f"{path} holds images {' x '.join(map(str, raw.shape[1:]))}, but {dataset.spec.dataset}'s are "
             f"{channels} x {size} x {size} here: {hint}"
         )
     return raw, layout
 
 
-def _channels_first(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArray[Any], str]:
+def _channels_first(path: Path, raw: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], str]:
     """Return (N,C,H,W); which axis holds the channels is told by the data set's, then by any plausible, number."""
-    for counts in ((cell.shape[0],), (1, 3, 4)):
+    for counts in ((dataset.shape[0],), (1, 3, 4)):
         first = raw.shape[1] in counts and raw.shape[2] == raw.shape[3]
         last = raw.shape[3] in counts and raw.shape[1] == raw.shape[2]
         if first and last:
@@ -60,13 +60,13 @@ def _channels_first(path: Path, raw: NDArray[Any], cell: Dataset) -> tuple[NDArr
     return raw, "NCHW"
 
 
-def _other_channels(path: Path, raw: NDArray[Any], cell: Dataset, layout: str) -> tuple[NDArray[Any], str]:
+def _other_channels(path: Path, raw: NDArray[Any], dataset: Dataset, layout: str) -> tuple[NDArray[Any], str]:
     """Return grey images that were saved as three equal channels as grey; refuse what would need a choice."""
-    name, kinds = cell.spec.dataset, {1: "grey", 3: "colour", 4: "four-channel"}
-    equal = raw.shape[1] == 3 and cell.shape[0] == 1
+    name, kinds = dataset.spec.dataset, {1: "grey", 3: "colour", 4: "four-channel"}
+    equal = raw.shape[1] == 3 and dataset.shape[0] == 1
     if equal and all(bool((part == part[:, :1]).all()) for part, _ in _parts(raw)):
         return raw[:, :1], f"{layout} of three equal channels, taken as grey"
-    if cell.shape[0] == 1:
+    if dataset.shape[0] == 1:
         how = "save one channel an image, by the grey that you mean"
     elif raw.shape[1] == 1:
         how = "repeat the channel three times if that is what you mean"
@@ -74,14 +74,14 @@ def _other_channels(path: Path, raw: NDArray[Any], cell: Dataset, layout: str) -
         how = "lay transparency on a ground and save three channels"
     raise DataCorrupt(
         f"{path} holds {kinds[raw.shape[1]]} images ({raw.shape[1]} x {raw.shape[2]} x {raw.shape[3]}), but {name}'s are "
-        f"{kinds[cell.shape[0]]} ({' x '.join(map(str, cell.shape))}): {how}"
+        f"{kinds[dataset.shape[0]]} ({' x '.join(map(str, dataset.shape))}): {how}"
     )
 
 
 def to_uint8(path: Path, raw: NDArray[Any], given: str | None) -> tuple[NDArray[np.uint8], str]:
     """Return the images as uint8 and what their values were taken for."""
-    low, high, whole = _extent(path, raw)
-    meaning = given or _recognise(path, raw.dtype, low, high, whole)
+    low, high, integral = _extent(path, raw)
+    meaning = given or _recognise(path, raw.dtype, low, high, integral)
     scale, shift = {"uint8": (1.0, 0.0), "0..1": (255.0, 0.0), "-1..1": (127.5, 127.5)}[meaning]
     out = np.empty(raw.shape, np.uint8)
     outside = 0
@@ -109,25 +109,25 @@ def _extent(path: Path, raw: NDArray[Any]) -> tuple[float, float, bool]:
     """Return the least and the greatest value, and whether all are whole numbers."""
     if raw.dtype.kind not in "iuf":
         raise DataCorrupt(f"{path} holds {raw.dtype} values: save images as uint8 or floating-point numbers")
-    low, high, whole = np.inf, -np.inf, True
+    low, high, integral = np.inf, -np.inf, True
     for part, _ in _parts(raw):
         low, high = np.minimum(low, part.min()), np.maximum(high, part.max())  # unlike min, these keep a NaN
-        whole = whole and (part.dtype.kind in "iu" or bool((part == np.rint(part)).all()))
+        integral = integral and (part.dtype.kind in "iu" or bool((part == np.rint(part)).all()))
     if not (np.isfinite(low) and np.isfinite(high)):
         raise DataCorrupt(
             f"{path} holds NaN or infinite values: leave those images out, or sample them again"
         )
-    return float(low), float(high), whole
+    return float(low), float(high), integral
 
 
-def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, whole: bool) -> str:
+def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, integral: bool) -> str:
     """Say what range values from `low` to `high` are in, or refuse what could mean two things."""
     seen = f"{path} holds {dtype} values from {low:g} to {high:g}"
-    if whole and high <= 1:
+    if integral and high <= 1:
         raise UsageError(
             f"{seen}, whole numbers only, as if cast before they were scaled: save them again, or give --range"
         )
-    if whole and low >= 0 and high <= 255:
+    if integral and low >= 0 and high <= 255:
         if high < 128:
             raise UsageError(
                 f"{seen}, nothing brighter than half of 0..255: if that is so, say --range uint8"

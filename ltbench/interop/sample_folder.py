@@ -15,14 +15,14 @@ from ltbench.errors import DataCorrupt, UsageError
 from ltbench.spec import UNLABELLED
 
 
-def read_folder(path: Path, cell: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, str]:
+def read_folder(path: Path, dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, str]:
     """Read class folders as `data prepare` reads them, or a folder of images and no folder, which has no labels.
 
     Parameters
     ----------
     path
         The folder; sub-folders are named by class or by label.
-    cell
+    dataset
         Says which classes, channels and size the images must have.
 
     Returns
@@ -45,18 +45,18 @@ def read_folder(path: Path, cell: Dataset) -> tuple[NDArray[np.uint8], NDArray[n
     if flat:
         files = [(file, UNLABELLED) for file in images_below(path, scan)]
     else:
-        labels_of, way = _labels_of(path, class_names(path, scan), cell)
+        labels_of, way = _labels_of(path, class_names(path, scan), dataset)
         files = [
             (file, label)
             for name, label in sorted(labels_of.items(), key=lambda item: item[1])
             for file in images_below(path / name, scan)
         ]
-    ground = getattr(cell, "manifest", {}).get("source", {}).get("ground") or GROUND
-    images = np.empty((len(files), *cell.shape), np.uint8)
+    ground = getattr(dataset, "manifest", {}).get("source", {}).get("ground") or GROUND
+    images = np.empty((len(files), *dataset.shape), np.uint8)
     problems, tally = list(scan.problems), Tally()
     for row, (file, _) in enumerate(files):
         try:
-            images[row] = _read_image(file, cell, ground, tally)
+            images[row] = _read_image(file, dataset, ground, tally)
         except DataCorrupt as error:
             problems.append(str(error))
     if unusable := all_at_once(problems):
@@ -69,26 +69,30 @@ def read_folder(path: Path, cell: Dataset) -> tuple[NDArray[np.uint8], NDArray[n
     return images, labels, "; ".join((what, *notes))
 
 
-def _labels_of(path: Path, names: tuple[str, ...], cell: Dataset) -> tuple[dict[str, int], str]:
+def _labels_of(path: Path, names: tuple[str, ...], dataset: Dataset) -> tuple[dict[str, int], str]:
     """Return class folder -> label and how: all are named by class, else all by label.
 
     Where both fit (classes 1, 2, 3 in a set whose labels are 0, 1, 2) names of classes are meant.
     """
-    known = {_key(name): label for label, name in enumerate(cell.class_names)}
+    known = {_key(name): label for label, name in enumerate(dataset.class_names)}
     if all(_key(name) in known for name in names):
         return _one_each(path, {name: known[_key(name)] for name in names}), "by class"
-    if all(re.fullmatch(r"[0-9]{1,9}", name) and int(name) < cell.num_classes for name in names):
+    if all(re.fullmatch(r"[0-9]{1,9}", name) and int(name) < dataset.num_classes for name in names):
         return _one_each(path, {name: int(name) for name in names}), "by label"
     if not any(_key(name) in known for name in names):
-        odd = next((n for n in names if not (n.isdecimal() and int(n) < cell.num_classes)), names[0])
+        odd = next((n for n in names if not (n.isdecimal() and int(n) < dataset.num_classes)), names[0])
     else:
         odd = next(
-            (n for n in names if _key(n) not in known and not (n.isdecimal() and int(n) < cell.num_classes)),
+            (
+                n
+                for n in names
+                if _key(n) not in known and not (n.isdecimal() and int(n) < dataset.num_classes)
+            ),
             next(n for n in names if _key(n) not in known),
         )
-    shown = ", ".join(cell.class_names[:10]) + (", ..." if len(known) > 10 else "")
+    shown = ", ".join(dataset.class_names[:10]) + (", ..." if len(known) > 10 else "")
     raise UsageError(
-        f"{printable(path / odd)} is no class of {cell.spec.dataset}: name its folders 0..{cell.num_classes - 1} or "
+        f"{printable(path / odd)} is no class of {dataset.spec.dataset}: name its folders 0..{dataset.num_classes - 1} or "
         f"{shown}"
     )
 
@@ -112,13 +116,13 @@ def _one_each(path: Path, labels: dict[str, int]) -> dict[str, int]:
     return labels
 
 
-def _read_image(file: Path, cell: Dataset, ground: str, tally: Tally) -> NDArray[np.uint8]:
-    channels, size, _ = cell.shape
+def _read_image(file: Path, dataset: Dataset, ground: str, tally: Tally) -> NDArray[np.uint8]:
+    channels, size, _ = dataset.shape
     decoded = decode(file.read_bytes(), printable(file), channels, ground)
     wide, high = decoded.image.size
     if (wide, high) != (size, size):
         raise DataCorrupt(
-            f"{printable(file)} is {wide}x{high}, but {cell.spec.dataset}'s images are {size}x{size} here: samples are "
+            f"{printable(file)} is {wide}x{high}, but {dataset.spec.dataset}'s images are {size}x{size} here: samples are "
             f"compared as they are, so make them that size, or set data.image_size"
         )
     tally.add(decoded)

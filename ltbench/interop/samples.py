@@ -46,7 +46,7 @@ class ExternalSamples:
 
 
 def read_samples(
-    path: Path, cell: Dataset, labels: Path | None = None, value_range: str | None = None
+    path: Path, dataset: Dataset, labels: Path | None = None, value_range: str | None = None
 ) -> ExternalSamples:
     """Read samples of a data cell's classes.
 
@@ -54,7 +54,7 @@ def read_samples(
     ----------
     path
         An array file, a folder of class folders (named by label or by class name), or a folder of images.
-    cell
+    dataset
         Says which channels, size and classes the images must have.
     labels
         A ``.npy`` file, or text with one label a line, where `path` does not hold them. Images without
@@ -78,18 +78,20 @@ def read_samples(
             raise UsageError(
                 f"{path} is a folder, whose class folders are its labels: leave --labels out, which goes with an array file"
             )
-        images, made_for, how = read_folder(path, cell)
+        images, made_for, how = read_folder(path, dataset)
         if made_for is not None:
-            return ExternalSamples(images, _all_classes(path, made_for, cell), how)
+            return ExternalSamples(images, _all_classes(path, made_for, dataset), how)
         without = _WITHOUT.format("put each class into a folder of its own")
         return ExternalSamples(images, _unlabelled(path, len(images)), how + without)
     arrays = ArrayFile(path)
     raw = _pick(arrays, IMAGE_NAMES, "images")
     given = _read_labels(labels) if labels is not None else _labels_in(arrays)
     checked = (
-        _unlabelled(path, len(raw)) if given is None else _check_labels(labels or path, given, len(raw), cell)
+        _unlabelled(path, len(raw))
+        if given is None
+        else _check_labels(labels or path, given, len(raw), dataset)
     )
-    raw, layout = to_nchw(path, raw, cell)
+    raw, layout = to_nchw(path, raw, dataset)
     images, meaning = to_uint8(path, raw, value_range)
     without = _WITHOUT.format("add them as 'labels' or give --labels") if given is None else ""
     return ExternalSamples(images, checked, f"{layout}, {meaning}{without}")
@@ -108,14 +110,14 @@ def _unlabelled(path: Path, count: int) -> NDArray[np.int64]:
 
 
 def _pick(arrays: ArrayFile, names: tuple[str, ...], what: str) -> NDArray[Any]:
-    found = [name for name in names if name in arrays.names]
-    if len(found) != 1:
+    matching = [name for name in names if name in arrays.names]
+    if len(matching) != 1:
         there = ", ".join(sorted(arrays.names)) or "nothing"
         raise UsageError(
             f"{printable(arrays.path)} holds {there}: call the array of {what} {what!r}, and only that one (known "
             f"are {', '.join(names)})"
         )
-    return arrays.read(found[0])
+    return arrays.read(matching[0])
 
 
 def _labels_in(arrays: ArrayFile) -> NDArray[Any] | None:
@@ -155,9 +157,9 @@ def _read_labels(path: Path) -> NDArray[Any]:
     return np.array(labels, np.int64)
 
 
-def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Dataset) -> NDArray[np.int64]:
+def _check_labels(path: Path, labels: NDArray[Any], count: int, dataset: Dataset) -> NDArray[np.int64]:
     """Return the labels as int64 after comparing them with the images and the classes."""
-    k = cell.num_classes
+    k = dataset.num_classes
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise DataCorrupt(f"{path}: labels must be one whole number an image, not {shape_text(labels)}")
     if len(labels) != count:
@@ -166,15 +168,15 @@ def _check_labels(path: Path, labels: NDArray[Any], count: int, cell: Dataset) -
         raise DataCorrupt(f"{path} holds no image: score at least a few of every class")
     if labels.min() < 0 or labels.max() >= k:
         odd = labels.max() if labels.max() >= k else labels.min()
-        raise DataCorrupt(f"{path} has a label {odd}, but {cell.spec.dataset} has classes 0..{k - 1}")
-    return _all_classes(path, labels.astype(np.int64), cell)
+        raise DataCorrupt(f"{path} has a label {odd}, but {dataset.spec.dataset} has classes 0..{k - 1}")
+    return _all_classes(path, labels.astype(np.int64), dataset)
 
 
-def _all_classes(path: Path, labels: NDArray[np.int64], cell: Dataset) -> NDArray[np.int64]:
-    counts = np.bincount(labels, minlength=cell.num_classes)
+def _all_classes(path: Path, labels: NDArray[np.int64], dataset: Dataset) -> NDArray[np.int64]:
+    counts = np.bincount(labels, minlength=dataset.num_classes)
     if not counts.all():
         first = int(counts.argmin())
         raise DataCorrupt(
-            f"{path} has no image of class {first} ({cell.class_names[first]}): sample every class"
+            f"{path} has no image of class {first} ({dataset.class_names[first]}): sample every class"
         )
     return labels

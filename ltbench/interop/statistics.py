@@ -92,10 +92,10 @@ def write_statistics(path: Path, features: np.ndarray) -> None:
     """
     if path.suffix != ".npz":
         raise UsageError(f"statistics are an .npz file: call it {path.with_suffix('.npz')}")
-    found = Statistics.of(features)
-    sigma = (found.factor.T @ found.factor).cpu().numpy()
+    statistics = Statistics.of(features)
+    sigma = (statistics.factor.T @ statistics.factor).cpu().numpy()
     with replacing(path) as temporary, temporary.open("wb") as handle:
-        np.savez(handle, mu=found.mean.cpu().numpy(), sigma=sigma)
+        np.savez(handle, mu=statistics.mean.cpu().numpy(), sigma=sigma)
 
 
 def write_dataset_statistics(dataset: Dataset, extractor: Extractor, path: Path, cache: Path) -> int:

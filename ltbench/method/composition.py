@@ -58,11 +58,11 @@ class Composition:
         self.parts = tuple(sorted(((method.name, method) for method in methods), key=lambda part: part[0]))
         self.name = "+".join(name for name, _ in self.parts)
         self._refuse_illegal()
-        wanted = [method.needs for _, method in self.parts]
+        every = [method.needs for _, method in self.parts]
         self.needs = Needs(
-            draw=next((needs.draw for needs in wanted if needs.draw != "natural"), "natural"),
-            reference="balanced" if any(needs.reference == "balanced" for needs in wanted) else "none",
-            batch_coupled=any(needs.batch_coupled for needs in wanted),
+            draw=next((needs.draw for needs in every if needs.draw != "natural"), "natural"),
+            reference="balanced" if any(needs.reference == "balanced" for needs in every) else "none",
+            batch_coupled=any(needs.batch_coupled for needs in every),
         )
         self._target = next((part for part in self.parts if provides(part[1])["target"]), self.parts[0])
 
@@ -105,11 +105,11 @@ class Composition:
         known = {
             f"{name}.{part}": (name, method, part) for name, method in self.parts for part in method.PARTS
         }
-        for wanted in names:
-            if wanted not in known:
-                hint = nearest(wanted, known) if known else ": it has none"
-                raise UsageError(f"{self.name!r} has no part {wanted!r} that sampling can leave out{hint}")
-        return [known[wanted] for wanted in names]
+        for asked in names:
+            if asked not in known:
+                hint = nearest(asked, known) if known else ": it has none"
+                raise UsageError(f"{self.name!r} has no part {asked!r} that sampling can leave out{hint}")
+        return [known[asked] for asked in names]
 
     def target(self, batch: Batch, streams: Streams) -> Tensor:
         """Return the denoising target (B,C,H,W) of the global batch."""

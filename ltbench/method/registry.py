@@ -49,8 +49,8 @@ def known_methods() -> dict[str, type[Method]]:
 
 def _of_module(module: ModuleType) -> list[type[Method]]:
     """Return the methods that a module defines; those it imports are other modules' own."""
-    own = [item for item in vars(module).values() if getattr(item, "__module__", None) == module.__name__]
-    return [item for item in own if isinstance(item, type) and issubclass(item, Method) and item.name]
+    defined = [item for item in vars(module).values() if getattr(item, "__module__", None) == module.__name__]
+    return [item for item in defined if isinstance(item, type) and issubclass(item, Method) and item.name]
 
 
 def check_method(method: Any) -> None:

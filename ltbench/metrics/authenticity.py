@@ -38,7 +38,9 @@ def authenticity_percent(training: Array, generated: Array, *, memory: int = MEM
     """
     train, fake = as_features(training, "training", minimum=2), as_features(generated, "generated")
     same_width(train, fake)
-    own = neighbours(train, None, 1, memory)[0][:, 0]
+    to_nearest = neighbours(train, None, 1, memory)[0][:, 0]
     squared, nearest = neighbours(fake, train, 1, memory)
-    limit = own[nearest[:, 0]] * (1 + 1e-9)  # equal distances of two products differ in their last digits
+    limit = to_nearest[nearest[:, 0]] * (
+        1 + 1e-9
+    )  # equal distances of two products differ in their last digits
     return 100 * float((squared[:, 0] > limit).double().mean())

@@ -158,10 +158,10 @@ class _Lazy:
     @functools.cached_property
     def _function(self) -> Callable[..., Any]:
         module, _, name = self._path.partition(":")
-        found: Any = importlib.import_module(f"ltbench.metrics.{module}")
+        target: Any = importlib.import_module(f"ltbench.metrics.{module}")
         for part in name.split("."):
-            found = getattr(found, part)
-        return found  # type: ignore[no-any-return]
+            target = getattr(target, part)
+        return target  # type: ignore[no-any-return]
 
     @property
     def __wrapped__(self) -> Callable[..., Any]:

@@ -81,7 +81,7 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
     squared : (n, k) float64 squared distances, ascending.
     index : (n, k) int64 rows of ``points``.
     """
-    own = points is None
+    same_set = points is None
     others = queries if points is None else points
     squared = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=queries.device)
     index = torch.full((len(queries), k), -1, dtype=torch.int64, device=queries.device)
@@ -94,10 +94,10 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
         index[rows] = at.gather(1, best)
 
     centre = others.mean(dim=0, dtype=torch.float64)
-    for rows, columns, tile, _ in tiles(queries, others, centre, memory, upper=own):
-        if own and rows == columns:
+    for rows, columns, tile, _ in tiles(queries, others, centre, memory, upper=same_set):
+        if same_set and rows == columns:
             tile.fill_diagonal_(torch.inf)
         keep(rows, columns, tile)
-        if own and rows != columns:
+        if same_set and rows != columns:
             keep(columns, rows, tile.T)
     return squared, index

@@ -83,7 +83,7 @@ class Mixture:
                 total += loss.detach() * len(x)
             losses.append(float(total) / len(training))
             last = losses[-_PATIENCE - 1 : -1]
-            if epoch >= _FIRST_STOP and all(abs(losses[-1] - one) < _STILL for one in last):
+            if epoch >= _FIRST_STOP and all(abs(losses[-1] - earlier) < _STILL for earlier in last):
                 break
         return Mixture(self.centres, log_variance.detach())
 

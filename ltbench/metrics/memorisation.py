@@ -106,5 +106,5 @@ def memorisation(
 
 def memorisation_rate(training: Array, heldout: Array, generated: Array) -> dict[str, float]:
     """Return ``rate``, ``expected`` and ``p_value`` of `memorisation` at its default quantile."""
-    found = memorisation(training, heldout, generated)
-    return {"rate": found.rate, "expected": found.expected, "p_value": found.p_value}
+    result = memorisation(training, heldout, generated)
+    return {"rate": result.rate, "expected": result.expected, "p_value": result.p_value}

@@ -343,10 +343,10 @@ def _check(metric: Any) -> None:
         raise ValueError(f"{metric.name}: scopes are overall, class and pooled, not {metric.scopes}")
     if not callable(metric.function):
         raise TypeError(f"{metric.name}: its function cannot be called")
-    own = {output.name for output in metric.outputs}
-    taken = own & {o.name for other in _METRICS if other is not metric for o in other.outputs}
-    if taken or any("." in name for name in own):
-        raise ValueError(f"{metric.name}: the number {min(taken or own)!r} is taken or holds a dot")
+    outputs = {output.name for output in metric.outputs}
+    taken = outputs & {o.name for other in _METRICS if other is not metric for o in other.outputs}
+    if taken or any("." in name for name in outputs):
+        raise ValueError(f"{metric.name}: the number {min(taken or outputs)!r} is taken or holds a dot")
 
 
 METRICS: ExtensionPoint[Metric] = ExtensionPoint(
@@ -365,8 +365,8 @@ class _Ordered(Mapping[str, Metric]):
         return METRICS.all()[name]
 
     def __iter__(self) -> Iterator[str]:
-        own = [metric.name for metric in _METRICS]
-        return iter([*own, *(name for name in METRICS.all() if name not in own)])
+        in_tree = [metric.name for metric in _METRICS]
+        return iter([*in_tree, *(name for name in METRICS.all() if name not in in_tree)])
 
     def __len__(self) -> int:
         return len(METRICS.all())

@@ -20,8 +20,8 @@ from ltbench.runs.bundle import INDEX, is_bundle, materialise, pack, read_bundle
 
 def cache_folder() -> Path:
     """Return where copies are kept: ``$LTBENCH_CACHE``, or ``ltbench`` in the user's cache folder."""
-    if own := os.environ.get("LTBENCH_CACHE"):
-        return Path(own).expanduser()
+    if folder := os.environ.get("LTBENCH_CACHE"):
+        return Path(folder).expanduser()
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ltbench"
 
 

@@ -65,16 +65,16 @@ def load_checkpoint(path: Path, key: str) -> dict[str, Any] | None:
         return None
     try:
         state = dict(torch.load(path, map_location="cpu", weights_only=True))
-        found = state["key"]
+        stored = state["key"]
     except MemoryError:
         raise
     except Exception as error:  # torch lets through whatever a damaged file makes its parsers raise
         raise CheckpointError(
             f"the checkpoint {path} is broken or not ltbench's: delete it to train from the start"
         ) from error
-    if found != key:
+    if stored != key:
         raise CheckpointError(
-            f"the checkpoint {path} belongs to another spec (key {str(found)[:8]}, wanted {key[:8]}): "
+            f"the checkpoint {path} belongs to another spec (key {str(stored)[:8]}, wanted {key[:8]}): "
             "use another --out, or delete that folder"
         )
     check_digest(path, "delete it to train from the start")
@@ -115,11 +115,11 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     prefix = f"{which}."
     try:
         with safe_open(path, framework="pt") as handle:
-            found = (handle.metadata() or {}).get("train_key")
+            stored = (handle.metadata() or {}).get("train_key")
             weights = {n[len(prefix) :]: handle.get_tensor(n) for n in handle.keys() if n.startswith(prefix)}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the weights {path} are broken: delete that file and run again") from error
-    if key is not None and found != key:
+    if key is not None and stored != key:
         raise CheckpointError(
             f"the weights {path} belong to another spec: use another --out, or delete that folder"
         )

@@ -40,14 +40,14 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Environment) -> None:
+def probe(denoiser: Denoiser, dataset: Dataset, spec: RunSpec, path: Path, env: Environment) -> None:
     """Measure every bottleneck metric under both protocols; write ``PATH.csv``, features ``PATH.npz`` and their t-SNE.
 
     Parameters
     ----------
     denoiser
         The trained network with averaged weights, on ``env.device``.
-    cell
+    dataset
         The run's data cell: its held-out images go through the network.
     spec
         The run, named in every row.
@@ -56,30 +56,30 @@ def probe(denoiser: Denoiser, cell: Dataset, spec: RunSpec, path: Path, env: Env
     env
         Device, progress and guard of the stage.
     """
-    images, labels = probe_images(cell)
+    images, labels = probe_images(dataset)
     rows: list[dict[str, Any]] = []
-    kept: dict[str, np.ndarray] = {"labels": labels}
+    arrays: dict[str, np.ndarray] = {"labels": labels}
     plans = [("noised", t) for t in NOISE_LEVELS] + [("clean", 0)]
     for done, (protocol, t) in enumerate(plans):
         features = bottleneck(denoiser, images, labels, protocol, t, env)
-        kept[f"{protocol}_{t}"] = features.astype(np.float16)
+        arrays[f"{protocol}_{t}"] = features.astype(np.float16)
         for metric in (m for m in REGISTRY.values() if m.needs == "bottleneck"):
-            values = metric(features=features, labels=labels, train_counts=cell.counts, seed=PROBE_SEED)
+            values = metric(features=features, labels=labels, train_counts=dataset.counts, seed=PROBE_SEED)
             rows += [
                 _row(spec, protocol, t, metric.definition, name, float(v), labels)
                 for name, v in values.items()
             ]
         env.progress({"stage": "probe", "step": done + 1, "total": len(plans)})
     with recording(path.with_suffix(".npz"), env.guard) as temporary, temporary.open("wb") as handle:
-        np.savez_compressed(handle, **kept)  # type: ignore[arg-type]
-    write_embedding(path.parent.parent, spec.train.steps, embed(kept), env.guard)
+        np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
+    write_embedding(path.parent.parent, spec.train.steps, embed(arrays), env.guard)
     with recording(path.with_suffix(".csv"), env.guard) as temporary:
         pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(temporary, index=False)
 
 
-def probe_images(cell: Dataset) -> tuple[np.ndarray, np.ndarray]:
+def probe_images(dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Return the held-out images (N,C,H,W) uint8 and labels that every network of this data set is probed on."""
-    pool = balanced(cell.heldout, "probe")
+    pool = balanced(dataset.heldout, "probe")
     stream = rng.numpy_generator(PROBE_SEED, "probe/images")
     chosen = np.concatenate([np.sort(stream.permutation(rows)[:PER_CLASS]) for rows in pool.rows.values()])
     return np.asarray(pool.images[chosen]), pool.labels[chosen]
@@ -112,8 +112,8 @@ def bottleneck(
             )
         times = torch.full((len(x),), t, device=device)
         with precision("fp32", device):  # convolutions would use TF32 on a GPU
-            found = denoiser(x.to(device), times, label.to(device)).bottleneck
-        out.append(found.mean((2, 3)).cpu())
+            features = denoiser(x.to(device), times, label.to(device)).bottleneck
+        out.append(features.mean((2, 3)).cpu())
     return torch.cat(out).numpy()
 
 

@@ -95,7 +95,7 @@ def _add_floors(
             for rows in draw_rows(inputs, "generated", place, count, request.floor_draws)
         ]
         for name, numbers in beside.items():
-            numbers["at_floor_n"] = Number(float(np.mean([one[name] for one in cut])), real, used)
+            numbers["at_floor_n"] = Number(float(np.mean([draw[name] for draw in cut])), real, used)
 
 
 def _add_intervals(
@@ -170,14 +170,14 @@ def floor_draws(inputs: MetricInputs, place: Place, count: int, repeats: int) ->
         sort_keys=True,
     )
     path = context.cache / "floors" / f"{hashlib.sha256(identity.encode()).hexdigest()[:32]}.json"
-    kept = _kept(path)
-    if kept is not None:
-        return {output.name: kept[output.name] for output in metric.outputs if output.name in kept}
+    stored = _kept(path)
+    if stored is not None:
+        return {output.name: stored[output.name] for output in metric.outputs if output.name in stored}
     draws = [
         inputs.value(place, "floor_heldout", rows, reference="floor_reference")
         for rows in draw_rows(inputs, "floor_heldout", place, count, repeats)
     ]
-    out = {name: [float(one[name]) for one in draws] for name in draws[0]}
+    out = {name: [float(draw[name]) for draw in draws] for name in draws[0]}
     write_json(path, {"draws": out, "sha256": _digest(out)})
     return out
 

@@ -132,8 +132,8 @@ class ScoringContext:
         if pool not in self.extracted:
             images = self.pools[pool].images
             self.extracted[pool] = cached_features(self.extractor, images, self.cache / "features")
-        found = self.extracted[pool]
-        array = found.features if needs == "features" else found.logits
+        extracted = self.extracted[pool]
+        array = extracted.features if needs == "features" else extracted.logits
         if array is None:
             raise UsageError(f"{self.extractor.name} gives no class scores: choose another extractor")
         return array

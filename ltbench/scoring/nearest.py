@@ -23,9 +23,9 @@ from ltbench.runs.layout import NEAREST
 PAIRS = 5  # a class
 
 
-def write_evidence(
+def write_nearest_and_confusion(
     folder: Path,
-    cell: Dataset,
+    dataset: Dataset,
     images: np.ndarray,
     labels: np.ndarray,
     cache: Path,
@@ -39,7 +39,7 @@ def write_evidence(
     ----------
     folder
         The sample set's folder.
-    cell
+    dataset
         The samples' data cell.
     images, labels
         (N,C,H,W) uint8 and (N,) int64.
@@ -53,23 +53,23 @@ def write_evidence(
         Their names, ``auto`` resolved.
     """
     extractor = get_extractor(extractors[0], device=device)
-    kept = cache / "features"
-    generated = cached_features(extractor, images, kept)
-    training = cached_features(extractor, cell.train.images, kept).features
-    heldout = cached_features(extractor, cell.heldout.images, kept).features
-    found: dict[str, list[np.ndarray]] = {"labels": [], "generated": [], "training": [], "distance": []}
-    for k in range(cell.num_classes):
-        mine, theirs = np.flatnonzero(labels == k), np.flatnonzero(cell.train.labels == k)
-        real = heldout[cell.heldout.labels == k]
-        pairs = memorisation(training[theirs], real, generated.features[mine]).pairs(PAIRS)
-        found["labels"].append(np.full(len(pairs), k))
-        found["generated"].append(images[mine[[i for i, _, _ in pairs]]])
-        found["training"].append(cell.train.images[theirs[[j for _, j, _ in pairs]]])
-        found["distance"].append(np.array([d for _, _, d in pairs]))
-    arrays = {name: np.concatenate(parts) for name, parts in found.items()}
+    features_folder = cache / "features"
+    generated = cached_features(extractor, images, features_folder)
+    training = cached_features(extractor, dataset.train.images, features_folder).features
+    heldout = cached_features(extractor, dataset.heldout.images, features_folder).features
+    parts_of: dict[str, list[np.ndarray]] = {"labels": [], "generated": [], "training": [], "distance": []}
+    for k in range(dataset.num_classes):
+        in_generated, in_training = np.flatnonzero(labels == k), np.flatnonzero(dataset.train.labels == k)
+        real = heldout[dataset.heldout.labels == k]
+        pairs = memorisation(training[in_training], real, generated.features[in_generated]).pairs(PAIRS)
+        parts_of["labels"].append(np.full(len(pairs), k))
+        parts_of["generated"].append(images[in_generated[[i for i, _, _ in pairs]]])
+        parts_of["training"].append(dataset.train.images[in_training[[j for _, j, _ in pairs]]])
+        parts_of["distance"].append(np.array([d for _, _, d in pairs]))
+    arrays = {name: np.concatenate(parts) for name, parts in parts_of.items()}
     with recording(folder / NEAREST, guard) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
-    if classifies(extractor, cell.spec) and generated.logits is not None:
-        table = pd.DataFrame(confusion(generated.logits, labels), cell.class_names, cell.class_names)
+    if classifies(extractor, dataset.spec) and generated.logits is not None:
+        table = pd.DataFrame(confusion(generated.logits, labels), dataset.class_names, dataset.class_names)
         with recording(folder / "confusion.csv", guard) as temporary:
             table.to_csv(temporary, index_label="label")

@@ -237,12 +237,12 @@ def _measure(
     for place in _places(metric, dataset, groups):
         short = inputs.shortage(place)
         if short:
-            found = _dashes(inputs, dataset, place, short)
+            measured = _dashes(inputs, dataset, place, short)
         else:
-            found = _place_rows(inputs, dataset, place, request)
-        rows += found
+            measured = _place_rows(inputs, dataset, place, request)
+        rows += measured
         per_class |= {
-            (row["metric"], int(row["class_or_group"])): row for row in found if row["scope"] == "class"
+            (row["metric"], int(row["class_or_group"])): row for row in measured if row["scope"] == "class"
         }
     return rows + _group_rows(inputs, per_class, dataset, groups) + _elsewhere(inputs, dataset, groups)
 
@@ -284,16 +284,16 @@ def _place_rows(inputs: MetricInputs, dataset: Dataset, place: Place, request: S
         numbers = with_floors(inputs, place, request)
     except UsageError as error:  # what these images do not allow at this place
         return _dashes(inputs, dataset, place, str(error))
-    remark, own = _remark(inputs, place), {output.name for output in inputs.metric.outputs}
+    remark, stated = _remark(inputs, place), {output.name for output in inputs.metric.outputs}
     rows = []
     for name, number in numbers.items():
         if np.ndim(number.value) == 0:
-            rows.append(_row(inputs, dataset, place, name, number, remark if name in own else ""))
+            rows.append(_row(inputs, dataset, place, name, number, remark if name in stated else ""))
             continue
         for k, value in enumerate(number.value):
-            one = Place("class", str(k), (k,))
+            of_class = Place("class", str(k), (k,))
             why = "" if np.isfinite(value) else f"class {k} has no images that it could be computed on"
-            rows.append(_row(inputs, dataset, one, name, Number(value, *inputs.sizes(one), why)))
+            rows.append(_row(inputs, dataset, of_class, name, Number(value, *inputs.sizes(of_class), why)))
     return rows
 
 
@@ -367,13 +367,13 @@ def _group_rows(
         if name.endswith((".floor_sd", ".ci_low", ".ci_high")):
             continue  # spreads do not average
         for group in (*groups, every):
-            found = [per_class[name, k] for k in group.labels if (name, k) in per_class]
-            if found and (len(found) == len(group.labels) or name in better):
-                rows.append(_combined(found, group, np.mean, dataset))
+            members = [per_class[name, k] for k in group.labels if (name, k) in per_class]
+            if members and (len(members) == len(group.labels) or name in better):
+                rows.append(_combined(members, group, np.mean, dataset))
         if better.get(name):
-            found = [row for (other, _), row in per_class.items() if other == name]
+            members = [row for (other, _), row in per_class.items() if other == name]
             pick = np.max if better[name] == "lower" else np.min
-            rows.append(_combined(found, Group("worst", every.labels, ""), pick, dataset))
+            rows.append(_combined(members, Group("worst", every.labels, ""), pick, dataset))
     return rows
 
 

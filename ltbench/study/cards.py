@@ -63,7 +63,7 @@ def _table() -> dict[str, Any]:
 def known_cards() -> dict[str, Card]:
     """Return the cards of the table by name."""
     shares = _table()["utilisation"]
-    found = {}
+    cards = {}
     for key, card in _table()["cards"].items():
         speed: dict[str, tuple[float, float]] = {}
         before = (0.0, 0.0)
@@ -74,8 +74,8 @@ def known_cards() -> dict[str, Card]:
             before = speed[precision] = (max(low, before[0]), max(high, before[1]))
         assumed = ", ".join(f"{p} {shares[p][0]:.0%} to {shares[p][1]:.0%}" for p in speed)
         source = f"peak stated in {card['source']}; assumed to be reached: {assumed}"
-        found[key] = Card(key, card["name"], card["memory"], speed, source)
-    return found
+        cards[key] = Card(key, card["name"], card["memory"], speed, source)
+    return cards
 
 
 def get_card(text: str) -> Card:

@@ -34,23 +34,23 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
         One sentence on how to mend it.
     """
     root = default_data_root() if data_root is None else data_root
-    cell: Dataset | DatasetFacts | None = None
+    dataset: Dataset | DatasetFacts | None = None
     if need_files or get_source(spec.data.dataset).status(root).found:
         try:
-            cell = cached_dataset(spec.data, data_root)
+            dataset = cached_dataset(spec.data, data_root)
         except DataMissing:  # prepared at another size only
             if need_files:
                 raise
-    cell = cell or static_facts(spec.data, data_root)
-    if spec.train.flip and not cell.flip_allowed:
+    dataset = dataset or static_facts(spec.data, data_root)
+    if spec.train.flip and not dataset.flip_allowed:
         raise UsageError(
             f"train.flip must be false for {spec.data.dataset}: its mirrored images are not of their class"
         )
     names = resolve_extractors(spec.score.extractors, spec.data.dataset, spec.score.resize)
-    check_images(names, cell.shape)
+    check_images(names, dataset.shape)
     composition = create(spec.method.name, spec.method.hyperparameters)
     composition.left_out(spec.sample.leave_out)
-    make_omega(spec.sample, cell.prior)
+    make_omega(spec.sample, dataset.prior)
     micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size
     if micro < size and composition.needs.batch_coupled:
         raise UsageError(
@@ -60,7 +60,7 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
         raise UsageError(
             f"train.micro_batch {micro} does not divide train.batch_size {size}: choose a divisor"
         )
-    return cell
+    return dataset
 
 
 def fitting_ema_decay(steps: int) -> float:

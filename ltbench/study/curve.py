@@ -41,7 +41,7 @@ class Curve:
 
 def snapshot_curves(runs: Sequence[RunSpec], root: Path) -> list[Curve]:
     """Return a curve for every training whose snapshots were scored, in the order of the runs."""
-    found: dict[tuple[str, str], dict[int, tuple[float, int]]] = {}
+    curves: dict[tuple[str, str], dict[int, tuple[float, int]]] = {}
     for run in runs:
         path = root / sample_folder(run) / SCORES
         if run.score.reference_half != "first" or not path.exists():
@@ -52,13 +52,13 @@ def snapshot_curves(runs: Sequence[RunSpec], root: Path) -> list[Curve]:
             continue
         row = rows.iloc[0]
         key = (folder_name(run), run.sample.model_dump_json())
-        found.setdefault(key, {})[run.train.steps] = float(row["value"]), int(row["n_generated"])
+        curves.setdefault(key, {})[run.train.steps] = float(row["value"]), int(row["n_generated"])
     return [
         Curve(
             name,
             tuple((step, value) for step, (value, _) in sorted(points.items())),
             next(iter(points.values()))[1],
         )
-        for (name, _), points in found.items()
+        for (name, _), points in curves.items()
         if len(points) > 1
     ]

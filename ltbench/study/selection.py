@@ -178,7 +178,7 @@ def choose(runs: Sequence[RunSpec], selection: Selection, root: Path) -> list[Ch
         for run in sorted(group, key=lambda run: (_value(run, selection), run.train_seed)):
             value = _value(run, selection)
             scores[value] = (*scores.get(value, ()), _score(run, selection, root))
-        means = {value: float(np.mean(found)) for value, found in scores.items()}
+        means = {value: float(np.mean(values)) for value, values in scores.items()}
         out.append(Choice(tuple(group), scores, better(means, key=means.__getitem__)))
     return out
 
@@ -199,8 +199,8 @@ def _score(run: RunSpec, selection: Selection, root: Path) -> float:
     if len(rows) == 1:
         return float(rows["value"].iloc[0])
     if len(rows):
-        found = ", ".join(sorted(set(rows["extractor"])))
-        raise UsageError(f"[select]: {selection.metric} is scored on {found}: name one as extractor")
+        extractors = ", ".join(sorted(set(rows["extractor"])))
+        raise UsageError(f"[select]: {selection.metric} is scored on {extractors}: name one as extractor")
     on = f" on {selection.extractor}" if selection.extractor else ""
     raise UsageError(f"[select]: {path} holds no {selection.metric}{on}: ask for it in score.metrics")
 
@@ -232,8 +232,8 @@ def write_curves(choices: Sequence[Choice], selection: Selection, path: Path) ->
     for choice in choices:
         seeds = sorted({run.train_seed for run in choice.runs})
         data, method = choice.runs[0].data, choice.runs[0].method
-        for value, found in choice.scores.items():
-            for seed, score in zip(seeds, found, strict=True):
+        for value, by_seed in choice.scores.items():
+            for seed, score in zip(seeds, by_seed, strict=True):
                 place = (data.dataset, data.imbalance_ratio, method.name, selection.key, value, seed)
                 rows.append((*place, selection.metric, score, value == choice.chosen))
     table = pd.DataFrame(rows, columns=list(COLUMNS))

@@ -134,11 +134,11 @@ def make_plan(
                 f"{folder_name(spec)} is trained past step {', '.join(map(str, late))} without keeping it, which "
                 "no setting can mend any more: use another --out to have it"
             ] = None
-        cell = validate(spec, data_root, need_files)
-        if isinstance(cell, DatasetFacts):
+        dataset = validate(spec, data_root, need_files)
+        if isinstance(dataset, DatasetFacts):
             missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
-        network = _network(spec, cell)
-        asked = evaluations(spec.sample, cell.prior)
+        network = _network(spec, dataset)
+        asked = evaluations(spec.sample, dataset.prior)
         train_stage, sample_stage = stages(spec)[:2]
         steps = 0
         if task_id(train_stage) not in done:
@@ -149,24 +149,24 @@ def make_plan(
         images = 0
         if task_id(sample_stage) not in done:
             done.add(task_id(sample_stage))
-            images = cell.num_classes * spec.sample.per_class
+            images = dataset.num_classes * spec.sample.per_class
         if not (steps or images):
             costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0, nfe=asked.nfe))
             continue
-        measured = measure(spec, cell)
+        measured = measure(spec, dataset)
         parameters = measured.parameters
         method = (*network, spec.method.model_dump_json())
         if method not in calls:
-            calls[method] = method_passes(spec, cell)
+            calls[method] = method_passes(spec, dataset)
         trained, sampled = steps * spec.train.batch_size * calls[method], images * asked.own
         seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
         sampling = sampled * measured.flops
         if asked.other:  # another run's network, or an earlier state of this one
-            weaker = measure(networks.get(spec.sample.bad_weights or "", spec), cell)
+            weaker = measure(networks.get(spec.sample.bad_weights or "", spec), dataset)
             seconds += images * asked.other * weaker.forward
             sampling += images * asked.other * weaker.flops
         operations = 3 * trained * measured.flops + sampling
-        pixels = math.prod(cell.shape)
+        pixels = math.prod(dataset.shape)
         disk = (24 * parameters if steps else 0) + images * pixels
         costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling, asked.nfe))
     notes = (
@@ -185,19 +185,19 @@ def _network(spec: RunSpec, cell: Dataset | DatasetFacts) -> tuple[str, str]:
 
 def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
     """Return one sentence for each extractor whose weights a study's scores need and that are not here."""
-    wanted: dict[str, None] = {}
+    needed: dict[str, None] = {}
     for spec in runs:
         names = resolve_extractors(spec.score.extractors, spec.data.dataset, spec.score.resize)
-        wanted |= dict.fromkeys(names)
+        needed |= dict.fromkeys(names)
         protocols = (metric.extractor for metric in requested_metrics(spec.score.metrics))
-        wanted |= dict.fromkeys(name for name in protocols if name)
+        needed |= dict.fromkeys(name for name in protocols if name)
     rows = {row.name: row for row in known_extractors()}
     return tuple(
         f"the weights of {name} are missing (looked in {', '.join(map(str, rows[name].looked))}), which scoring needs "
         f"and training and sampling do not: {rows[name].advice}; features without a download: {IMAGENET_ADVICE}, for "
         "natural images; `ltbench extractor train FOLDER`, a small network of your own images; or --set "
         "score.extractors=torchscript:FILE, one that you have"
-        for name in wanted
+        for name in needed
         if name in rows and not rows[name].found
     )
 
@@ -222,9 +222,9 @@ class Speed:
     parameters: int
 
 
-def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) -> Speed:
+def _measure(spec: RunSpec, dataset: Dataset | DatasetFacts, device: torch.device) -> Speed:
     """Time small batches of the network, the best of three, with the threads that a worker has."""
-    denoiser = plain_denoiser(spec, cell)
+    denoiser = plain_denoiser(spec, dataset)
     per_image, parameters = flops(denoiser), count_parameters(denoiser)
     denoiser.to(device).train()
     count = (
@@ -232,7 +232,7 @@ def _measure(spec: RunSpec, cell: Dataset | DatasetFacts, device: torch.device) 
         if device.type == "cpu"
         else spec.train.batch_size
     )
-    x = torch.randn(count, *cell.shape, generator=rng.generator(0, "plan")).to(device)
+    x = torch.randn(count, *dataset.shape, generator=rng.generator(0, "plan")).to(device)
     t = torch.full((count,), NUM_TIMESTEPS // 2, device=device)
     label = torch.zeros_like(t)
 

@@ -61,11 +61,11 @@ def policy(kind: str) -> Policy:
 
 @dataclass(frozen=True)
 class Failure:
-    """A failure's class and one sentence; `poisoned` where the process should not go on after it."""
+    """A failure's class and one sentence; `must_restart` where the process should not go on after it."""
 
     kind: str
     message: str
-    poisoned: bool = False
+    must_restart: bool = False
 
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -76,17 +76,17 @@ def classify(error: BaseException) -> Failure:
     """Return the class of an exception that a stage raised."""
     text = " ".join(str(error).split()) or type(error).__name__
     if isinstance(error, LtbenchError):
-        return Failure(error.kind, text, poisoned=isinstance(error, OutOfMemory))
+        return Failure(error.kind, text, must_restart=isinstance(error, OutOfMemory))
     if is_out_of_memory(error):
         return Failure(
-            OutOfMemory.kind, f"the device or machine ran out of memory ({text[:300]})", poisoned=True
+            OutOfMemory.kind, f"the device or machine ran out of memory ({text[:300]})", must_restart=True
         )
     if isinstance(error, OSError) and error.errno in _FULL:
         return Failure(DiskFull.kind, f"no space left ({text})")
     if isinstance(error, OSError) and error.errno in _FLAKY:
         return Failure(StorageError.kind, f"the storage did not answer ({text})")
     # After a CUDA error every later call of the process fails too.
-    return Failure(BUG, f"{type(error).__name__}: {text[:600]}", poisoned="CUDA error" in text)
+    return Failure(BUG, f"{type(error).__name__}: {text[:600]}", must_restart="CUDA error" in text)
 
 
 def classify_exit(code: int, oom_kills: int = 0) -> Failure:

@@ -77,8 +77,8 @@ def identity() -> dict[str, Any]:
 
 def is_dead(owner: dict[str, Any]) -> bool:
     """Say whether the owner's process is known to be gone: only a process of this kernel can be looked up."""
-    mine = _machine()
-    if "boot" not in mine or any(owner.get(key) != mine.get(key) for key in ("boot", "namespace")):
+    here = _machine()
+    if "boot" not in here or any(owner.get(key) != here.get(key) for key in ("boot", "namespace")):
         return False
     started = _process_start(int(owner.get("pid", -1)))
     return started is None or started != owner.get("started")
@@ -257,14 +257,14 @@ class Ledger:
 
     def _attempts(self, resource: str) -> Iterator[Attempt]:
         folder = self.folder / resource
-        found = _numbers(folder)
-        last = max(found, default=0)
-        for number in sorted(found):
+        files = _numbers(folder)
+        last = max(files, default=0)
+        for number in sorted(files):
             claim = _parse(_read(folder / f"{number}.claim"))
-            end = _parse(_read(folder / f"{number}.end")) if "end" in found[number] else None
+            end = _parse(_read(folder / f"{number}.end")) if "end" in files[number] else None
             if end is None and number < last:  # taken over without having said how it ended
                 end = {"outcome": "lost", "kind": KILLED, "message": SILENT}
-            beat = None if "end" in found[number] else _read(folder / f"{number}.beat")
+            beat = None if "end" in files[number] else _read(folder / f"{number}.beat")
             yield Attempt(
                 number,
                 str(claim.get("task", "")),
@@ -309,9 +309,9 @@ class Ledger:
             The claim cannot be written.
         """
         folder = self.folder / task.resource
-        found = _numbers(folder)
-        last = max(found, default=0)
-        if last and "end" not in found[last]:
+        files = _numbers(folder)
+        last = max(files, default=0)
+        if last and "end" not in files[last]:
             current = self.attempts(task.resource)[-1]
             if current.number != last or current.end is not None or not self.is_stale(task.resource, current):
                 return None

@@ -146,7 +146,7 @@ class LocalDriver:
                 while self.running:
                     for key, _ in self.selector.select(timeout=0.25):
                         self._read(key.data)
-                    self._obey()
+                    self._handle_interrupts()
                     self.screen.tick()
             finally:
                 self._kill_all()
@@ -196,16 +196,16 @@ class LocalDriver:
             with contextlib.suppress(OSError):
                 pipe.close()
         worker.errors.seek(0)
-        said = worker.errors.read().decode(errors="replace").strip()
+        printed = worker.errors.read().decode(errors="replace").strip()
         worker.errors.close()
         del self.running[worker.number]
         self.screen.event(worker.number, {"event": "gone"})
         if code not in (0, RECYCLE):
-            self._bury(worker, code, said)
+            self._record_death(worker, code, printed)
         if code != 0 and self.interrupts == 0:
             self._start(worker.number, worker.slot)
 
-    def _bury(self, worker: _Running, code: int, said: str) -> None:
+    def _record_death(self, worker: _Running, code: int, printed: str) -> None:
         """Write down what a worker died of, where it held a stage."""
         if worker.held:
             failure = classify_exit(code, oom_kill_count() - worker.oom_kills)
@@ -217,7 +217,7 @@ class LocalDriver:
             self.failed_starts += 1
             if self.failed_starts >= _FAILED_STARTS:
                 raise WorkerBroken(
-                    f"workers end before they begin (exit code {code}): {said[-2000:] or 'silent'}"
+                    f"workers end before they begin (exit code {code}): {printed[-2000:] or 'silent'}"
                 )
 
     def _end(self, worker: _Running, outcome: Outcome, kind: str, message: str) -> None:
@@ -239,19 +239,20 @@ class LocalDriver:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        def hear(_signal: int, _frame: FrameType | None) -> None:
+        def on_signal(_signal: int, _frame: FrameType | None) -> None:
             self.interrupts += 1
 
-        kept = {
-            number: signal.signal(number, hear) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        handlers = {
+            number: signal.signal(number, on_signal)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
             yield
         finally:
-            for number, handler in kept.items():
+            for number, handler in handlers.items():
                 signal.signal(number, handler)
 
-    def _obey(self) -> None:
+    def _handle_interrupts(self) -> None:
         """Ctrl-C once: every worker stops at its next checkpoint; twice: at once."""
         if self.interrupts == 1 and not self.told:
             self.told = True

@@ -251,17 +251,17 @@ _COMPARED = {
 
 def compare(old: Path, new: Path, tolerance: float = TOLERANCE) -> Reproduction:
     """Compare two folders of the same training."""
-    found, absent = [], []
+    compared, absent = [], []
     for pattern, how in _COMPARED.items():
         for made in sorted(new.glob(pattern)):
             name = made.relative_to(new).as_posix()
             if (old / name).exists():
-                found.append(how(name, old / name, made))
+                compared.append(how(name, old / name, made))
             else:
                 absent.append(name)
     before, now = machine_class(old), machine_class(new)
     changed = [f"{key}: {before[key]} -> {now.get(key)}" for key in before if before[key] != now.get(key)]
-    return Reproduction(tuple(found), tuple(absent), tuple(changed), tolerance)
+    return Reproduction(tuple(compared), tuple(absent), tuple(changed), tolerance)
 
 
 def reproduce(

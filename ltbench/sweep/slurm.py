@@ -179,8 +179,8 @@ def submit(
             task = SlurmTask(root, plan, settings, options.warn, make_pipeline)
             jobs = [executor.submit(task) for _ in range(count)]
     except (submitit.core.utils.FailedJobError, subprocess.CalledProcessError) as error:
-        said = str(getattr(error, "stderr", None) or error).strip().splitlines()
-        raise SlurmError(f"Slurm refused the job: {said[-1] if said else 'without saying why'}") from error
+        lines = str(getattr(error, "stderr", None) or error).strip().splitlines()
+        raise SlurmError(f"Slurm refused the job: {lines[-1] if lines else 'without saying why'}") from error
     return [job.job_id for job in jobs]
 
 
@@ -231,12 +231,12 @@ def batch_script(runs: Sequence[RunSpec], root: Path, options: SlurmOptions) -> 
 
 def active(jobs: Iterable[str]) -> bool:
     """Say whether any of these jobs is still queued or running."""
-    wanted = {job.split("_")[0] for job in jobs}
-    if not wanted:
+    arrays = {job.split("_")[0] for job in jobs}
+    if not arrays:
         return False
     command = ["squeue", "--noheader", "--format=%F", "--me"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False)
-    return found.returncode != 0 or bool(wanted & set(found.stdout.split()))
+    queue = subprocess.run(command, capture_output=True, text=True, check=False)
+    return queue.returncode != 0 or bool(arrays & set(queue.stdout.split()))
 
 
 # --- the task's side -----------------------------------------------------------------------------------
@@ -268,7 +268,7 @@ class SlurmTask:
                     )
             _requeue()
 
-        def hear(number: int, _: FrameType | None) -> None:
+        def on_signal(number: int, _: FrameType | None) -> None:
             stopping.set()
             if number == signal.SIGUSR2 and not warned.is_set():
                 warned.set()
@@ -276,10 +276,10 @@ class SlurmTask:
                 timer.daemon = True
                 timer.start()
 
-        signal.signal(signal.SIGUSR2, hear)
-        signal.signal(signal.SIGTERM, hear)
+        signal.signal(signal.SIGUSR2, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
         worker.run()
-        if warned.is_set() or worker.poisoned:
+        if warned.is_set() or worker.must_restart:
             _requeue()
             raise SystemExit(0)  # Slurm ends the rest of the task
         return "stopped" if stopping.is_set() else "finished"

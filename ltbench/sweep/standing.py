@@ -135,9 +135,9 @@ def standing(task_id: str, attempts: Sequence[Attempt], stale: bool = False) -> 
     failures, kind, message, too_often = _streak(ended)
     number = max((attempt.number for attempt in ended), default=0)
     if running and last is not None and not stale:
-        mine = last.task in (task_id, "")
-        state: State = "running" if mine else "failed" if too_often else "queued"
-        number = last.number if mine else number
+        of_task = last.task in (task_id, "")
+        state: State = "running" if of_task else "failed" if too_often else "queued"
+        number = last.number if of_task else number
     elif too_often:
         state = "failed"
     elif running and last is not None and last.task in (task_id, ""):

@@ -179,9 +179,9 @@ def look(tasks: Sequence[Task], ledger: Ledger) -> list[Row]:
 
 def counts(rows: Iterable[Row]) -> dict[State, int]:
     """Return how many tasks are in each state, those without any left out."""
-    found = Counter(row.state for row in rows)
+    number = Counter(row.state for row in rows)
     order: tuple[State, ...] = ("done", "running", "stale", "queued", "failed")
-    return {state: found[state] for state in order if found[state]}
+    return {state: number[state] for state in order if number[state]}
 
 
 def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None) -> list[str]:
@@ -251,8 +251,8 @@ def requeue_failed(tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = 
         Leave those whose cause is in spec or code, which trying again cannot mend.
     """
     rows = [row for row in look(tasks, ledger) if row.state == "failed"]
-    wanted = [row.task for row in rows if not only_mendable or policy(row.kind).mendable]
-    return [task for task in wanted if ledger.requeue(task)]
+    mendable = [row.task for row in rows if not only_mendable or policy(row.kind).mendable]
+    return [task for task in mendable if ledger.requeue(task)]
 
 
 # --- logs ----------------------------------------------------------------------------------------------
@@ -260,11 +260,11 @@ def requeue_failed(tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = 
 
 def find_run(name: str, root: Path, tasks: Sequence[Task]) -> list[Task]:
     """Return the tasks of the run a person names: its folder, a path to it, or its key's eight digits."""
-    wanted = Path(name).name
+    run = Path(name).name
     folders = {task.stage.folder.name for task in tasks}
-    chosen = [folder for folder in folders if folder == wanted or folder.endswith(f"-{wanted}")]
+    chosen = [folder for folder in folders if folder == run or folder.endswith(f"-{run}")]
     if not chosen:
-        raise UsageError(f"no run {name!r} in {root}{nearest(wanted, folders)}")
+        raise UsageError(f"no run {name!r} in {root}{nearest(run, folders)}")
     return [task for task in tasks if task.stage.folder.name in chosen]
 
 
@@ -290,6 +290,6 @@ def log_of(tasks: Sequence[Task], ledger: Ledger, lines: int | None = None) -> s
             parts.append(f"== {resource} attempt {attempt.number}, {who}: {how}{why}")
             log = ledger.folder / resource / f"{attempt.number}.log"
             text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
-            kept = text.splitlines() if lines is None else text.splitlines()[-lines:]
-            parts.extend(kept)
+            shown = text.splitlines() if lines is None else text.splitlines()[-lines:]
+            parts.extend(shown)
     return "\n".join(parts)

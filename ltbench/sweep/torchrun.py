@@ -70,10 +70,10 @@ def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> b
         _follow(trainings, root, settings)
         return False
     finally:
-        _leave()
+        _end_group()
 
 
-def _leave() -> None:
+def _end_group() -> None:
     if dist.is_initialized():
         dist.destroy_process_group()
     if torch.cuda.is_available():
@@ -82,7 +82,7 @@ def _leave() -> None:
         os.environ.pop(name, None)
 
 
-def _announce(index: int | None) -> int | None:
+def _broadcast(index: int | None) -> int | None:
     """Send the number of a training, or None for no more, from process 0 to all; return it."""
     message = [index]
     dist.broadcast_object_list(message, src=0)
@@ -97,7 +97,7 @@ def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Setti
     index = {task.stage.key: number for number, task in enumerate(trainings)}
 
     def run_stage(stage: pipeline.Stage, out: Path, env: Environment) -> None:
-        _announce(index[stage.key])
+        _broadcast(index[stage.key])
         try:
             alone.run_stage(stage, out, env)
         except Interrupted:
@@ -114,22 +114,22 @@ def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Setti
     Worker(left, root, settings, shared, _reporter(), stopping).run()
     if failed.is_set():
         os._exit(1)  # torchrun ends the others, and says so
-    _announce(None)
+    _broadcast(None)
     return not stopping.is_set()
 
 
 def _reporter() -> Callable[[dict[str, Any]], None]:
     """Return a printer of a worker's events; while a stage runs, the usual streams go to its log."""
     channel = os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8")
-    said = 0.0
+    reported = 0.0
 
     def report(event: dict[str, Any]) -> None:
-        nonlocal said
+        nonlocal reported
         kind = event.pop("event")
         if kind == "progress":
-            if time.monotonic() - said < _REPORT_SECONDS:
+            if time.monotonic() - reported < _REPORT_SECONDS:
                 return
-            said = time.monotonic()
+            reported = time.monotonic()
             loss = f", loss {event['loss']:.4f}" if "loss" in event else ""
             channel.write(f"step {event['step']} of {event['total']}{loss}\n")
         elif kind == "claimed":
@@ -146,7 +146,7 @@ def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
         signal.signal(signum, signal.SIG_IGN)
     set_threads(settings.threads)
     env = Environment.of(settings)
-    while (number := _announce(None)) is not None:
+    while (number := _broadcast(None)) is not None:
         task = trainings[number]
         try:
             with explain_failures("train", task.stage.spec, env):

@@ -71,7 +71,7 @@ class Worker:
     pipeline: Stages
     report: Callable[[dict[str, Any]], None]
     stopping: threading.Event = field(default_factory=threading.Event)
-    poisoned: bool = False
+    must_restart: bool = False
 
     def __post_init__(self) -> None:
         self.ledger = Ledger(self.root, self.settings.lease)
@@ -84,7 +84,7 @@ class Worker:
     def run(self) -> None:
         """Work until all tasks are done or wait for a person, or a stop is asked for."""
         idle, refused = False, 0
-        while not self.stopping.is_set() and not self.poisoned:
+        while not self.stopping.is_set() and not self.must_restart:
             try:
                 claimed = self._claim_next()
                 if claimed is None and self.failed:  # somebody may have requeued them meanwhile
@@ -175,7 +175,7 @@ class Worker:
                 with contextlib.suppress(OSError):  # the log's disk may be full
                     traceback.print_exc()
                 failure = classify(error)
-                self.poisoned = failure.poisoned
+                self.must_restart = failure.must_restart
                 outcome, more = "failed", {"kind": failure.kind, "message": failure.message}
         seconds = round(time.monotonic() - started, 3)
         if lease.held():
@@ -246,7 +246,7 @@ def _printing_to(log: Path) -> Iterator[None]:
     """Send everything this process prints, native libraries included, to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = [os.dup(1), os.dup(2)]
+    copies = [os.dup(1), os.dup(2)]
     try:
         target = os.open(log, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o666)
     except OSError:
@@ -259,7 +259,7 @@ def _printing_to(log: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # a full disk must not hide how the stage ended
             sys.stdout.flush()
             sys.stderr.flush()
-        for number, handle in zip((1, 2), kept, strict=True):
+        for number, handle in zip((1, 2), copies, strict=True):
             os.dup2(handle, number)
             os.close(handle)
         os.close(target)
@@ -306,7 +306,7 @@ def main(argv: Sequence[str], make_pipeline: Callable[[Settings], Stages] = real
     report({"event": "ready"})
     worker = Worker(tasks, root, settings, pipeline, report, stopping)
     worker.run()
-    return RECYCLE if worker.poisoned else 0
+    return RECYCLE if worker.must_restart else 0
 
 
 if __name__ == "__main__":

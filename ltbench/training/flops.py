@@ -26,19 +26,19 @@ class Facts(ModelFacts, Protocol):
         """(K,) share of each class in the training set."""
 
 
-def training_flops(spec: RunSpec, cell: Facts) -> float:
+def training_flops(spec: RunSpec, dataset: Facts) -> float:
     """Return the FLOPs of a training to its last step: three times a forward pass, for every pass of the method.
 
     A batch whose labels were all dropped counts like the others, though CBDM saves its second pass there.
     """
     images = spec.train.steps * spec.train.batch_size
-    return 3.0 * images * method_passes(spec, cell) * flops(plain_denoiser(spec, cell))
+    return 3.0 * images * method_passes(spec, dataset) * flops(plain_denoiser(spec, dataset))
 
 
-def method_passes(spec: RunSpec, cell: Facts) -> int:
+def method_passes(spec: RunSpec, dataset: Facts) -> int:
     """Count the network passes of one training step by running the method's hooks on a stand-in network."""
     composition = create(spec.method)
-    model = build_model(spec, cell, composition)
+    model = build_model(spec, dataset, composition)
     attached = dict(model["methods"].named_children())
     width = int(model["denoiser"].bottleneck_channels)  # type: ignore[arg-type]
     calls = 1
@@ -49,9 +49,9 @@ def method_passes(spec: RunSpec, cell: Facts) -> int:
         return Prediction(x_t, torch.zeros(len(x_t), width, 2, 2))
 
     stream = rng.generator(0, "plan")
-    x = torch.randn(4, *cell.shape, generator=stream)
-    y = torch.arange(4) % cell.num_classes
-    prior = torch.as_tensor(cell.prior, dtype=torch.float32)
+    x = torch.randn(4, *dataset.shape, generator=stream)
+    y = torch.arange(4) % dataset.num_classes
+    prior = torch.as_tensor(dataset.prior, dtype=torch.float32)
     batch = Batch(
         x0=x,
         y=y,

@@ -159,8 +159,8 @@ def merged_denoiser(spec: RunSpec, model: nn.ModuleDict) -> Denoiser:
 def _tensors(model: nn.Module) -> dict[str, Tensor]:
     """Return name -> parameter or buffer, the objects themselves, each once under its first name."""
     first: dict[int, str] = {}
-    found = model.state_dict(keep_vars=True)
-    return {name: value for name, value in found.items() if first.setdefault(id(value), name) == name}
+    tensors = model.state_dict(keep_vars=True)
+    return {name: value for name, value in tensors.items() if first.setdefault(id(value), name) == name}
 
 
 def state_of(
@@ -203,13 +203,13 @@ def load_initial(model: nn.ModuleDict, weights: Mapping[str, Tensor]) -> None:
     CheckpointError
         The weights are another network's; so are those that another method put parts inside of.
     """
-    fresh, theirs = state_of(model), method_tensors(model)
+    fresh, of_methods = state_of(model), method_tensors(model)
     given = {
         name: value for name, value in weights.items() if name in fresh or not name.startswith("methods.")
     }
-    kept = {name: fresh[name] for name in theirs - given.keys()}
+    untrained = {name: fresh[name] for name in of_methods - given.keys()}
     try:
-        load_state(model, kept | given)
+        load_state(model, untrained | given)
     except RuntimeError as error:
         raise CheckpointError(
             f"the initial weights do not fit this model ({error}): choose the model.size and data set they were "

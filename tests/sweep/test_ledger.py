@@ -317,7 +317,7 @@ def test_a_resources_second_task_is_at_its_first_try(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("error", "kind", "poisoned"),
+    ("error", "kind", "must_restart"),
     [
         (errors.NonFiniteLoss("nan"), "non-finite loss", False),
         (errors.DataMissing("where"), "data missing", False),
@@ -332,9 +332,9 @@ def test_a_resources_second_task_is_at_its_first_try(tmp_path):
     ],
     ids=lambda x: str(x)[:30],
 )
-def test_failures_have_classes(error, kind, poisoned):
+def test_failures_have_classes(error, kind, must_restart):
     failure = failures.classify(error)
-    assert (failure.kind, failure.poisoned) == (kind, poisoned)
+    assert (failure.kind, failure.must_restart) == (kind, must_restart)
     assert "\n" not in failure.message
     assert failure.message
 

@@ -122,33 +122,40 @@ def verify(
 
     name = usable_device(device)
     console = make_console()
-    said = contextlib.nullcontext() if as_json else waiting(f"verifying {bundle}")
-    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, said:
+    progress = contextlib.nullcontext() if as_json else waiting(f"verifying {bundle}")
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, progress:
         root = bundle
         if is_bundle(bundle):
             root = Path(scratch) / "runs"
             write(read_bundle(bundle), root)
         elif not bundle.is_dir():
             raise UsageError(f"no bundle or folder at {bundle}: give what `ltbench pack` wrote")
-        found = check(root, data_root=data_root, device=name, redraw=redraw)
+        verification = check(root, data_root=data_root, device=name, redraw=redraw)
     if as_json:
-        typer.echo(json.dumps(summary(found), indent=2))
+        typer.echo(json.dumps(summary(verification), indent=2))
     else:
-        for status, count in found.counts.items():
+        for status, count in verification.counts.items():
             console.print(f"{count:8d} {status}", markup=False)
-        for title, sentences in (("contradicted", found.problems), ("not checked", found.notes)):
+        for title, sentences in (
+            ("contradicted", verification.problems),
+            ("not checked", verification.notes),
+        ):
             for sentence in sentences[:20]:
                 console.print(f"{title}: {one_line(sentence)}", markup=False)
             if len(sentences) > 20:
                 console.print(f"{title}: {len(sentences) - 20} more; --json lists all", markup=False)
-        wrong = found.rows[found.rows["status"] == "contradicted"] if len(found.rows) else found.rows
+        wrong = (
+            verification.rows[verification.rows["status"] == "contradicted"]
+            if len(verification.rows)
+            else verification.rows
+        )
         for row in wrong.head(10).itertuples():
             place = f"{row.scope} {row.class_or_group}".strip()
             console.print(
                 f"contradicted: {row.run} {row.metric} {place}: says {row.value:.6g}, is {row.again:.6g} here",
                 markup=False,
             )
-    if not found.holds:
+    if not verification.holds:
         sys.exit(1)
 
 
@@ -172,17 +179,17 @@ def merge(
         raise UsageError(f"--keep takes first or second, not {keep!r}")
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, opened(first) as a, opened(second) as b:
         target = Path(scratch) / "merged"
-        found = merge_runs([a, b], target, keep=keep)  # type: ignore[arg-type]  # one of the two
-        if found.conflicts and keep is None:
-            shown = "; ".join(found.conflicts[:5]) + (" ..." if len(found.conflicts) > 5 else "")
+        merged = merge_runs([a, b], target, keep=keep)  # type: ignore[arg-type]  # one of the two
+        if merged.conflicts and keep is None:
+            shown = "; ".join(merged.conflicts[:5]) + (" ..." if len(merged.conflicts) > 5 else "")
             raise DataCorrupt(
-                f"{len(found.conflicts)} numbers differ: {shown}: settle them with --keep first or --keep second"
+                f"{len(merged.conflicts)} numbers differ: {shown}: settle them with --keep first or --keep second"
             )
         studies = [path for root in (a, b) for path in sorted(root.glob("*.toml"))]
         bundles.pack([target], out, studies=studies, keep_arrays=None, keep_weights=None)
     make_console().print(
-        f"{found.trainings} trainings, {found.sample_sets} sample sets, {found.numbers} numbers "
-        f"({found.duplicates} in both, {len(found.conflicts)} settled): {out}",
+        f"{merged.trainings} trainings, {merged.sample_sets} sample sets, {merged.numbers} numbers "
+        f"({merged.duplicates} in both, {len(merged.conflicts)} settled): {out}",
         markup=False,
     )
 

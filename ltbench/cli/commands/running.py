@@ -119,7 +119,7 @@ def run(
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
     from ltbench.cli.sweep import show_slurm_keys, slurm_options
 
-    wanted = (
+    slurm_request = (
         None if slurm in (None, "help") else slurm_options(slurm)
     )  # a typo is told before anything is measured
     if slurm == "help":
@@ -127,8 +127,8 @@ def run(
         return
     from ltbench.cli.study import run_study, show_plan, show_slurm_script, trust_named
 
-    if dry_run and wanted is not None:
-        show_slurm_script(preset, sets or [], flags, out, data_root, wanted)
+    if dry_run and slurm_request is not None:
+        show_slurm_script(preset, sets or [], flags, out, data_root, slurm_request)
         return
     if dry_run:
         show_plan(preset, sets or [], flags, out, data_root, device, workers)

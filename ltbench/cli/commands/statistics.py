@@ -43,8 +43,8 @@ def write(
 
     console = make_console()
     network = get_extractor(extractor, device=usable_device(device))
-    found = load_dataset(resolve_data(DataSpec(dataset=dataset), data_root), data_root)
-    n = write_dataset_statistics(found, network, out, out.parent / ".cache" / "features")
+    data = load_dataset(resolve_data(DataSpec(dataset=dataset), data_root), data_root)
+    n = write_dataset_statistics(data, network, out, out.parent / ".cache" / "features")
     console.print(f"{out}: mean and covariance of {n:,} images of {dataset} on {network.name}")
 
 
@@ -71,14 +71,14 @@ def score(
     from ltbench.runs.scores import merge_scores, run_columns
 
     console = make_console()
-    reference, sets = read_statistics(file), [found for folder in runs for found in sample_sets(folder)]
+    reference, sets = read_statistics(file), [samples for folder in runs for samples in sample_sets(folder)]
     network = get_extractor(extractor, device=usable_device(device))
-    for found in sets:
-        dataset = cached_dataset(found.spec.data, data_root)
-        images, _ = found.arrays()
-        nfe = evaluations(found.spec.sample, dataset.prior).nfe
-        row = statistics_row(reference, dataset, images, network, found.root / CACHE / "features")
-        rows = pd.DataFrame([run_columns(found.spec, nfe) | row]).assign(**found.claims)
-        merge_scores(found.scores_file, rows)
-        console.print(f"{found.scores_file}: {network.title} {row['value']:.4g} to {reference.name}")
+    for samples in sets:
+        dataset = cached_dataset(samples.spec.data, data_root)
+        images, _ = samples.arrays()
+        nfe = evaluations(samples.spec.sample, dataset.prior).nfe
+        row = statistics_row(reference, dataset, images, network, samples.root / CACHE / "features")
+        rows = pd.DataFrame([run_columns(samples.spec, nfe) | row]).assign(**samples.claims)
+        merge_scores(samples.scores_file, rows)
+        console.print(f"{samples.scores_file}: {network.title} {row['value']:.4g} to {reference.name}")
     console.print(LIMITS)

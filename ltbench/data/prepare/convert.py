@@ -68,7 +68,7 @@ def with_digests(
         return out
 
     parts = [images[start : start + HASHED] for start in range(0, len(images), HASHED)]
-    found: list[SourceImage] = []
+    digested: list[SourceImage] = []
     failed: list[LtbenchError] = []
     with ThreadPoolExecutor(1 if root.is_file() else workers) as pool:  # a zip file has one reading position
         for part in pool.map(read, parts):
@@ -76,10 +76,10 @@ def with_digests(
                 if isinstance(item, LtbenchError):
                     failed.append(item)
                 else:
-                    found.append(item)
+                    digested.append(item)
             if progress is not None:
-                progress(len(found) + len(failed), len(images))
-    return found, failed
+                progress(len(digested) + len(failed), len(images))
+    return digested, failed
 
 
 def convert(

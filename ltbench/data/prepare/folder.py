@@ -94,8 +94,8 @@ class PreparedSource(Source):
     def candidates(self, data_root: Path, image_size: int | None) -> "list[PreparedFolder]":
         """Return the prepared folders of this source and size."""
         folders = sorted((data_root / "prepared").glob(f"{self.name}-*/manifest.json"))
-        found = [PreparedFolder.open(manifest.parent) for manifest in folders]
-        return [folder for folder in found if image_size in (None, folder.image_size)]
+        opened = [PreparedFolder.open(manifest.parent) for manifest in folders]
+        return [folder for folder in opened if image_size in (None, folder.image_size)]
 
     def prepared(self, data_root: Path) -> tuple[str, ...]:
         """Return one line for each prepared folder: its name in a spec, size, classes and images."""
@@ -112,14 +112,14 @@ class PreparedSource(Source):
         """Return the pool's images by label where they are known or exactly one folder is prepared."""
         if self.pool or data_root is None:
             return self.pool or None
-        found = self.candidates(data_root, None)
-        return found[0].counts("pool") if len(found) == 1 else None
+        prepared = self.candidates(data_root, None)
+        return prepared[0].counts("pool") if len(prepared) == 1 else None
 
     def status(self, data_root: Path) -> Status:
         """Look for a prepared folder."""
-        found = self.candidates(data_root, None)
+        prepared = self.candidates(data_root, None)
         looked = (data_root / "prepared" / f"{self.name}-{self.default_size}",)
-        return Status(bool(found), looked, found[0].folder if found else None)
+        return Status(bool(prepared), looked, prepared[0].folder if prepared else None)
 
     def default_image_size(self, image_size: int | None) -> int | None:
         """Return the size to look for; None: any that is prepared."""
@@ -130,21 +130,21 @@ class PreparedSource(Source):
     ) -> "PreparedFolder":
         """Return the prepared folder that a spec means, or say in one sentence what to do."""
         size = self.default_image_size(image_size)
-        found = self.candidates(data_root, size)
+        prepared = self.candidates(data_root, size)
         where = f"{self.name}{f' at {size}x{size}' if size else ''}"
-        if not found:
+        if not prepared:
             advice = self.advice(data_root)
             if image_size is not None:
                 advice = f"{advice.removesuffix('`')} --image-size {size}`"
             raise DataMissing(f"{where} is not prepared under {data_root}: {advice}")
-        names = ", ".join(f"{folder.hash[:8]} ({folder.spec_name})" for folder in found)
+        names = ", ".join(f"{folder.hash[:8]} ({folder.spec_name})" for folder in prepared)
         if own_name is not None:
-            called = [folder for folder in found if folder.name == own_name]
+            called = [folder for folder in prepared if folder.name == own_name]
             if not called:
-                close = nearest(own_name, {folder.name for folder in found})
+                close = nearest(own_name, {folder.name for folder in prepared})
                 raise DataMissing(f"{where} has nothing prepared as {own_name!r} under {data_root}{close}")
-            found = called
-        chosen = [folder for folder in found if folder.hash.startswith(content or "")]
+            prepared = called
+        chosen = [folder for folder in prepared if folder.hash.startswith(content or "")]
         if not chosen:
             raise DataMissing(
                 f"{where} with content {content} is not prepared under {data_root}; there is {names}"
@@ -212,12 +212,12 @@ class PreparedFolder:
         path = folder / "manifest.json"
         try:
             manifest = json.loads(path.read_text(encoding="utf-8"))
-            whole = manifest["hash"] == identity_hash(manifest["identity"])
+            intact = manifest["hash"] == identity_hash(manifest["identity"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DataCorrupt(
                 f"{path} cannot be read ({error}): delete {folder} and prepare it again"
             ) from error
-        if not whole or manifest.get("format") not in READABLE:
+        if not intact or manifest.get("format") not in READABLE:
             raise DataCorrupt(
                 f"{path} was changed or is of another version: delete {folder} and prepare it again"
             )
@@ -248,10 +248,10 @@ class PreparedFolder:
     @property
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read and split."""
-        found = self.manifest.get("found", {})
-        skipped = sum(found.get("skipped", {}).values())
+        recorded = self.manifest.get("found", {})
+        skipped = sum(recorded.get("skipped", {}).values())
         junk = (f"{skipped:,} hidden or operating systems' files are skipped",) if skipped else ()
-        return (*found.get("notes", ()), *junk)
+        return (*recorded.get("notes", ()), *junk)
 
     @property
     def source_list(self) -> str:

@@ -81,14 +81,14 @@ Tallies = dict[str, dict[str, int]]
 
 def _logged(log: Path) -> dict[str, tuple[str, Tallies]]:
     """Return chunk -> (digest, tally) of an earlier run; a line that a crash cut short is none."""
-    found = {}
+    chunks = {}
     if log.is_file():
         for line in log.read_text(encoding="utf-8").splitlines():
             key, _, rest = line.partition(" ")
             digest, _, tally = rest.partition(" ")
             with contextlib.suppress(ValueError):
-                found[key] = (digest, json.loads(tally))
-    return found
+                chunks[key] = (digest, json.loads(tally))
+    return chunks
 
 
 def _chunks(
@@ -99,15 +99,15 @@ def _chunks(
     todo, tally = [], Tally()
     for name, entries in listing.sets.items():
         path = partial / f"{name}.npy"
-        offset, kept = _reserve(path, (len(entries), channels, size, size))
+        offset, existed = _reserve(path, (len(entries), channels, size, size))
         for start in range(0, len(entries), CHUNK):
             part = entries[start : start + CHUNK]
             chunk = Chunk(
                 name, start, part, listing.root, listing.prefix, path, offset, size, channels, ground
             )
-            digest, found = logged.get(chunk.key, ("", {}))
-            if kept and digest == chunk.digest:
-                tally.merge(found)
+            digest, counted = logged.get(chunk.key, ("", {}))
+            if existed and digest == chunk.digest:
+                tally.merge(counted)
             else:
                 todo.append(chunk)
     return todo, tally
@@ -132,18 +132,18 @@ def _read_all(source: PreparedSource, listing: Listing, workers: int, reading: P
     """Return the listing with every file's content known and the sets arranged; name all unusable files at once."""
     flat = [(name, image) for name, images in listing.sets.items() for image in images]
     images = [image for _, image in flat]
-    found, failed = with_digests(listing.root, listing.prefix, images, workers, reading)
+    digested, failed = with_digests(listing.root, listing.prefix, images, workers, reading)
     problems = [*listing.scan.problems, *map(str, failed)]
     if problems:  # name those that are no images too, so that one mending is enough
-        problems += _no_images(listing, found, source.channels)
+        problems += _no_images(listing, digested, source.channels)
         error = all_at_once(sorted(problems))
         assert error is not None
         raise error
     sets: dict[str, list[SourceImage]] = {name: [] for name in listing.sets}
-    for (name, _), image in zip(flat, found, strict=True):
+    for (name, _), image in zip(flat, digested, strict=True):
         sets[name].append(image)
-    whole = replace(listing, sets={name: tuple(images) for name, images in sets.items()})
-    return source.arrange(whole)
+    complete = replace(listing, sets={name: tuple(images) for name, images in sets.items()})
+    return source.arrange(complete)
 
 
 def _no_images(listing: Listing, images: list[SourceImage], channels: int) -> list[str]:
@@ -413,9 +413,9 @@ def verify(
     for done, (folder, set_name) in enumerate(pairs):
         if progress is not None:
             progress(done, len(pairs))
-        stated, found = folder.identity["sets"][set_name], folder.image_set(set_name)
-        counts = np.bincount(found.labels, minlength=len(stated["counts"])).tolist()
-        if counts != stated["counts"] or content_sha256(found.images, found.labels) != stated["sha256"]:
+        stated, stored = folder.identity["sets"][set_name], folder.image_set(set_name)
+        counts = np.bincount(stored.labels, minlength=len(stated["counts"])).tolist()
+        if counts != stated["counts"] or content_sha256(stored.images, stored.labels) != stated["sha256"]:
             path = folder.folder / f"{set_name}.npy"
             raise DataCorrupt(
                 f"{path} was changed since it was made: delete {folder.folder} and prepare it again"
@@ -441,8 +441,8 @@ def _compare_source(folder: PreparedFolder) -> None:
     rows = csv.DictReader((folder.folder / "source_list.csv").read_text(encoding="utf-8").splitlines())
     stated = {row["file"]: row["sha256"] for row in rows if "\\x" not in row["file"]}
     images = [SourceImage(file, 0) for file in stated]
-    found, failed = with_digests(root, made["prefix"], images, _cores())
-    changed = [image.file for image in found if image.sha256 != stated[image.file]]
+    digested, failed = with_digests(root, made["prefix"], images, _cores())
+    changed = [image.file for image in digested if image.sha256 != stated[image.file]]
     if changed or failed:
         first = f"{root / changed[0]} has other content" if changed else str(failed[0]).partition(":")[0]
         raise DataCorrupt(

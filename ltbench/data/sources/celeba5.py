@@ -53,11 +53,11 @@ class Celeba5(PreparedSource):
         """Find the aligned images at `path` and list the split's."""
         rows = self.split_rows()
         root, prefix, sizes = self._images(path, {name for _, name, _ in rows})
-        wanted = dict.fromkeys(name for _, name, _ in rows)
-        missing = [name for name in wanted if name not in sizes]
+        names = dict.fromkeys(name for _, name, _ in rows)
+        missing = [name for name in names if name not in sizes]
         if missing:
             raise DataMissing(
-                f"{root / prefix / missing[0]} is missing ({len(missing)} of the split's {len(wanted)} images are): "
+                f"{root / prefix / missing[0]} is missing ({len(missing)} of the split's {len(names)} images are): "
                 f"get CelebA's {FOLDER}.zip again"
             )
 
@@ -77,8 +77,8 @@ class Celeba5(PreparedSource):
             for below in BELOW:
                 folder = path / below
                 if any((folder / name).is_file() for name in names):
-                    found = ((name, folder / name) for name in names)
-                    return folder, "", {name: file.stat().st_size for name, file in found if file.is_file()}
+                    files = ((name, folder / name) for name in names)
+                    return folder, "", {name: file.stat().st_size for name, file in files if file.is_file()}
         archives = [path] if path.is_file() else [path / f"{below}.zip" for below in BELOW[1:]]
         for archive in archives:
             if archive.is_file():

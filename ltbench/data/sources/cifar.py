@@ -102,13 +102,13 @@ class Cifar(Source):
                 raise DataMissing(
                     f"{folder} holds no {split}-00000-of-00001.parquet: get it from the hub too"
                 )
-            whole, stated = read_images(paths, "img", self.hub_label, (3, 32, 32), self.num_classes)
+            split_set, stated = read_images(paths, "img", self.hub_label, (3, 32, 32), self.num_classes)
             expected = self.pool if split == "train" else None
-            if expected and tuple(np.bincount(whole.labels, minlength=self.num_classes)) != expected:
+            if expected and tuple(np.bincount(split_set.labels, minlength=self.num_classes)) != expected:
                 raise DataCorrupt(
-                    f"{folder}: its training images are not {self.title}'s: {len(whole):,} of them"
+                    f"{folder}: its training images are not {self.title}'s: {len(split_set):,} of them"
                 )
-            sets.append(ImageSet(area_resample(whole.images, size), whole.labels))
+            sets.append(ImageSet(area_resample(split_set.images, size), split_set.labels))
             read |= {path.name: file_md5(path) for path in paths}
             names = stated or names
         provenance = {

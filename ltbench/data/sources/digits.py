@@ -39,12 +39,12 @@ class Digits(Source):
         bunch = load_digits()
         images = ((bunch.images.astype(np.int64) * 255 + 8) // 16).astype(np.uint8)[:, None]
         labels = bunch.target.astype(np.int64)
-        whole = ImageSet(images, labels)
+        every = ImageSet(images, labels)
         inside = np.zeros(len(labels), bool)
         inside[select(labels, [POOL_PER_CLASS] * self.num_classes, split_seed=0)] = True
-        pool = whole.take(np.flatnonzero(inside))
-        provenance = {"files": {"digits": whole.sha256}, "split": f"RandomState(0), {POOL_PER_CLASS} a class"}
-        return Splits(pool, pool, whole.take(np.flatnonzero(~inside)), self.class_names, provenance)
+        pool = every.take(np.flatnonzero(inside))
+        provenance = {"files": {"digits": every.sha256}, "split": f"RandomState(0), {POOL_PER_CLASS} a class"}
+        return Splits(pool, pool, every.take(np.flatnonzero(~inside)), self.class_names, provenance)
 
 
 DIGITS = Digits(

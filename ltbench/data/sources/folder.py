@@ -59,8 +59,8 @@ class FolderLt(PreparedSource):
 
     def status(self, data_root: Path) -> Status:
         """Look for a prepared folder of any name."""
-        found = super().status(data_root)
-        return replace(found, looked=(data_root / "prepared" / f"{self.name}-*",))
+        unprepared = super().status(data_root)
+        return replace(unprepared, looked=(data_root / "prepared" / f"{self.name}-*",))
 
     def default_image_size(self, image_size: int | None) -> int | None:
         """Return the size asked for; None: whichever is prepared."""
@@ -130,16 +130,16 @@ class FolderLt(PreparedSource):
         )
 
     def _images(self, path: Path, folder: Path, names: Sequence[str], scan: Scan) -> list[SourceImage]:
-        found, empty = [], []
+        images, empty = [], []
         for label, name in enumerate(names):
             before = len(scan.problems)
             files = images_below(folder / name, scan)
-            found += [SourceImage(str(file.relative_to(path)), label) for file in files]
+            images += [SourceImage(str(file.relative_to(path)), label) for file in files]
             if not files and len(scan.problems) == before:
                 empty.append(printable(folder / name))
         if empty:
             raise DataMissing(f"{', '.join(empty)} holds no image: every class folder needs some")
-        return found
+        return images
 
     def _split(self, path: Path, train: str, others: list[str], scan: Scan) -> Listing:
         read_level(path, scan)  # counts what is skipped
@@ -174,13 +174,13 @@ class FolderLt(PreparedSource):
         if "all" in sets:
             return self._split_by_content(listing, sets["all"])
         trained = {image.sha256 for image in sets["train"]}
-        kept = [image for image in sets["heldout"] if image.sha256 not in trained]
-        copies = len(sets["heldout"]) - len(kept)
+        untrained = [image for image in sets["heldout"] if image.sha256 not in trained]
+        copies = len(sets["heldout"]) - len(untrained)
         facts, notes = dict(listing.facts), listing.notes
-        if copies and _has_every_class(listing, kept):
+        if copies and _has_every_class(listing, untrained):
             facts["copies_left_out"] = copies
             notes += (f"{copies:,} held-out images are training images too and are left out",)
-            sets["heldout"] = kept
+            sets["heldout"] = untrained
         elif copies:
             facts["copies_shared"] = copies
             notes += (_SHARED.format(copies=copies),)
@@ -236,8 +236,8 @@ def _without_copies(
     taken: dict[str, tuple[str, int]] = {}  # content -> the set and the class it goes to
     for role in ("reference", "heldout"):
         for label in range(len(listing.class_names)):
-            own = dict.fromkeys(i.sha256 for i in images if i.label == label and i.sha256 not in taken)
-            taken |= dict.fromkeys(list(own)[:n], (role, label))
+            contents = dict.fromkeys(i.sha256 for i in images if i.label == label and i.sha256 not in taken)
+            taken |= dict.fromkeys(list(contents)[:n], (role, label))
     out: dict[str, list[SourceImage]] = {"train": [], "reference": [], "heldout": []}
     seen: set[str] = set()
     for image in images:
@@ -245,9 +245,9 @@ def _without_copies(
         if role == "train" or (label == image.label and image.sha256 not in seen):
             out[role].append(image)
             seen.add(image.sha256)
-    if not all(_has_every_class(listing, found) for found in out.values()):
+    if not all(_has_every_class(listing, members) for members in out.values()):
         return None
-    return {name: tuple(found) for name, found in out.items()}
+    return {name: tuple(members) for name, members in out.items()}
 
 
 def _as_files(images: Sequence[SourceImage], n: int) -> tuple[dict[str, tuple[SourceImage, ...]], int]:
@@ -260,7 +260,7 @@ def _as_files(images: Sequence[SourceImage], n: int) -> tuple[dict[str, tuple[So
         rank[image.label] += 1
     trained = {image.sha256 for image in out["train"]}
     copies = sum(image.sha256 in trained for image in (*out["reference"], *out["heldout"]))
-    return {name: tuple(found) for name, found in out.items()}, max(1, copies)
+    return {name: tuple(members) for name, members in out.items()}, max(1, copies)
 
 
 def _has_every_class(listing: Listing, images: Sequence[SourceImage]) -> bool:

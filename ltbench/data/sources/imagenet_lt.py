@@ -80,10 +80,10 @@ class ImagenetLt(PreparedSource):
             )
         rows = [(file, int(label)) for file, label in map(str.split, content.decode().splitlines())]
         counts = Counter(label for _, label in rows)
-        found = (len(rows), max(counts.values()), min(counts.values()))
-        if found != stated or sorted(counts) != list(range(self.num_classes)):
+        counted = (len(rows), max(counts.values()), min(counts.values()))
+        if counted != stated or sorted(counts) != list(range(self.num_classes)):
             raise DataCorrupt(
-                f"{path} has {found} images in all and in its largest and smallest class, not {stated}"
+                f"{path} has {counted} images in all and in its largest and smallest class, not {stated}"
             )
         return rows
 

@@ -37,10 +37,10 @@ class ListedSource(PreparedSource):
         files = [self._list(folder, name) for name in (self.train_list, self.val_list)]
         (train, val), names = labelled(files[0], [read_list(file) for file in files])
         counts = Counter(label for _, label in train)
-        found = (len(train), max(counts.values()), min(counts.values()))
-        if found != self.stated or len(names) != self.num_classes:
+        counted = (len(train), max(counts.values()), min(counts.values()))
+        if counted != self.stated or len(names) != self.num_classes:
             raise DataCorrupt(
-                f"{printable(files[0])} has {found} images in all and in its largest and smallest of {len(names)} "
+                f"{printable(files[0])} has {counted} images in all and in its largest and smallest of {len(names)} "
                 f"classes, not {self.stated} of {self.num_classes}: get the authors' list again"
             )
         absent = [file for file, _ in (*train, *val) if not (path / file).is_file()]

@@ -47,20 +47,20 @@ class TinyImagenet(PreparedSource):
             parts = PurePosixPath(member).parts
             if len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in wnids:
                 train.append((member, wnids.index(parts[1])))
-        for what, found, a_class in (
+        for what, entries, a_class in (
             ("training", train, self.per_class[0]),
             ("validation", val, self.per_class[1]),
         ):
-            if len(found) != a_class * self.num_classes or len(wnids) != self.num_classes:
+            if len(entries) != a_class * self.num_classes or len(wnids) != self.num_classes:
                 raise DataCorrupt(
-                    f"{printable(root)} has {len(found):,} {what} images of {len(wnids)} classes, not "
+                    f"{printable(root)} has {len(entries):,} {what} images of {len(wnids)} classes, not "
                     f"{a_class * self.num_classes:,} of {self.num_classes}: get {FOLDER}.zip again"
                 )
         sets = {
             name: tuple(
-                SourceImage(file, label) for file, label in sorted(found, key=lambda row: (row[1], row[0]))
+                SourceImage(file, label) for file, label in sorted(entries, key=lambda row: (row[1], row[0]))
             )
-            for name, found in (("train", train), ("val", val))
+            for name, entries in (("train", train), ("val", val))
         }
         roles = {"pool": "train", "reference": "train", "heldout": "val"}
         facts = {"labels": "WordNet ids in alphabetical order"}

@@ -27,17 +27,17 @@ def default_preset(dataset: str, ratio: str | None = None) -> str | None:
     that one: the papers' guidance differs from cell to cell.
     """
     presets = load_all()
-    found = next(
+    preset = next(
         (name for name, content in presets.items() if dataset in content.get("default_for", ())), None
     )
-    if found is None or ratio is None or "/" not in found:
-        return found
+    if preset is None or ratio is None or "/" not in preset:
+        return preset
     for name, content in presets.items():
         data = content.get("data", {})
-        beside = name.rpartition("/")[0] == found.rpartition("/")[0] and data.get("dataset") == dataset
+        beside = name.rpartition("/")[0] == preset.rpartition("/")[0] and data.get("dataset") == dataset
         if beside and _is(ratio, data.get("imbalance_ratio")):
             return name
-    return found
+    return preset
 
 
 def _is(text: str, value: float | None) -> bool:
