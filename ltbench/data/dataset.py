@@ -18,24 +18,9 @@ from numpy.typing import NDArray
 from ltbench.data import longtail
 from ltbench.data.images import ImageSet
 from ltbench.data.registry import SOURCES, get_source
-from ltbench.data.source import READ_FROM, Source, Splits, Status, default_data_root
+from ltbench.data.source import READ_FROM, Source, default_data_root
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.spec import DataSpec
-
-__all__ = [
-    "SOURCES",
-    "Dataset",
-    "DatasetRow",
-    "ImageSet",
-    "Source",
-    "Splits",
-    "Status",
-    "default_data_root",
-    "get_source",
-    "list_sources",
-    "load_dataset",
-    "resolve_data",
-]
 
 
 @dataclass(frozen=True, eq=False)

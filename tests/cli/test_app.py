@@ -12,6 +12,7 @@ from importlib.metadata import version
 
 import pytest
 import torch
+from command_line import call_main
 from tiny_runs import in_processes
 
 from ltbench.cli import study as commands
@@ -61,17 +62,7 @@ def here(tmp_path, monkeypatch):
 def ltbench(capfd):
     """Call the command in this process; return exit code, standard output and standard error."""
 
-    def call(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        out = capfd.readouterr()
-        assert "Traceback" not in out.out + out.err
-        return code, out.out, out.err
-
-    return call
+    return lambda *arguments: call_main(capfd, arguments)
 
 
 def tree(folder):

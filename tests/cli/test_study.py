@@ -3,9 +3,10 @@
 import tomllib
 
 import pytest
+from command_line import call_main
 
 from ltbench.cli import settings, study
-from ltbench.cli.app import app, main
+from ltbench.cli.app import app
 from ltbench.cli.options import STUDY
 from ltbench.spec import RunSpec
 from ltbench.study.presets import load_all
@@ -17,14 +18,8 @@ def ltbench(capfd, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments):
-        code = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            code = end.code or 0
-        out = capfd.readouterr()
-        assert "Traceback" not in out.out + out.err
-        return code, " ".join((out.out + out.err).split())
+        code, out, err = call_main(capfd, arguments)
+        return code, " ".join((out + err).split())
 
     return call
 

@@ -98,16 +98,21 @@ def test_an_imported_run_is_trained_and_knows_where_it_is_from(cbdm, ten):
     assert spec.data.content == load_dataset(spec.data, ten).manifest["source"]["prepared"]
 
 
+def check_golden_outputs(predict, theirs):
+    """Compare a network, (x, t, label) -> noise, with what the authors' code computed with these weights."""
+    io = golden(CBDM)
+    with torch.no_grad():
+        conditional = predict(io["x"], io["t"], io["y"])
+        unconditional = predict(io["x"], io["t"], torch.full_like(io["y"], 10))
+    torch.testing.assert_close(conditional, io[f"{theirs}_eps_cond"], **ALIKE)
+    torch.testing.assert_close(unconditional, io[f"{theirs}_eps_uncond"], **ALIKE)
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [("ema", "ema"), ("raw", "net")])
 def test_the_pipelines_network_computes_the_golden_outputs(cbdm, ten, ours, theirs):
     out, _, spec = cbdm
     model = load_model(spec, out, load_dataset(spec.data, ten), "cpu", ours)["denoiser"]
-    io = golden(CBDM)
-    with torch.no_grad():
-        conditional = model(io["x"], io["t"], io["y"]).eps
-        unconditional = model(io["x"], io["t"], torch.full_like(io["y"], 10)).eps
-    torch.testing.assert_close(conditional, io[f"{theirs}_eps_cond"], **ALIKE)
-    torch.testing.assert_close(unconditional, io[f"{theirs}_eps_uncond"], **ALIKE)
+    check_golden_outputs(lambda *inputs: model(*inputs).eps, theirs)
 
 
 def test_the_study_file_of_an_import_says_all_that_was_set(five, tmp_path):
@@ -394,12 +399,7 @@ def test_half_an_architecture_is_refused(fields):
 def test_an_exported_network_computes_the_golden_outputs_in_diffusers(cbdm, tmp_path, weights, theirs):
     export_network(cbdm[1], tmp_path / "out", None, weights)
     unet = UNet2DModel.from_pretrained(tmp_path / "out").eval()
-    io = golden(CBDM)
-    with torch.no_grad():
-        conditional = unet(io["x"], io["t"], io["y"]).sample
-        unconditional = unet(io["x"], io["t"], torch.full_like(io["y"], 10)).sample
-    torch.testing.assert_close(conditional, io[f"{theirs}_eps_cond"], **ALIKE)
-    torch.testing.assert_close(unconditional, io[f"{theirs}_eps_uncond"], **ALIKE)
+    check_golden_outputs(lambda *inputs: unet(*inputs).sample, theirs)
 
 
 def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):

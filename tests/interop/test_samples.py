@@ -313,7 +313,7 @@ def test_a_name_that_is_no_folder_name_is_refused(name):
 )
 def test_a_claim_that_no_sampling_has_is_refused(claim):
     with pytest.raises(UsageError, match="must be 0 or more"):
-        Claims("gan", **claim)
+        ExternalClaims("gan", **claim)
 
 
 # -- the result stands beside our runs --------------------------------------------------------------

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from golden_batch import golden_batch
 
 from ltbench.baselines import dispersive
-from ltbench.method import Batch, Context, DrawRatio, Needs, Prediction, registry
+from ltbench.method import Context, DrawRatio, Needs, Prediction, registry
 from ltbench.method.composition import loss_terms
 from ltbench.methods import ccua
 
@@ -29,23 +30,8 @@ class Golden:
         self.scale = array("scale").requires_grad_()
         self.null = array("bottleneck_null").requires_grad_()
         self.seen = []
-        y, t = array("y"), array("t")
-        abar = array("alphas_bar")[t].float()
-        dropped = torch.full(y.shape, dropped) if isinstance(dropped, bool) else dropped
-        self.batch = Batch(
-            x0=array("x0"),
-            y=y,
-            t=t,
-            alpha_bar=abar,
-            num_timesteps=1000,
-            noise=array("noise"),
-            x_t=array("x_t"),
-            label=torch.where(dropped, K, y),
-            dropped=dropped,
-            prior=array("prior"),
-            draw_prior=array("prior"),
-            any_label=not bool(dropped.all()),
-        )
+        dropped = torch.full(array("y").shape, dropped) if isinstance(dropped, bool) else dropped
+        self.batch = golden_batch(array, array("alphas_bar").float(), K, dropped)
 
     def denoise(self, x_t, _t, label):
         self.seen.append("null" if bool((label == K).all()) else "cond")

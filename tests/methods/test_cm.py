@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from golden_batch import golden_batch
 from tiny_runs import digits, lively_model, make_spec, tensors, train_in
 
 from ltbench.baselines import t2h
@@ -36,24 +37,8 @@ class Golden:
         self.general = array("scale_general").requires_grad_()
         self.expert = array("scale_expert").requires_grad_()
         self.modules = cm.ExpertParts([], Switch())
-        y, t = array("y"), array("t")
         # In double precision: the forced transfer at t = 0 is divided by 1 - abar = 1e-4.
-        abar = array("alphas_bar")[t]
-        whole = torch.full(y.shape, dropped)
-        self.batch = Batch(
-            x0=array("x0"),
-            y=y,
-            t=t,
-            alpha_bar=abar,
-            num_timesteps=1000,
-            noise=array("noise"),
-            x_t=array("x_t"),
-            label=torch.where(whole, 5, y),
-            dropped=whole,
-            prior=array("prior"),
-            draw_prior=array("prior"),
-            any_label=not dropped,
-        )
+        self.batch = golden_batch(array, array("alphas_bar"), 5, torch.full(array("y").shape, dropped))
 
     def denoise(self, x_t, _t, label):
         scale = self.general[label] + self.modules.switch.on * self.expert[label]

@@ -10,7 +10,7 @@ import contextlib
 import shutil
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -179,17 +179,13 @@ sweet pepper, table, tank, telephone, television, tiger, tractor, train, trout, 
 wardrobe, whale, willow tree, wolf, woman, worm
 """
 
-CIFAR100 = Cifar(
+CIFAR100 = replace(
+    CIFAR10,
     name="cifar100_lt",
     title="CIFAR-100, 32x32 colour",
     num_classes=100,
     class_names=tuple(" ".join(CIFAR100_NAMES.split()).split(", ")),
     pool=(500,) * 100,
-    channels=3,
-    default_size=32,
-    sizes=tuple(range(8, 33)),
-    flip_allowed=True,
-    licence="none stated (research use, Krizhevsky 2009)",
     how_to_get=_how_to_get(
         "cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", "cifar100", "cifar100"
     ),

@@ -6,7 +6,7 @@ class; 3 a class for validation. Reference and held-out set are the validation l
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ltbench.data.image_file import printable
@@ -83,22 +83,15 @@ PLACES_LT = ListedSource(
     stated=(62_500, 4980, 5),
 )
 
-INATURALIST2018 = ListedSource(
+INATURALIST2018 = replace(
+    PLACES_LT,
     name="inaturalist2018",
     title="iNaturalist 2018, 64x64 colour",
     num_classes=8142,
-    class_names=(),
-    pool=(),
-    channels=3,
-    default_size=64,
-    sizes=tuple(range(8, 257)),
-    flip_allowed=True,
     licence="non-commercial research (iNaturalist competition terms)",
     how_to_get="get train_val2018 from github.com/visipedia/inat_comp and iNaturalist18_train.txt and "
     "iNaturalist18_val.txt from github.com/facebookresearch/classifier-balancing, and run `ltbench data prepare "
     "inaturalist2018 --source FOLDER --lists FOLDER`",
-    default_profile="asis",
-    grouping="shots",
     train_list="iNaturalist18_train.txt",
     val_list="iNaturalist18_val.txt",
     stated=(437_513, 1000, 2),
