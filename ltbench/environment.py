@@ -225,6 +225,13 @@ def explain_failures(kind: str, spec: RunSpec, env: Settings) -> Iterator[None]:
         The run that the stage belongs to, for the settings that its advice names.
     env
         What the stage runs with.
+
+    Raises
+    ------
+    OutOfMemory
+        The device or the machine has no memory left; says what to lower.
+    UsageError
+        torch.compile has no compiler here.
     """
     try:
         yield

@@ -21,7 +21,13 @@ from ltbench.errors import CheckpointError, DiskFull, LtbenchError, StorageError
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's write errors into one sentence naming `path`."""
+    """Turn the operating system's write errors into one sentence naming `path`.
+
+    Raises
+    ------
+    StorageError, DiskFull
+        The operating system refuses to write.
+    """
     try:
         yield
     except OSError as error:
@@ -166,7 +172,13 @@ def parsing(what: str | Path, error: type[LtbenchError] = UsageError, advice: st
 
 
 def read_json(path: Path, error: type[LtbenchError] = CheckpointError) -> Any:
-    """Read JSON; a broken file is a `CheckpointError` that names it."""
+    """Read JSON; a broken file is a `CheckpointError` that names it.
+
+    Raises
+    ------
+    error
+        The file cannot be read or is no JSON.
+    """
     advice = "delete it and run again"
     text = read_text(path, error, advice)
     try:
@@ -177,7 +189,13 @@ def read_json(path: Path, error: type[LtbenchError] = CheckpointError) -> Any:
 
 
 def read_object(path: Path, error: type[LtbenchError] = CheckpointError) -> dict[str, Any]:
-    """Read a JSON file that holds an object; anything else that JSON can hold is an error that names it."""
+    """Read a JSON file that holds an object; anything else that JSON can hold is an error that names it.
+
+    Raises
+    ------
+    error
+        The file cannot be read or holds no JSON object.
+    """
     value = read_json(path, error)
     if not isinstance(value, dict):
         raise error(f"{path} holds {_kind(value)} where an object belongs: delete it and run again")
@@ -213,7 +231,13 @@ def append_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
 
 
 def ensure_writable(folder: Path) -> None:
-    """Create `folder` and check that a file can be written in it, or raise one clear sentence."""
+    """Create `folder` and check that a file can be written in it, or raise one clear sentence.
+
+    Raises
+    ------
+    StorageError, DiskFull
+        No file can be written in it.
+    """
     try:
         with replacing(folder / ".ltbench-write-test") as probe:
             probe.write_bytes(b"ok")

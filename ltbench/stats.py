@@ -1,4 +1,4 @@
-"""How sure a number is: from values a training seed to intervals and tests, from images to evaluation noise.
+"""Statistics: from values a training seed to intervals and tests, from images to evaluation noise.
 
 What few seeds can say
 ----------------------

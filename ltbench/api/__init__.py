@@ -5,9 +5,9 @@ where it is asked for) and none of them ends the process: what goes wrong is an 
 whose sentence says how to mend it. Heavy libraries are imported by the function that needs them.
 """
 
-from ltbench.api.asked import load_dataset, load_study
 from ltbench.api.extensions import available
 from ltbench.api.images import DenoiserLike, evaluate, sample, score
+from ltbench.api.loading import load_dataset, load_study
 from ltbench.api.results import Report, compare, load_scores, report
 from ltbench.api.runs import Run, load_run, run
 

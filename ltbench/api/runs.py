@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import ltbench.runs.run as stored
-from ltbench.api.asked import load_study
+from ltbench.api.loading import load_study
 from ltbench.environment import Settings, usable_device
 from ltbench.errors import Interrupted, RunFailed, UsageError
 from ltbench.files import ensure_writable

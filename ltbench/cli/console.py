@@ -1,4 +1,4 @@
-"""Where text meets the terminal: the one console, and standard streams that never stop the work.
+"""Console output: one rich console for all commands, and standard streams whose loss stops no work.
 
 A user's text is shown, never obeyed: the console reads no markup in strings (styles come as `rich.text.Text`, see
 `styled`) and writes control characters out. The streams take every character (what their encoding lacks is

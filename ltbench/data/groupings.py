@@ -101,7 +101,13 @@ NAMES = ("auto", "none", "thirds", "shots", "cm", "ccua", "utlo")
 
 
 def check_grouping(name: str) -> None:
-    """Raise `UsageError` for a name that is no grouping."""
+    """Raise `UsageError` for a name that is no grouping.
+
+    Raises
+    ------
+    UsageError
+        No grouping has that name.
+    """
     if name not in NAMES:
         raise UsageError(f"no grouping called {name!r}{nearest(name, NAMES)}: there are {', '.join(NAMES)}")
 

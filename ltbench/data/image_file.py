@@ -105,7 +105,13 @@ class Tally:
 
 
 def ground_colour(ground: str) -> tuple[int, int, int]:
-    """Return the RGB of a ground's name (``white``, ``black``, ``#rrggbb``)."""
+    """Return the RGB of a ground's name (``white``, ``black``, ``#rrggbb``).
+
+    Raises
+    ------
+    UsageError
+        Neither a name nor ``#rrggbb``.
+    """
     try:
         return ImageColor.getrgb(ground)[:3]
     except ValueError as error:

@@ -30,6 +30,11 @@ def class_order(name: str, num_classes: int) -> tuple[int, ...]:
         ``identity`` (label 0 is the head), ``reversed``, or ``permuted:SEED``.
     num_classes
         Number of classes K.
+
+    Raises
+    ------
+    UsageError
+        No such order, or a seed that is no whole number.
     """
     if name == "identity":
         return tuple(range(num_classes))
@@ -67,6 +72,11 @@ def read_ratio(value: object) -> tuple[object, str]:
     -------
     (ratio, words)
         What is no number is returned as it is, for the caller's check to refuse; words are "" for a plain ratio.
+
+    Raises
+    ------
+    UsageError
+        No number, or none in (0, 1].
 
     Examples
     --------

@@ -151,7 +151,13 @@ def default_data_root() -> Path:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn write errors below the data root into one sentence naming `path`."""
+    """Turn write errors below the data root into one sentence naming `path`.
+
+    Raises
+    ------
+    StorageError, DiskFull
+        The operating system refuses to write.
+    """
     try:
         with storage_errors(path):
             yield
@@ -168,7 +174,13 @@ def file_md5(path: Path) -> str:
 
 
 def check_md5(path: Path, expected: str) -> None:
-    """Raise `DataCorrupt` naming `path` unless its MD5 is `expected`."""
+    """Raise `DataCorrupt` naming `path` unless its MD5 is `expected`.
+
+    Raises
+    ------
+    DataCorrupt
+        The file is another one, or was cut.
+    """
     digest = file_md5(path)
     if digest != expected:
         raise DataCorrupt(

@@ -41,7 +41,13 @@ DINOV2_CODE = "facebookresearch_dinov2_main"
 
 
 def weights_file(name: str) -> WeightsFile:
-    """Return the published weights of one of `NAMES`; `DataMissing` without torch-fidelity."""
+    """Return the published weights of one of `NAMES`; `DataMissing` without torch-fidelity.
+
+    Raises
+    ------
+    DataMissing
+        torch-fidelity is not installed.
+    """
     if importlib.util.find_spec("torch_fidelity") is None:
         raise DataMissing(f"{name} needs torch-fidelity: install it with `pip install torch-fidelity`")
     if name == "vgg16":

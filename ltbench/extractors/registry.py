@@ -144,7 +144,13 @@ def classifies(extractor: Extractor, data: DataSpec) -> bool:
 
 
 def check_name(name: str) -> None:
-    """Raise `UsageError` unless `get_extractor` knows the name; loads nothing."""
+    """Raise `UsageError` unless `get_extractor` knows the name; loads nothing.
+
+    Raises
+    ------
+    UsageError
+        `get_extractor` has no extractor of that name.
+    """
     if name in EXTRACTORS or name.startswith(torchscript.PREFIX):
         return
     if name in EXTRACTORS.broken():

@@ -1,4 +1,4 @@
-"""Where weights of other people's networks lie, and which file is the right one. Nothing is downloaded."""
+"""Weights files of other people's networks: from a name to a checked path. Nothing is downloaded."""
 
 import hashlib
 import os
@@ -36,7 +36,13 @@ class WeightsFile:
 
 
 def file_hash(path: Path) -> str:
-    """Return the sha256 of a file (64 hex digits), or raise `DataMissing`."""
+    """Return the sha256 of a file (64 hex digits), or raise `DataMissing`.
+
+    Raises
+    ------
+    DataMissing
+        The file cannot be read.
+    """
     try:
         with path.open("rb") as handle:
             return hashlib.file_digest(handle, "sha256").hexdigest()
@@ -100,7 +106,13 @@ def locate(extractor: str, file: WeightsFile, given: Path | None) -> tuple[Path,
 
 
 def load_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; the unpickler admits tensors only. `RuntimeError` where it is something else."""
+    """Read a state dict; the unpickler admits tensors only. `RuntimeError` where it is something else.
+
+    Raises
+    ------
+    RuntimeError
+        It is no state dict of tensors.
+    """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, EOFError, ValueError) as error:

@@ -90,7 +90,13 @@ def _link(source: Path, target: Path) -> None:
 
 
 def weights_file(folder: Path) -> Path:
-    """Return the file of a folder's network: at its root, or in ``unet/`` as pipelines keep it."""
+    """Return the file of a folder's network: at its root, or in ``unet/`` as pipelines keep it.
+
+    Raises
+    ------
+    CheckpointError
+        The folder holds no network for diffusers.
+    """
     places = [
         path for path in (folder, folder / "unet") if (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
     ]

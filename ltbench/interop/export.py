@@ -1,4 +1,4 @@
-"""Our trained networks for others: a run's weights as a folder that diffusers loads, with a model card."""
+"""Export: from a run's weights to a folder that diffusers loads, with a model card."""
 
 from __future__ import annotations
 

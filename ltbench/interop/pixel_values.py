@@ -22,7 +22,15 @@ def shape_text(array: NDArray[Any]) -> str:
 
 
 def to_nchw(path: Path, raw: NDArray[Any], dataset: Dataset) -> tuple[NDArray[Any], str]:
-    """Return (N,C,H,W) and the layout's name; the data set says how many channels there are."""
+    """Return (N,C,H,W) and the layout's name; the data set says how many channels there are.
+
+    Raises
+    ------
+    UsageError
+        The axes may mean two things.
+    DataCorrupt
+        No images of the data set's shape.
+    """
     channels, size, _ = dataset.shape
     if raw.ndim == 3 and channels == 1:
         raw, layout = raw[:, None], "N x H x W"
@@ -79,7 +87,15 @@ def _other_channels(path: Path, raw: NDArray[Any], dataset: Dataset, layout: str
 
 
 def to_uint8(path: Path, raw: NDArray[Any], given: str | None) -> tuple[NDArray[np.uint8], str]:
-    """Return the images as uint8 and what their values were taken for."""
+    """Return the images as uint8 and what their values were taken for.
+
+    Raises
+    ------
+    UsageError
+        The values may mean two things.
+    DataCorrupt
+        No numbers, not finite, or outside the range that is given.
+    """
     low, high, integral = _extent(path, raw)
     meaning = given or _recognise(path, raw.dtype, low, high, integral)
     scale, shift = {"uint8": (1.0, 0.0), "0..1": (255.0, 0.0), "-1..1": (127.5, 127.5)}[meaning]

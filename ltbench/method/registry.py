@@ -54,7 +54,13 @@ def _of_module(module: ModuleType) -> list[type[Method]]:
 
 
 def check_method(method: Any) -> None:
-    """Raise TypeError or ValueError, with a sentence, for what is no method that can be registered."""
+    """Raise TypeError or ValueError, with a sentence, for what is no method that can be registered.
+
+    Raises
+    ------
+    TypeError, ValueError
+        What is wrong with it, in one sentence.
+    """
     if not (isinstance(method, type) and issubclass(method, Method)):
         raise TypeError(f"{method!r} is not a subclass of ltbench.method.Method")
     if not re.fullmatch(r"[a-z][a-z0-9_]*", method.name):

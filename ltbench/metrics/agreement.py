@@ -1,4 +1,4 @@
-"""Does a classifier of the data set's own classes see the class that a sample was conditioned on?
+"""Agreement: share of samples that a classifier of the data set's own classes puts into the class asked for.
 
     agreement = share of generated images whose predicted class is their label
 

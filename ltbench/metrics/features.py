@@ -1,4 +1,4 @@
-"""What every metric asks of its arrays, checked once and in one sentence; and sets split by class."""
+"""Feature arrays: from any layout of numbers to checked float tensors (n, d), and sets split by class."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -106,7 +106,13 @@ def as_features(x: Array, name: str, minimum: int = 1) -> Tensor:
 
 
 def same_width(reference: Tensor, generated: Tensor) -> None:
-    """Raise `UsageError` unless both sets have equally many feature dimensions."""
+    """Raise `UsageError` unless both sets have equally many feature dimensions.
+
+    Raises
+    ------
+    UsageError
+        They have not.
+    """
     if reference.shape[1] != generated.shape[1]:
         raise UsageError(
             f"reference features have {reference.shape[1]} dimensions and generated ones"

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, versions, machine, threads, and what each stage cost."""
+"""Provenance: code, versions, machine, threads and cost of each stage, to ``provenance.json`` and back."""
 
 from __future__ import annotations
 
@@ -135,7 +135,13 @@ def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """Return a training's or sample set's ``provenance.json``, empty where there is none."""
+    """Return a training's or sample set's ``provenance.json``, empty where there is none.
+
+    Raises
+    ------
+    CheckpointError
+        The file is cut, or of another version.
+    """
     path = folder / PROVENANCE
     if not path.is_file():
         return {}

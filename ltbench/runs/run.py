@@ -260,7 +260,13 @@ def read_spec(folder: Path) -> dict[str, Any]:
 
 
 def spec_of(folder: Path, content: Mapping[str, Any]) -> RunSpec:
-    """Return the `RunSpec` that the content of a folder's ``spec.json`` states."""
+    """Return the `RunSpec` that the content of a folder's ``spec.json`` states.
+
+    Raises
+    ------
+    CheckpointError
+        The content states no run of this version.
+    """
     try:
         return RunSpec.stored(content)
     except ValidationError as error:

@@ -29,7 +29,13 @@ log = logging.getLogger("ltbench")
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Raise `UsageError` unless every tracker is known to accelerate and its package is installed."""
+    """Raise `UsageError` unless every tracker is known to accelerate and its package is installed.
+
+    Raises
+    ------
+    UsageError
+        One is unknown, or its package is not installed.
+    """
     if not names:
         return
     if importlib.util.find_spec("accelerate") is None:

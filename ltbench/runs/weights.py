@@ -41,7 +41,13 @@ def _full_disk(error: BaseException) -> bool:
 
 
 def save_checkpoint(path: Path, state: dict[str, Any], guard: Callable[[], None] | None = None) -> None:
-    """Write the rolling training state atomically; `guard` may withhold it."""
+    """Write the rolling training state atomically; `guard` may withhold it.
+
+    Raises
+    ------
+    DiskFull
+        The disk is full; the old one stays.
+    """
     with recording(path, guard) as temporary:
         try:
             torch.save(state, temporary)

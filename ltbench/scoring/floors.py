@@ -1,5 +1,7 @@
-"""What a number is read against: from a metric's value at a place to its floor, its value at the floor's
-sample size and its bootstrap interval, each with the sample sizes that it was computed from.
+"""Floors and bootstrap intervals: from a metric's value at a place to the same numbers of real images.
+
+Beside a value stand its floor, its value at the floor's sample size and its bootstrap interval, each with the
+sample sizes that it was computed from.
 
     m.floor, m.floor_sd   the same statistic of held-out real images in the samples' place, at
                           n = min(generated, held-out) images a class, over repeated draws

@@ -1,4 +1,4 @@
-"""What stands behind two of the scores, kept for the report: nearest training images and label confusion.
+"""Nearest training images and label confusion of a sample set: from its features to two files for the report.
 
 nearest.npz     labels (m,), generated and training (m,C,H,W) uint8, distance (m,): the samples closest to a
                 training image of their class, closest first within a class

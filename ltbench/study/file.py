@@ -107,7 +107,13 @@ def preset_names() -> list[str]:
 
 
 def find_preset(preset: str | Path) -> Path:
-    """Return the file of a preset's name or of a path to a TOML file."""
+    """Return the file of a preset's name or of a path to a TOML file.
+
+    Raises
+    ------
+    UsageError
+        Neither a preset's name nor a TOML file.
+    """
     name = str(preset)
     if name in preset_names():
         return preset_folder() / f"{name}.toml"

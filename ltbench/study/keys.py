@@ -83,7 +83,13 @@ def fields() -> dict[str, Any]:
 
 
 def resolve_key(key: str, where: str) -> str:
-    """Return the full key of `key` (``seeds`` -> ``train_seed``), or say which one was meant."""
+    """Return the full key of `key` (``seeds`` -> ``train_seed``), or say which one was meant.
+
+    Raises
+    ------
+    UsageError
+        No setting has that name.
+    """
     key = key.strip().replace("-", "_")
     key = key.removeprefix("method.hyperparameters.")
     if key in SHORT:
@@ -233,7 +239,13 @@ def _scalar(key: str, text: str) -> Any:
 
 @cache
 def canonical_method(name: str, where: str) -> str:
-    """Return the registry's spelling of a method or composition."""
+    """Return the registry's spelling of a method or composition.
+
+    Raises
+    ------
+    UsageError
+        No method or legal composition has that name.
+    """
     try:
         return str(registry().resolve(name, {}).name)
     except UsageError as error:
@@ -241,7 +253,13 @@ def canonical_method(name: str, where: str) -> str:
 
 
 def check_hyperparameter(key: str, value: Any, where: str) -> None:
-    """Check a method's hyper-parameter even where no run uses it."""
+    """Check a method's hyper-parameter even where no run uses it.
+
+    Raises
+    ------
+    UsageError
+        The method has no such hyper-parameter, or it does not take the value.
+    """
     part, _, name = key.partition(".")
     if key not in fields():
         try:

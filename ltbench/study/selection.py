@@ -1,4 +1,4 @@
-"""Tuning that is fair and honest: the ``[select]`` table of a study file.
+"""Tuning of a sampling setting: from ``[select]`` and trials' scores to a chosen value and the runs that report it.
 
 Every method tries equally many values of one sampling setting. They are compared on a validation sampling
 seed against one half of the reference; the best is then sampled anew with other seeds and scored against the
@@ -73,7 +73,13 @@ class Selection(BaseModel):
 
 
 def read_selection(content: Any, where: str) -> Selection | None:
-    """Read a study file's ``[select]`` table; None where there is none."""
+    """Read a study file's ``[select]`` table; None where there is none.
+
+    Raises
+    ------
+    UsageError
+        No table, an unknown key, or a value out of range.
+    """
     if content is None:
         return None
     if not isinstance(content, Mapping):

@@ -68,6 +68,11 @@ def slots(workers: str, device: str, threads: int, width: int) -> list[Slot]:
         CPU threads of a worker.
     width
         How many tasks could run at once; more workers than that are not started.
+
+    Raises
+    ------
+    UsageError
+        Neither ``auto`` nor a whole number from 1.
     """
     visible = _gpus() if device == "cuda" else []
     if workers == "auto":

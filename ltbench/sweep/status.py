@@ -1,4 +1,4 @@
-"""What a person asks of a sweep: how far it is, what failed and why, what to type next."""
+"""Status of a sweep: from its plans and claims to a row a stage, closing lines, exit codes, logs and retries."""
 
 from __future__ import annotations
 
@@ -63,7 +63,13 @@ def _content(run: RunSpec) -> dict[str, Any]:
 
 
 def load_plan(path: Path) -> SavedPlan:
-    """Read a plan."""
+    """Read a plan.
+
+    Raises
+    ------
+    CheckpointError
+        The file is cut, or of another version.
+    """
     content = read_object(path)
     runs, title, settings = (content.get(key) for key in ("runs", "title", "settings"))
     try:
@@ -259,7 +265,13 @@ def requeue_failed(tasks: Sequence[Task], ledger: Ledger, only_mendable: bool = 
 
 
 def find_run(name: str, root: Path, tasks: Sequence[Task]) -> list[Task]:
-    """Return the tasks of the run a person names: its folder, a path to it, or its key's eight digits."""
+    """Return the tasks of the run a person names: its folder, a path to it, or its key's eight digits.
+
+    Raises
+    ------
+    UsageError
+        No run of that name in the folder.
+    """
     run = Path(name).name
     folders = {task.stage.folder.name for task in tasks}
     chosen = [folder for folder in folders if folder == run or folder.endswith(f"-{run}")]

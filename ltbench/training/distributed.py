@@ -1,4 +1,4 @@
-"""One run over several processes (torchrun): who I am, and the two collectives the trainer needs.
+"""Several processes of one training (torchrun): a process's rank and group, and the two collectives it needs.
 
 Every process computes the global batch's draws and targets and works on its own rows. Gradients are
 averaged after the backward pass rather than through DistributedDataParallel's hooks, because a method

@@ -36,7 +36,13 @@ def _zip(path: Path) -> zipfile.ZipFile:
 
 
 def read_content(root: Path, name: str) -> bytes:
-    """Return the bytes of a file below a folder, or of a member of a zip file."""
+    """Return the bytes of a file below a folder, or of a member of a zip file.
+
+    Raises
+    ------
+    DataMissing, DataCorrupt
+        The file is absent, or cannot be read.
+    """
     path = root / name
     try:
         return _zip(root).read(name) if root.is_file() else path.read_bytes()

@@ -235,7 +235,13 @@ def prepare(  # noqa: PLR0913 -- options, given by name
 
 
 def prepared_source(name: str) -> PreparedSource:
-    """Return the source called `name`, which must be one that is prepared first."""
+    """Return the source called `name`, which must be one that is prepared first.
+
+    Raises
+    ------
+    UsageError
+        No such source, or one that needs no preparing.
+    """
     source = get_source(name)
     if not isinstance(source, PreparedSource):
         raise UsageError(

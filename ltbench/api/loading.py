@@ -1,4 +1,4 @@
-"""What is asked for: a data set or a study, from its name and settings."""
+"""Data sets and studies: from a name and settings to a `Dataset` or a `Study`."""
 
 from __future__ import annotations
 
