@@ -65,7 +65,7 @@ def _run_command(folder: PreparedFolder, data_root: Path | None) -> str:
 
 def verify_data(name: str, data_root: Path | None) -> None:
     """Compare every prepared folder of a data set with its manifest."""
-    from ltbench.data.prepare.prepare import verify
+    from ltbench.data.prepare.verify import verify
 
     with _progress() as bar:
         task = bar.add_task(f"reading {name}", total=None)

@@ -76,7 +76,7 @@ def read_ratio(value: object) -> tuple[object, str]:
     Raises
     ------
     UsageError
-        No number, or none in (0, 1].
+        A fraction that divides by zero.
 
     Examples
     --------

@@ -10,7 +10,8 @@ from PIL import Image
 
 import ltbench.data.dataset as data
 from ltbench.data.class_folders import label_order
-from ltbench.data.prepare.prepare import prepare, verify
+from ltbench.data.prepare.prepare import prepare
+from ltbench.data.prepare.verify import verify
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.interop.samples import read_samples
 from ltbench.spec import DataSpec

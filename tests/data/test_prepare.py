@@ -19,7 +19,8 @@ import ltbench.data.dataset as data
 from ltbench.data.prepare import convert as conversion
 from ltbench.data.prepare import prepare as preparation
 from ltbench.data.prepare.convert import convert
-from ltbench.data.prepare.prepare import prepare, verify
+from ltbench.data.prepare.prepare import prepare
+from ltbench.data.prepare.verify import verify
 from ltbench.data.sources.celeba5 import CELEBA5, Celeba5
 from ltbench.data.sources.imagenet_lt import IMAGENET_LT, TRAIN_LIST, VAL_LIST, git_blob_id
 from ltbench.errors import DataCorrupt, DataMissing, DiskFull, Interrupted, UsageError

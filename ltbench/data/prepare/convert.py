@@ -35,6 +35,11 @@ def _zip(path: Path) -> zipfile.ZipFile:
         raise DataCorrupt(f"{path} is truncated or no zip file ({error}): get it again") from error
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def read_content(root: Path, name: str) -> bytes:
     """Return the bytes of a file below a folder, or of a member of a zip file.
 

@@ -1,4 +1,4 @@
-"""Turning a source's image files into memory-mapped arrays, once: `ltbench data prepare` and `verify`.
+"""Preparing: a source's image files -> memory-mapped arrays in one folder, made once (`ltbench data prepare`).
 
 Every file is read twice: first its content is hashed, which is what it is known by, then it is decoded. A run that
 was stopped goes on after its last logged chunk. A chunk is logged, once its rows are on disk, with a digest of its
@@ -30,7 +30,7 @@ from ltbench.data.image_file import (
     printable,
 )
 from ltbench.data.images import content_sha256
-from ltbench.data.prepare.convert import Chunk, converted, read_content, with_digests
+from ltbench.data.prepare.convert import Chunk, converted, cores, read_content, with_digests
 from ltbench.data.prepare.folder import (
     FORMAT,
     RESAMPLING,
@@ -42,7 +42,7 @@ from ltbench.data.prepare.folder import (
 )
 from ltbench.data.registry import get_source
 from ltbench.data.source import default_data_root, writing
-from ltbench.errors import DataCorrupt, DataMissing, Interrupted, LtbenchError, UsageError
+from ltbench.errors import DataMissing, Interrupted, LtbenchError, UsageError
 from ltbench.files import replacing, write_json, write_text
 
 CHUNK = 256  # images a task: half a second's work, 3 MB at 64x64
@@ -217,7 +217,7 @@ def prepare(  # noqa: PLR0913 -- options, given by name
     root = default_data_root() if data_root is None else Path(data_root)
     stem = source.folder_stem(source_path, own_name)
     listing = source.listing(source_path, lists)
-    listing = _read_all(source, listing, workers or _cores(), reading)
+    listing = _read_all(source, listing, workers or cores(), reading)
     digest = _content_digest(listing)
     target, existing = _target(source, root, stem, size, digest, ground, own_name is not None)
     if existing is not None:
@@ -225,7 +225,7 @@ def prepare(  # noqa: PLR0913 -- options, given by name
             progress(*[sum(map(len, listing.sets.values()))] * 2)
         return existing
     partial = target.with_name(f".{target.name}.partial")
-    tally = _convert_all(listing, partial, size, source.channels, ground, workers or _cores(), progress)
+    tally = _convert_all(listing, partial, size, source.channels, ground, workers or cores(), progress)
     _write_manifest(source, listing, partial, size, ground, digest, tally, source_path)
     with writing(target):
         (partial / "progress.log").unlink()
@@ -378,80 +378,3 @@ def _shares_images(listing: Listing) -> bool:
     """Return whether held-out images are also in the reference."""
     heldout, reference = (listing.sets[listing.roles[role]] for role in ("heldout", "reference"))
     return not {entry.sha256 for entry in heldout}.isdisjoint(entry.sha256 for entry in reference)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def verify(
-    name: str, data_root: Path | None = None, progress: Progress | None = None
-) -> list[PreparedFolder]:
-    """Read every prepared folder of a source again and compare all of it with its manifest.
-
-    Parameters
-    ----------
-    name
-        A source that is prepared, as folder_lt.
-    data_root
-        Default: `default_data_root`.
-    progress
-        Called with (sets checked, sets in all).
-
-    Returns
-    -------
-    list of PreparedFolder
-        The folders, all whole.
-
-    Raises
-    ------
-    DataMissing
-        Nothing is prepared, or a file has gone.
-    DataCorrupt
-        Names the file that differs.
-    """
-    source = prepared_source(name)
-    root = default_data_root() if data_root is None else Path(data_root)
-    folders = source.candidates(root, None)
-    if not folders:
-        raise DataMissing(f"{name} is not prepared under {root}: {source.advice(root)}")
-    pairs = [(folder, set_name) for folder in folders for set_name in folder.identity["sets"]]
-    for done, (folder, set_name) in enumerate(pairs):
-        if progress is not None:
-            progress(done, len(pairs))
-        stated, stored = folder.identity["sets"][set_name], folder.image_set(set_name)
-        counts = np.bincount(stored.labels, minlength=len(stated["counts"])).tolist()
-        if counts != stated["counts"] or content_sha256(stored.images, stored.labels) != stated["sha256"]:
-            path = folder.folder / f"{set_name}.npy"
-            raise DataCorrupt(
-                f"{path} was changed since it was made: delete {folder.folder} and prepare it again"
-            )
-        if folder.source_list_sha256 != folder.source_list:
-            path = folder.folder / "source_list.csv"
-            raise DataCorrupt(
-                f"{path} was changed or is missing: delete {folder.folder} and prepare it again"
-            )
-    for folder in folders:
-        _compare_source(folder)
-    if progress is not None:
-        progress(len(pairs), len(pairs))
-    return folders
-
-
-def _compare_source(folder: PreparedFolder) -> None:
-    """Raise `DataCorrupt` where the files that a folder was prepared from lie where they did and have changed."""
-    made = folder.manifest["made"]
-    root = Path(made.get("root", ""))
-    if "root" not in made or not root.exists():
-        return  # prepared by an earlier version, or the originals were put away
-    rows = csv.DictReader((folder.folder / "source_list.csv").read_text(encoding="utf-8").splitlines())
-    stated = {row["file"]: row["sha256"] for row in rows if "\\x" not in row["file"]}
-    images = [SourceImage(file, 0) for file in stated]
-    digested, failed = with_digests(root, made["prefix"], images, _cores())
-    changed = [image.file for image in digested if image.sha256 != stated[image.file]]
-    if changed or failed:
-        first = f"{root / changed[0]} has other content" if changed else str(failed[0]).partition(":")[0]
-        raise DataCorrupt(
-            f"{folder.folder} is whole, but {len(changed) + len(failed)} of the {len(stated)} files it was prepared "
-            f"from have changed since ({first}): prepare them again to use them as they are now"
-        )
