@@ -146,3 +146,4 @@ cards, setting_key = _single(card_names), _single(lambda: (name.rstrip("=") for 
 extractors, extractor, groups = _listed(extractor_names), _single(extractor_names), _listed(grouping_names)
 references, resizings = choices("score.reference"), choices("score.resize")
 preset, setting, metrics = _single(preset_names), _setting_completion, _listed(metric_names)
+metric, sampler, rule = _single(metric_names), choices("sample.sampler"), choices("sample.rule")

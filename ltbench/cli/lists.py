@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.table import Column, Table
 
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
-from ltbench.errors import UsageError
+from ltbench.errors import UsageError, nearest
 from ltbench.study.presets import load_all
 
 if TYPE_CHECKING:
     from ltbench.method.registry import MethodInfo
 
 console = make_console()
+T = TypeVar("T")
 
 
-def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
-    """Print data sets, counts and whether the files are there."""
+def _only(name: str | None, kind: str, rows: Mapping[str, T]) -> list[T]:
+    """Return all rows, or the one that is named."""
+    if name is None:
+        return list(rows.values())
+    if name not in rows:
+        raise UsageError(f"no {kind} is called {name!r}{nearest(name, rows)}")
+    return [rows[name]]
+
+
+def list_datasets(imbalance_ratio: str, data_root: Path | None, name: str | None = None) -> None:
+    """Print data sets, or the one that is named: counts, and whether the files are there."""
     from ltbench.data import list_sources
     from ltbench.data.longtail import read_ratio
 
@@ -35,7 +46,8 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
         raise UsageError(
             f"--imbalance-ratio {imbalance_ratio} is not in (0, 1]: it is tail count / head count"
         )
-    for row in list_sources(ratio, data_root):
+    rows = {row.source.name: row for row in list_sources(ratio, data_root)}
+    for row in _only(name, "data set", rows):
         source = row.source
         console.print(styled((source.name, "bold"), f"  {source.title} ({source.licence})"), soft_wrap=True)
         console.print(f"  from {row.origin}", soft_wrap=True)
@@ -58,8 +70,8 @@ def list_datasets(imbalance_ratio: str, data_root: Path | None) -> None:
             )
 
 
-def list_methods() -> None:
-    """Print methods, papers, hyper-parameters and variants."""
+def list_methods(name: str | None = None) -> None:
+    """Print methods, or the one that is named: paper, hyper-parameters and variants."""
 
     def read() -> tuple[list[MethodInfo], list[str], dict[str, str]]:
         from ltbench.method.registry import METHODS, describe, legal_pairs
@@ -67,25 +79,26 @@ def list_methods() -> None:
         return describe(), list(legal_pairs()), METHODS.broken()
 
     methods, pairs, _ = lightly(read, complete=lambda listing: not listing[2])
-    for info in methods:
+    for info in _only(name, "method", {info.name: info for info in methods}):
         console.print(styled((info.name, "bold"), f"  {info.paper}"), soft_wrap=True)
         for parameter in info.hyperparameters:
             console.print(
                 f"  {info.name}.{parameter.name} = {parameter.default}  ({parameter.type}) {parameter.help}",
                 soft_wrap=True,
             )
-        for name, settings in info.variants.items():
-            mark = " (default)" if name == info.default_variant else ""
+        for variant, settings in info.variants.items():
+            mark = " (default)" if variant == info.default_variant else ""
             differs = ", ".join(f"{key}={value}" for key, value in settings.items())
-            console.print(f"  variant {name}{mark}: {differs or 'the defaults'}", soft_wrap=True)
+            console.print(f"  variant {variant}{mark}: {differs or 'the defaults'}", soft_wrap=True)
         if len(info.variants) > 1:
-            other = next(name for name in info.variants if name != info.default_variant)
+            other = next(variant for variant in info.variants if variant != info.default_variant)
             console.print(f"  to choose one: --set {info.name}.variant={other}", soft_wrap=True)
-    console.print(f"legal pairs: {', '.join(pairs)}", soft_wrap=True)
+    pairs = [pair for pair in pairs if name is None or name in pair.split("+")]
+    console.print(f"legal pairs: {', '.join(pairs) or 'none'}", soft_wrap=True)
 
 
-def list_metrics() -> None:
-    """Print metrics, definitions and sources."""
+def list_metrics(name: str | None = None) -> None:
+    """Print metrics, or the one that is named: definition and source."""
 
     def read() -> tuple[list[tuple[str, ...]], dict[str, str]]:
         from ltbench.metrics.registry import METRICS, REGISTRY
@@ -105,13 +118,14 @@ def list_metrics() -> None:
         box=None,
         header_style="bold",
     )
-    for row in lightly(read, complete=lambda listing: not listing[1])[0]:
+    rows = {row[0]: row for row in lightly(read, complete=lambda listing: not listing[1])[0]}
+    for row in _only(name, "metric", rows):
         table.add_row(*row)
     console.print(table)
 
 
-def list_samplers() -> None:
-    """Print samplers, kinds, orders and limits."""
+def list_samplers(name: str | None = None) -> None:
+    """Print samplers, or the one that is named: kind, orders and limits."""
 
     def read() -> tuple[list[tuple[str, ...]], dict[str, str]]:
         from ltbench.diffusion.registry import SAMPLERS
@@ -128,7 +142,8 @@ def list_samplers() -> None:
         return rows, SAMPLERS.broken()
 
     table = Table(*("sampler", "kind", "orders", "steps", "what", "from"), box=None, header_style="bold")
-    for row in lightly(read, complete=lambda listing: not listing[1])[0]:
+    rows = {row[0]: row for row in lightly(read, complete=lambda listing: not listing[1])[0]}
+    for row in _only(name, "sampler", rows):
         table.add_row(*row)
     console.print(table)
     console.print(
@@ -138,8 +153,8 @@ def list_samplers() -> None:
     )
 
 
-def list_guidance() -> None:
-    """Print rules of guidance, what each reads, and which network it guides away from."""
+def list_guidance(name: str | None = None) -> None:
+    """Print rules of guidance, or the one that is named: what it reads, and which network it guides away from."""
 
     def read() -> tuple[list[tuple[str, ...]], dict[str, str]]:
         from ltbench.diffusion.guidance import RULES
@@ -171,7 +186,8 @@ def list_guidance() -> None:
         box=None,
         header_style="bold",
     )
-    for row in lightly(read, complete=lambda found: not found[1])[0]:
+    rows = {row[0]: row for row in lightly(read, complete=lambda found: not found[1])[0]}
+    for row in _only(name, "rule of guidance", rows):
         table.add_row(*row)
     console.print(table)
     console.print(

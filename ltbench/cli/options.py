@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import typer
 
 from ltbench.cli import complete
+from ltbench.errors import UsageError
 
 # Panels of `ltbench --help`, then those of a command's own help.
 RUN, FOLLOW, READ = "Run and score", "Follow a sweep", "Read results"
@@ -48,6 +49,16 @@ Device = Annotated[
         help="cpu, cuda, cuda:1, mps; default: a CUDA GPU where there is one.",
         rich_help_panel=WHERE,
     ),
+]
+PresetName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[PRESET]", help="As --preset: a name or a TOML file.", autocompletion=complete.preset
+    ),
+]
+RunsFolder = Annotated[
+    Path | None,
+    typer.Argument(metavar="[RUNS]", help="As --out.", autocompletion=complete.run_folders),
 ]
 Preset = Annotated[
     str | None,
@@ -146,6 +157,18 @@ STUDY: dict[str, Any] = {
     ),
     "sample_seed": _text("--sample-seed", panel=SAMPLING, help="Sampling seeds."),
 }
+
+
+def one_of(study: str | None, preset: str | None) -> str | None:
+    """Return the preset that was named as an argument or by ``--preset``.
+
+    Raises
+    ------
+    UsageError : it was named in both ways.
+    """
+    if study and preset:
+        raise UsageError(f"a preset is given twice, {study} and --preset {preset}: leave one out")
+    return study or preset
 
 
 def with_study_flags(command: Callable[..., None]) -> Callable[..., None]:

@@ -44,11 +44,12 @@ console = make_console()
 _COLOURS = {"done": "green", "running": "cyan", "stale": "yellow", "queued": "dim", "failed": "red"}
 
 
-def draw(rows: Sequence[Row], everything: bool = False) -> Text:
+def draw(rows: Sequence[Row], everything: bool = False, failures: bool = True) -> Text:
     """Return a sweep's state: a line for what runs, is stale or failed, and with `everything` for the rest."""
+    left_out = {"done", "queued"} if failures else {"done", "queued", "failed"}
     text = Text(no_wrap=True, overflow="ellipsis")
     for row in rows:
-        if everything or row.state not in ("done", "queued"):
+        if everything or row.state not in left_out:
             text.append(f"{row.state:8}", style=_COLOURS[row.state])
             text.append(f"{row.task.name}{_details(row)}\n")
     number = counts(rows)
@@ -86,7 +87,7 @@ def show_status(root: Path, watch: bool, everything: bool) -> int:
         raise
     rows = watch_tasks(tasks, ledger, everything) if watch else look(tasks, ledger)
     if not watch:
-        console.print(draw(rows, everything), soft_wrap=True)
+        console.print(draw(rows, everything, failures=False), soft_wrap=True)  # the last lines have them
     for line in closing_lines(rows, root, ledger)[1:]:
         console.print(line, soft_wrap=True)
     return status_code(rows)
@@ -124,7 +125,7 @@ def watch_tasks(
                 rows = survey(tasks, ledger)
         except KeyboardInterrupt:
             pass
-    console.print(draw(rows, everything), soft_wrap=True)
+    console.print(draw(rows, everything, failures=False), soft_wrap=True)
     return rows
 
 

@@ -14,10 +14,11 @@ Kept free of torch, so that a listing can ask at no cost; the built-in rules are
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from ltbench.diffusion.base import Omega, Rule, RuleFacts
 from ltbench.diffusion.registry import check_sampler
 from ltbench.errors import UsageError, nearest
 from ltbench.plugins import ExtensionPoint
@@ -27,64 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
-
-Omega: TypeAlias = "Callable[[int, NDArray[np.int64]], NDArray[np.float64] | float]"
-
-
-@dataclass(frozen=True)
-class RuleFacts:
-    """What a rule is made of.
-
-    Attributes
-    ----------
-    sample
-        The settings of sampling; ``sample.guidance`` is the scale.
-    alpha_bar
-        (T,) float64, the share of signal variance at every time step of the training.
-    prior
-        (K,) share of each class in the training set, n_k / N; None where no data set is at hand.
-    values
-        A package's rule's own parameters, its defaults replaced by ``sample.rule_values``.
-    """
-
-    sample: SampleSpec
-    alpha_bar: NDArray[np.float64]
-    prior: NDArray[np.float64] | None = None
-    values: Mapping[str, float] = field(default_factory=dict)
-
-    def sigma(self, t: int) -> float:
-        """Return the noise-to-signal ratio sqrt((1 - abar_t) / abar_t)."""
-        return float(((1 - self.alpha_bar[t]) / self.alpha_bar[t]) ** 0.5)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule of guidance and what is to be known of it.
-
-    Attributes
-    ----------
-    name
-        What a spec calls it.
-    make
-        Facts -> ``omega(t, labels)``. It is given an integer time step and the labels (B,) of a batch, and
-        returns omega for all of them or (B,) of them; negative numbers are legal.
-    title
-        What it is and where it is published, one line.
-    parameters
-        The settings ``sample.*`` that it reads, besides ``guidance``.
-    values
-        Its own parameters with their defaults, set as ``sample.rule_values=NAME=NUMBER``.
-    away_from
-        ``unlabelled``, the network itself without a label, or ``network``, the one that
-        ``sample.bad_step`` or ``sample.bad_weights`` names.
-    """
-
-    name: str
-    make: Callable[[RuleFacts], Omega]
-    title: str
-    parameters: tuple[str, ...] = ()
-    values: Mapping[str, float] = field(default_factory=dict)
-    away_from: Literal["unlabelled", "network"] = "unlabelled"
 
 
 def _check(rule: Any) -> None:

@@ -19,7 +19,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ltbench.diffusion.guidance import Omega, Rule, RuleFacts
+from ltbench.diffusion.base import Omega, Rule, RuleFacts
 from ltbench.errors import UsageError
 from ltbench.spec import PLAIN, RULE_SETTINGS
 

@@ -104,7 +104,7 @@ def resolve_key(key: str, where: str) -> str:
     if section in SECTIONS:
         first = next(iter(SECTIONS[section].model_fields))
         raise UsageError(f"{where}: {key!r} is a table; set one of its keys, as in {section}.{first}")
-    close = nearest(key, [*SHORT, *fields(), *_short_guesses(key)])
+    close = nearest(key, [*SHORT, *_alike(key), *_short_guesses(key)])
     if rest and not _short_guesses(key) and not close.startswith("; did you mean"):
         raise UsageError(
             f"{where}: unknown key {key!r}: {section} is no section, and no method of that name is installed"
@@ -113,6 +113,17 @@ def resolve_key(key: str, where: str) -> str:
         sections = ", ".join(f"{name}.*" for name in SECTIONS)
         close = f"; keys are {sections}, METHOD.*, train_seed and {', '.join(SHORT)}"
     raise UsageError(f"{where}: unknown key {key!r}{close}")
+
+
+def _alike(key: str) -> list[str]:
+    """Return the full keys that `key` may be a slip of: of a dotted one, both section and name have to be alike."""
+    section, dot, name = key.partition(".")
+
+    def alike(a: str, b: str) -> bool:
+        return difflib.SequenceMatcher(None, a, b).ratio() >= 0.6
+
+    parts = ((known, *known.partition(".")[::2]) for known in fields())
+    return [known for known, at, end in parts if not dot or (alike(section, at) and alike(name, end))]
 
 
 def _nearest_in(section: str, name: str) -> str:

@@ -15,12 +15,13 @@ from ltbench import pipeline
 from ltbench.errors import CheckpointError, UsageError, nearest
 from ltbench.files import read_object, write_json
 from ltbench.spec import KEY_BASE, RunSpec
-from ltbench.sweep.failures import policy
+from ltbench.sweep.failures import KILLED, policy
 from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
 from ltbench.sweep.standing import State
 from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.text import command
 
+_REASONS = 20  # why stages failed, that the last lines tell
 _SILENT_FOR = 5 * 60.0  # seconds without a heartbeat, by its file's time, after which a person is told so
 
 
@@ -193,18 +194,25 @@ def counts(rows: Iterable[Row]) -> dict[State, int]:
 def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None) -> list[str]:
     """Return the sweep's last lines: what is done, what failed and why, what to type next.
 
-    With a `ledger` each failure comes with the last lines of its log.
+    Stages that failed for one reason are one entry. With a `ledger`, a worker that was ended from outside leaves the
+    last lines of its log; other failures are told whole by their sentence.
     """
     number = counts(rows)
     lines = [", ".join(f"{count} {state}" for state, count in number.items()) + f" of {len(rows)} stages"]
     failed = [row for row in rows if row.state == "failed"]
-    for row in failed[:20]:
-        lines.append(f"failed: {row.task.name} ({row.kind}, attempt {row.attempt}): {row.message}")
-        if ledger is not None:
-            lines.extend(f"  | {line}" for line in tail(row, ledger))
-        lines.append(f"  {policy(row.kind).advice}")
-    if len(failed) > 20:
-        lines.append(f"... and {len(failed) - 20} more: {command('ltbench', 'status', '--out', root)}")
+    reasons: dict[tuple[str, str], list[Row]] = {}
+    for row in failed:
+        reasons.setdefault((row.kind, row.message), []).append(row)
+    for (kind, message), alike in list(reasons.items())[:_REASONS]:
+        first = alike[0]
+        others = f" and {len(alike) - 1} more" if len(alike) > 1 else ""
+        lines.append(f"failed: {first.task.name}{others} ({kind}, attempt {first.attempt}): {message}")
+        if ledger is not None and kind == KILLED:
+            lines.extend(f"  | {line}" for line in tail(first, ledger))
+        lines.append(f"  {policy(kind).advice}")
+    if len(reasons) > _REASONS:
+        status = command("ltbench", "status", "--all", "--out", root)
+        lines.append(f"... and {len(reasons) - _REASONS} other reasons: {status}")
     if failed:
         waiting = sum(1 for row in rows if row.state == "queued")
         behind = f" ({waiting} queued stages wait behind them)" if waiting else ""

@@ -57,6 +57,38 @@ def test_plan_reads_runs_flags(ltbench):
     assert "8 runs, 40 training steps, 160 images" in out
 
 
+def test_a_study_is_named_as_an_argument_or_as_a_preset_and_not_as_both(ltbench):
+    code, out = ltbench("run", "demo", "--dry-run", "-m", "ddpm", *SHORT)
+    assert code == 0
+    assert "1 run, 10 training steps" in out
+    for name in ("run", "plan"):
+        code, out = ltbench(name, "demo", "-p", "quick")
+        assert code == 2
+        assert "a preset is given twice, demo and --preset quick: leave one out" in out
+
+
+@pytest.mark.parametrize(
+    ("listing", "name", "slip"),
+    [
+        ("methods", "coral", "corla"),
+        ("metrics", "frechet", "freche"),
+        ("samplers", "ddim", "ddmi"),
+        ("guidance", "interval", "intervall"),
+        ("datasets", "digits_lt", "digit_lt"),
+    ],
+)
+def test_a_listing_shows_one_that_is_named(ltbench, listing, name, slip):
+    code, whole = ltbench(listing)
+    assert code == 0
+    code, out = ltbench(listing, name)
+    assert code == 0
+    assert name in out
+    assert len(out) < len(whole)
+    code, out = ltbench(listing, slip)
+    assert code == 2
+    assert f"did you mean '{name}'?" in out
+
+
 def test_a_plan_names_a_rule_of_guidance_with_its_steps_and_evaluations(ltbench, monkeypatch):
     monkeypatch.setattr(study.console, "width", 200)  # a row a line
     interval = ["--set", "sample.rule=interval", "--set", "sample.sigma_high=2.9", "--guidance", "0,1"]

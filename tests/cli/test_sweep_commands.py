@@ -29,15 +29,16 @@ def say(capsys, *arguments):
     return code, out, err
 
 
-def test_status_says_what_failed_with_the_logs_tail_and_what_to_type(root, capsys):
+def test_status_says_once_what_failed_and_what_to_type(root, capsys):
     code, out, _ = say(capsys, "status", "--out", root)
     assert code == 1
-    for part in (
-        "3 done, 2 queued, 1 failed of 6 stages",
-        "bug: ZeroDivisionError",
-        "| ZeroDivisionError: division",
-    ):
-        assert part in out
+    assert say(capsys, "status", root)[:2] == (
+        code,
+        out,
+    )  # the folder may be named as in `report` and `evaluate`
+    assert "3 done, 2 queued, 1 failed of 6 stages" in out
+    assert out.count("(bug, attempt 1): ZeroDivisionError") == out.count("ZeroDivisionError") == 1
+    assert "Traceback" not in out
     assert f"ltbench retry --failed --out {root}" in out
     _, out, _ = say(capsys, "status", "--all", "--out", root)
     assert "which failed" in out

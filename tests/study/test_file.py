@@ -165,6 +165,7 @@ def test_every_preset_of_the_package_loads_and_has_runs():
 # What is wrong -> what the one sentence must say.
 WRONG_ON_THE_COMMAND_LINE = [
     (["trian.steps=5"], ["--set", "'trian.steps'", "did you mean 'train.steps'"]),
+    (["nometh.gamma=5"], ["'nometh.gamma'", "nometh is no section, and no method of that name is installed"]),
     (["train.stpes=5"], ["'train.stpes'", "did you mean 'train.steps'"]),
     (["train=5"], ["'train' is a table", "train.steps"]),
     (["steps=5"], ["unknown key 'steps'", "train.steps"]),

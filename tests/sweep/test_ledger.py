@@ -364,12 +364,34 @@ def test_survey_and_closing_lines_say_what_failed_and_what_to_type(tmp_path):
     assert [row.state for row in rows] == ["failed", "queued", "queued", "running", "queued", "queued"]
     assert rows[1].message == f"waits for {tasks[0].name}, which failed"
     assert status.exit_code(rows) == 1
-    (ledger.folder / tasks[0].resource / "1.log").write_text("first\nsecond\nthird\nfourth\nfifth\n")
+    (ledger.folder / tasks[0].resource / "1.log").write_text("Traceback (most recent call last):\n")
+    text = "\n".join(status.closing_lines(rows, tmp_path, ledger))
+    assert "Traceback" not in text  # its sentence says it
+    for part in ("1 failed", "non-finite loss", "ltbench logs", f"ltbench retry --failed --out {tmp_path}"):
+        assert part in text
+
+
+def test_a_worker_ended_from_outside_leaves_the_last_lines_of_its_log(tmp_path):
+    tasks = build_tasks(runs("seeds=0"))
+    ended(tmp_path, tasks[0], *["killed"] * failures.policy("killed").attempts)
+    ledger = Ledger(tmp_path)
+    rows = status.survey(tasks, ledger)
+    log = ledger.folder / tasks[0].resource / f"{rows[0].attempt}.log"
+    log.write_text("first\nsecond\nthird\nfourth\nfifth\n")
     text = "\n".join(status.closing_lines(rows, tmp_path, ledger))
     assert "| second" in text
     assert "first" not in text
-    for part in ("1 failed", "non-finite loss", "ltbench logs", f"ltbench retry --failed --out {tmp_path}"):
-        assert part in text
+
+
+def test_stages_that_failed_for_one_reason_are_told_once(tmp_path):
+    tasks = build_tasks(runs("seeds=0,1,2"))
+    trainings = [task for task in tasks if task.stage.kind == "train"]
+    for task in trainings:
+        ended(tmp_path, task, "data missing")
+    rows = status.survey(tasks, Ledger(tmp_path))
+    told = [line for line in status.closing_lines(rows, tmp_path) if line.startswith("failed: ")]
+    assert len(told) == 1
+    assert f"{trainings[0].name} and 2 more (data missing, attempt 1)" in told[0]
 
 
 def test_requeue_takes_failed_tasks_and_on_request_only_mendable_ones(tmp_path):

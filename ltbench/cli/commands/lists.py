@@ -17,6 +17,9 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=LISTS)
 def datasets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.dataset)
+    ] = None,
     imbalance_ratio: Annotated[
         str, typer.Option("--imbalance-ratio", "-r", help="Ratio the counts are shown at.")
     ] = "0.01",
@@ -25,39 +28,55 @@ def datasets(
     """List data sets, class counts at a ratio, and whether the files are there."""
     from ltbench.cli.lists import list_datasets
 
-    list_datasets(imbalance_ratio, data_root)
+    list_datasets(imbalance_ratio, data_root, name)
 
 
 @app.command(rich_help_panel=LISTS)
-def methods() -> None:
+def methods(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.method)
+    ] = None,
+) -> None:
     """List methods with paper, hyper-parameters and defaults."""
     from ltbench.cli.lists import list_methods
 
-    list_methods()
+    list_methods(name)
 
 
 @app.command(rich_help_panel=LISTS)
-def metrics() -> None:
+def metrics(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.metric)
+    ] = None,
+) -> None:
     """List metrics with definition, direction and source."""
     from ltbench.cli.lists import list_metrics
 
-    list_metrics()
+    list_metrics(name)
 
 
 @app.command(rich_help_panel=LISTS)
-def samplers() -> None:
+def samplers(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.sampler)
+    ] = None,
+) -> None:
     """List samplers with kind, orders and what must be known of each."""
     from ltbench.cli.lists import list_samplers
 
-    list_samplers()
+    list_samplers(name)
 
 
 @app.command(rich_help_panel=LISTS)
-def guidance() -> None:
+def guidance(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.rule)
+    ] = None,
+) -> None:
     """List rules of guidance with their settings: how the scale omega is applied."""
     from ltbench.cli.lists import list_guidance
 
-    list_guidance()
+    list_guidance(name)
 
 
 @app.command(rich_help_panel=LISTS)

@@ -25,7 +25,6 @@ from ltbench.cli.options import (
     Workers,
     with_study_flags,
 )
-from ltbench.errors import UsageError
 
 app = typer.Typer()
 
@@ -37,6 +36,7 @@ app = typer.Typer()
 @with_study_flags
 def run(
     flags: dict[str, str | None],
+    study: options.PresetName = None,
     preset: Preset = None,
     sets: Sets = None,
     init_from: Annotated[
@@ -117,6 +117,7 @@ def run(
     trust: Trust = None,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
+    preset = options.one_of(study, preset)
     from ltbench.cli.sweep import show_slurm_keys, slurm_options
 
     slurm_request = (
@@ -153,12 +154,7 @@ def run(
 @with_study_flags
 def plan(
     flags: dict[str, str | None],
-    study: Annotated[
-        str | None,
-        typer.Argument(
-            metavar="[PRESET]", help="As --preset: a name or a TOML file.", autocompletion=complete.preset
-        ),
-    ] = None,
+    study: options.PresetName = None,
     preset: Preset = None,
     sets: Sets = None,
     on: Annotated[
@@ -176,6 +172,7 @@ def plan(
     workers: Workers = "auto",
 ) -> None:
     """Print a study's grid, FLOPs, images, disk and estimated time; run nothing. Takes the flags of `run`."""
+    preset = options.one_of(study, preset)
     if on == "list":
         from ltbench.cli.cards import show_cards
 
@@ -183,9 +180,7 @@ def plan(
         return
     from ltbench.cli.study import show_plan
 
-    if study and preset:
-        raise UsageError(f"a preset is given twice, {study} and --preset {preset}: leave one out")
-    show_plan(study or preset, sets or [], flags, out, data_root, device, workers, on)
+    show_plan(preset, sets or [], flags, out, data_root, device, workers, on)
 
 
 @app.command(rich_help_panel=RUN)

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ltbench.cli import complete
-from ltbench.cli.options import FOLLOW, Out, Trust
+from ltbench.cli.options import FOLLOW, Out, RunsFolder, Trust
 from ltbench.errors import UsageError
 
 app = typer.Typer()
@@ -17,6 +17,7 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=FOLLOW)
 def status(
+    runs: RunsFolder = None,
     out: Out = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until all is done.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="List every stage.")] = False,
@@ -24,11 +25,12 @@ def status(
     """Show what is done, running, stale and failed of every sweep in a folder."""
     from ltbench.cli.sweep import show_status
 
-    sys.exit(show_status(out, watch, everything))
+    sys.exit(show_status(runs or out, watch, everything))
 
 
 @app.command(rich_help_panel=FOLLOW)
 def retry(
+    runs: RunsFolder = None,
     failed: Annotated[bool, typer.Option("--failed", help="All stages that failed.")] = False,
     out: Out = Path("runs"),
     start: Annotated[
@@ -44,6 +46,7 @@ def retry(
     from ltbench.cli.sweep import console, retry_failed
     from ltbench.sweep.status import closing_lines, exit_code
 
+    out = runs or out
     if not failed:
         raise UsageError("say which stages to try again: ltbench retry --failed")
     trust_named([], trust or [])
