@@ -35,7 +35,8 @@ def timed(action) -> tuple[object, str]:
 def measure(_) -> str:
     """Part ``bundles``: return the table as Markdown."""
     from ltbench.report import write_report
-    from ltbench.runs.bundle import pack, read_bundle, unpack
+    from ltbench.runs.bundle import read_bundle, unpack
+    from ltbench.runs.pack import pack
     from ltbench.runs.results import load_scores
 
     with tempfile.TemporaryDirectory() as scratch:

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ltbench.errors import UsageError
-from ltbench.runs.bundle import INDEX, is_bundle, materialise, pack, read_bundle, unpack
+from ltbench.runs.bundle import is_bundle, materialise, read_bundle, unpack
+from ltbench.runs.bundle_format import INDEX
+from ltbench.runs.pack import pack
 
 
 def cache_folder() -> Path:

@@ -93,7 +93,7 @@ def test_status_and_evaluate_take_a_bundle(here):
 
     from ltbench.environment import Environment
     from ltbench.pipeline import run_stage, stages
-    from ltbench.runs.bundle import pack
+    from ltbench.runs.pack import pack
 
     torch.set_num_threads(1)
     spec = tiny(sample={"per_class": 3}, score={"metrics": ["agreement"], "floor_draws": 2})

@@ -20,10 +20,10 @@ from ltbench.environment import Environment, Settings
 from ltbench.errors import LtbenchError
 from ltbench.interop.export import export_run
 from ltbench.pipeline import run_stage, stages
-from ltbench.runs.bundle import pack
 from ltbench.runs.digests import DIGESTS, recorded_digests
 from ltbench.runs.layout import CACHE, CHECKPOINT, IMAGES, LABELS, PROVENANCE, SCORED, SCORES, SPEC
 from ltbench.runs.merge import merge_runs
+from ltbench.runs.pack import pack
 from ltbench.runs.provenance import all_stages
 from ltbench.runs.results import load_results
 from ltbench.runs.run import read_run, sample_sets

@@ -10,7 +10,8 @@ from ltbench.environment import Environment
 from ltbench.errors import UsageError
 from ltbench.interop.verify import CONTRADICTED, REPRODUCED, RESCORED, SELF_REPORTED, summary, verify
 from ltbench.pipeline import run_stage, stages
-from ltbench.runs.bundle import pack, read_bundle, unpack
+from ltbench.runs.bundle import read_bundle, unpack
+from ltbench.runs.pack import pack
 from ltbench.runs.scores import read_scores, write_scores
 
 SPEC = make_spec(sample={"per_class": 3}, score={"metrics": ["frechet", "agreement"], "floor_draws": 2})

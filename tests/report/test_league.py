@@ -14,7 +14,7 @@ from report_folders import make_spec, score_rows, write_run
 from ltbench.errors import UsageError
 from ltbench.report.league import league, status_of
 from ltbench.report.site import write_site
-from ltbench.runs.bundle import pack
+from ltbench.runs.pack import pack
 from ltbench.runs.results import load_scores
 
 

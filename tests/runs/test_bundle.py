@@ -14,17 +14,10 @@ from hypothesis import strategies as st
 
 from ltbench.errors import DataCorrupt, StorageError, UsageError
 from ltbench.runs import bundle as bundles
-from ltbench.runs.bundle import (
-    FILES,
-    INDEX,
-    RUNS,
-    materialise,
-    pack,
-    read_bundle,
-    run_files,
-    unpack,
-    write_bundle,
-)
+from ltbench.runs import bundle_format
+from ltbench.runs.bundle import materialise, read_bundle, run_files, unpack
+from ltbench.runs.bundle_format import FILES, INDEX, RUNS
+from ltbench.runs.pack import pack, write_bundle
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -185,11 +178,12 @@ def test_hostile_names_are_refused_before_anything_is_written(tmp_path, name, pl
 
 
 def test_what_grows_without_end_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(bundles, "LARGEST", 1 << 20)
+    for module in (bundles, bundle_format):
+        monkeypatch.setattr(module, "LARGEST", 1 << 20)
     table = b"file,columns,metric\n" + b"run/scores.csv,1,x\n" * 100_000
     for files in (
         {RUNS: b"", "scores.csv.gz": gzip.compress(table)},
-        {RUNS: b"", FILES: bundles._zip({"run/zeros.npy": bytes(2 << 20)})},
+        {RUNS: b"", FILES: bundle_format.zip_bytes({"run/zeros.npy": bytes(2 << 20)})},
     ):
         write_bundle(tmp_path / "b", files, {})
         with pytest.raises(DataCorrupt, match="grows to more than"):
@@ -206,7 +200,7 @@ def test_a_bundle_holds_its_own_files_and_no_others(tmp_path, name):
 
 
 def test_a_bundle_is_never_read_into_more_than_a_part_of_the_memory():
-    assert os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4 >= bundles.LARGEST
+    assert os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 4 >= bundle_format.LARGEST
 
 
 @pytest.mark.parametrize("depth", [300, 980, 5000])  # reading and writing JSON end at different depths
@@ -301,8 +295,8 @@ _CELL = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters
 )
 @settings(max_examples=200, deadline=None)
 def test_any_tables_that_are_joined_come_back(tables):
-    parts = {name: bundles._csv_text(rows) for name, rows in tables.items()}
-    parts = {name: content for name, content in parts.items() if bundles._rows_come_back(content)}
+    parts = {name: bundle_format.csv_bytes(rows) for name, rows in tables.items()}
+    parts = {name: content for name, content in parts.items() if bundle_format.rows_come_back(content)}
     if parts:
-        joined, _ = bundles._join_tables(parts)
-        assert dict(bundles._split_tables(joined, "joined")) == parts
+        joined, _ = bundle_format.join_tables(parts)
+        assert dict(bundle_format.split_tables(joined, "joined")) == parts

@@ -7,8 +7,9 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.errors import DataCorrupt, UsageError
 from ltbench.pipeline import is_done, stages
-from ltbench.runs.bundle import pack, read_bundle
+from ltbench.runs.bundle import read_bundle
 from ltbench.runs.merge import merge_runs
+from ltbench.runs.pack import pack
 from ltbench.runs.places import bundles_in, cache_folder, opened, places
 from ltbench.runs.results import load_scores
 from ltbench.runs.scores import find_scores, read_scores, record_requests, write_scores

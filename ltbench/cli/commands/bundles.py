@@ -57,7 +57,7 @@ def pack(
 ) -> None:
     """Pack finished runs into one small bundle that travels: specs, every number, logs, sheets."""
     from ltbench.cli.console import make_console
-    from ltbench.runs import bundle
+    from ltbench.runs.pack import pack as write
 
     names = None
     studies = list(study or [])
@@ -70,7 +70,7 @@ def pack(
     for path in studies:
         if not path.is_file():
             raise UsageError(f"no study file at {path}")
-    packed = bundle.pack(
+    packed = write(
         runs,
         out,
         studies=studies,
@@ -171,8 +171,8 @@ def merge(
 ) -> None:
     """Merge two laboratories' results: what both have counts once, what they disagree on is named."""
     from ltbench.cli.console import make_console
-    from ltbench.runs import bundle as bundles
     from ltbench.runs.merge import merge_runs
+    from ltbench.runs.pack import pack as write
     from ltbench.runs.places import opened
 
     if keep not in (None, "first", "second"):
@@ -186,7 +186,7 @@ def merge(
                 f"{len(merged.conflicts)} numbers differ: {shown}: settle them with --keep first or --keep second"
             )
         studies = [path for root in (a, b) for path in sorted(root.glob("*.toml"))]
-        bundles.pack([target], out, studies=studies, keep_arrays=None, keep_weights=None)
+        write([target], out, studies=studies, keep_arrays=None, keep_weights=None)
     make_console().print(
         f"{merged.trainings} trainings, {merged.sample_sets} sample sets, {merged.numbers} numbers "
         f"({merged.duplicates} in both, {len(merged.conflicts)} settled): {out}",

@@ -1,0 +1,216 @@
+"""Packing: from folders of runs to a bundle, the same runs to the same bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ltbench
+from ltbench.errors import StorageError, UsageError
+from ltbench.files import replacing, storage_errors
+from ltbench.runs.bundle import Bundle, is_bundle
+from ltbench.runs.bundle_format import (
+    FILES,
+    FORMAT,
+    INDEX,
+    RUNS,
+    STUDIES,
+    VERSION,
+    checked_name,
+    gzip_bytes,
+    join_tables,
+    json_bytes,
+    parse_json,
+    rows_come_back,
+    sha256,
+    table_of,
+    zip_bytes,
+)
+from ltbench.runs.layout import NEAREST, PARTIAL, SAMPLES, SPEC
+from ltbench.runs.run import check_run
+
+
+def pack(
+    roots: Sequence[Path],
+    target: Path,
+    *,
+    studies: Sequence[Path] = (),
+    keep_arrays: Iterable[int] | None = (),
+    keep_weights: Iterable[int] | None = (),
+    sheets: bool = True,
+    only: Iterable[str] | None = None,
+) -> Bundle:
+    """Write the runs below `roots` as one bundle, and return it.
+
+    Parameters
+    ----------
+    roots
+        Output folders of ``ltbench run``, or run folders.
+    target
+        A folder to make or replace (only an older bundle is replaced), or a file's name that ends in ``.zip``.
+    studies
+        Study files to put in; those that lie in the roots are put in anyway.
+    keep_arrays
+        Training seeds whose images, labels and bottleneck features are kept; None: all.
+    keep_weights
+        Training seeds whose weights are kept; None: all.
+    sheets
+        Keep the pictures: contact sheets, and the pairs of generated and nearest training images.
+    only
+        Names of run folders to take, or of sample sets of a run (``RUN/samples/KEY8``), of which the run's other
+        sets are left; default: all.
+
+    Raises
+    ------
+    UsageError
+        There is no run below the roots, or two roots hold different runs under one name.
+    CheckpointError
+        A spec or file of a run was changed since it was written.
+    StorageError, DiskFull
+        The target cannot be written, or is a folder that is no bundle.
+    """
+    writer = _Writer(_seeds(keep_arrays), _seeds(keep_weights), sheets)
+    sets: dict[str, set[str]] = {}
+    for name in only or ():
+        folder_name, _, sample_set = name.partition("/")
+        sets.setdefault(folder_name, set()).add(sample_set)
+    for folder in _run_folders(roots):
+        if only is None:
+            writer.add(folder)
+        elif folder.name in sets:
+            writer.add(folder, sets[folder.name] if all(sets[folder.name]) else None)
+    if not writer.runs:
+        raise UsageError(
+            f"no runs in {' or '.join(map(str, roots))}: give the folder that `ltbench run --out` wrote"
+        )
+    files = writer.contents()
+    for path in _study_files(roots, studies):
+        files[f"{STUDIES}/{path.name}"] = path.read_bytes()
+    return write_bundle(target, files, {"trainings": len(writer.runs), "numbers": writer.numbers})
+
+
+def write_bundle(target: Path, files: Mapping[str, bytes], about: Mapping[str, Any]) -> Bundle:
+    """Write `files` (name -> bytes) and their index at `target`; errors as `pack`."""
+    index = {
+        "format": FORMAT,
+        "version": VERSION,
+        "ltbench": ltbench.__version__,
+        **about,
+        "files": {name: sha256(files[name]) for name in sorted(files)},
+    }
+    everything = {INDEX: (json.dumps(index, indent=2, sort_keys=True) + "\n").encode(), **files}
+    if target.suffix == ".zip":
+        with replacing(target) as temporary:
+            temporary.write_bytes(zip_bytes(everything))
+    else:
+        _replace_folder(target, everything)
+    return Bundle(target, index, dict(files))
+
+
+def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder beside `target` and put it in its place; other things in an older bundle's folder stay."""
+    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not is_bundle(target))):
+        raise StorageError(f"{target} is there and is no bundle: give -o another name")
+    with storage_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        parts = [target / FILES, *target.glob("*.csv.gz"), *(target / STUDIES).glob("*.toml")]
+        stale = [path for path in parts if path.relative_to(target).as_posix() not in files]
+        for name in sorted(
+            files, key=lambda name: name == INDEX
+        ):  # the index last: it makes the folder a bundle
+            with replacing(target / name) as temporary:
+                temporary.write_bytes(files[name])
+        for path in stale:
+            path.unlink(missing_ok=True)
+
+
+def _run_folders(roots: Sequence[Path]) -> list[Path]:
+    """Return the training folders at or below the roots by name; a name twice must be one folder."""
+    found: dict[str, Path] = {}
+    for root in roots:
+        if not root.is_dir():
+            raise UsageError(f"no folder at {root}: give the folder that `ltbench run --out` wrote")
+        specs = [root / SPEC] if (root / SPEC).is_file() else sorted(root.rglob(SPEC))
+        for spec in specs:
+            folder = spec.parent
+            inside = folder.relative_to(root).parts
+            if folder.parent.name == SAMPLES or any(part.startswith(".") for part in inside):
+                continue
+            known = found.setdefault(folder.name, folder)
+            if known.resolve() != folder.resolve():
+                raise UsageError(
+                    f"{known} and {folder} have one name: pack them one by one and join them with `ltbench merge`"
+                )
+    return [found[name] for name in sorted(found)]
+
+
+def _study_files(roots: Sequence[Path], studies: Sequence[Path]) -> list[Path]:
+    beside = [path for root in roots for path in sorted(root.glob("*.toml"))]
+    return list({path.name: path for path in (*beside, *studies)}.values())
+
+
+def _seeds(asked: Iterable[int] | None) -> Callable[[object], bool]:
+    """Return the test whether a training seed was asked for."""
+    wanted = None if asked is None else frozenset(asked)
+    return lambda seed: wanted is None or seed in wanted
+
+
+class _Writer:
+    """Collects run folders; `contents` are a bundle's files without the index."""
+
+    def __init__(
+        self, arrays: Callable[[object], bool], weights: Callable[[object], bool], sheets: bool
+    ) -> None:
+        self.arrays, self.weights, self.sheets = arrays, weights, sheets
+        self.runs: list[dict[str, Any]] = []
+        self.tables: dict[str, dict[str, bytes]] = {}
+        self.verbatim: dict[str, bytes] = {}
+        self.numbers = 0
+
+    def add(self, folder: Path, sets: Collection[str] | None = None) -> None:
+        """Collect a run's files; of its sample sets those named in `sets` (default: all)."""
+        checked_name(folder.name, folder)
+        check_run(folder)
+        seed = parse_json((folder / SPEC).read_bytes(), str(folder / SPEC)).get("train_seed")
+        documents: dict[str, Any] = {}
+        for path in sorted(folder.rglob("*")):
+            relative = path.relative_to(folder)
+            if not path.is_file() or path.is_symlink() or not self._wanted(relative, seed):
+                continue
+            if sets is not None and relative.parts[0] == SAMPLES and "/".join(relative.parts[:2]) not in sets:
+                continue
+            content, name = path.read_bytes(), f"{folder.name}/{relative.as_posix()}"
+            if (
+                path.suffix == ".json"
+                and json_bytes(parsed := parse_json(content, str(path)), path) == content
+            ):
+                documents[relative.as_posix()] = parsed
+            elif path.suffix == ".csv" and rows_come_back(content):
+                self.tables.setdefault(table_of(relative), {})[name] = content
+            else:
+                self.verbatim[name] = content
+        self.runs.append({"folder": folder.name, "files": documents})
+
+    def _wanted(self, relative: Path, seed: object) -> bool:
+        if any(part.startswith(".") for part in relative.parts) or PARTIAL in relative.parts:
+            return False
+        if relative.suffix in (".json", ".csv"):
+            return True
+        if relative.suffix == ".png" or relative.name == NEAREST:
+            return self.sheets
+        if relative.suffix in (".npy", ".npz"):
+            return self.arrays(seed)
+        return relative.suffix == ".safetensors" and self.weights(seed)
+
+    def contents(self) -> dict[str, bytes]:
+        lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) + "\n" for run in self.runs]
+        files = {RUNS: "".join(lines).encode()}
+        for table, parts in sorted(self.tables.items()):
+            content, rows = join_tables(parts)
+            files[f"{table}.csv.gz"] = gzip_bytes(content)
+            self.numbers += rows if table == "scores" else 0
+        if self.verbatim:
+            files[FILES] = zip_bytes(self.verbatim)
+        return files
