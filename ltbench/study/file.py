@@ -10,26 +10,24 @@ method's hyper-parameter (``coral.weight``), which applies only to the runs whos
 import itertools
 import json
 import math
-import re
 import tomllib
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from ltbench import spec
-from ltbench.data.registry import get_source
 from ltbench.errors import UsageError, nearest
 from ltbench.files import parsing, read_text
-from ltbench.spec import RULE_FIELDS, MethodSpec, RunSpec, SampleSpec, ScoreSpec
+from ltbench.spec import RunSpec
+from ltbench.study.builder import RunBuilder
 from ltbench.study.contrast import Contrast, read_contrast
 from ltbench.study.keys import (
     MOST_RUNS,
     SECTIONS,
     SHORT,
+    Layer,
     Value,
     canonical_method,
     check_hyperparameter,
@@ -37,12 +35,10 @@ from ltbench.study.keys import (
     from_text,
     is_sequence,
     read_axis,
-    registry,
     resolve_key,
     too_many,
 )
 from ltbench.study.selection import Selection, read_selection
-from ltbench.text import checked_name
 
 _ABOUT = (
     "title",
@@ -82,13 +78,10 @@ class Study:
     select: Selection | None = None
 
 
-_Layer = dict[str, Value]
-
-
 @dataclass
 class _File:
-    base: _Layer = field(default_factory=dict)
-    per_method: dict[str, _Layer] = field(default_factory=dict)
+    base: Layer = field(default_factory=dict)
+    per_method: dict[str, Layer] = field(default_factory=dict)
     blocks: list[dict[str, list[Value]]] = field(default_factory=lambda: [{}])
 
 
@@ -155,7 +148,7 @@ def _check_values(value: Any, where: str) -> None:
         raise UsageError(f"{where}: a whole number there is beyond 64 bits")
 
 
-def _layer(table: Any, where: str) -> _Layer:
+def _layer(table: Any, where: str) -> Layer:
     if not isinstance(table, Mapping):
         raise UsageError(f"{where}: expected a table of keys and values, not {table!r}")
     layer = {resolve_key(key, where): Value(value, f"{where}: {key}") for key, value in flatten(table)}
@@ -217,167 +210,10 @@ def _command_line(sets: Sequence[str], flags: Mapping[str, Any]) -> dict[str, li
     return out
 
 
-# --- building the runs ---------------------------------------------------------------------------------
+# --- the grid ------------------------------------------------------------------------------------------
 
 
-class _Builder:
-    """Builds run specs; parts that runs share are validated once."""
-
-    def __init__(self) -> None:
-        self._parts: dict[Any, Any] = {}
-
-    def _cached(self, kind: str, settings: Mapping[str, Value], make: Callable[[], Any]) -> Any:
-        key = (kind, tuple(sorted((name, repr(item.value)) for name, item in settings.items())))
-        if key not in self._parts:
-            self._parts[key] = make()
-        return self._parts[key]
-
-    def run(self, settings: _Layer) -> RunSpec:
-        settings = _with_own_profile(settings)
-        groups: dict[str, _Layer] = {name: {} for name in (*SECTIONS, "method")}
-        own: _Layer = {}
-        for key, item in settings.items():
-            section, _, name = key.partition(".")
-            if section in SECTIONS:
-                groups[section][name] = item
-            elif section == "train_seed":
-                own["train_seed"] = item
-            else:
-                groups["method"][key] = item
-        parts = {
-            name: self._cached(name, groups[name], lambda name=name: _section(name, groups[name]))  # type: ignore[misc]
-            for name in SECTIONS
-        }
-        parts["method"] = self._cached("method", groups["method"], lambda: _method(groups["method"]))
-        seed = own.get("train_seed", Value(0, ""))
-        result: RunSpec = _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
-        _check_bad_step(result, settings)
-        return result
-
-
-def _check_bad_step(run: RunSpec, settings: _Layer) -> None:
-    """Check that a network to be guided away from is an earlier one: sampling comes after days of training."""
-    sample = run.sample
-    if sample.bad_step is not None and sample.bad_weights is None and sample.bad_step >= run.train.steps:
-        raise UsageError(
-            f"{settings['sample.bad_step'].where}: sample.bad_step {sample.bad_step} must be an earlier step than "
-            f"train.steps {run.train.steps}"
-        )
-
-
-def _with_own_profile(settings: _Layer) -> _Layer:
-    """Add the data set's own profile where neither a profile nor a ratio is asked for, by whichever door it came."""
-    named = settings.get("data.dataset")
-    if named is None or {"data.profile", "data.imbalance_ratio"} & set(settings):
-        return settings
-    try:
-        profile = get_source(str(named.value)).default_profile
-    except UsageError as error:
-        raise UsageError(f"{named.where}: {error}") from error
-    return {**settings, "data.profile": Value(profile, named.where)}
-
-
-def _section(name: str, settings: _Layer) -> BaseModel:
-    values = {key: item.value for key, item in settings.items()}
-    for key, item in settings.items():
-        if isinstance(item.value, bool) and SECTIONS[name].model_fields[key].annotation is not bool:
-            raise UsageError(f"{item.where}: {name}.{key} takes no true or false")
-        if isinstance(item.value, str) and is_sequence(f"{name}.{key}"):
-            values[key] = [item.value]
-    where = {key: item.where for key, item in settings.items()}
-    for key in ("dataset",) if name == "data" else ():
-        if key in values and isinstance(values[key], str):
-            checked_name(values[key], "data set", where[key], UsageError)
-    section: BaseModel = _validated(SECTIONS[name], values, where, f"{name}.")
-    if isinstance(section, ScoreSpec) and {"metrics", "extractors", "groups"} & set(settings):
-        _check_names(section, settings)
-    if isinstance(section, SampleSpec):
-        _check_sampler(section, settings)
-    return section
-
-
-def _check_sampler(sample: SampleSpec, settings: _Layer) -> None:
-    """Check that sampler and rule exist and have what is asked of them: sampling comes after days of training."""
-    from ltbench.diffusion.guidance import check_rule
-    from ltbench.diffusion.registry import check_sampler
-
-    read: tuple[str, ...] = ("sampler", "steps", "order")
-    try:
-        check_sampler(sample)
-        read = RULE_FIELDS
-        check_rule(sample)
-    except UsageError as error:
-        where = dict.fromkeys(v.where for k, v in settings.items() if k in read)
-        raise UsageError(f"{'; '.join(where) or 'defaults'}: {error}") from error
-
-
-def _check_names(score: ScoreSpec, settings: _Layer) -> None:
-    """Check the names of metrics, extractors and groupings now: scoring comes after days of training."""
-    from ltbench.data.groupings import check_grouping
-    from ltbench.extractors.registry import check_name  # imports torch
-    from ltbench.metrics.registry import get_metric
-
-    checks: tuple[tuple[str, Callable[[str], object], tuple[str, ...]], ...] = (
-        ("metrics", get_metric, ("default", "all")),
-        ("extractors", check_name, ("auto",)),
-        ("groups", check_grouping, ()),
-    )
-    for key, check, special in checks:
-        for name in getattr(score, key):
-            try:
-                if name not in special:
-                    check(name)
-            except UsageError as error:
-                raise UsageError(f"{settings[key].where}: {error}") from error
-
-
-def _method(settings: _Layer) -> MethodSpec:
-    name = settings.get("method.name", Value("ddpm", "default"))
-    hyperparameters: dict[str, dict[str, Any]] = {}
-    for key, item in settings.items():
-        part, _, field_name = key.partition(".")
-        if key != "method.name":
-            hyperparameters.setdefault(part, {})[field_name] = item.value
-    try:
-        result: MethodSpec = registry().resolve(name.value, hyperparameters)
-        return result
-    except UsageError as error:
-        keys = [item.where for key, item in settings.items() if key != "method.name"]
-        raise UsageError(f"{', '.join([name.where, *keys])}: {error}") from error
-
-
-def _validated(model: type[Any], values: dict[str, Any], where: Mapping[str, str], prefix: str = "") -> Any:
-    try:
-        return model(**values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        key = str(first["loc"][0]) if first["loc"] else ""
-        at = where.get(key) or "; ".join(dict.fromkeys(w for w in where.values() if w)) or "defaults"
-        raise UsageError(_sentence(first, at, prefix + key if key else "")) from error
-
-
-def _sentence(error: Any, where: str, key: str) -> str:
-    """Turn one of pydantic's errors into: where, which key, what is allowed, what was given."""
-    message, given, context = error["msg"], error.get("input"), error.get("ctx", {})
-    message = message.removeprefix("Value error, ").removeprefix("Input should be ").removeprefix("a valid ")
-    if error["type"] == "literal_error":
-        names = re.findall(r"'([^']*)'", context["expected"])
-        hint = nearest(str(given), names)
-        allowed = f"{', '.join(names[:-1])} or {names[-1]}" if len(names) > 1 else names[0]
-        hint = hint if hint.startswith("; did you mean") else ""
-        return f"{where}: {key} must be {allowed}, not {given!r}{hint}"
-    if error["type"] == "value_error":
-        return f"{where}: {message}"
-    if error["type"] == "string_pattern_mismatch":
-        return f"{where}: {key} must match {context['pattern'].strip('^$')}, not {given!r}"
-    if error["type"] in ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type"):
-        message = "a whole number" if error["type"].startswith("int") else "a number"
-    if error["type"].startswith("bool"):
-        message = "true or false"
-    return f"{where}: {key} must be {message}, not {given!r}"
-
-
-def _expand(file: _File, override: Mapping[str, list[Value]]) -> Iterator[_Layer]:
+def _expand(file: _File, override: Mapping[str, list[Value]]) -> Iterator[Layer]:
     """Yield the settings of every run: base < [for.METHOD] < [[grid]] < command line."""
     blocks = [{**block, **override} for block in file.blocks]
     number = sum(math.prod(len(values) for values in axes.values()) for axes in blocks)
@@ -395,9 +231,9 @@ def _expand(file: _File, override: Mapping[str, list[Value]]) -> Iterator[_Layer
             yield {key: item for key, item in settings.items() if _applies(key, parts)}
 
 
-def _for_method(file: _File, method: str, parts: Sequence[str]) -> _Layer:
+def _for_method(file: _File, method: str, parts: Sequence[str]) -> Layer:
     """Return what [for.X] sets: all of it for X itself, X's hyper-parameters for compositions with X."""
-    layer: _Layer = {}
+    layer: Layer = {}
     for part in parts:
         for key, item in file.per_method.get(part, {}).items():
             if key.startswith(f"{part}.") or part == method:
@@ -453,7 +289,7 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
     name = "" if path is None else path.name
     file = _parse(content, name)
     override = _command_line(sets, flags)
-    builder = _Builder()
+    builder = RunBuilder()
     runs: dict[Hashable, RunSpec] = {}
     used: set[str] = set()
     for settings in _expand(file, override):

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType, ModuleType
-from typing import Any, get_args, get_origin
+from typing import Any, TypeAlias, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -52,6 +52,10 @@ class Value:
 
     value: Any
     where: str
+
+
+Layer: TypeAlias = dict[str, Value]
+"""Settings by full key, of one file, table or run."""
 
 
 # --- keys ----------------------------------------------------------------------------------------------
