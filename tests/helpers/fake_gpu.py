@@ -12,7 +12,12 @@ from torch.utils._pytree import tree_leaves
 
 @functools.cache
 def _lacking():
-    """Return why this PyTorch can make no fake `cuda` tensors; empty where it can."""
+    """Return why this PyTorch can make no fake `cuda` tensors; empty where it can.
+
+    Fake tensors register a device guard of CUDA's, for which the first backward pass of the process would start
+    threads, and no fork of it could train any more: so one comes first.
+    """
+    torch.ones(1, requires_grad=True).sum().backward()
     try:
         with FakeTensorMode(allow_non_fake_inputs=True) as mode:  # outside it a driver would be asked for
             mode.from_tensor(torch.zeros(1)).to("cuda")
