@@ -252,9 +252,9 @@ def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
     )
     prepare("folder_lt", tmp_path / "images", data, image_size=16, workers=1, own_name="two")
     with pytest.raises(UsageError, match="folder_lt:two"):
-        import_run(CBDM, "cbdm", "folder_lt", None, 0, None, [], tmp_path / "runs", data)
+        import_run(CBDM, "cbdm", tmp_path / "runs", dataset="folder_lt", data_root=data)
     for name in ("images", "two"):
-        import_run(CBDM, "cbdm", f"folder_lt:{name}", None, 0, None, [], tmp_path / name, data)
+        import_run(CBDM, "cbdm", tmp_path / name, dataset=f"folder_lt:{name}", data_root=data)
         (study,) = (tmp_path / name).glob("*/study.toml")
         (spec,) = load_study(study).runs
         assert (
@@ -262,7 +262,7 @@ def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
             == read_json(data / "prepared" / f"folder_lt-{name}-16" / "manifest.json")["hash"]
         )
     with pytest.raises(LtbenchError, match="nothing prepared as 'three'"):
-        import_run(CBDM, "cbdm", "folder_lt:three", None, 0, None, [], tmp_path / "runs", data)
+        import_run(CBDM, "cbdm", tmp_path / "runs", dataset="folder_lt:three", data_root=data)
 
 
 @pytest.mark.parametrize(
