@@ -75,6 +75,7 @@ def run_study(
         from ltbench.api import execute, usable_device
         from ltbench.cli.sweep import submit_and_follow
         from ltbench.environment import Settings
+        from ltbench.extractors.torchscript import require_trust
         from ltbench.interop.checkpoints import add_initial
         from ltbench.interop.networks import with_networks
         from ltbench.study import selection as select
@@ -85,6 +86,7 @@ def run_study(
         from ltbench.sweep.status import Row, closing_lines, exit_code
 
         study = resolve_study(preset, sets, flags, data_root, _say)
+        require_trust({name: None for run in study.runs for name in run.score.extractors})
         where = usable_device(device)
     settings = Settings(data_root=data_root, device=where, **speed)
     if init_from is not None:

@@ -145,7 +145,10 @@ def classifies(extractor: Extractor, data: DataSpec) -> bool:
 
 def check_name(name: str) -> None:
     """Raise `UsageError` unless `get_extractor` knows the name; loads nothing."""
-    if name in EXTRACTORS or name.startswith(torchscript.PREFIX):
+    if torchscript.is_user_network(name):
+        torchscript.path_of(name)
+        return
+    if name in EXTRACTORS:
         return
     if name in EXTRACTORS.broken():
         EXTRACTORS[name]  # says why it could not be loaded
