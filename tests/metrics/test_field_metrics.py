@@ -6,14 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import MiniBatchKMeans
 
 from ltbench.errors import UsageError
 from ltbench.metrics.authenticity import authenticity_percent
 from ltbench.metrics.cmmd import cmmd
 from ltbench.metrics.fld import Mixture, feature_likelihood_divergence, standardised
-from ltbench.metrics.prd import prd
+from ltbench.metrics.prd import max_f_beta, prd, prd_curve
 from ltbench.metrics.registry import REGISTRY, get_metric
-from ltbench.rng import numpy_generator
+from ltbench.rng import derive, numpy_generator
 
 GOLDEN = np.load(Path(__file__).parents[1] / "goldens" / "group_metrics_k6.npz")
 TRAINING, TEST, GENERATED = (GOLDEN[name].astype(np.float64) for name in ("training", "test", "generated"))
@@ -82,6 +83,14 @@ def test_authpct_by_hand():
         authenticity_percent(training[:1], training)
 
 
+def test_authpct_takes_a_tie_for_one_in_any_digits():
+    """Training at a and b, generated at 2a - b: as far from a as b is, up to the rounding of two products."""
+    for seed in range(40):
+        a, b = np.random.default_rng(seed).normal(size=(2, 16))
+        assert authenticity_percent(np.stack([a, b]), (2 * a - b)[None]) == 0
+        assert authenticity_percent(np.stack([a, b]), (2.01 * a - 1.01 * b)[None]) == 100
+
+
 def test_cmmd_by_hand_and_its_laws():
     x, y = np.array([[1.0, 0.0]]), np.array([[0.0, 1.0]])
     assert cmmd(x, y) == pytest.approx(1000 * (2 - 2 * np.exp(-2 / 200)))
@@ -138,6 +147,21 @@ def test_prd_of_half_the_modes_by_hand():
     found = prd(reference, generated, 4, clusters_per_class=1, runs=2)
     assert found["f8"] == pytest.approx(32.5 / 64.5, abs=2e-3)
     assert found["f1_8"] == pytest.approx(65 / 66, abs=2e-3)
+
+
+def test_prd_takes_the_best_of_ten_starts():
+    """Sajjadi et al.'s code: MiniBatchKMeans(n_init=10) on both sets together."""
+    rng = np.random.default_rng(0)
+    reference, generated = rng.normal(size=(200, 2)), rng.normal(0.5, 1, (200, 2))
+    state = derive(0, "prd clustering", 0) & 0xFFFF_FFFF
+    clustering = MiniBatchKMeans(12, n_init=10, random_state=state).fit(
+        np.concatenate([reference, generated])
+    )
+    shares = [np.bincount(part, minlength=12) / 200 for part in np.split(clustering.labels_, 2)]
+    precision, recall = prd_curve(*shares, 101)
+    found = prd(reference, generated, 1, clusters_per_class=12, angles=101, runs=1, seed=0)
+    assert found["f8"] == pytest.approx(max_f_beta(precision, recall, 8), rel=1e-12)
+    assert found["f1_8"] == pytest.approx(max_f_beta(precision, recall, 1 / 8), rel=1e-12)
 
 
 def test_what_a_registered_metric_states():

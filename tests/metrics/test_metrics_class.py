@@ -140,6 +140,9 @@ def test_vendi_of_images_without_direction():
     same = np.full((4, 3), 2.0, np.float32)
     assert vendi_score(same, same) == pytest.approx(1)
     assert vendi_score(same, np.concatenate([same, same + np.eye(3)[:1]])) == pytest.approx(2)
+    # three images that are the centre up to a float64's last digit: where rounding points is no variety
+    last = np.full((3, 3), 2.0) + np.diag(np.spacing(np.full(3, 2.0)))
+    assert vendi_score(same, last) == pytest.approx(1)
 
 
 # -- labels -----
@@ -291,6 +294,7 @@ def test_cas_is_seeded_and_reports_absent_classes(digits):
         (np.zeros((4, 8, 8), np.uint8), "channels, height, width"),
         (np.zeros((4, 3, 8, 8), np.uint8), "own size"),
         (np.zeros((1, 1, 8, 8), np.uint8), "at least 2 generated"),
+        (np.zeros((0, 1, 8, 8), np.uint8), "and not empty"),
     ],
 )
 def test_cas_errors(digits, images, says):
