@@ -155,10 +155,14 @@ def test_no_damaged_file_gives_a_wrong_number(finished, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
-def test_no_damage_anywhere_gives_a_wrong_number(finished, tmp_path, damages_a_file, record_property):
-    tried, told = walk(finished, tmp_path, places=damages_a_file, seed=1)
+def test_no_damage_anywhere_gives_a_wrong_number(
+    finished, tmp_path, damages_a_file, attack_seed, record_property
+):
+    tried, told = walk(finished, tmp_path, places=damages_a_file, seed=attack_seed + 1)
     record_property("damages", tried)
-    print(f"{tried} damages, {told} told in a sentence, the others made again or without a number")
+    print(
+        f"{tried} damages, seed {attack_seed}, {told} told in a sentence, the others made again or without a number"
+    )
 
 
 @pytest.mark.parametrize(
