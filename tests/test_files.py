@@ -226,8 +226,9 @@ TEXT = 'title = "Größe"\nx = 1\n'
 @pytest.mark.parametrize(
     "raw",
     [TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode("utf-16"), TEXT.replace("\n", "\r\n").encode(),
-     b"\xfe\xff" + TEXT.encode("utf-16-be"), TEXT.replace("\n", "\r").encode()],
-    ids=["utf-8", "bom", "utf-16", "windows", "utf-16-be", "old mac"],
+     b"\xfe\xff" + TEXT.encode("utf-16-be"), TEXT.replace("\n", "\r").encode(), TEXT.encode("utf-32"),
+     b"\0\0\xfe\xff" + TEXT.encode("utf-32-be"), 2 * b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode() + b"\x1a"],
+    ids=["utf-8", "bom", "utf-16", "windows", "utf-16-be", "old mac", "utf-32", "utf-32-be", "two boms", "dos"],
 )  # fmt: skip
 def test_text_is_read_as_editors_of_all_systems_write_it(tmp_path, raw):
     path = tmp_path / "a.toml"

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from ltbench.data.class_folders import ARCHIVES, no_folder
 from ltbench.data.image_file import printable
 from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory, UsageError
 from ltbench.files import check_regular, memory_bytes
@@ -37,6 +38,8 @@ class ArrayFile:
     def __init__(self, path: Path) -> None:
         check_regular(path, DataMissing)
         self.path, self._kind = path, path.suffix.lower()
+        if self._kind in ARCHIVES:
+            raise UsageError(no_folder(path))
         if self._kind not in SUFFIXES:
             raise UsageError(
                 f"{printable(path)} is none of {', '.join(SUFFIXES)} and no folder: save the samples as one"

@@ -339,7 +339,7 @@ def _read_folder(path: Path, cell: Dataset) -> ExternalSamples:
         raise unusable
     labels = np.array([label for _, label in files], np.int64)
     labels = _unlabelled(path, len(files)) if flat else _all_classes(path, labels, cell)
-    notes = tally.sentences(ground)
+    notes = [*tally.sentences(ground), *scan.left_out()]
     if scan.skipped:
         notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
     what = "a folder of images" if flat else f"a folder of class folders, named {way}"

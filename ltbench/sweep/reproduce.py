@@ -98,6 +98,8 @@ class Reproduction:
     @property
     def reproduced(self) -> bool:
         """Whether everything agrees as far as it must."""
+        if not all(item.count for item in self.comparisons if item.judged):
+            return False  # an empty table agrees with an empty one, and shows nothing
         if not any(item.judged for item in self.comparisons):
             return False
         if not self.changed:
@@ -230,7 +232,7 @@ def _compare_scores(what: str, old: Path, new: Path) -> Comparison:
     judged = (both["scope"] == "overall") & before.notna()
     # Scores near zero (a distance of almost nothing, a rate of one image in 1,000) are compared as they are.
     apart = ((after - before).abs() / before.abs().clip(lower=0.01)).fillna(float("inf"))[judged].max()
-    worst = float(apart) if judged.any() else 0.0
+    worst = float(apart) if judged.any() else float("nan")  # within no tolerance: nothing was judged
     return Comparison(what, len(both), int(same.sum()), worst, judged=True, unmatched=unmatched)
 
 

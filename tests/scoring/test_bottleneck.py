@@ -1,16 +1,19 @@
 """The probe's features and their picture: a network whose bottleneck is its input, so that every number is by hand."""
 
+import csv
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.manifold import TSNE
+from tiny_runs import digits, make_spec
 
 from ltbench import rng
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.environment import Environment
-from ltbench.scoring.bottleneck import PROBE_SEED, bottleneck
+from ltbench.scoring.bottleneck import COLUMNS, PROBE_SEED, bottleneck, probe
 from ltbench.scoring.embedding import embed
 
 IMAGES = np.repeat(np.array([0, 51, 102, 204, 255], np.uint8), 4).reshape(5, 1, 2, 2)
@@ -64,3 +67,21 @@ def test_both_protocols_are_embedded_at_a_perplexity_that_their_images_allow():
     alone = TSNE(perplexity=1, max_iter=500, init="pca", random_state=0)  # (6 - 1) // 3
     np.testing.assert_allclose(found["clean_0"], alone.fit_transform(features["clean_0"]), rtol=1e-4)
     assert embed({"labels": features["labels"]}) == {}
+
+
+def test_a_probes_table_states_every_level_of_noise_and_nothing_else(tmp_path):
+    """The levels are part of what the curves over noise mean: 0, 100, 250, 500 and 750, and once without noise."""
+    cell = digits()
+    few = np.concatenate([np.flatnonzero(cell.heldout.labels == k)[:8] for k in range(10)])
+    cell = dataclasses.replace(cell, heldout=cell.heldout.take(few))
+    network = Through()
+    network.num_classes = 10
+    probe(network, cell, make_spec(), tmp_path / "run" / "probes" / "step", Environment())
+    header, *rows = csv.reader((tmp_path / "run" / "probes" / "step.csv").read_text().splitlines())
+    assert header == list(COLUMNS)
+    protocol, time = header.index("protocol"), header.index("t")
+    assert list(dict.fromkeys((row[protocol], row[time]) for row in rows)) == [
+        *(("noised", t) for t in ("0", "100", "250", "500", "750")),
+        ("clean", "0"),
+    ]
+    assert {row[header.index("n_images")] for row in rows} == {"80"}
