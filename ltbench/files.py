@@ -173,6 +173,27 @@ def parsing(what: str | Path, error: type[LtbenchError] = UsageError, advice: st
         raise error(f"{what} cannot be read ({reason[:200]}){hint}") from cause
 
 
+@contextlib.contextmanager
+def decoding(what: str, advice: str, error: type[LtbenchError] = CheckpointError) -> Iterator[None]:
+    """Turn whatever a damaged array file or archive makes its reader raise into one error.
+
+    NumPy, zipfile and tarfile let through what lies below them: a header's TokenError, zlib.error, struct.error,
+    NotImplementedError for a compression that a flipped bit names, RuntimeError for an encrypted member.
+
+    Raises
+    ------
+    error
+        ``WHAT (the reader's words): ADVICE``.
+    """
+    try:
+        yield
+    except (LtbenchError, MemoryError):
+        raise
+    except Exception as cause:
+        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
+        raise error(f"{what} ({reason}): {advice}") from cause
+
+
 def read_json(path: Path, error: type[LtbenchError] = CheckpointError) -> Any:
     """Read JSON; a broken file is a `CheckpointError` that names it."""
     advice = "delete it and run again"

@@ -15,18 +15,14 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from ltbench.data.class_folders import ARCHIVES, no_folder
 from ltbench.data.image_file import printable
 from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory, UsageError
-from ltbench.files import check_regular, memory_bytes
+from ltbench.files import check_regular, decoding, memory_bytes
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
-_UNREADABLE = (
-    *(OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile, SafetensorError),
-    *(NotImplementedError, RuntimeError),  # an encrypted or oddly compressed zip file
-)
 
 
 class ArrayFile:
@@ -52,13 +48,9 @@ class ArrayFile:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        try:
+        what = f"{printable(self.path)} is truncated or no {self.path.suffix} file of plain arrays"
+        with decoding(what, "save the samples again", DataCorrupt):
             yield
-        except _UNREADABLE as error:
-            raise DataCorrupt(
-                f"{printable(self.path)} is truncated or no {self.path.suffix} file of plain arrays: save the "
-                "samples again"
-            ) from error
 
     def _names(self) -> tuple[str, ...]:
         if self._kind == ".npz":

@@ -32,7 +32,7 @@ from typing import Any
 
 import ltbench
 from ltbench.errors import DataCorrupt, StorageError, UsageError
-from ltbench.files import memory_bytes, parsing, replacing, storage_errors
+from ltbench.files import decoding, memory_bytes, parsing, replacing, storage_errors
 from ltbench.runs.layout import IMAGES, NEAREST, PARTIAL, SAMPLES, SPEC
 from ltbench.runs.run import check_run
 
@@ -563,13 +563,13 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
 
 
 def _read_zip(content: bytes, where: str) -> dict[str, bytes]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > LARGEST:
-                raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
-            if len({member.filename for member in members}) < len(members):
-                raise DataCorrupt(f"{where} holds a name twice: get the bundle again")
-            return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataCorrupt(f"{where} is truncated or no zip file: get the bundle again") from error
+    with (
+        decoding(f"{where} is truncated or no zip file", "get the bundle again", DataCorrupt),
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+    ):
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > LARGEST:
+            raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
+        if len({member.filename for member in members}) < len(members):
+            raise DataCorrupt(f"{where} holds a name twice: get the bundle again")
+        return {member.filename: archive.read(member) for member in members}
