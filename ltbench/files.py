@@ -4,6 +4,7 @@ One boundary reads text and JSON from outside (`read_text`, `read_json`, `read_o
 wrong with a file or its content becomes one sentence that names it.
 """
 
+import codecs
 import contextlib
 import csv
 import errno
@@ -92,7 +93,13 @@ def write_json(path: Path, value: Any, guard: Callable[[], None] | None = None) 
 
 
 _LONGEST_TEXT = 1 << 28  # bytes; a text file from outside above that is no text file
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_MARKS = {  # the longer first: UTF-32's begins with UTF-16's
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+_END_OF_FILE = "\x1a"  # what DOS editors write last
 
 
 def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
@@ -114,9 +121,9 @@ def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
 
 
 def read_text(path: Path, error: type[LtbenchError] = UsageError, advice: str = "") -> str:
-    """Read a text file as people have them: UTF-8 with or without a byte-order mark, or UTF-16 with one.
+    """Read a text file as people have them: UTF-8 with or without a byte-order mark, or UTF-16 or UTF-32 with one.
 
-    Windows' editors and Excel write such marks; line ends become newlines.
+    Windows' editors and Excel write such marks, and tools that join files write several; line ends become newlines.
 
     Raises
     ------
@@ -135,11 +142,12 @@ def read_text(path: Path, error: type[LtbenchError] = UsageError, advice: str = 
     except OSError as cause:
         raise error(f"cannot read {_short(path)}: {cause.strerror}{hint}") from cause
     try:
-        text = raw.decode("utf-16" if raw[:2] in _UTF16 else "utf-8-sig")
+        text = raw.decode(next((name for mark, name in _MARKS.items() if raw.startswith(mark)), "utf-8"))
     except UnicodeDecodeError as cause:
         raise error(
             f"{_short(path)} is not UTF-8 text (byte {cause.start}){hint or ': save it as UTF-8'}"
         ) from cause
+    text = text.lstrip("\ufeff").removesuffix(_END_OF_FILE)
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
@@ -169,6 +177,27 @@ def parsing(what: str | Path, error: type[LtbenchError] = UsageError, advice: st
         if "integer string conversion" in reason:
             reason = "it holds a number of thousands of digits"
         raise error(f"{what} cannot be read ({reason[:200]}){hint}") from cause
+
+
+@contextlib.contextmanager
+def decoding(what: str, advice: str, error: type[LtbenchError] = CheckpointError) -> Iterator[None]:
+    """Turn whatever a damaged array file or archive makes its reader raise into one error.
+
+    NumPy, zipfile and tarfile let through what lies below them: a header's TokenError, zlib.error, struct.error,
+    NotImplementedError for a compression that a flipped bit names, RuntimeError for an encrypted member.
+
+    Raises
+    ------
+    error
+        ``WHAT (the reader's words): ADVICE``.
+    """
+    try:
+        yield
+    except (LtbenchError, MemoryError):
+        raise
+    except Exception as cause:
+        reason = " ".join(str(cause).split())[:200] or type(cause).__name__
+        raise error(f"{what} ({reason}): {advice}") from cause
 
 
 def read_json(path: Path, error: type[LtbenchError] = CheckpointError) -> Any:

@@ -1,4 +1,4 @@
-"""One thread a process, and the options of the attack tools: how long they go on.
+"""One thread a process, and the options of the attack tools: how long they go on, and from which seed.
 
 Several test processes share the cores, and equal thread counts mean equal rounding. The tools' defaults are a few
 minutes; a night's run names its own counts.
@@ -27,6 +27,7 @@ def pytest_addoption(parser):
     group.addoption(
         "--damages", type=int, default=5, help="damages of each kind a file of the corruption walk"
     )
+    group.addoption("--attack-seed", type=int, default=0, help="seed of what the attack tools draw")
 
 
 @pytest.fixture
@@ -45,3 +46,9 @@ def commands(request):
 def damages_a_file(request):
     """Damages of each kind a file of the corruption walk."""
     return request.config.getoption("--damages")
+
+
+@pytest.fixture
+def attack_seed(request):
+    """Seed of what the attack tools draw."""
+    return request.config.getoption("--attack-seed")

@@ -1,6 +1,7 @@
 """Writing: a crash leaves the old file or the new one, and a full or forbidden disk is one sentence."""
 
 import contextlib
+import io
 import os
 import resource
 import signal
@@ -13,6 +14,7 @@ from tiny_runs import die, in_processes
 from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError, UsageError
 from ltbench.files import (
     append_rows,
+    decoding,
     ensure_writable,
     read_json,
     read_object,
@@ -226,8 +228,9 @@ TEXT = 'title = "Größe"\nx = 1\n'
 @pytest.mark.parametrize(
     "raw",
     [TEXT.encode(), b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode("utf-16"), TEXT.replace("\n", "\r\n").encode(),
-     b"\xfe\xff" + TEXT.encode("utf-16-be"), TEXT.replace("\n", "\r").encode()],
-    ids=["utf-8", "bom", "utf-16", "windows", "utf-16-be", "old mac"],
+     b"\xfe\xff" + TEXT.encode("utf-16-be"), TEXT.replace("\n", "\r").encode(), TEXT.encode("utf-32"),
+     b"\0\0\xfe\xff" + TEXT.encode("utf-32-be"), 2 * b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode() + b"\x1a"],
+    ids=["utf-8", "bom", "utf-16", "windows", "utf-16-be", "old mac", "utf-32", "utf-32-be", "two boms", "dos"],
 )  # fmt: skip
 def test_text_is_read_as_editors_of_all_systems_write_it(tmp_path, raw):
     path = tmp_path / "a.toml"
@@ -278,3 +281,29 @@ def test_an_object_is_asked_for_and_nothing_else_is_taken(tmp_path, content):
     path.write_text(content, encoding="utf-8")
     with pytest.raises(CheckpointError, match=r"a\.json holds .* where an object belongs"):
         read_object(path)
+
+
+def test_any_bit_of_an_array_file_is_its_value_or_one_error(tmp_path):
+    """NumPy and zipfile let through what lies below them: TokenError, zlib.error, struct.error and others."""
+    array, path = np.repeat(np.arange(4), 50), tmp_path / "a"
+    kinds = set()
+    for write in (np.save, np.savez_compressed):
+        buffer = io.BytesIO()
+        write(buffer, array)
+        content = bytearray(buffer.getvalue())
+        for bit in range(8 * min(len(content), 330)):
+            content[bit // 8] ^= 1 << bit % 8
+            path.write_bytes(content)
+            content[bit // 8] ^= 1 << bit % 8
+            try:
+                with decoding(str(path), "make it again"):
+                    loaded = np.load(path, allow_pickle=False)
+                    kinds.add(
+                        loaded["arr_0"].shape if isinstance(loaded, np.lib.npyio.NpzFile) else loaded.shape
+                    )
+            except CheckpointError as error:
+                kinds.add(type(error.__cause__).__name__ if str(error).endswith(": make it again") else error)
+            except MemoryError:  # a shape that a digit of the header now claims
+                kinds.add("MemoryError")
+    assert {"TokenError", "BadZipFile", "ValueError", (200,)} <= kinds
+    assert not any(isinstance(kind, CheckpointError) for kind in kinds)

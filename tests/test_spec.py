@@ -1,6 +1,7 @@
 """Specs and keys: ten golden keys that may never change, and the laws that let old results stay valid."""
 
 import itertools
+import json
 import re
 
 import pytest
@@ -435,6 +436,17 @@ def test_a_folder_says_what_is_in_it():
 def test_impossible_specs_are_refused(content):
     with pytest.raises(ValidationError):
         RunSpec.model_validate(content)
+
+
+def test_a_spec_in_a_file_is_checked_as_one_that_is_typed():
+    """Text from a file equals a name in the code and is another object."""
+    for text in ('{"sampler": "ancestral", "steps": 50}', '{"sampler": "sde-dpmsolver++", "order": 3}'):
+        with pytest.raises(ValidationError):
+            SampleSpec.model_validate_json(text)
+        with pytest.raises(ValidationError):
+            SampleSpec.model_validate(
+                {k: "".join(list(v)) if k == "sampler" else v for k, v in json.loads(text).items()}
+            )
 
 
 def test_attention_names_levels_from_nought():

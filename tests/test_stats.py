@@ -309,6 +309,7 @@ def test_results_are_values():
     for result, name in (
         (found, "mean"),
         (seed_correlation(pd.DataFrame([[1.0]]), pd.DataFrame([[1.0]]), False), "rho"),
+        (best_setting(pd.DataFrame({"a": [1.0]}), "lower"), "mean"),
     ):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(result, name, 0.0)
@@ -339,3 +340,17 @@ def test_a_correlation_with_a_run_missing_by_hand():
     flat = x.where(x.isna(), 2.0)
     assert np.isnan(seed_correlation(x, flat, within=False).rho)
     assert np.isnan(seed_correlation(flat, x, within=False).rho)
+
+
+@pytest.mark.parametrize("value", [3.0, -3.0])
+def test_one_pair_tells_nothing_by_its_sign(value):
+    assert sign_flip_p(np.array([value])) == 1  # both of the two patterns are as far from 0
+
+
+def test_a_correlation_of_three_runs_by_hand():
+    x = pd.DataFrame([1.0, 2.0, 3.0])
+    for sign in (1, -1):
+        found = seed_correlation(x, sign * x, within=False)
+        assert found.rho == pytest.approx(sign)
+        assert found.p == pytest.approx(2 / 6)  # of six orders, this one and its mirror
+    assert np.isnan(seed_correlation(x[:2], x[:2], within=False).rho)

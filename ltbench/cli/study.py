@@ -75,6 +75,7 @@ def run_study(
     with waiting("reading the study"):
         from ltbench.cli.sweep import submit_and_follow
         from ltbench.environment import Settings, usable_device
+        from ltbench.extractors.torchscript import require_trust
         from ltbench.interop.checkpoints import start_from
         from ltbench.interop.networks import with_networks
         from ltbench.study.resolve import resolve_study
@@ -83,6 +84,7 @@ def run_study(
         from ltbench.sweep.study_run import StudyRun
 
         study = resolve_study(preset, sets, flags, data_root, _say)
+        require_trust({name: None for run in study.runs for name in run.score.extractors})
         settings = Settings(data_root=data_root, device=usable_device(device), **speed)
     if init_from is not None:
         study = start_from(study, init_from, out)

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from PIL import Image
+
 from ltbench.data.image_file import printable, wrong_with
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 
@@ -24,6 +26,7 @@ TRAIN_NAMES = re.compile(f"(train|training|trn){_WORD}")
 HELD_OUT_NAMES = re.compile(
     f"(val|valid|validation|validate|dev|test|testing|tst|eval|evaluation|heldout|holdout){_WORD}"
 )
+ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar"})
 MOST_PROBLEMS = 1000  # after that many unusable files a folder is none of images
 
 
@@ -37,10 +40,17 @@ class Scan:
         ``FILE is WHAT`` for each that cannot be used, to be raised together.
     skipped
         Name of what was skipped -> how often.
+    loose
+        How many files lie beside the class folders, in none of them.
     """
 
     problems: list[str] = field(default_factory=list)
     skipped: Counter[str] = field(default_factory=Counter)
+    loose: int = 0
+
+    def left_out(self) -> tuple[str, ...]:
+        """Return a sentence about the files that lie in no class folder, if there are any."""
+        return (f"{self.loose:,} files beside the class folders are not used",) if self.loose else ()
 
     def problem(self, path: Path | str, what: str) -> None:
         """Note an unusable file; a folder of nothing else is refused at once."""
@@ -150,6 +160,7 @@ def class_names(path: Path, scan: Scan) -> tuple[str, ...]:
     if len(names) < 2:
         raise UsageError(f"{shown} has {len(names)} class folders: at least two are needed")
     _refuse_parts(path, names)
+    scan.loose += len(level.files)
     return label_order(names)
 
 
@@ -173,11 +184,21 @@ def _refuse_parts(path: Path, names: Sequence[str]) -> None:
 
 
 def is_split(path: Path, name: str, names: re.Pattern[str]) -> bool:
-    """Tell whether a folder is a part of a set by its name, and holds class folders and no image itself."""
+    """Tell whether a folder is a part of a set by its name, and holds class folders and no image itself.
+
+    Other files beside its class folders, as a list of labels, leave it a part.
+    """
     if not names.fullmatch(plain(name)):
         return False
-    level = read_level(path / name, Scan())
-    return bool(level.folders) and not level.files
+    level, endings = read_level(path / name, Scan()), Image.registered_extensions()
+    return bool(level.folders) and not any(Path(file).suffix.casefold() in endings for file in level.files)
+
+
+def no_folder(path: Path) -> str:
+    """Return what is wrong with a path that is no folder and should be one of class folders, and how to mend it."""
+    packed = path.is_file() and path.suffix.casefold() in ARCHIVES
+    first = "is an archive: unpack it, and give the" if packed else "is no folder: give a"
+    return f"{printable(path)} {first} folder of class folders"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

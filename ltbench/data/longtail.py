@@ -8,6 +8,7 @@ legacy generator is used on purpose: numpy guarantees its stream for ever, so a 
 
 import hashlib
 import math
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -41,7 +42,7 @@ def class_order(name: str, num_classes: int) -> tuple[int, ...]:
     if name == "reversed":
         return tuple(reversed(range(num_classes)))
     kind, _, seed = name.partition(":")
-    if kind != "permuted" or not seed.isdecimal() or int(seed) >= 2**32:
+    if kind != "permuted" or not re.fullmatch("[0-9]{1,10}", seed) or int(seed) >= 2**32:
         raise UsageError(
             f"unknown class order {name!r}: use identity, reversed or permuted:SEED with a seed in 0..2**32-1"
         )
@@ -76,7 +77,7 @@ def read_ratio(value: object) -> tuple[object, str]:
     Raises
     ------
     UsageError
-        A fraction that divides by zero.
+        A division by zero, or a number in another script's digits.
 
     Examples
     --------
@@ -84,6 +85,8 @@ def read_ratio(value: object) -> tuple[object, str]:
     (0.01, '100 is read as the imbalance factor, so imbalance_ratio is 0.01 (tail / head)')
     """
     text = str(value).strip()
+    if not text.isascii():  # Python reads other scripts' digits as numbers, and settings do not
+        raise UsageError(f"imbalance_ratio {text!r} is no number: write 0.01, 1/100 or 100")
     above, slash, below = text.partition("/")
     try:
         number = float(above) / float(below) if slash else float(text)

@@ -149,9 +149,12 @@ def check_name(name: str) -> None:
     Raises
     ------
     UsageError
-        `get_extractor` has no extractor of that name.
+        `get_extractor` has no extractor of that name, or it names a file that is not there.
     """
-    if name in EXTRACTORS or name.startswith(torchscript.PREFIX):
+    if torchscript.is_user_network(name):
+        torchscript.path_of(name)
+        return
+    if name in EXTRACTORS:
         return
     if name in EXTRACTORS.broken():
         EXTRACTORS[name]  # says why it could not be loaded

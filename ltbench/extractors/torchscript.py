@@ -33,8 +33,17 @@ def is_user_network(name: str) -> bool:
 
 
 def path_of(name: str) -> Path:
-    """Return the file that ``torchscript:PATH`` (or a bare path) names."""
-    return Path(name.removeprefix(PREFIX)).expanduser()
+    """Return the file that ``torchscript:PATH`` (or a bare path) names.
+
+    Raises
+    ------
+    UsageError
+        No PATH is given.
+    """
+    path = name.removeprefix(PREFIX).strip()
+    if not path:
+        raise UsageError(f"{name!r} names no file: write {PREFIX}PATH, where PATH is a TorchScript archive")
+    return Path(path).expanduser()
 
 
 def trust(name: str) -> str:

@@ -15,17 +15,14 @@ from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
+from ltbench.data.class_folders import ARCHIVES, no_folder
 from ltbench.data.image_file import printable
 from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory, UsageError
-from ltbench.files import check_regular, memory_bytes
+from ltbench.files import check_regular, decoding, memory_bytes
 
 SUFFIXES = (".npy", ".npz", ".safetensors")
-_UNREADABLE = (
-    *(OSError, ValueError, EOFError, TypeError, KeyError, zipfile.BadZipFile, SafetensorError),
-    *(NotImplementedError, RuntimeError),  # an encrypted or oddly compressed zip file
-)
 
 
 class ArrayFile:
@@ -37,6 +34,8 @@ class ArrayFile:
     def __init__(self, path: Path) -> None:
         check_regular(path, DataMissing)
         self.path, self._kind = path, path.suffix.lower()
+        if self._kind in ARCHIVES:
+            raise UsageError(no_folder(path))
         if self._kind not in SUFFIXES:
             raise UsageError(
                 f"{printable(path)} is none of {', '.join(SUFFIXES)} and no folder: save the samples as one"
@@ -49,13 +48,9 @@ class ArrayFile:
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
-        try:
+        what = f"{printable(self.path)} is truncated or no {self.path.suffix} file of plain arrays"
+        with decoding(what, "save the samples again", DataCorrupt):
             yield
-        except _UNREADABLE as error:
-            raise DataCorrupt(
-                f"{printable(self.path)} is truncated or no {self.path.suffix} file of plain arrays: save the "
-                "samples again"
-            ) from error
 
     def _names(self) -> tuple[str, ...]:
         if self._kind == ".npz":

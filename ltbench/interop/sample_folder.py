@@ -62,7 +62,7 @@ def read_folder(path: Path, dataset: Dataset) -> tuple[NDArray[np.uint8], NDArra
     if unusable := all_at_once(problems):
         raise unusable
     labels = None if flat else np.array([label for _, label in files], np.int64)
-    notes = tally.sentences(ground)
+    notes = [*tally.sentences(ground), *scan.left_out()]
     if scan.skipped:
         notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
     what = "a folder of images" if flat else f"a folder of class folders, named {way}"

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ltbench.errors import DataCorrupt
-from ltbench.files import memory_bytes, parsing
+from ltbench.files import decoding, memory_bytes, parsing
 
 INDEX = "bundle.json"
 FORMAT = "ltbench bundle"
@@ -110,16 +110,16 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
 
 def unzip(content: bytes, where: str) -> dict[str, bytes]:
     """Return the files of a zip called `where`; DataCorrupt where it is damaged, ambiguous or grows past `LARGEST`."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if sum(member.file_size for member in members) > LARGEST:
-                raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
-            if len({member.filename for member in members}) < len(members):
-                raise DataCorrupt(f"{where} holds a name twice: get the bundle again")
-            return {member.filename: archive.read(member) for member in members}
-    except (zipfile.BadZipFile, OSError, EOFError, zlib.error, NotImplementedError, RuntimeError) as error:
-        raise DataCorrupt(f"{where} is truncated or no zip file: get the bundle again") from error
+    with (
+        decoding(f"{where} is truncated or no zip file", "get the bundle again", DataCorrupt),
+        zipfile.ZipFile(io.BytesIO(content)) as archive,
+    ):
+        members = archive.infolist()
+        if sum(member.file_size for member in members) > LARGEST:
+            raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
+        if len({member.filename for member in members}) < len(members):
+            raise DataCorrupt(f"{where} holds a name twice: get the bundle again")
+        return {member.filename: archive.read(member) for member in members}
 
 
 # -- tables -----------------------------------------------------------------------------------------------

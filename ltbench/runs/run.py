@@ -6,7 +6,6 @@ run.spec, run.steps, run.samples(), run.scores(), run.train_log(), run.probes(),
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +33,7 @@ from ltbench.runs.layout import (
     weights_path,
 )
 from ltbench.runs.provenance import read_provenance
-from ltbench.runs.samples import has_samples, load_samples
+from ltbench.runs.samples import has_samples, load_samples, read_arrays
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
 from ltbench.runs.train_log import read_table
 from ltbench.spec import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
@@ -152,24 +151,14 @@ class Run:
         path = self.folder / PROBES / f"step-{int(step):08d}.npz"
         if not path.is_file():
             return {}
-        check_digest(path, "delete it and run again")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} cannot be read ({error}): delete it and run again") from error
+        return read_arrays(path, "delete it and run again")
 
     def embedding(self, step: float) -> dict[str, np.ndarray]:
         """Return ``labels`` (n,) and places (n,2) named ``PROTOCOL_T``: the t-SNE kept beside the probe; {} where none."""
         path = embedding_path(self.folder, step)
         if path is None or not path.is_file():
             return {}
-        check_digest(path, "delete it and report again")
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                return {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise CheckpointError(f"{path} cannot be read ({error}): delete it and report again") from error
+        return read_arrays(path, "delete it and report again")
 
 
 def embedding_path(folder: Path, step: float) -> Path | None:

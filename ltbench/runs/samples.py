@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import shutil
-import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import CheckpointError, DataCorrupt
-from ltbench.files import replacing
+from ltbench.files import decoding, replacing
 from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import CONFUSION, IMAGES, LABELS, NEAREST, PARTIAL, SHEET
 from ltbench.spec import UNLABELLED
@@ -33,13 +32,11 @@ def load_samples(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     DataCorrupt
         A file is missing, truncated or no such array, or the two do not belong together.
     """
-    try:
+    what = f"the sample set {folder} is incomplete or truncated"
+    with decoding(what, "delete that folder and run again", DataCorrupt):
         images = np.load(folder / IMAGES, mmap_mode="r", allow_pickle=False)
-        labels = np.load(folder / LABELS, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataCorrupt(
-            f"the sample set {folder} is incomplete or truncated: delete that folder and run again"
-        ) from error
+        labels = np.load(folder / LABELS, mmap_mode="r", allow_pickle=False)
+    labels = np.array(labels)
     if images.ndim != 4 or images.dtype != np.uint8:
         raise DataCorrupt(
             f"the sample set {folder} holds {images.dtype} {images.shape} for images, not uint8 (N,C,H,W): "
@@ -116,10 +113,8 @@ def join_chunks(
     parts = []
     for number in range(count):
         path = chunk_path(folder, batch_size, number)
-        try:
-            parts.append(np.load(path, mmap_mode="r"))
-        except (ValueError, EOFError, OSError) as error:
-            raise DataCorrupt(f"{path} is truncated: delete it and run again") from error
+        with decoding(f"{path} is truncated", "delete it and run again", DataCorrupt):
+            parts.append(np.load(path, mmap_mode="r", allow_pickle=False))
         check_digest(path, "delete it and run again", DataCorrupt)
     _write_array(folder / LABELS, labels, guard)
     with recording(folder / IMAGES, guard) as temporary:
@@ -213,11 +208,22 @@ def load_pairs(folder: Path) -> dict[str, np.ndarray] | None:
     path = folder / NEAREST
     if not path.is_file():
         return None
-    check_digest(path, "delete it and evaluate that run again")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ("labels", "generated", "training", "distance")}
-    except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise CheckpointError(
-            f"{path} cannot be read ({error}): delete it and evaluate that run again"
-        ) from error
+    return read_arrays(
+        path, "delete it and evaluate that run again", ("labels", "generated", "training", "distance")
+    )
+
+
+def read_arrays(path: Path, advice: str, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
+    """Return the arrays of a run's ``.npz`` file, all or those of some names, after a look at its digest.
+
+    Raises
+    ------
+    CheckpointError
+        The file was changed, is damaged or lacks a name; the advice says how to mend it.
+    """
+    check_digest(path, advice)
+    with (
+        decoding(f"{path} cannot be read", advice),
+        np.load(path, allow_pickle=False) as archive,
+    ):
+        return {name: archive[name] for name in names or archive.files}

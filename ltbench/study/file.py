@@ -305,7 +305,7 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
         contrast=read_contrast(content.get("contrast"), name, tuple(runs.values())),
         select=read_selection(content.get("select"), name),
     )
-    if path is not None and not set(content) - _WORDS:
+    if path is not None and not {key for key, value in content.items() if value not in ({}, [])} - _WORDS:
         raise UsageError(
             f"{path} is empty: it names no data set, method or setting; `ltbench presets` lists files that do"
         )

@@ -25,6 +25,7 @@ from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.environment import Environment
 from ltbench.extractors.efficientnet import ADVICE as IMAGENET_ADVICE
 from ltbench.extractors.registry import auto_note, known_extractors, resolve_extractors
+from ltbench.extractors.torchscript import is_user_network, path_of
 from ltbench.metrics.registry import requested_metrics
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.layout import folder_name
@@ -192,7 +193,11 @@ def absent_weights(runs: Sequence[RunSpec]) -> tuple[str, ...]:
         protocols = (metric.extractor for metric in requested_metrics(spec.score.metrics))
         needed |= dict.fromkeys(name for name in protocols if name)
     rows = {row.name: row for row in known_extractors()}
-    return tuple(
+    own = [name for name in needed if is_user_network(name) and not path_of(name).is_file()]
+    absent = tuple(
+        f"{path_of(name)}, which scoring needs, is no file: give another to torchscript:PATH" for name in own
+    )
+    return absent + tuple(
         f"the weights of {name} are missing (looked in {', '.join(map(str, rows[name].looked))}), which scoring needs "
         f"and training and sampling do not: {rows[name].advice}; features without a download: {IMAGENET_ADVICE}, for "
         "natural images; `ltbench extractor train FOLDER`, a small network of your own images; or --set "

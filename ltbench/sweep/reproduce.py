@@ -20,11 +20,11 @@ from rich.console import Console
 from ltbench.environment import Settings
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.extractors.torchscript import require_trust
-from ltbench.files import write_json
+from ltbench.files import decoding, write_json
 from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
 from ltbench.runs.networks import copy_network
 from ltbench.runs.provenance import all_stages, read_provenance
-from ltbench.runs.run import read_run, read_spec, read_trained
+from ltbench.runs.run import check_run, read_run, read_spec, read_trained
 from ltbench.runs.scores import identity, read_scores
 from ltbench.runs.weights import initial_weights_path
 from ltbench.spec import RunSpec, sample_key
@@ -98,6 +98,8 @@ class Reproduction:
     @property
     def reproduced(self) -> bool:
         """Whether everything agrees as far as it must."""
+        if not all(item.count for item in self.comparisons if item.judged):
+            return False  # an empty table agrees with an empty one, and shows nothing
         if not any(item.judged for item in self.comparisons):
             return False
         if not self.changed:
@@ -193,7 +195,8 @@ def _compare_arrays(what: str, old: Sequence[np.ndarray], new: Sequence[np.ndarr
 def _compare_weights(what: str, old: Path, new: Path) -> Comparison:
     from safetensors.numpy import load_file
 
-    first, second = load_file(old), load_file(new)
+    with decoding(what, "restore it: it cannot be compared"):
+        first, second = load_file(old), load_file(new)
     names = sorted(set(first) | set(second))
     if set(first) != set(second):
         return Comparison(what, len(names), 0, float("inf"), judged=False)
@@ -201,7 +204,9 @@ def _compare_weights(what: str, old: Path, new: Path) -> Comparison:
 
 
 def _compare_images(what: str, old: Path, new: Path) -> Comparison:
-    return _compare_arrays(what, [np.load(old)], [np.load(new)])
+    with decoding(what, "restore it: it cannot be compared"):
+        arrays = [np.load(path, mmap_mode="r", allow_pickle=False) for path in (old, new)]
+    return _compare_arrays(what, arrays[:1], arrays[1:])
 
 
 def _compare_log(what: str, old: Path, new: Path) -> Comparison:
@@ -230,7 +235,7 @@ def _compare_scores(what: str, old: Path, new: Path) -> Comparison:
     judged = (both["scope"] == "overall") & before.notna()
     # Scores near zero (a distance of almost nothing, a rate of one image in 1,000) are compared as they are.
     apart = ((after - before).abs() / before.abs().clip(lower=0.01)).fillna(float("inf"))[judged].max()
-    worst = float(apart) if judged.any() else 0.0
+    worst = float(apart) if judged.any() else float("nan")  # within no tolerance: nothing was judged
     return Comparison(what, len(both), int(same.sum()), worst, judged=True, unmatched=unmatched)
 
 
@@ -306,6 +311,7 @@ def reproduce(
     for digest in {run.sample.other_network[0] for run in runs} - {None}:
         copy_network(folder.parent, out, str(digest))
     settings = recorded_settings(folder, settings)
+    check_run(folder)  # a damaged record would be told after hours of work, or taken for a difference
     machine_class(folder)  # before hours of work: without it there is nothing to hold the result against
     rows = run_local(runs, out, settings, "1", f"again: {folder.name}", console, command)
     if exit_code(rows):

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from ltbench.cli import app
@@ -175,9 +175,10 @@ def test_each_command_refuses_nonsense(place, number):
 
 @pytest.mark.slow
 @pytest.mark.timeout(6 * 3600)
-def test_any_nonsense_is_one_sentence(place, commands):
+def test_any_nonsense_is_one_sentence(place, commands, attack_seed):
     tried = 0
 
+    @seed(attack_seed)
     @settings(
         max_examples=commands,
         deadline=None,
@@ -196,6 +197,6 @@ def test_any_nonsense_is_one_sentence(place, commands):
     fuzz()
     minutes = (time.monotonic() - started) / 60
     print(
-        f"{tried} commands in {minutes:.0f} min: each ended in a sentence and a non-zero exit",
+        f"{tried} commands in {minutes:.0f} min, seed {attack_seed}: each ended in a sentence and a non-zero exit",
         file=sys.stderr,
     )

@@ -136,6 +136,14 @@ def test_plan_names_weights_that_are_missing(ltbench, monkeypatch, tmp_path):
     assert "curl -L" in out
 
 
+def test_plan_names_a_network_of_the_users_that_is_not_there(ltbench, tmp_path):
+    code, out = ltbench(
+        "plan", "-m", "ddpm", *SHORT, "--set", f"score.extractors=torchscript:{tmp_path}/no.pt"
+    )
+    assert code == 0
+    assert f"{tmp_path}/no.pt, which scoring needs, is no file" in out
+
+
 def test_a_slurm_typo_is_told_before_anything_is_measured(ltbench, monkeypatch):
     monkeypatch.setattr("ltbench.sweep.cost.make_plan", None)
     code, out = ltbench("run", "--slurm", "parition=gpu")

@@ -166,6 +166,39 @@ def test_junk_is_skipped_and_counted_and_everything_else_is_told_at_once(tmp_pat
         assert "0.png" not in said
 
 
+def test_files_beside_the_class_folders_are_counted_by_every_command(tmp_path):
+    source = write_classes(tmp_path / "src", ["cat", "dog"])
+    for i in range(3):
+        write(source / f"{i}.png", seed=i)
+    made, dataset = prepared(tmp_path, source)
+    assert "3 files beside the class folders are not used" in made.notes
+    samples = read_samples(source, dataset)
+    assert len(samples.labels) == 12
+    assert "3 files beside the class folders are not used" in samples.recognised
+
+
+def test_a_list_of_labels_beside_the_class_folders_leaves_a_part_of_a_set_one(tmp_path):
+    for part in ("train", "val"):
+        write_classes(tmp_path / "src" / part, ["cat", "dog"])
+        (tmp_path / "src" / part / "labels.csv").write_text("0.png,cat\n")
+    (tmp_path / "src" / "README.txt").write_text("read me")
+    made, dataset = prepared(tmp_path, tmp_path / "src")
+    assert dataset.class_names == ("cat", "dog")
+    assert "3 files beside the class folders are not used" in made.notes
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "A.ZIP", "a.7z"])
+def test_an_archive_is_to_be_unpacked(tmp_path, name):
+    _, dataset = prepared(tmp_path, write_classes(tmp_path / "src", ["cat", "dog"]))
+    (tmp_path / name).write_bytes(b"PK\3\4")
+    for use in (
+        lambda: prepare("folder_lt", tmp_path / name, tmp_path / "other", workers=1),
+        lambda: read_samples(tmp_path / name, dataset),
+    ):
+        with pytest.raises(UsageError, match="is an archive: unpack it"):
+            use()
+
+
 def test_names_that_are_no_utf8_and_names_with_spaces_are_read(tmp_path):
     source = write_classes(tmp_path / "src", ["big cat", "dog"])
     (source / "dog" / "3.png").rename(source / "dog" / os.fsdecode(b"caf\xe9.png"))

@@ -9,6 +9,7 @@ from PIL import Image
 
 import ltbench.data.dataset as data
 from ltbench.data.lists import labelled, read_list
+from ltbench.data.prepare.convert import read_content
 from ltbench.data.prepare.prepare import prepare
 from ltbench.data.sources.listed import INATURALIST2018, PLACES_LT
 from ltbench.data.sources.tiny_imagenet import TINY_IMAGENET
@@ -226,6 +227,25 @@ def test_tiny_imagenet_that_is_not_whole(tmp_path, use):
     (tmp_path / "cut.zip").write_bytes(b"PK\3\4 and no more")
     with pytest.raises(LtbenchError, match="is truncated or no zip file"):
         prepare("tiny_imagenet_lt", tmp_path / "cut.zip", tmp_path, workers=1)
+
+
+def test_any_flipped_bit_of_an_archive_is_its_content_or_one_sentence(tmp_path):
+    """A flip names another compression, an encryption or a broken stream: errors of half a dozen classes."""
+    words = bytes(range(200)) * 2
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as content:
+        content.writestr("train/a.txt", words)
+    whole = bytearray((tmp_path / "a.zip").read_bytes())
+    told = 0
+    for bit in range(8 * len(whole)):
+        whole[bit // 8] ^= 1 << bit % 8
+        (tmp_path / f"{bit}.zip").write_bytes(whole)
+        whole[bit // 8] ^= 1 << bit % 8
+        try:
+            assert read_content(tmp_path / f"{bit}.zip", "train/a.txt") == words
+        except LtbenchError as error:
+            told += str(error).endswith("get it again")
+        (tmp_path / f"{bit}.zip").unlink()
+    assert told > 1000
 
 
 def test_tiny_imagenets_counts_at_the_papers_ratio():

@@ -212,3 +212,11 @@ def test_log_snr_is_uniform_where_whole_steps_allow_it() -> None:
     assert visited[-1] == 0
     assert gaps[:14].std() / gaps.mean() < 0.02  # later ones are a few whole steps wide
     assert (timesteps(1000, "logsnr") == timesteps(1000, "trailing")).all()
+    for name in (
+        "logsnr",
+        "karras",
+        "trailing",
+        "leading",
+        "linspace",
+    ):  # a name from a file is another object
+        assert (timesteps(20, name) == timesteps(20, "".join(list(name)))).all()

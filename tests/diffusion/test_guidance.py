@@ -1,5 +1,6 @@
 """Rules of guidance against their formulas, exact denoisers and the passes that a network is really asked for."""
 
+import dataclasses
 import re
 import subprocess
 import sys
@@ -291,6 +292,12 @@ def test_evaluations_by_hand() -> None:
     inside = int(((sigma > 0.28) & (sigma <= 2.9)).sum())
     assert evaluations(spec(rule="interval", sigma_low=0.28, sigma_high=2.9)).nfe == 20 + inside
     assert 0 < inside < 20
+
+
+def test_rules_and_what_they_cost_are_values() -> None:
+    for thing, name in ((RULES["cfg"], "name"), (evaluations(SampleSpec()), "own")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(thing, name, None)
 
 
 def heun(denoise, x, path, _noise):

@@ -1,6 +1,7 @@
 """CCUA and the dispersive loss against the released code's arrays: values, gradients, dropped labels, processes."""
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 
@@ -131,6 +132,9 @@ def test_variants_differ_as_documented():
     assert not gathered
     doubled = Golden().terms(gather=lambda x: torch.cat([x, x]))
     assert doubled["ccua.ucl"] > 0.2 > Golden().terms()["ccua.ucl"]  # each image now meets its double
+    from_a_file = json.loads('{"ccua": {"negatives": "global"}}')  # equal to the default and another object
+    again = Golden().terms(hyperparameters=from_a_file, gather=lambda x: torch.cat([x, x]))
+    assert torch.equal(again["ccua.ucl"], doubled["ccua.ucl"])
     resampled = registry.create_method("ccua", variant="resampled")
     assert resampled.needs == Needs(draw=DrawRatio(0.1), batch_coupled=True)
     assert registry.create("ccua+class_balanced").needs.draw == "balanced"

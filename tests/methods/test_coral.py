@@ -66,6 +66,10 @@ def test_lambda_weighs_anchors_or_the_batch():
     weight = torch.tensor([1.0, 5.0, 0.5])
     assert coral.contrast(anchors, weight, "sample").item() == pytest.approx((2 + 2) / 2)
     assert coral.contrast(anchors, weight, "batch").item() == pytest.approx(6.5 / 3 * 3)
+    alone = torch.tensor([3.0, 0.0, 0.0])  # one anchor: a mean over one
+    assert coral.contrast(alone, weight, "sample").item() == 3
+    assert coral.contrast(alone, weight, "batch").item() == pytest.approx(6.5 / 3 * 3)
+    assert coral.contrast(0 * alone, weight, "sample").item() == 0
     t = torch.tensor([0, 500, 999])
     expected = [0.5 * math.exp((1 - s / 1000) / 0.3) for s in t.tolist()]
     np.testing.assert_allclose(coral.time_weight(t, 1000, 0.5, 0.3), expected, rtol=1e-5)

@@ -24,3 +24,11 @@ def test_authpct_by_hand():
     assert authenticity_percent(training, np.array([[14.0], [-3.0]])) == 50
     with pytest.raises(UsageError, match="at least 2 training images, got 1"):
         authenticity_percent(training[:1], training)
+
+
+def test_authpct_takes_a_tie_for_one_in_any_digits():
+    """Training at a and b, generated at 2a - b: as far from a as b is, up to the rounding of two products."""
+    for seed in range(40):
+        a, b = np.random.default_rng(seed).normal(size=(2, 16))
+        assert authenticity_percent(np.stack([a, b]), (2 * a - b)[None]) == 0
+        assert authenticity_percent(np.stack([a, b]), (2.01 * a - 1.01 * b)[None]) == 100

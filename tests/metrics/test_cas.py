@@ -51,6 +51,7 @@ def test_cas_is_seeded_and_reports_absent_classes(digits):
         (np.zeros((4, 8, 8), np.uint8), "channels, height, width"),
         (np.zeros((4, 3, 8, 8), np.uint8), "own size"),
         (np.zeros((1, 1, 8, 8), np.uint8), "at least 2 generated"),
+        (np.zeros((0, 1, 8, 8), np.uint8), "and not empty"),
     ],
 )
 def test_cas_errors(digits, images, says):

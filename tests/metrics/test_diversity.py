@@ -38,3 +38,6 @@ def test_vendi_of_images_without_direction():
     same = np.full((4, 3), 2.0, np.float32)
     assert vendi_score(same, same) == pytest.approx(1)
     assert vendi_score(same, np.concatenate([same, same + np.eye(3)[:1]])) == pytest.approx(2)
+    # three images that are the centre up to a float64's last digit: where rounding points is no variety
+    last = np.full((3, 3), 2.0) + np.diag(np.spacing(np.full(3, 2.0)))
+    assert vendi_score(same, last) == pytest.approx(1)

@@ -9,6 +9,7 @@ from metric_sets import few, normal, seeds
 from scipy.linalg import sqrtm
 
 import ltbench.metrics.frechet
+from ltbench.errors import UsageError
 from ltbench.metrics.frechet import Statistics, frechet_distance, frechet_infinity
 
 
@@ -51,3 +52,14 @@ def test_extrapolated_frechet_distance_does_not_grow_with_fewer_images():
 def test_an_exact_line_is_extrapolated_exactly(monkeypatch):
     monkeypatch.setattr(ltbench.metrics.frechet, "frechet_distance", lambda _, x: 3 + 50 / len(x))
     assert frechet_infinity(normal(0), normal(1, 100)) == pytest.approx(3, abs=1e-9)
+
+
+def test_an_extrapolation_begins_at_twenty_images():
+    assert np.isfinite(frechet_infinity(normal(0), normal(1, 20)))
+    with pytest.raises(UsageError, match="at least 20 generated images, got 19"):
+        frechet_infinity(normal(0), normal(1, 19))
+
+
+def test_unequal_widths_are_both_stated():
+    with pytest.raises(UsageError, match="reference features have 8 dimensions and generated ones 5;"):
+        frechet_distance(normal(0, 60, 8), normal(1, 40, 5))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 from metric_sets import normal
+from sklearn.cluster import MiniBatchKMeans
 
 from ltbench.metrics.prd import max_f_beta, prd, prd_curve
 from ltbench.metrics.registry import get_metric
+from ltbench.rng import derive
 
 
 def test_released_prd_curve(golden):
@@ -52,3 +54,18 @@ def test_prd_of_half_the_modes_by_hand():
     found = prd(reference, generated, 4, clusters_per_class=1, runs=2)
     assert found["f8"] == pytest.approx(32.5 / 64.5, abs=2e-3)
     assert found["f1_8"] == pytest.approx(65 / 66, abs=2e-3)
+
+
+def test_prd_takes_the_best_of_ten_starts():
+    """Sajjadi et al.'s code: MiniBatchKMeans(n_init=10) on both sets together."""
+    rng = np.random.default_rng(0)
+    reference, generated = rng.normal(size=(200, 2)), rng.normal(0.5, 1, (200, 2))
+    state = derive(0, "prd clustering", 0) & 0xFFFF_FFFF
+    clustering = MiniBatchKMeans(12, n_init=10, random_state=state).fit(
+        np.concatenate([reference, generated])
+    )
+    shares = [np.bincount(part, minlength=12) / 200 for part in np.split(clustering.labels_, 2)]
+    precision, recall = prd_curve(*shares, 101)
+    found = prd(reference, generated, 1, clusters_per_class=12, angles=101, runs=1, seed=0)
+    assert found["f8"] == pytest.approx(max_f_beta(precision, recall, 8), rel=1e-12)
+    assert found["f1_8"] == pytest.approx(max_f_beta(precision, recall, 1 / 8), rel=1e-12)

@@ -69,6 +69,12 @@ def test_an_output_states_how_it_is_shown():
     assert find_output("no such number") is None
 
 
+@pytest.mark.parametrize("suffix", ["", "_cbdm", "_ccua"])
+def test_precision_stands_right_after_its_recall(suffix):
+    recall, precision = find_output(f"recall{suffix}"), find_output(f"precision{suffix}")
+    assert 0 < recall.rank == precision.rank - 1
+
+
 def test_a_packages_metric_stands_after_the_trees_and_says_where_it_comes_from(plugin):
     plugin(mine=MEAN_GAP)
     assert next(iter(REGISTRY)) == "frechet"

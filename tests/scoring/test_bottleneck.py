@@ -1,5 +1,7 @@
 """The probe's features and their picture: a network whose bottleneck is its input, so that every number is by hand."""
 
+import csv
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +15,7 @@ from ltbench import rng
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.environment import Environment
 from ltbench.scoring import bottleneck as probes
-from ltbench.scoring.bottleneck import PROBE_SEED, bottleneck
+from ltbench.scoring.bottleneck import COLUMNS, PROBE_SEED, bottleneck, probe
 from ltbench.scoring.embedding import embed
 from ltbench.spec import train_key
 
@@ -108,3 +110,21 @@ def test_a_probe_keeps_every_figure_and_the_features_they_are_of(few, tmp_path):
         clean = bottleneck(Through(), images, labels, "clean", 0, Environment())
         assert np.array_equal(arrays["clean_0"], clean.astype(np.float16))
     assert steps == [(i, 6) for i in range(1, 7)]
+
+
+def test_a_probes_table_states_every_level_of_noise_and_nothing_else(tmp_path):
+    """The levels are part of what the curves over noise mean: 0, 100, 250, 500 and 750, and once without noise."""
+    cell = digits()
+    few = np.concatenate([np.flatnonzero(cell.heldout.labels == k)[:8] for k in range(10)])
+    cell = dataclasses.replace(cell, heldout=cell.heldout.take(few))
+    network = Through()
+    network.num_classes = 10
+    probe(network, cell, make_spec(), tmp_path / "run" / "probes" / "step", Environment())
+    header, *rows = csv.reader((tmp_path / "run" / "probes" / "step.csv").read_text().splitlines())
+    assert header == list(COLUMNS)
+    protocol, time = header.index("protocol"), header.index("t")
+    assert list(dict.fromkeys((row[protocol], row[time]) for row in rows)) == [
+        *(("noised", t) for t in ("0", "100", "250", "500", "750")),
+        ("clean", "0"),
+    ]
+    assert {row[header.index("n_images")] for row in rows} == {"80"}

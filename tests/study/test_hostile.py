@@ -77,6 +77,8 @@ HOSTILE = {
     "white space": "\n \n\t\n",
     "a byte-order mark alone": "\ufeff",
     "null": "\0",
+    "empty tables": "[data]\n[train]\n",
+    "an empty grid": "grid = []\n[contrast]\n",
 }
 
 

@@ -112,6 +112,25 @@ def test_tables_without_a_number_in_common_reproduce_nothing(pair):
     assert not compare(old, new).reproduced
 
 
+def test_an_empty_table_agrees_with_everything_and_shows_nothing(pair):
+    for folder in pair:
+        scores = next(folder.glob("samples/*/scores.csv"))
+        scores.write_text(scores.read_text().splitlines()[0] + "\n")
+        scores.with_name(DIGESTS).unlink(missing_ok=True)
+        assert not compare(*pair).reproduced
+
+
+def test_numbers_of_classes_alone_are_within_no_tolerance_of_another_machine(pair):
+    for folder in pair:
+        scores = next(folder.glob("samples/*/scores.csv"))
+        header, *rows = scores.read_text().splitlines()
+        scores.write_text("\n".join([header, *(row.replace("overall", "class") for row in rows)]) + "\n")
+        scores.with_name(DIGESTS).unlink(missing_ok=True)
+    assert compare(*pair).reproduced  # every bit of what is there
+    change(pair[1] / "provenance.json", '"processor": "A"', '"processor": "B"')
+    assert not compare(*pair).reproduced
+
+
 def test_what_cannot_be_made_again_is_one_sentence(tmp_path):
     with pytest.raises(UsageError, match="is no training's folder"):
         recorded_runs(tmp_path)

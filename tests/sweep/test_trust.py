@@ -12,6 +12,7 @@ from ltbench import errors, pipeline
 from ltbench.cli import app
 from ltbench.environment import Settings
 from ltbench.extractors import torchscript
+from ltbench.extractors.registry import get_extractor
 from ltbench.sweep import status
 from ltbench.sweep.reproduce import compare, recorded_runs, reproduce
 from ltbench.sweep.status import SavedPlan, save_plan
@@ -94,6 +95,31 @@ def test_trust_is_of_the_content_and_reaches_the_workers(tmp_path, hostile):
     path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(errors.UsageError, match="--trust"):
         recorded_runs(folder)
+
+
+def test_a_study_that_names_code_is_refused_before_anything_is_trained(
+    tmp_path, hostile, capsys, monkeypatch
+):
+    """Its scoring would have been refused, after hours of training."""
+    path, made = hostile
+    monkeypatch.chdir(tmp_path)
+    text = f"[data]\ndataset = 'digits_lt'\n[train]\nflip = false\n[score]\nextractors = [{json.dumps(f'torchscript:{path}')}]\n"
+    (tmp_path / "study.toml").write_text(text)
+    with pytest.raises(SystemExit):
+        app.main(["run", "-p", "study.toml", "--out", "x"])
+    assert "--trust '" in capsys.readouterr().err
+    assert not made.exists()
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", ["torchscript:", "torchscript: "])
+def test_a_network_of_no_file_is_refused(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        app.main(["plan", "demo", "--set", f"score.extractors={name}"])
+    assert stop.value.code == 2
+    assert "names no file: write torchscript:PATH" in capsys.readouterr().err
+    with pytest.raises(errors.UsageError, match="names no file"):
+        get_extractor(name)
 
 
 @pytest.mark.parametrize(

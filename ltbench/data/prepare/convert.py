@@ -23,16 +23,15 @@ from ltbench.data.image_file import GROUND, Tally, central_square, decode, pixel
 from ltbench.data.prepare.folder import FORMAT, RESAMPLING, SourceImage
 from ltbench.data.source import writing
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, OutOfMemory
+from ltbench.files import decoding
 
 HASHED = 64  # files a task when contents are hashed
 
 
 @lru_cache(maxsize=1)
 def _zip(path: Path) -> zipfile.ZipFile:
-    try:
+    with decoding(f"{printable(path)} is truncated or no zip file", "get it again", DataCorrupt):
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DataCorrupt(f"{path} is truncated or no zip file ({error}): get it again") from error
 
 
 def cores() -> int:
@@ -49,12 +48,11 @@ def read_content(root: Path, name: str) -> bytes:
         The file is absent, or cannot be read.
     """
     path = root / name
-    try:
-        return _zip(root).read(name) if root.is_file() else path.read_bytes()
-    except (KeyError, FileNotFoundError) as error:
-        raise DataMissing(f"{printable(path)} is missing: get it again") from error
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
-        raise DataCorrupt(f"{printable(path)} cannot be read ({error}): get it again") from error
+    with decoding(f"{printable(path)} cannot be read", "get it again", DataCorrupt):
+        try:
+            return _zip(root).read(name) if root.is_file() else path.read_bytes()
+        except (KeyError, FileNotFoundError) as error:
+            raise DataMissing(f"{printable(path)} is missing: get it again") from error
 
 
 def with_digests(

@@ -22,6 +22,7 @@ from ltbench.data.class_folders import Scan
 from ltbench.data.images import ImageSet
 from ltbench.data.source import Source, Splits, Status
 from ltbench.errors import DataCorrupt, DataMissing, UsageError, nearest
+from ltbench.files import decoding
 
 FORMAT = 2
 READABLE = (1, 2)
@@ -280,10 +281,8 @@ class PreparedFolder:
         path = self.folder / name
         if not path.is_file():
             raise DataMissing(f"{path} is missing: delete {self.folder} and prepare it again")
-        try:
+        with decoding(f"{path} is truncated", f"delete {self.folder} and prepare it again", DataCorrupt):
             array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise DataCorrupt(f"{path} is truncated: delete {self.folder} and prepare it again") from error
         if array.shape != shape or array.dtype != dtype:
             raise DataCorrupt(
                 f"{path} is not what its manifest states: delete {self.folder} and prepare it again"

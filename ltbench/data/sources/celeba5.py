@@ -18,6 +18,7 @@ from pathlib import Path
 
 from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.errors import DataCorrupt, DataMissing
+from ltbench.files import decoding
 
 FOLDER = "img_align_celeba"
 BELOW = (
@@ -82,13 +83,11 @@ class Celeba5(PreparedSource):
         archives = [path] if path.is_file() else [path / f"{below}.zip" for below in BELOW[1:]]
         for archive in archives:
             if archive.is_file():
-                try:
-                    with zipfile.ZipFile(archive) as content:
-                        members = {info.filename: info.file_size for info in content.infolist()}
-                except (zipfile.BadZipFile, OSError) as error:
-                    raise DataCorrupt(
-                        f"{archive} is truncated or no zip file ({error}): get it again"
-                    ) from error
+                with (
+                    decoding(f"{archive} is truncated or no zip file", "get it again", DataCorrupt),
+                    zipfile.ZipFile(archive) as content,
+                ):
+                    members = {info.filename: info.file_size for info in content.infolist()}
                 for prefix in _PREFIXES:
                     sizes = {name: members[prefix + name] for name in names if prefix + name in members}
                     if sizes:

@@ -20,6 +20,7 @@ from ltbench.data.class_folders import (
     class_names,
     images_below,
     is_split,
+    no_folder,
     plain,
     read_level,
 )
@@ -83,7 +84,7 @@ class FolderLt(PreparedSource):
     def listing(self, path: Path, lists: Path | None) -> Listing:
         """List the images of either layout."""
         if not path.is_dir():
-            raise UsageError(f"{printable(path)} is no folder: give a folder of class folders")
+            raise UsageError(no_folder(path))
         if lists is not None:
             return self._listed(path, lists)
         scan = Scan()
@@ -142,11 +143,13 @@ class FolderLt(PreparedSource):
         return images
 
     def _split(self, path: Path, train: str, others: list[str], scan: Scan) -> Listing:
-        read_level(path, scan)  # counts what is skipped
+        scan.loose += len(read_level(path, scan).files)
         names = class_names(path / train, scan)
         heldout: list[SourceImage] = []
         for other in others:
-            odd = sorted(set(read_level(path / other, scan).folders) ^ set(names))
+            level = read_level(path / other, scan)
+            scan.loose += len(level.files)
+            odd = sorted(set(level.folders) ^ set(names))
             if odd:
                 raise UsageError(
                     f"{printable(path)} has class folder {printable(odd[0])} in only one of {train} and {other}: "
@@ -157,14 +160,14 @@ class FolderLt(PreparedSource):
         roles = {"pool": "train", "reference": "heldout", "heldout": "heldout"}
         facts = {"split": f"{train} | {' + '.join(others)}"}
         note = f"training images from {train}, reference and held-out images from {' and '.join(others)}"
-        return Listing(path, sets, roles, names, facts, scan=scan, notes=(note, *_numbering(names)))
+        notes = (note, *scan.left_out(), *_numbering(names))
+        return Listing(path, sets, roles, names, facts, scan=scan, notes=notes)
 
     def _whole(self, path: Path, scan: Scan) -> Listing:
         names = class_names(path, scan)
         images = tuple(self._images(path, path, names, scan))
-        level = read_level(path, Scan())
-        loose = (f"{len(level.files):,} files beside the class folders are not used",) if level.files else ()
-        return Listing(path, {"all": images}, {}, names, {}, scan=scan, notes=(*loose, *_numbering(names)))
+        notes = (*scan.left_out(), *_numbering(names))
+        return Listing(path, {"all": images}, {}, names, {}, scan=scan, notes=notes)
 
     def arrange(self, listing: Listing) -> Listing:
         """Order the images by class and content, and split them by content where there is no val folder."""

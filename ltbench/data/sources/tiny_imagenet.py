@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from ltbench.data.image_file import printable
 from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.errors import DataCorrupt, DataMissing
+from ltbench.files import decoding
 
 FOLDER = "tiny-imagenet-200"
 
@@ -84,18 +85,16 @@ class TinyImagenet(PreparedSource):
         archive = path if path.is_file() else path / f"{FOLDER}.zip"
         if not archive.is_file():
             raise DataMissing(f"{printable(path)} holds neither {FOLDER} nor {FOLDER}.zip: {self.how_to_get}")
-        try:
-            with zipfile.ZipFile(archive) as content:
-                names = [name for name in content.namelist() if name.startswith(f"{FOLDER}/")]
-                texts = {
-                    name: content.read(f"{FOLDER}/{name}").decode()
-                    for name in ("wnids.txt", "val/val_annotations.txt")
-                    if f"{FOLDER}/{name}" in names
-                }
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise DataCorrupt(
-                f"{printable(archive)} is truncated or no zip file ({error}): get it again"
-            ) from error
+        with (
+            decoding(f"{printable(archive)} is truncated or no zip file", "get it again", DataCorrupt),
+            zipfile.ZipFile(archive) as content,
+        ):
+            names = [name for name in content.namelist() if name.startswith(f"{FOLDER}/")]
+            texts = {
+                name: content.read(f"{FOLDER}/{name}").decode()
+                for name in ("wnids.txt", "val/val_annotations.txt")
+                if f"{FOLDER}/{name}" in names
+            }
         members = [name.removeprefix(f"{FOLDER}/") for name in names if not name.endswith("/")]
         return archive, f"{FOLDER}/", members, texts.__getitem__
 
