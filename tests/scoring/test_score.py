@@ -18,7 +18,7 @@ from ltbench.metrics.registry import get_metric, requested_metrics
 from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, run_columns
 from ltbench.scoring import floors
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
-from ltbench.scoring.nearest import write_evidence
+from ltbench.scoring.nearest import write_nearest_and_confusion
 from ltbench.scoring.score import score_pools, score_samples
 from ltbench.spec import UNLABELLED, ScoreSpec, sample_key, train_key
 
@@ -72,7 +72,7 @@ def value(table, metric, scope="overall", which=""):
 
 
 def test_the_five_samples_of_a_class_that_lie_nearest_to_training_images_are_kept(cache, noisy, tmp_path):
-    write_evidence(tmp_path, CELL, *noisy, cache, "cpu", lambda: None, ("digits_cnn",))
+    write_nearest_and_confusion(tmp_path, CELL, *noisy, cache, "cpu", lambda: None, ("digits_cnn",))
     with np.load(tmp_path / "nearest.npz") as kept:
         assert kept["labels"].tolist() == [0] * 5 + [1] * 5 + [2] * 5
         assert all(len(kept[name]) == 15 for name in ("generated", "training", "distance"))
