@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ltbench.diffusion.registry import kind
 from ltbench.report.names import guidance_text, method_title
@@ -97,6 +97,8 @@ class Series:
 
 
 Block = Sequence[Series]
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -119,6 +121,11 @@ def is_hyperparameter(key: str) -> bool:
 def by_key(series: Iterable[Series]) -> dict[str, Series]:
     """Return series by their key."""
     return {one.key: one for one in series}
+
+
+def joined(blocks: Iterable[Block]) -> list[Series]:
+    """Return the series of some blocks, in order."""
+    return [one for block in blocks for one in block]
 
 
 def several(series: Iterable[Series], name: str) -> bool:
@@ -243,10 +250,10 @@ def _last(value: float | None, sign: int = 1) -> tuple[bool, float]:
     return value is None, 0.0 if value is None else sign * value
 
 
-def grouped(series: Iterable[Series], key: Any) -> dict[Any, list[Series]]:
-    """Return series by a key of theirs, in order of first appearance."""
-    out: dict[Any, list[Series]] = {}
-    for one in series:
+def grouped(things: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return series, or curves of them, by a key of theirs, in order of first appearance."""
+    out: dict[K, list[T]] = {}
+    for one in things:
         out.setdefault(key(one), []).append(one)
     return out
 
