@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import Measure, integer, method_rank, seeds_text
+from ltbench.report.protocols import main_protocols
 from ltbench.report.series import Series, grouped
 from ltbench.runs.run import Run
 

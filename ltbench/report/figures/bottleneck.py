@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.base import (
     Figure,
     Mark,
@@ -21,6 +21,7 @@ from ltbench.report.figures.base import (
     styled,
 )
 from ltbench.report.names import arrow_of, method_title, output_of, seeds_text
+from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls
 from ltbench.report.tables.cost import PROBE_TITLES, nearest_level

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, long_tails, main_protocols
+from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.base import (
     Figure,
     Figures,
@@ -27,7 +27,8 @@ from ltbench.report.figures.base import (
     styled,
 )
 from ltbench.report.names import Measure, group_title, integer, method_title, number
-from ltbench.report.series import Series, block_title, joined
+from ltbench.report.protocols import block_title, long_tails, main_protocols
+from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls, change, class_points, reordered
 from ltbench.report.tables.differences import PLACES, Difference, difference_text, of_measure
 from ltbench.report.tables.grid import row_labels

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import main_series
 from ltbench.report.figures.base import (
     Figure,
     Figures,
@@ -25,6 +24,7 @@ from ltbench.report.figures.base import (
     styled,
 )
 from ltbench.report.names import Measure
+from ltbench.report.protocols import main_series
 from ltbench.report.series import Series, grouped, labelled
 from ltbench.report.tables.cost import median, training_costs, training_flops
 from ltbench.runs.provenance import processors, sampling_cost

@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import MISSING, integer, number, output_of, seeds_text
+from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.series import Series
 from ltbench.report.tables.grid import Table, Tags
 from ltbench.runs.provenance import processors, sampling_cost, training_cost

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ltbench.report.cells import CellResults, main_protocols, shown_blocks
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
     MISSING,
     Measure,
@@ -17,6 +17,7 @@ from ltbench.report.names import (
     method_title,
     number,
 )
+from ltbench.report.protocols import main_protocols, shown_blocks
 from ltbench.report.series import Block, joined, labelled
 from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
