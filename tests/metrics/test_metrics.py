@@ -318,8 +318,9 @@ def test_an_extrapolation_begins_at_twenty_images():
 
 
 def test_unequal_widths_are_both_stated():
-    with pytest.raises(UsageError, match="reference features have 8 dimensions and generated ones 5;"):
-        frechet_distance(normal(0, 60, 8), normal(1, 40, 5))
+    for metric in (precision_recall, kernel_distance):
+        with pytest.raises(UsageError, match="reference features have 8 dimensions and generated ones 5;"):
+            metric(normal(0, 60, 8), normal(1, 40, 5))
 
 
 UNUSABLE = {
