@@ -282,17 +282,19 @@ def change_of(diff):
     return tuple(" ".join(line[1:].strip() for line in lines if line.startswith(mark)) for mark in "-+")
 
 
-def report(rows, number, seed, total, equivalent):
+def report(rows, drawing, equivalent, note=""):
     """Return Markdown: the rate, by file, and every mutant that no test noticed with the reason, if one is stated.
 
     Parameters
     ----------
     rows
         The table's.
-    number, seed, total
-        How many were drawn, from which seed, of how many.
+    drawing
+        How many were drawn, from which seed, of how many, in words.
     equivalent
         ``mutants.toml``'s entries: module, was, now, reason. They count as not noticed.
+    note
+        A paragraph below the rate.
     """
     reasons = {(e["module"], e["was"], e["now"]): e["reason"] for e in equivalent}
     killed = [row for row in rows if row["outcome"] in ("killed", "timeout")]
@@ -303,9 +305,9 @@ def report(rows, number, seed, total, equivalent):
         "Written by `python -m benchmarks.mutants --report`; edit nothing here. Small changes of the scientific core, drawn",
         "at random; one is killed where a test of its own folder fails. One that alters no number counts as not killed.",
         "",
-        f"{len(killed)} of {len(rows)} killed ({len(killed) / max(1, len(rows)):.1%}); "
-        f"{number} drawn of {total:,} from seed {seed}.",
+        f"{len(killed)} of {len(rows)} killed ({len(killed) / max(1, len(rows)):.1%}); {drawing}.",
         "",
+        *([note.strip(), ""] if note else []),
         "| Files | killed | of |",
         "| :-- | --: | --: |",
     ]
@@ -382,7 +384,9 @@ def main(arguments=None):
     killed = sum(row["outcome"] in ("killed", "timeout") for row in rows)
     print(f"{killed} of {len(rows)} tried were noticed; {len(sample)} drawn of {len(mutants)} mutants")
     if options.report:
-        text = report(rows, len(sample), options.seed, len(mutants), config.get("equivalent", []))
+        drawing = f"{len(sample)} drawn of {len(mutants):,} from seed {options.seed}"
+        note = config["note"] if (options.seed, options.sample) == (config["seed"], config["sample"]) else ""
+        text = report(rows, drawing, config["equivalent"], note)
         options.report.write_text(text, encoding="utf-8")
     for row in rows:
         if row["outcome"] not in ("killed", "timeout"):
