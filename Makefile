@@ -34,4 +34,4 @@ clean:
 
 mutants: $(BIN)/ltbench
 	$(BIN)/python -m pip install --quiet cosmic-ray coverage
-	$(BIN)/python -m benchmarks.mutants
+	$(BIN)/python -m benchmarks.mutants --report benchmarks/MUTANTS.md

@@ -1,6 +1,6 @@
 """Mutation testing: a seeded draw of small changes to the scientific core -> which of them no test notices.
 
-    python -m benchmarks.mutants [--sample 200] [--seed 0] [--minutes 60] [--out mutants.csv]
+    python -m benchmarks.mutants [--sample 200] [--seed 0] [--minutes 60] [--out mutants.csv] [--report MUTANTS.md]
 
 Cosmic Ray makes the mutants; ``mutants.toml`` says of which files, and which tests have to notice. The group's tests
 run once unchanged, under coverage, and a mutant meets those of them that enter its function, the quickest first (all
@@ -276,6 +276,53 @@ def done_before(path):
         return list(csv.DictReader(handle))
 
 
+def change_of(diff):
+    """Return what a mutant's diff takes away and what it puts there, one line each."""
+    lines = [line for line in diff.splitlines() if not line.startswith(("---", "+++"))]
+    return tuple(" ".join(line[1:].strip() for line in lines if line.startswith(mark)) for mark in "-+")
+
+
+def report(rows, drawing, equivalent, note=""):
+    """Return Markdown: the rate, by file, and every mutant that no test noticed with the reason, if one is stated.
+
+    Parameters
+    ----------
+    rows
+        The table's.
+    drawing
+        How many were drawn, from which seed, of how many, in words.
+    equivalent
+        ``mutants.toml``'s entries: module, was, now, reason. They count as not noticed.
+    note
+        A paragraph below the rate.
+    """
+    reasons = {(e["module"], e["was"], e["now"]): e["reason"] for e in equivalent}
+    killed = [row for row in rows if row["outcome"] in ("killed", "timeout")]
+    left = [row for row in rows if row not in killed]
+    out = [
+        "# Mutants",
+        "",
+        "Written by `python -m benchmarks.mutants --report`; edit nothing here. Small changes of the scientific core, drawn",
+        "at random; one is killed where a test of its own folder fails. One that alters no number counts as not killed.",
+        "",
+        f"{len(killed)} of {len(rows)} killed ({len(killed) / max(1, len(rows)):.1%}); {drawing}.",
+        "",
+        *([note.strip(), ""] if note else []),
+        "| Files | killed | of |",
+        "| :-- | --: | --: |",
+    ]
+    for folder in sorted({str(Path(row["module"]).parent) for row in rows}):
+        of = [row for row in rows if str(Path(row["module"]).parent) == folder]
+        out.append(f"| {folder} | {sum(row in killed for row in of)} | {len(of)} |")
+    out += ["", "| Not killed | was | is | Why |", "| :-- | :-- | :-- | :-- |"]
+    for row in left:
+        was, now = change_of(row["diff"])
+        why = reasons.get((row["module"], was, now), f"no test ({row['outcome']})")
+        cells = (f"`{text.replace('|', chr(92) + '|')}`" for text in (was, now))
+        out.append(f"| {row['module']}:{row['line']} | {' | '.join(cells)} | {why} |")
+    return "\n".join(out) + "\n"
+
+
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     config = tomllib.loads(CONFIG.read_text(encoding="utf-8"))
@@ -283,6 +330,7 @@ def main(arguments=None):
     parser.add_argument("--seed", type=int, default=config["seed"])
     parser.add_argument("--minutes", type=float, default=float("inf"))
     parser.add_argument("--out", type=Path, default=Path("mutants.csv"))
+    parser.add_argument("--report", type=Path, help="Markdown to write the rate and what was left into")
     options = parser.parse_args(arguments)
     changed = subprocess.run(
         ["git", "status", "--porcelain", "--untracked-files=no"],
@@ -335,6 +383,11 @@ def main(arguments=None):
         )
     killed = sum(row["outcome"] in ("killed", "timeout") for row in rows)
     print(f"{killed} of {len(rows)} tried were noticed; {len(sample)} drawn of {len(mutants)} mutants")
+    if options.report:
+        drawing = f"{len(sample)} drawn of {len(mutants):,} from seed {options.seed}"
+        note = config["note"] if (options.seed, options.sample) == (config["seed"], config["sample"]) else ""
+        text = report(rows, drawing, config["equivalent"], note)
+        options.report.write_text(text, encoding="utf-8")
     for row in rows:
         if row["outcome"] not in ("killed", "timeout"):
             print(f"\n{row['outcome']}: {row['module']}:{row['line']} {row['operator']}\n{row['diff']}")

@@ -259,6 +259,23 @@ def append_rows(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, 
             writer.writerows(rows)
 
 
+def require_utf8(path: Path) -> None:
+    """Refuse a path that is not UTF-8: tables of paths and safetensors' reader take none.
+
+    Raises
+    ------
+    UsageError
+        One sentence, before anything is computed that could not be read again.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(
+            f"the name of {_short(path)} is not UTF-8, and results are kept under such names alone: rename it, or name "
+            "another folder"
+        ) from error
+
+
 def ensure_writable(folder: Path) -> None:
     """Create `folder` and check that a file can be written in it, or raise one clear sentence.
 
@@ -267,6 +284,7 @@ def ensure_writable(folder: Path) -> None:
     StorageError, DiskFull
         No file can be written in it.
     """
+    require_utf8(folder)
     try:
         with replacing(folder / ".ltbench-write-test") as probe:
             probe.write_bytes(b"ok")

@@ -23,7 +23,8 @@ from ltbench.files import (
     write_json,
     write_text,
 )
-from ltbench.runs.weights import save_checkpoint, save_weights, tensors_sha256
+from ltbench.runs.results import load_results
+from ltbench.runs.weights import load_weights, save_checkpoint, save_weights, tensors_sha256
 
 
 def names(folder):
@@ -191,6 +192,19 @@ def test_a_folder_that_cannot_be_written_is_named_before_anything_runs(tmp_path)
     with pytest.raises(StorageError, match=sentence), no_rights():
         ensure_writable(tmp_path / "runs")
     assert names(tmp_path) == []
+
+
+def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_kept_there(tmp_path):
+    """Tables of paths and safetensors' reader take none: a study there trained, and its report ended in a traceback."""
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    for use in (
+        ensure_writable,
+        load_results,
+        lambda path: load_weights(path / "step-00000001.safetensors", "ema"),
+    ):
+        with pytest.raises(UsageError, match="is not UTF-8"):
+            use(folder)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", ["a_file", "a_file/deeper", "x" * 300, "/proc/here/no/folder"])

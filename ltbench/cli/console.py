@@ -116,9 +116,18 @@ class _Surviving(io.FileIO):
         return memoryview(data).nbytes
 
 
+def _usable(encoding: str) -> str:
+    """Return an encoding, or UTF-8 for one that lacks ways to write what it does not have (idna, punycode)."""
+    try:
+        "a \u00e9\u2191\n".encode(encoding, "backslashreplace")
+    except (UnicodeError, LookupError):
+        return "utf-8"
+    return encoding
+
+
 def _surviving(stream: TextIO, number: int) -> tuple[TextIO, _Surviving]:
     raw = _Surviving(number, "w", closefd=False)
-    encoding = stream.encoding or "utf-8"
+    encoding = _usable(stream.encoding or "utf-8")
     buffer = io.BufferedWriter(raw)
     lines = stream.isatty() or number == 2
     return io.TextIOWrapper(buffer, encoding, errors="backslashreplace", line_buffering=lines), raw

@@ -160,7 +160,8 @@ def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
 def show_logs(run: str, root: Path, lines: int | None) -> None:
     """Print what the stages of a run printed, attempt by attempt."""
     tasks = find_run(run, root, tasks_of(root))
-    console.print(log_of(tasks, Ledger(root), lines), highlight=False, soft_wrap=True)
+    text = log_of(tasks, Ledger(root), lines)
+    console.print(text or f"no attempt at {run} is recorded in {root}", highlight=False, soft_wrap=True)
 
 
 def slurm_options(text: str) -> SlurmOptions:

@@ -14,7 +14,8 @@ import pandas as pd
 from ltbench import text
 from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
-from ltbench.report.cells import MEASURE, CellResults, cells, series_table
+from ltbench.report.cell_results import MEASURE, CellResults
+from ltbench.report.cells import cells, series_table
 from ltbench.report.document import Document, build, make_scenes
 from ltbench.report.html import html_page
 from ltbench.report.render import markdown_pages, write_latex
@@ -146,7 +147,7 @@ def _papers(found: list[CellResults], paper: bool, root: Path) -> tuple[list[Tab
 
 def _embed(found: Sequence[CellResults], results: Results) -> None:
     """Compute the t-SNE of the leading series' probes where it is not kept yet, and keep it beside the probe."""
-    from ltbench.report.cells import main_series
+    from ltbench.report.protocols import main_series
     from ltbench.runs.run import write_embedding
     from ltbench.scoring.embedding import embed
 

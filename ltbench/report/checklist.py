@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ltbench.report.cells import long_tails, main_protocols
 from ltbench.report.figures.base import Scene
 from ltbench.report.names import integer
+from ltbench.report.protocols import long_tails, main_protocols
 from ltbench.report.series import Series
 from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.provenance import training_cost

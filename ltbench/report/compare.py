@@ -150,7 +150,7 @@ def _judge(row: pd.Series) -> dict[str, object]:
 def _entries(row: pd.Series) -> list[str]:
     decimals = output_of(row["metric"]).decimals + 1
     place = row["class_or_group"]
-    where = {"overall": "overall", "class": f"class {place}", "group": group_title(place)}[row["scope"]]
+    where = {"class": f"class {place}", "pooled": f"{place}, pooled"}.get(row["scope"], group_title(place))
     interval = (
         f"[{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}]" if np.isfinite(row["low"]) else MISSING
     )

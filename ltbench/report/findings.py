@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from ltbench.report.cells import CellResults, long_tails, main_protocols
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import group_title, mean_sd, method_title, number
+from ltbench.report.protocols import long_tails, main_protocols
 from ltbench.report.series import by_key, grouped
 from ltbench.report.tables.differences import PLACES, declared_rows, difference_text, of_measure, pair_title
 from ltbench.report.tables.grid import Table

@@ -26,6 +26,7 @@ from ltbench.report.figures.base import Figure, Image, Mark, Panel
 from ltbench.report.names import method_rank, method_title
 from ltbench.report.tables.grid import Bold
 from ltbench.runs.run import Run
+from ltbench.text import visible
 
 LARGEST = 4 << 20  # bytes of pictures that a page may hold
 _DIGITS = 5  # significant, of a number that is drawn
@@ -76,8 +77,18 @@ def html_page(document: Document) -> str:
 def _environment() -> Environment:
     loader = PackageLoader("ltbench.report", "templates")
     return Environment(
-        loader=loader, autoescape=select_autoescape(default=True), trim_blocks=True, lstrip_blocks=True
+        loader=loader,
+        autoescape=select_autoescape(default=True),
+        finalize=_shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
+
+
+def _shown(value: object) -> object:
+    """Write out control characters, which autoescaping leaves: a page may be read in a terminal."""
+    plain = isinstance(value, str) and not isinstance(value, Markup)
+    return visible(str(value), keep="\n\t") if plain else value
 
 
 def _inline(name: str) -> Markup:

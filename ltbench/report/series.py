@@ -1,16 +1,12 @@
-"""A series, one setting over its seeds: what it is called beside its neighbours, and which may stand side by side.
-
-Methods stand side by side at one *protocol*: training length, sampler, network evaluations, guidance and its rule,
-model and training. A *block* is a list of series of one protocol, and a ranking is only ever made within one.
-"""
+"""A series, one setting over its seeds, and what it is called beside its neighbours."""
 
 from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ltbench.diffusion.registry import kind
 from ltbench.report.names import guidance_text, method_title
@@ -97,6 +93,8 @@ class Series:
 
 
 Block = Sequence[Series]
+T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -121,9 +119,22 @@ def by_key(series: Iterable[Series]) -> dict[str, Series]:
     return {one.key: one for one in series}
 
 
+def joined(blocks: Iterable[Block]) -> list[Series]:
+    """Return the series of some blocks, in order."""
+    return [one for block in blocks for one in block]
+
+
 def several(series: Iterable[Series], name: str) -> bool:
     """Tell whether some series differ in an attribute, as text: nan is like nan."""
     return len({str(getattr(one, name)) for one in series}) > 1
+
+
+def grouped(things: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return series, or curves of them, by a key of theirs, in order of first appearance."""
+    out: dict[K, list[T]] = {}
+    for one in things:
+        out.setdefault(key(one), []).append(one)
+    return out
 
 
 # -- what they are called -------------------------------------------------------------------------------------
@@ -197,80 +208,3 @@ def _in_words(settings: dict[str, Any], keys: Iterable[str]) -> str:
 
 def _plain(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-# -- what may stand side by side ------------------------------------------------------------------------------
-
-Protocol = tuple[Any, ...]
-
-
-def protocol_of(one: Series) -> Protocol:
-    """Return what must be alike for series to stand side by side: the rest, then the scale of guidance and its rule.
-
-    ``passes`` is NFE without guidance's second pass; a number that is not stated is None.
-    """
-    numbers = (None if v != v else v for v in (one.step, one.passes))
-    scale = None if one.guidance != one.guidance else one.guidance
-    return (*numbers, one.sampler, one.common), (scale, one.rule)
-
-
-def main_protocol(series: Sequence[Series]) -> Protocol:
-    """Return the protocol that most methods share, then the one with the most trainings, the longest training, the
-    least guidance, the most network evaluations; of two kinds of sampler the stochastic, which is the papers'."""
-    groups = grouped(series, protocol_of)
-
-    def order(protocol: Protocol) -> tuple[Any, ...]:
-        (step, passes, sampler, common), (scale, rule) = protocol
-        rows = groups[protocol]
-        size = -len({one.method for one in rows}), -sum(len(one.train_seeds) for one in rows)
-        stochastic = kind(sampler) == "stochastic"
-        return (
-            *size,
-            *_last(step, -1),
-            *_last(scale),
-            *_last(passes, -1),
-            not stochastic,
-            sampler,
-            rule,
-            common,
-        )
-
-    return min(groups, key=order)
-
-
-def _last(value: float | None, sign: int = 1) -> tuple[bool, float]:
-    """Sort key of a number that may not be stated: those that are not come last."""
-    return value is None, 0.0 if value is None else sign * value
-
-
-def grouped(series: Iterable[Series], key: Any) -> dict[Any, list[Series]]:
-    """Return series by a key of theirs, in order of first appearance."""
-    out: dict[Any, list[Series]] = {}
-    for one in series:
-        out.setdefault(key(one), []).append(one)
-    return out
-
-
-def one_a_method(series: Sequence[Series], limit: int) -> list[Series]:
-    """Keep one series a method and variant, the one that sets the fewest hyper-parameters, and name them anew."""
-    order = sorted(range(len(series)), key=lambda i: len(series[i].hyperparameters))
-    named = [i for i in order if "custom" not in series[i].variant]
-    kept = {series[i].pair: i for i in reversed(named)}
-    have = {series[i].method for i in named}
-    kept |= {(series[i].method,): i for i in reversed(order) if series[i].method not in have}  # type: ignore[misc]
-    return labelled([series[i] for i in sorted(kept.values())[:limit]])
-
-
-def block_title(block: Block) -> str:
-    """Name a block by its guidance, its rule, and the kind of sampler that its scale is for."""
-    scales = {one.guidance for one in block if one.guidance == one.guidance}
-    scale = (
-        f"ω = {scales.pop():g}"
-        if len(scales) == 1
-        else "guidance as labelled"
-        if scales
-        else "no guidance stated"
-    )
-    kinds = " or ".join(sorted({one.kind for one in block} - {"unknown"})) or "sampler not known"
-    rule = block[0].rule
-    return f"{scale}{f', {rule}' if rule else ''}, {kinds}"

@@ -10,7 +10,6 @@ puts in as text, and every file's name is made here.
 
 from __future__ import annotations
 
-import html
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
 from ltbench.runs.layout import SAMPLES, SPEC
 from ltbench.runs.places import cache_folder
 from ltbench.runs.results import load_scores
-from ltbench.text import csv_cell, slug
+from ltbench.text import csv_cell, html, slug
 
 Verify = Callable[[Path], pd.DataFrame]
 """From a folder of runs to the rows of `ltbench.interop.verify.Verification`."""
@@ -150,7 +149,7 @@ def _write_page(rows: pd.DataFrame, names: Sequence[str], out: Path) -> None:
     page = (folder / "league.html").read_text(encoding="utf-8")
     about = {"@BUNDLES@": ", ".join(names), "@ROWS@": str(len(rows)), "@VERSION@": ltbench.__version__}
     for mark, value in about.items():
-        page = page.replace(mark, html.escape(value))
+        page = page.replace(mark, html(value))
     write_text(out / "index.html", page)
 
 

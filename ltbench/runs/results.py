@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import CheckpointError, UsageError
+from ltbench.files import require_utf8
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import training_folder
 from ltbench.runs.places import places
@@ -70,6 +71,8 @@ def load_results(root: str | Path | Sequence[str | Path]) -> Results:
     runs: dict[str, Run] = {}
     paths: list[Path] = []
     owners: list[Run] = []
+    for base in roots:
+        require_utf8(base)
     for base in _places(roots):
         for path in find_scores(base):
             training = training_folder(path.parent)

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ltbench.errors import CheckpointError, DiskFull
-from ltbench.files import replacing, sha256
+from ltbench.files import replacing, require_utf8, sha256
 from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import INITIAL
 
@@ -116,6 +116,7 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     CheckpointError
         The file is missing, broken or another training's.
     """
+    require_utf8(path)
     if not path.exists():
         raise CheckpointError(f"the weights {path} are missing: run the training stage again")
     prefix = f"{which}."

@@ -20,7 +20,7 @@ from rich.console import Console
 from ltbench.environment import Settings
 from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.extractors.torchscript import require_trust
-from ltbench.files import decoding, write_json
+from ltbench.files import decoding, require_utf8, write_json
 from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
 from ltbench.runs.networks import copy_network
 from ltbench.runs.provenance import all_stages, read_provenance
@@ -304,6 +304,7 @@ def reproduce(
     runs = recorded_runs(folder)
     if out.exists() and any(out.iterdir()):
         raise UsageError(f"{out} is not empty: name a fresh folder with --out")
+    require_utf8(out)
     if (digest := runs[0].train.init_weights) is not None:
         target = initial_weights_path(out, digest)
         target.parent.mkdir(parents=True, exist_ok=True)

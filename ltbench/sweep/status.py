@@ -309,7 +309,7 @@ def log_of(tasks: Sequence[Task], ledger: Ledger, lines: int | None = None) -> s
             who = f"{attempt.owner.get('host', '?')} pid {attempt.owner.get('pid', '?')}"
             parts.append(f"== {resource} attempt {attempt.number}, {who}: {how}{why}")
             log = ledger.folder / resource / f"{attempt.number}.log"
-            text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+            text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
             shown = text.splitlines() if lines is None else text.splitlines()[-lines:]
             parts.extend(shown)
     return "\n".join(parts)

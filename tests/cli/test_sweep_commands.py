@@ -1,5 +1,8 @@
 """`ltbench status`, `logs` and `retry` over a sweep with one failure, as a person types them."""
 
+import os
+import shutil
+
 import pytest
 from sweep_driver import STUB
 from sweep_tools import drive, start, wait_for, workers_of, wrong
@@ -78,6 +81,20 @@ def test_logs_print_what_the_stage_printed(root, capsys):
     _, out, _ = say(capsys, "logs", run[-8:], "--out", root, "-n", "1")
     assert "about to fail" not in out
     assert "ZeroDivisionError" in out
+
+
+def test_logs_wait_for_no_pipe_and_say_where_there_are_none(root, tmp_path, capsys):
+    copy = shutil.copytree(root, tmp_path / "copy")
+    _, out, _ = say(capsys, "status", "--out", copy)
+    run = out.partition("ltbench logs ")[2].split()[0]
+    for log in (copy / ".sweep" / "claims").rglob("*.log"):
+        log.unlink()
+        os.mkfifo(log)
+    _, out, _ = say(capsys, "logs", run, "--out", copy)
+    assert "failed (bug)" in out
+    shutil.rmtree(copy / ".sweep" / "claims")
+    code, out, _ = say(capsys, "logs", run, "--out", copy)
+    assert (code, out.strip()) == (0, f"no attempt at {run} is recorded in {copy}")
 
 
 def test_retry_tries_again_what_failed(root, capsys, monkeypatch):

@@ -80,6 +80,7 @@ def numbers(root, score=True):
     out["pairs"] = pairs and {name: float(np.asarray(a, float).sum()) for name, a in pairs.items()}
     out["cost"] = [stage.get("wall_seconds") for stage in all_stages(run.folder)]
     out["probes"] = None if probes is None else probes["value"].tolist()
+    out["embedding"] = {name: float(np.asarray(a, float).sum()) for name, a in run.embedding(4).items()}
     out["features"] = {name: float(np.asarray(a, float).sum()) for name, a in run.probe_features(4).items()}
     read_run(run.folder)
     return out

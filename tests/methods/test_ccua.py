@@ -1,7 +1,6 @@
 """CCUA and the dispersive loss against the released code's arrays: values, gradients, dropped labels, processes."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -132,9 +131,13 @@ def test_variants_differ_as_documented():
     assert not gathered
     doubled = Golden().terms(gather=lambda x: torch.cat([x, x]))
     assert doubled["ccua.ucl"] > 0.2 > Golden().terms()["ccua.ucl"]  # each image now meets its double
-    from_a_file = json.loads('{"ccua": {"negatives": "global"}}')  # equal to the default and another object
-    again = Golden().terms(hyperparameters=from_a_file, gather=lambda x: torch.cat([x, x]))
-    assert torch.equal(again["ccua.ucl"], doubled["ccua.ucl"])
+    equal = "".join(["glo", "bal"])  # the setting's name, and another object than the constant in the code
+    golden = Golden()
+    context = Context(golden.denoise, None, torch.Generator(), 20, gather=lambda x: torch.cat([x, x]))
+    prediction = golden.denoise(golden.batch.x_t, golden.batch.t, golden.batch.label)
+    method = ccua.CCUA(ccua.Hyperparameters(negatives=equal))
+    again = method.regularizers(golden.batch, prediction, context)
+    torch.testing.assert_close(again["ucl"], doubled["ccua.ucl"])
     resampled = registry.create_method("ccua", variant="resampled")
     assert resampled.needs == Needs(draw=DrawRatio(0.1), batch_coupled=True)
     assert registry.create("ccua+class_balanced").needs.draw == "balanced"

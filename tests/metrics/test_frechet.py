@@ -58,8 +58,3 @@ def test_an_extrapolation_begins_at_twenty_images():
     assert np.isfinite(frechet_infinity(normal(0), normal(1, 20)))
     with pytest.raises(UsageError, match="at least 20 generated images, got 19"):
         frechet_infinity(normal(0), normal(1, 19))
-
-
-def test_unequal_widths_are_both_stated():
-    with pytest.raises(UsageError, match="reference features have 8 dimensions and generated ones 5;"):
-        frechet_distance(normal(0, 60, 8), normal(1, 40, 5))

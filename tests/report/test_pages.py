@@ -135,7 +135,7 @@ def test_page_is_self_contained(report):
 
 def test_page_escapes_what_comes_from_files(tmp_path):
     """Two walls: a name is refused where it is read; free text, as a study's title, is escaped where it is shown."""
-    spec, evil = make_spec("ddpm"), "<script>alert(1)</script>"
+    spec, evil = make_spec("ddpm"), "<script>alert(1)</script>\x1b[2J"
     rows = [row | {"extractor": evil} for row in score_rows(spec, metrics=("recall",))]
     write_run(tmp_path / "names", spec, rows, images=False)
     with pytest.raises(CheckpointError, match="cannot be the name of"):
@@ -145,6 +145,7 @@ def test_page_escapes_what_comes_from_files(tmp_path):
     text = (tmp_path / "out" / "index.html").read_text()
     assert "<script>alert(1)" not in text
     assert "&lt;script&gt;alert(1)" in text
+    assert not any("\x1b" in path.read_text() for path in (tmp_path / "out").glob("*.*[dlv]"))
 
 
 # What a reader does: filter by ratio, guidance and method, sort, fold, point; the outcome goes to <pre id="test">.

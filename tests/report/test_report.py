@@ -10,8 +10,9 @@ from rich.console import Console
 
 from ltbench.errors import CheckpointError, DataCorrupt, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.cells import cells, main_series
+from ltbench.report.cells import cells
 from ltbench.report.names import method_title
+from ltbench.report.protocols import main_series
 from ltbench.report.render import terminal_table
 from ltbench.report.tables.scores import overall_table, per_class_tables
 from ltbench.runs.samples import first_of_each_class

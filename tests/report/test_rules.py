@@ -4,9 +4,9 @@ import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.report import load_scores
-from ltbench.report.cells import cells, main_protocols
+from ltbench.report.cells import cells
 from ltbench.report.findings import best_guidances
-from ltbench.report.series import block_title
+from ltbench.report.protocols import block_title, main_protocols
 from ltbench.report.tables.differences import declared_rows, differences, matching_baseline
 from ltbench.study.contrast import Contrast
 

@@ -153,6 +153,18 @@ def test_compare_judges_small_moves_by_the_spread_and_never_by_one_seed(tmp_path
     assert counts["differs, one seed"] > 0
 
 
+def test_compare_names_a_pooled_group_that_moved(tmp_path):
+    """It was a KeyError."""
+    for folder, shift in (("a", 0.0), ("b", 1.0)):
+        for seed in (0, 1):
+            spec = make_spec("ddpm", seed)
+            tail = next(row for row in score_rows(spec) if row["class_or_group"] == "tail")
+            rows = [tail | {"scope": "pooled", "value": repr(2 + 0.01 * seed + shift)}]
+            write_run(tmp_path / folder, spec, rows, images=False)
+    table = compare(tmp_path / "a", tmp_path / "b").table()
+    assert [(row[2], row[-1]) for row in table.rows] == [("tail, pooled", "moved")]
+
+
 def test_compare_refuses_other_definitions_and_other_studies(tmp_path):
     spec = make_spec()
     write_run(tmp_path / "a", spec, images=False)

@@ -7,11 +7,12 @@ from report_folders import make_spec, score_rows, write_probes, write_run
 from ltbench.errors import CheckpointError
 from ltbench.files import read_json, write_json
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.cells import cells, main_protocols, main_series
+from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
 from ltbench.report.figures.curves import at_most, varied
 from ltbench.report.findings import best_guidances, findings
+from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.tables.controls import balanced_controls, controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
 from ltbench.report.tables.differences import differences, glance_table

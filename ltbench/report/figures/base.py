@@ -3,20 +3,23 @@
     @figure("guidance", "guidance curve", needs="sample sets at several guidances")
     def guidance_curve(scene: Scene) -> Figure | None: ...
 
-A figure function gets a `Scene` (one data cell with all that belongs to it) and returns data, or None where what it
-shows is not stored; the registry knows what each needs and so which could not be drawn.
+A figure function gets a `Scene` (one data cell with all that belongs to it), makes marks (`draw_series`), panels
+(`panel_of`) and the figure (`Scene.figure`), each of which is None where what it shows is not stored; the registry
+knows what each kind needs and so which could not be drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import Measure, integer, method_rank, seeds_text
+from ltbench.report.protocols import main_protocols
 from ltbench.report.series import Series, grouped
 from ltbench.runs.run import Run
 
@@ -166,8 +169,18 @@ class Scene:
     differences: pd.DataFrame
     baseline: str
 
+    def figure(
+        self, name: str, title: str, caption: str, panels: Iterable[Panel | None], across: int = 3
+    ) -> Figure | None:
+        """Return a figure of the panels that could be made, `across` (0: all) side by side; None without any."""
+        kept = [panel for panel in panels if panel is not None]
+        if not kept:
+            return None
+        name, title = f"{self.cell.slug}-{name}", f"{title}, {self.cell.label}"
+        return Figure(name, title, caption, kept, across or len(kept))
 
-Maker = Callable[[Scene], Figure | list[Figure] | None]
+
+Maker = Callable[[Scene], Figure | Iterable[Figure | None] | None]
 
 
 @dataclass(frozen=True)
@@ -181,6 +194,7 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {}
+Figures = Iterator[Figure | None]  # what a kind of several figures yields
 
 
 def figure(name: str, shows: str, needs: str) -> Callable[[Maker], Maker]:
@@ -195,11 +209,10 @@ def figure(name: str, shows: str, needs: str) -> Callable[[Maker], Maker]:
 
 def figures_of(scene: Scene, wanted: Iterable[str] | None = None) -> dict[str, list[Figure]]:
     """Return the figures of a data cell by kind, in the registry's order; those that cannot be drawn are missing."""
-    out = {}
-    for name in KINDS if wanted is None else wanted:
-        if made := KINDS[name].make(scene):
-            out[name] = made if isinstance(made, list) else [made]
-    return out
+    made = {name: KINDS[name].make(scene) for name in (KINDS if wanted is None else wanted)}
+    every = {name: [f] if isinstance(f, Figure) else list(f or ()) for name, f in made.items()}
+    known = {name: [f for f in figures if f is not None] for name, figures in every.items()}
+    return {name: figures for name, figures in known.items() if figures}
 
 
 # -- styles ---------------------------------------------------------------------------------------------------
@@ -297,6 +310,29 @@ def draw_series(
         method=method,
         guidance=guidance,
     )
+
+
+def panel_of(
+    marks: Iterable[Mark | None],
+    title: str = "",
+    x_title: str = "",
+    y_title: str = "",
+    *,
+    logs: str = "",
+    **more: Any,
+) -> Panel | None:
+    """Return a panel of the marks that could be made; None without any.
+
+    `logs` names the axes, "x", "y" or "xy", that are logarithmic where the means span enough for it; `more` are other
+    attributes of `Panel`.
+    """
+    kept = [mark for mark in marks if mark is not None]
+    if not kept:
+        return None
+    x_log, y_log = (
+        axis in logs and spans_decades(v for mark in kept for v in getattr(mark, axis)) for axis in "xy"
+    )
+    return Panel(title, x_title, y_title, kept, x_log, y_log, **more)
 
 
 def seed_values(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.base import (
     Figure,
     Mark,
@@ -17,12 +17,14 @@ from ltbench.report.figures.base import (
     how_made,
     left_out,
     mixed,
+    panel_of,
     styled,
 )
 from ltbench.report.names import arrow_of, method_title, output_of, seeds_text
+from ltbench.report.protocols import main_protocols, main_series
+from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls
 from ltbench.report.tables.cost import PROBE_TITLES, nearest_level
-from ltbench.report.tables.scores import joined
 from ltbench.runs.samples import load_confusion
 
 _MOST_PANELS = 6
@@ -58,28 +60,31 @@ def _noised(scene: Scene) -> pd.DataFrame:
     return probes[probes["protocol"] == "noised"] if len(probes) else probes
 
 
-def _entanglement(scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: str, when: str) -> Figure:
+def _entanglement(
+    scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: str, when: str
+) -> Figure | None:
     series = main_series(scene.cell)
     metrics = [m for m in PROBE_TITLES if m in set(rows["metric"])]
     metrics += sorted(set(rows["metric"]) - set(metrics))
+
+    def mark(one: Series, style: Style, metric: str) -> Mark | None:
+        own = rows[(rows["series"] == one.key) & (rows["metric"] == metric)]
+        at = ((float(str(level)), values.to_numpy(float)) for level, values in own.groupby(x)["value"])
+        return draw_series(one.label, at, style, line=True, method=one.method)
+
     panels = []
     for metric in metrics:
-        marks = []
-        for one, style in styled(scene, series):
-            found = rows[(rows["series"] == one.key) & (rows["metric"] == metric)]
-            at = ((float(str(level)), values.to_numpy(float)) for level, values in found.groupby(x)["value"])
-            mark = draw_series(one.label, at, style, line=True, method=one.method)
-            marks += [mark] if mark is not None else []
         title = PROBE_TITLES.get(metric, output_of(metric).title) + arrow_of(metric)
-        panels.append(Panel(title, x_title, "", marks))
+        marks = [mark(one, style, metric) for one, style in styled(scene, series)]
+        panels.append(panel_of(marks, title, x_title))
     images = f"{int(rows['n_images'].iloc[0])} images; " if "n_images" in rows else ""
     seeds = "; ".join(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
     caption = (
         f"Pooled bottleneck features of balanced held-out real images, noised, null label; {when}. {scene.cell.label}; "
         f"{images}training seeds: {seeds}; mean and standard deviation over them."
     )
-    title = f"Entanglement over {'noise level' if name == 'noise' else 'training'}, {scene.cell.label}"
-    return Figure(f"{scene.cell.slug}-entanglement-{name}", title, caption, panels)
+    title = f"Entanglement over {'noise level' if name == 'noise' else 'training'}"
+    return scene.figure(f"entanglement-{name}", title, caption, panels)
 
 
 @figure(
@@ -124,7 +129,7 @@ def tsne_panels(scene: Scene) -> Figure | None:
     shown = {method for _, method, _ in chosen}
     if others := [one.label for one in main_series(cell) if one.method not in shown]:
         caption += f" Not shown, or not kept: {', '.join(others)}."
-    return Figure(f"{cell.slug}-tsne", f"t-SNE of the bottleneck, {cell.label}", caption, panels, len(chosen))
+    return scene.figure("tsne", "t-SNE of the bottleneck", caption, panels, len(chosen))
 
 
 def _embeddings(
@@ -190,21 +195,13 @@ def confusion_matrices(scene: Scene) -> Figure | None:
                 guidance=one.scale,
             )
         )
-    if not panels:
-        return None
     across = min(max(map(len, blocks)), 6 if max(map(len, names)) < 4 else 4)
     caption = (
         "Rows: the class that was asked for, head to tail; columns: the class that a classifier of real images sees, in "
         f"the same order; in the titles the mean diagonal. Means over training seeds. {how_made(cell, used)}"
         f"{left_out(cell, used)}"
     )
-    return Figure(
-        f"{cell.slug}-confusion",
-        f"Confusion of classes, {cell.label}",
-        caption,
-        panels,
-        across,
-    )
+    return scene.figure("confusion", "Confusion of classes", caption, panels, across)
 
 
 def _confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:

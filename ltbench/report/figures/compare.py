@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, long_tails, main_protocols
+from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.base import (
     Figure,
+    Figures,
     Mark,
     Panel,
     Scene,
@@ -19,17 +20,18 @@ from ltbench.report.figures.base import (
     how_made,
     left_out,
     mixed,
+    panel_of,
     seed_values,
     shown_panels,
     spans_decades,
     styled,
 )
 from ltbench.report.names import Measure, group_title, integer, method_title, number
-from ltbench.report.series import Series, block_title
+from ltbench.report.protocols import block_title, long_tails, main_protocols
+from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls, change, class_points, reordered
 from ltbench.report.tables.differences import PLACES, Difference, difference_text, of_measure
 from ltbench.report.tables.grid import row_labels
-from ltbench.report.tables.scores import joined
 
 _MOST_BARS = 20  # classes with names along an axis; above, a running mean
 _MOST_CLASSES = 20  # classes with a colour of their own
@@ -47,16 +49,15 @@ def forest(scene: Scene) -> Figure | None:
     """Draw each method's paired difference with the baseline, overall and in the tail, a row of panels a guidance."""
     measure, blocks = scene.cell.frechet("overall"), main_protocols(scene.cell)
     panels = [panel for block in blocks for panel in forest_panels(scene, block)]
-    if measure is None or not panels:
+    if measure is None:
         return None
-    title = f"Paired differences with {method_title(scene.baseline)}"
+    name = method_title(scene.baseline)
     caption = (
-        f"Frechet distance minus {method_title(scene.baseline)}'s, seed by seed; left of 0 is better. "
-        "Mean, 95 % t interval and every "
+        f"Frechet distance minus {name}'s, seed by seed; left of 0 is better. Mean, 95 % t interval and every "
         "seed's difference; the interval holds for one comparison alone, and one seed has none. "
         f"{how_made(scene.cell, joined(blocks), measure, 'overall', '')}"
     )
-    return Figure(f"{scene.cell.slug}-forest", f"{title}, {scene.cell.label}", caption, panels, 2)
+    return scene.figure("forest", f"Paired differences with {name}", caption, panels, 2)
 
 
 def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> list[Panel]:
@@ -195,11 +196,11 @@ def per_class_heat(scene: Scene) -> Figure | None:
     colour = "how often the distance doubles its floor" if relative else "logarithm of the distance"
     made = how_made(cell, series, measure, drawn="mean over training seeds")
     caption = f"Colour: {colour}; in the fields the mean over seeds. {made}{left_out(cell, series)}"
-    return Figure(f"{cell.slug}-heat", f"{measure.plain} per class, {cell.label}", caption, [panel], 1)
+    return scene.figure("heat", f"{measure.plain} per class", caption, [panel], 1)
 
 
 @figure("class", "per-class scores by method", "per-class Frechet distances")
-def per_class(scene: Scene) -> list[Figure] | None:
+def per_class(scene: Scene) -> Figures:
     """Draw scores a class, head to tail, by method, with floors: Frechet distance, recall and agreement."""
     cell, blocks = scene.cell, shown_panels(scene.cell)
     drawn = (
@@ -207,19 +208,12 @@ def per_class(scene: Scene) -> list[Figure] | None:
         if len(cell.classes()) > _MOST_BARS
         else "mean and sd over training seeds, a point a seed"
     )
-    out = []
     for metric in ("frechet", "recall", "agreement"):
-        measure = cell.leading(metric, "class")
-        panels = [
-            p for b in blocks if measure is not None and (p := _class_panel(scene, measure, b)) is not None
-        ]
-        if measure is None or not panels:
-            continue
-        made = how_made(cell, joined(blocks), measure, drawn=drawn)
-        caption = f"Black strokes: floor, real against real. {made}{left_out(cell, joined(blocks))}"
-        title = f"{measure.plain} per class, {cell.label}"
-        out.append(Figure(f"{cell.slug}-class-{metric}", title, caption, panels, 1))
-    return out
+        if (measure := cell.leading(metric, "class")) is not None:
+            made = how_made(cell, joined(blocks), measure, drawn=drawn)
+            caption = f"Black strokes: floor, real against real. {made}{left_out(cell, joined(blocks))}"
+            panels = [_class_panel(scene, measure, block) for block in blocks]
+            yield scene.figure(f"class-{metric}", f"{measure.plain} per class", caption, panels, 1)
 
 
 def _class_panel(scene: Scene, measure: Measure, block: Sequence[Series]) -> Panel | None:
@@ -235,17 +229,14 @@ def _class_panel(scene: Scene, measure: Measure, block: Sequence[Series]) -> Pan
             smooth = mean.rolling(max(3, len(names) // 12), center=True, min_periods=1).mean()
             values = [np.array([v]) if v == v else np.array([]) for v in smooth]
         at = zip(x, values, strict=True)
-        mark = draw_series(one.label, at, style, line=many, method=one.method, guidance=one.scale)
-        marks += [mark] if mark is not None else []
-    if not marks:
-        return None
+        marks.append(draw_series(one.label, at, style, line=many, method=one.method, guidance=one.scale))
     floors = [(float(i), cell.floor("class", measure, c)[0]) for i, c in enumerate(names)]
-    return Panel(
+    return panel_of(
+        marks,
         block_title(block),
         "class (training images), head to tail",
         measure.title,
-        marks,
-        y_log=measure.metric == "frechet" and spans_decades(v for m in marks for v in m.y),
+        logs="y" if measure.metric == "frechet" else "",
         categories=_class_titles(cell),
         floor=[(x, y) for x, y in floors if y == y],
         guidance=block[0].scale,
@@ -280,16 +271,10 @@ def class_counts(scene: Scene) -> Figure | None:
                 for f in even
                 if name in f
             ]
+        titles = one.label, "training images of the class", measure.title
         panels.append(
             Panel(
-                one.label,
-                "training images of the class",
-                measure.title,
-                marks,
-                True,
-                spans_decades(v for m in marks for v in m.y),
-                True,
-                guidance=one.scale,
+                *titles, marks, True, spans_decades(v for m in marks for v in m.y), True, guidance=one.scale
             )
         )
     parts = [f"joined: published split{', ' if others else ''}{', '.join(change(cell, c) for c in others)}"]
@@ -300,9 +285,7 @@ def class_counts(scene: Scene) -> Figure | None:
         f"A colour a class; {'; '.join(parts)}; mean over training seeds. "
         f"{how_made(cell, series, measure, drawn='mean over training seeds')}{left_out(cell, series)}"
     )
-    return Figure(
-        f"{cell.slug}-counts", f"The same classes at other training counts, {cell.label}", caption, panels, 2
-    )
+    return scene.figure("counts", "The same classes at other training counts", caption, panels, 2)
 
 
 def _means(cell: CellResults, like: Series) -> dict[str, tuple[float, float]]:

@@ -9,21 +9,25 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import main_series
 from ltbench.report.figures.base import (
     Figure,
+    Figures,
+    Mark,
     Panel,
     Scene,
+    Style,
     draw_series,
     figure,
     how_made,
+    panel_of,
     seed_values,
-    spans_decades,
     styled,
 )
 from ltbench.report.names import Measure
+from ltbench.report.protocols import main_series
 from ltbench.report.series import Series, grouped, labelled
-from ltbench.runs.provenance import processors, sampling_cost, training_cost
+from ltbench.report.tables.cost import median, training_costs, training_flops
+from ltbench.runs.provenance import processors, sampling_cost
 from ltbench.runs.variants import current_default
 
 _MOST_LINES = 14  # curves in a panel
@@ -40,27 +44,27 @@ _LOGGED = 200  # points of a training curve
 
 
 @figure("guidance", "guidance curve", "sample sets at several guidances")
-def guidance_curve(scene: Scene) -> list[Figure]:
+def guidance_curve(scene: Scene) -> Figures:
     """Draw scores over the scale of guidance: deterministic and stochastic samplers in figures of their own."""
-    return _curves(scene, ["guidance"])
+    return _curves(scene, "guidance")
 
 
 @figure("budget", "score at equal steps and FLOPs", "sample sets at several steps (train.snapshots)")
-def budget_curve(scene: Scene) -> list[Figure]:
+def budget_curve(scene: Scene) -> Figures:
     """Draw scores over training steps and over FLOPs."""
-    return _curves(scene, ["step", "flops"])
+    return _curves(scene, "step", "flops")
 
 
 @figure("nfe", "sampler curve", "sample sets at several numbers of sampler steps")
-def sampler_curve(scene: Scene) -> list[Figure]:
+def sampler_curve(scene: Scene) -> Figures:
     """Draw scores over network evaluations an image."""
-    return _curves(scene, ["nfe"])
+    return _curves(scene, "nfe")
 
 
 @figure("hyper", "temperature and other hyper-parameter curves", "trainings at several values")
-def hyperparameter_curves(scene: Scene) -> list[Figure]:
+def hyperparameter_curves(scene: Scene) -> Figures:
     """Draw scores over every numeric hyper-parameter that was varied."""
-    return _curves(scene, sorted({key for one in scene.cell.series for key in one.hyperparameters}))
+    return _curves(scene, *sorted({key for one in scene.cell.series for key in one.hyperparameters}))
 
 
 @dataclass(frozen=True)
@@ -77,30 +81,25 @@ class Curve:
         return tuple(sorted({seed for one in self.series for seed in one.train_seeds}))
 
 
-def _curves(scene: Scene, factors: Sequence[str]) -> list[Figure]:
-    cell, measures = scene.cell, scene.cell.headline()
-    out = []
-    for factor in factors if measures else ():
+def _curves(scene: Scene, *factors: str) -> Figures:
+    cell = scene.cell
+    for factor in factors:
         kinds = grouped_by_kind(varied(scene, factor))
         for sampler_kind, every in kinds.items():
             curves = named(at_most(every), factor)
-            panels = [p for m in measures if (p := _curve_panel(scene, m, factor, curves)) is not None]
-            if not panels:
-                continue
-            title = _TITLES.get(factor, factor)
             about = f" ({sampler_kind} samplers)" if factor == "guidance" or len(kinds) > 1 else ""
+            title = f"Score against {_TITLES.get(factor, factor)}{about}"
             fewer = any(one.train_seeds != curve.seeds for curve in curves for one in curve.series)
             more = len(every) - len(curves)
             caption = (
-                f"Score against {title}{about}, all else equal; mean and SD over seeds, a small point a seed; "
+                f"{title}, all else equal; mean and SD over seeds, a small point a seed; "
                 f"{how_made(cell, [_without(curve, factor) for curve in curves])}{' Some points have fewer seeds.' * fewer}"
                 + (f" {more} shorter curves are left out: see every setting." if more > 0 else "")
             )
-            name = f"{cell.slug}-{factor}" + (f"-{sampler_kind}" if len(kinds) > 1 else "")
-            out.append(
-                Figure(name, f"Score against {title}{about}, {cell.label}", caption, panels, len(panels))
+            panels = [_curve_panel(scene, measure, factor, curves) for measure in cell.headline()]
+            yield scene.figure(
+                f"{factor}-{sampler_kind}" if len(kinds) > 1 else factor, title, caption, panels, 0
             )
-    return out
 
 
 def _without(curve: Curve, factor: str) -> Series:
@@ -114,10 +113,8 @@ def _without(curve: Curve, factor: str) -> Series:
 
 def grouped_by_kind(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
     """Return curves by the kind of their sampler, the papers' kind first."""
-    out: dict[str, list[Curve]] = {}
-    for curve in sorted(curves, key=lambda one: one.series[0].kind != "stochastic"):
-        out.setdefault(curve.series[0].kind, []).append(curve)
-    return out
+    papers_first = sorted(curves, key=lambda curve: curve.series[0].kind != "stochastic")
+    return grouped(papers_first, lambda curve: curve.series[0].kind)
 
 
 def varied(scene: Scene, factor: str) -> list[Curve]:
@@ -136,27 +133,19 @@ def varied(scene: Scene, factor: str) -> list[Curve]:
 
     known = {one.key: x for one in scene.cell.series if (x := _x(scene, one, factor)) == x}
     lines = grouped((one for one in scene.cell.series if one.key in known), rest).values()
-    out = []
-    for line in lines:
-        if len({known[one.key] for one in line}) > 1:
-            rising = sorted(line, key=lambda one: known[one.key])
-            out.append(Curve([known[one.key] for one in rising], rising))
-    return out
+    rising = [sorted(line, key=lambda one: known[one.key]) for line in lines]
+    curves = [Curve([known[one.key] for one in line], line) for line in rising]
+    return [curve for curve in curves if len(set(curve.x)) > 1]
 
 
 def _x(scene: Scene, one: Series, factor: str) -> float:
     """Return a series' value of a factor, a hyper-parameter's default where it is not set; nan where it has none."""
-    value: Any
     if factor == "flops":
-        counted = (training_cost(scene.runs[name].provenance, one.step)[1] for name in one.runs)
-        value = next((flops for flops in counted if np.isfinite(flops)), None)
-    elif "." in factor:
-        part, _, name = factor.partition(".")
-        value = one.flat.get(factor)
-        if factor not in one.flat and part in one.method.split("+"):
-            value = current_default(part, name)
-    else:
-        value = getattr(one, factor)
+        return training_flops(one, scene.runs)
+    part, dot, name = factor.partition(".")
+    value: Any = one.flat.get(factor) if dot else getattr(one, factor)
+    if dot and factor not in one.flat and part in one.method.split("+"):
+        value = current_default(part, name)
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -171,11 +160,8 @@ def at_most(curves: Sequence[Curve]) -> list[Curve]:
     def size(curve: Curve) -> tuple[int, int]:
         return len(curve.series), sum(len(one.train_seeds) for one in curve.series)
 
-    best: dict[str, Curve] = {}
-    for curve in curves:
-        method = curve.series[0].method
-        if method not in best or size(curve) > size(best[method]):
-            best[method] = curve
+    methods = grouped(curves, lambda curve: curve.series[0].method)
+    best = {method: max(rows, key=size) for method, rows in methods.items()}  # the first of equals
     return [curve for curve in curves if best[curve.series[0].method] is curve]
 
 
@@ -187,27 +173,18 @@ def named(curves: Sequence[Curve], factor: str) -> list[Curve]:
 
 
 def _curve_panel(scene: Scene, measure: Measure, factor: str, curves: Sequence[Curve]) -> Panel | None:
-    marks = []
-    for curve, (first, style) in zip(curves, styled(scene, [c.series[0] for c in curves]), strict=True):
-        at = (
-            (x, seed_values(scene.cell, measure, one.key))
-            for x, one in zip(curve.x, curve.series, strict=True)
+    def mark(curve: Curve, method: str, style: Style) -> Mark | None:
+        values = [seed_values(scene.cell, measure, one.key) for one in curve.series]
+        hollow = style != scene.styles[method]
+        return draw_series(
+            curve.label, zip(curve.x, values, strict=True), style, line=True, hollow=hollow, method=method
         )
-        hollow = style != scene.styles[first.method]
-        mark = draw_series(curve.label, at, style, line=True, hollow=hollow, method=first.method)
-        marks += [mark] if mark is not None else []
-    if not marks:
-        return None
-    floor = scene.cell.floor("overall", measure)[0]
-    return Panel(
-        "",
-        _TITLES.get(factor, factor),
-        measure.title,
-        marks,
-        spans_decades(v for m in marks for v in m.x),
-        measure.metric == "frechet" and spans_decades(v for m in marks for v in m.y),
-        floor=[(float("nan"), floor)] if floor == floor else (),
-    )
+
+    firsts = styled(scene, [curve.series[0] for curve in curves])
+    marks = [mark(curve, first.method, style) for curve, (first, style) in zip(curves, firsts, strict=True)]
+    floor, logs = scene.cell.floor("overall", measure)[0], "xy" if measure.metric == "frechet" else "x"
+    strokes = [(float("nan"), floor)] if floor == floor else ()
+    return panel_of(marks, "", _TITLES.get(factor, factor), measure.title, logs=logs, floor=strokes)
 
 
 # -- cost -----------------------------------------------------------------------------------------------------
@@ -220,54 +197,37 @@ def cost_quality(scene: Scene) -> Figure | None:
     measure = cell.frechet("overall")
     if measure is None:
         return None
-    kinds: tuple[tuple[str, str, Callable[[Series], float]], ...] = (
-        ("training FLOPs", "step", lambda one: _training(scene, one)[1]),
-        ("training, minutes", "step", lambda one: _training(scene, one)[0] / 60),
-        ("sampling, s per 1,000 images", "nfe", lambda one: _median(sampling_cost(cell.folders(one.key)))),
+    kinds: tuple[tuple[str, str, Callable[[Series], object]], ...] = (
+        ("training FLOPs", "step", lambda one: training_costs(one, scene.runs)[1]),
+        ("training, minutes", "step", lambda one: training_costs(one, scene.runs)[0] / 60),
+        ("sampling, s per 1,000 images", "nfe", lambda one: sampling_cost(cell.folders(one.key))),
     )
-    panels = [p for title, factor, cost in kinds if (p := _cost_panel(scene, measure, factor, cost, title))]
-    if not panels:
-        return None
+    panels = [_cost_panel(scene, measure, *kind) for kind in kinds]
     machines = ", ".join(processors(scene.runs[str(n)].provenance for n in cell.points["run"].unique()))
     caption = (
         "Joined: the same training at several steps, or the same network at several numbers of sampler steps, all else "
         "equal. Medians over runs; time: CPU time where a CPU did the work "
         f"({machines}), else wall-clock. Main protocol: {how_made(cell, main, measure, 'overall')}"
     )
-    return Figure(f"{cell.slug}-cost", f"Cost against quality, {cell.label}", caption, panels, len(panels))
+    return scene.figure("cost", "Cost against quality", caption, panels, 0)
 
 
 def _cost_panel(
-    scene: Scene, measure: Measure, factor: str, cost: Callable[[Series], float], title: str
+    scene: Scene, measure: Measure, title: str, factor: str, cost: Callable[[Series], object]
 ) -> Panel | None:
-    fixed = [
-        n
-        for n in ("method", "variant", "settings", "step", "sampler", "nfe", "guidance", "origin")
-        if n != factor
-    ]
-    marks = []
-    for one, style in styled(scene, main_series(scene.cell)):
-        same = [
-            s for s in scene.cell.series if all(str(getattr(s, n)) == str(getattr(one, n)) for n in fixed)
-        ]
-        costs = sorted(((c, s.key) for s in same if np.isfinite(c := cost(s))), key=lambda pair: pair[0])
+    columns = ("method", "variant", "settings", "step", "sampler", "nfe", "guidance", "origin")
+
+    def rest(one: Series) -> list[str]:
+        return [str(getattr(one, name)) for name in columns if name != factor]
+
+    def mark(one: Series, style: Style) -> Mark | None:
+        same = [(median(cost(s)), s.key) for s in scene.cell.series if rest(s) == rest(one)]
+        costs = sorted(((c, key) for c, key in same if c == c), key=lambda pair: pair[0])
         at = ((c, seed_values(scene.cell, measure, key)) for c, key in costs)
-        mark = draw_series(one.label, at, style, line=len(costs) > 1, method=one.method, guidance=one.scale)
-        marks += [mark] if mark is not None else []
-    if not marks:
-        return None
-    x, y = ([v for m in marks for v in getattr(m, name)] for name in ("x", "y"))
-    return Panel("", title, measure.title, marks, spans_decades(x), spans_decades(y))
+        return draw_series(one.label, at, style, line=len(costs) > 1, method=one.method, guidance=one.scale)
 
-
-def _training(scene: Scene, one: Series) -> tuple[float, float]:
-    spent = [training_cost(scene.runs[name].provenance, one.step) for name in one.runs]
-    return _median([s for s, _ in spent]), _median([f for _, f in spent])
-
-
-def _median(values: Sequence[float]) -> float:
-    found = [v for v in values if np.isfinite(v)]
-    return float(np.median(found)) if found else float("nan")
+    marks = [mark(one, style) for one, style in styled(scene, main_series(scene.cell))]
+    return panel_of(marks, "", title, measure.title, logs="xy")
 
 
 # -- training -------------------------------------------------------------------------------------------------
@@ -285,26 +245,21 @@ def training_curves(scene: Scene) -> Figure | None:
     terms = sorted(columns - set(_NOT_A_TERM), key=lambda t: (t not in ("loss", "denoising"), t != "loss", t))
     panels = []
     for term in terms:
-        marks = []
-        for one, style in styled(scene, series):
-            at = ((x, np.array([y])) for x, y in _logged(logs[one.key], term))
-            mark = draw_series(one.label, at, style, line=True, method=one.method)
-            marks += [mark] if mark is not None else []
-        values = [v for m in marks for v in m.y]
-        if marks:
-            panels.append(Panel(term, "step", "", marks, y_log=min(values) > 0 and spans_decades(values)))
-    if not panels:
-        return None
+        marks = [
+            draw_series(one.label, _logged(logs[one.key], term), style, line=True, method=one.method)
+            for one, style in styled(scene, series)
+        ]
+        panels.append(panel_of(marks, term, "step", logs="y"))
     made = how_made(scene.cell, series)
     caption = f"What training logged, mean over training seeds, smoothed over 2 % of the steps; {made}"
-    return Figure(f"{scene.cell.slug}-training", f"Training curves, {scene.cell.label}", caption, panels)
+    return scene.figure("training", "Training curves", caption, panels)
 
 
-def _logged(logs: Sequence[pd.DataFrame], term: str) -> Iterator[tuple[float, float]]:
-    """Yield step and value of a logged term, smoothed, the mean over trainings, at most some hundred points."""
+def _logged(logs: Sequence[pd.DataFrame], term: str) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield step and value (1,) of a logged term, smoothed, the mean over trainings, at most some hundred points."""
     terms = [log.set_index("step")[term].dropna() for log in logs if term in log]
     smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in terms if len(f)]
     if smooth:
         mean = pd.concat(smooth, axis=1).mean(axis=1)
         thinned = mean.iloc[:: max(1, len(mean) // _LOGGED)]
-        yield from zip(thinned.index.astype(float), thinned.astype(float), strict=True)
+        yield from zip(thinned.index.astype(float), thinned.to_numpy(float)[:, None], strict=True)

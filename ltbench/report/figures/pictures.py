@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import main_series
 from ltbench.report.figures.base import Figure, Image, Scene, figure, how_made
 from ltbench.report.names import integer
+from ltbench.report.protocols import main_series
 from ltbench.report.series import Series
 from ltbench.runs.samples import first_of_each_class, load_pairs
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
     MISSING,
     Measure,
@@ -16,6 +16,7 @@ from ltbench.report.names import (
     method_title,
     seeds_text,
 )
+from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.series import Series
 from ltbench.report.tables.grid import Table, Tags, score_text, series_tags
 from ltbench.runs.series import label_without

@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, main_protocols, main_series
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import MISSING, integer, number, output_of, seeds_text
+from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.series import Series
 from ltbench.report.tables.grid import Table, Tags
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
@@ -35,8 +36,7 @@ def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     rows: list[list[str]] = []
     tags: list[Tags] = []
     for one in blocks[0]:
-        spent = [training_cost(runs[name].provenance, one.step) for name in one.runs]
-        seconds, flops = (np.array(v) for v in zip(*spent, strict=True))
+        seconds, flops = training_costs(one, runs)
         row = [f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING, _middle(seconds / _MINUTE, 1)]
         for block in blocks:
             same = next((other for other in block if other.pair == one.pair), None)
@@ -57,13 +57,28 @@ def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     return Table(f"cost-{cell.slug}", f"Cost, {cell.label}", [*columns, "Seeds"], rows, 1, (), notes, 1, tags)
 
 
+def training_costs(one: Series, runs: Runs) -> np.ndarray:
+    """Return seconds and FLOPs of a series' trainings up to its step, (2, n); nan where they are not on record."""
+    return np.array([training_cost(runs[name].provenance, one.step) for name in one.runs]).reshape(-1, 2).T
+
+
+def training_flops(one: Series, runs: Runs) -> float:
+    """Return the FLOPs of one training up to the series' step, which are alike in all; nan where none is on record."""
+    return next((float(flops) for flops in training_costs(one, runs)[1] if np.isfinite(flops)), np.nan)
+
+
+def median(values: object) -> float:
+    """Return the median of what is on record, nan where nothing is."""
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if len(known) else np.nan
+
+
 def _middle(values: object, decimals: int) -> str:
-    found = np.asarray(values, dtype=float)
-    found = found[np.isfinite(found)]
-    if not len(found):
-        return MISSING
-    text = number(float(np.median(found)), decimals)
-    return text if len(found) == 1 else f"{text} ({found.min():.{decimals}f}-{found.max():.{decimals}f})"
+    known = np.asarray(values, dtype=float)
+    known = known[np.isfinite(known)]
+    text = number(median(known), decimals)
+    return text if len(known) < 2 else f"{text} ({known.min():.{decimals}f}-{known.max():.{decimals}f})"
 
 
 # -- entanglement ---------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import MEASURE, CellResults, main_protocols
+from ltbench.report.cell_results import MEASURE, CellResults
 from ltbench.report.names import (
     MISSING,
     Measure,
@@ -22,6 +22,7 @@ from ltbench.report.names import (
     method_rank,
     method_title,
 )
+from ltbench.report.protocols import main_protocols
 from ltbench.report.series import Series, by_key
 from ltbench.report.tables.grid import Table, Tags, marked, measure_titles, series_tags
 from ltbench.spec import PLAIN

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ltbench.report.cells import CellResults, Numbers
+from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, guidance_text, integer, mean_sd, seeds_text
 from ltbench.report.series import Block, Series, grouped, several
 from ltbench.stats import best_columns, t_half_width

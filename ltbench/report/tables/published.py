@@ -20,7 +20,7 @@ from ltbench import text
 from ltbench.data.registry import SOURCES
 from ltbench.errors import DataCorrupt
 from ltbench.metrics.registry import METRICS
-from ltbench.report.cells import CellResults
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
     MISSING,
     Measure,

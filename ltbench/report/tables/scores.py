@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from ltbench.report.cells import CellResults, main_protocols, shown_blocks
+from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
     MISSING,
     Measure,
@@ -17,7 +17,9 @@ from ltbench.report.names import (
     method_title,
     number,
 )
-from ltbench.report.series import Block, Series, labelled
+from ltbench.report.protocols import main_protocols, shown_blocks
+from ltbench.report.series import Block, joined, labelled
+from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
     Column,
     Table,
@@ -32,18 +34,12 @@ from ltbench.report.tables.grid import (
     split_arrow,
     spread_notes,
 )
-from ltbench.runs.provenance import training_cost
 from ltbench.runs.run import Run
 
 _MOST_ROWS = 12  # series in the overall table; a cell with more shows the main protocols
 _WIDEST = 8  # series side by side in a per-class table
 # Measures of the tail table, by what they say.
 _TAIL = ("frechet", "agreement", "precision", "density", "recall", "coverage", "vendi", "memorisation_rate")
-
-
-def joined(blocks: Sequence[Block]) -> list[Series]:
-    """Return the series of some blocks, in order."""
-    return [one for block in blocks for one in block]
 
 
 def overall_table(cell: CellResults) -> Table:
@@ -261,7 +257,7 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         floor = Column("", column.measure, column.scope, column.place, sizes=False).floor(cell).split(" ±")[0]
         for row, text in zip(rows, entries(cell, blocks, column), strict=True):
             row += [text, floor if text != MISSING else ""]
-    costs = [_flops(one, runs) for one in series]
+    costs = [training_flops(one, runs) for one in series]
     base = next(
         (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c), np.nan
     )
@@ -298,9 +294,3 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         notes,
         row_tags=[series_tags(one) for one in series],
     )
-
-
-def _flops(one: Series, runs: Mapping[str, Run]) -> float:
-    """Return the FLOPs of training up to the series' step, as recorded, or nan."""
-    counted = (training_cost(runs[name].provenance, one.step)[1] for name in one.runs)
-    return next((flops for flops in counted if np.isfinite(flops)), float("nan"))

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cells import CellResults, Numbers, main_protocols, main_series
+from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, group_title, number
-from ltbench.report.series import block_title, by_key
+from ltbench.report.protocols import block_title, main_protocols, main_series
+from ltbench.report.series import by_key
 from ltbench.report.tables.grid import Table, measure_titles, series_tags
 
 

@@ -1,0 +1,307 @@
+"""One data cell's results: what it is, what was measured, and the numbers of a measure at a place, by series or seed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ltbench.report.names import GROUP_ORDER, SHOT_GROUPS, Measure, class_title, metric_rank, output_of
+from ltbench.report.series import Series
+from ltbench.runs.samples import class_names_of
+from ltbench.runs.scores import row_codes
+from ltbench.text import slug
+
+MEASURE = list(Measure._fields)
+_NAMES = MEASURE[:6]
+_NONE = np.array([], int)
+
+Key = tuple[Any, ...]
+
+
+class Numbers(NamedTuple):
+    """A series' mean, standard deviation (nan for one seed) and count over training seeds, and over sampling seeds."""
+
+    mean: float
+    sd: float
+    n: int
+    sd_sampling: float
+    n_sampling: int
+
+
+@dataclass(frozen=True, eq=False)  # compared by identity, so that what is made of it can be kept
+class CellResults:
+    """One data cell's results.
+
+    Attributes
+    ----------
+    label : the data cell in words, a prepared folder by the name that the user gave it.
+    key : the data cell in words, as every scores' reader calls it.
+    series : in print order, each labelled by what tells it from the others.
+    points : one row a number: series, train_seed, sample_seed, main, place, measure, ``role``, value, run, folder.
+    summary : one row a series, place, measure and role: mean, sd, n, sd_sampling, n_sampling.
+    reasons : (scope, class or group, metric) -> why there is no number.
+    names : the user's names of the classes, in label order, where the data set has none itself.
+    """
+
+    label: str
+    key: str
+    series: list[Series]
+    points: pd.DataFrame
+    summary: pd.DataFrame
+    reasons: dict[tuple[str, str, str], str]
+    names: tuple[str, ...] = ()
+
+    # -- what it is --
+
+    @functools.cached_property
+    def dataset(self) -> str:
+        """The data set's name in a spec."""
+        return str(self.points["dataset"].iloc[0])
+
+    @property
+    def data_name(self) -> str:
+        """The data set's name in print."""
+        return self.label.split(", ")[0]
+
+    @functools.cached_property
+    def slug(self) -> str:
+        """A short name for files: data set and ratio, then what is not the published split."""
+        parts = self.label.split(", ")
+        short = [parts[0].removesuffix("_lt"), "r" + parts[1].removeprefix("ratio ")]
+        short += [part.split()[0][0] + part.split()[-1] for part in parts[2:] if not part.endswith(" px")]
+        return slug("-".join(short))[:40].rstrip("-.")
+
+    @property
+    def imbalance_ratio(self) -> float:
+        """Tail count / head count."""
+        return float(self.points["imbalance_ratio"].iloc[0])
+
+    @functools.cached_property
+    def published(self) -> bool:
+        """Whether it is the published split: class order and split seed as they come."""
+        first = self.points.iloc[0]
+        split = first["split_seed"]
+        return str(first["class_order"]) in ("identity", "") and (split == 0 or split != split)
+
+    @functools.cached_property
+    def _classes(self) -> pd.DataFrame:
+        rows = self.points.loc[(self.points["scope"] == "class").to_numpy(), ["class_or_group", "n_train"]]
+        rows = rows.assign(class_or_group=rows["class_or_group"].astype(str))
+        rows = rows.groupby("class_or_group")["n_train"].max().reset_index()
+        label = pd.to_numeric(rows["class_or_group"], errors="coerce")
+        return rows.assign(label=label).sort_values(
+            ["n_train", "label", "class_or_group"], ascending=[False, True, True], ignore_index=True
+        )[["class_or_group", "n_train"]]
+
+    def classes(self) -> pd.DataFrame:
+        """Return ``class_or_group`` and ``n_train``, head to tail (ties in label order)."""
+        return self._classes.copy()
+
+    @functools.cached_property
+    def _class_names(self) -> dict[str, str]:
+        """The classes' names by label: the data set's, else the user's, as the training or a scored sample set kept them."""
+        labels = list(self._classes["class_or_group"])
+        known = {label: class_title(self.dataset, label) for label in labels}
+        if any(name != label for label, name in known.items()):
+            return known
+        stored = self.names or class_names_of(Path(str(self.points["folder"].iloc[0])))
+        return {k: stored[int(k)] if k.isdecimal() and int(k) < len(stored) else k for k in labels}
+
+    def class_name(self, label: str) -> str:
+        """Return a class's name in print."""
+        return self._class_names.get(label, label)
+
+    @functools.cached_property
+    def is_balanced(self) -> bool:
+        """Whether all classes have as many training images: none is a head or a tail then."""
+        counts = self._classes["n_train"]
+        return len(counts) > 0 and bool((counts == counts.iloc[0]).all())
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019 - a report's cells live as long as the process
+    def groups(self, scope: str = "group") -> list[str]:
+        """Return the shot groups and averages that are there, head first, averages last.
+
+        In a balanced cell thirds of the classes are no shot groups, so that only the averages are left.
+        """
+        rows = self.summary["class_or_group"][(self.summary["scope"] == scope).to_numpy()]
+        present = set(map(str, rows.unique()))
+        present -= set(SHOT_GROUPS) if self.is_balanced else set()
+        return [g for g in GROUP_ORDER if g in present] + sorted(present - set(GROUP_ORDER))
+
+    def folders(self, series: str) -> list[Path]:
+        """Return the sample sets' folders of a series."""
+        rows = self.points["folder"][(self.points["series"] == series).to_numpy()]
+        return [Path(folder) for folder in sorted(map(str, rows.unique()))]
+
+    def main_folder(self, series: str) -> Path | None:
+        """Return the folder that stands for a series: its first training seed at the main sampling seed."""
+        rows = self.points[(self.points["series"] == series).to_numpy() & self.points["main"].to_numpy()]
+        return Path(str(rows.sort_values("train_seed")["folder"].iloc[0])) if len(rows) else None
+
+    # -- what was measured --
+
+    @functools.cached_property
+    def _measures(self) -> dict[str, list[Measure]]:
+        """The measures by scope, in order of print; see `measures`."""
+        rows = self.summary[(self.summary["role"] == "").to_numpy()]
+        auxiliary = {m for m in map(str, rows["metric"].unique()) if output_of(m).auxiliary}
+        rows = rows[~rows["metric"].isin(auxiliary).to_numpy()]
+        every = rows.groupby(["scope", *MEASURE], dropna=False, observed=True)["n"].sum().reset_index()
+        every = every.astype(dict.fromkeys(["scope", *_NAMES], object))
+        every = every.assign(rank=every["metric"].map(metric_rank), scores=-every["n"])
+        every = every.sort_values(["rank", "scores", *MEASURE[1:]], ignore_index=True)
+        out: dict[str, list[Measure]] = {}
+        for scope, *measure in every[["scope", *MEASURE]].itertuples(index=False):
+            out.setdefault(scope, []).append(Measure(*measure))
+        return out
+
+    def measures(self, scope: str) -> list[Measure]:
+        """Return the distinct measures of plain scores at a scope, in the papers' order, no auxiliary ones.
+
+        Of several that differ in extractor or sample sizes alone, the one that most scores have leads: a side
+        question asked with fewer images must not take the place of the study's own.
+        """
+        return self._measures.get(scope, [])
+
+    def leading(self, metric: str, scope: str) -> Measure | None:
+        """Return the leading measure of one metric at a scope; None where it was not scored."""
+        return next((m for m in self.measures(scope) if m.metric == metric), None)
+
+    def frechet(self, scope: str) -> Measure | None:
+        """Return the leading measure of Frechet distances at a scope; None where none was scored."""
+        return self.leading("frechet", scope)
+
+    def headline(self) -> list[Measure]:
+        """Return the overall measures that lead: the first Frechet distance, recall and agreement there are."""
+        kinds = ("frechet", "recall", "agreement")
+        first: dict[str, Measure] = {}
+        for measure in self.measures("overall"):
+            if named := next((kind for kind in kinds if measure.metric.startswith(kind)), None):
+                first.setdefault(named, measure)
+        return list(first.values())
+
+    @functools.cached_property
+    def _measured(self) -> dict[str, int]:
+        overall = self.summary[(self.summary["scope"] == "overall").to_numpy()]
+        counts = overall.groupby(overall["series"].astype(str))["metric"].nunique()
+        return {str(key): int(count) for key, count in counts.items()}
+
+    def measured(self, series: str) -> int:
+        """Return how many metrics a series was scored by, overall."""
+        return self._measured.get(series, 0)
+
+    # -- numbers --
+
+    @functools.cached_property
+    def _points(self) -> _Lookup:
+        return _Lookup(self.points, ("train_seed", "value", "main"))
+
+    @functools.cached_property
+    def _summary(self) -> _Lookup:
+        return _Lookup(self.summary, Numbers._fields)
+
+    @functools.cached_property
+    def _kept(self) -> dict[Key, Any]:
+        """What `means` and `by_seed` have made: tables and figures ask for the same again and again."""
+        return {}
+
+    def points_of(
+        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
+    ) -> pd.DataFrame:
+        """Return the rows of `points` of one measure at one class or group, or of all images.
+
+        `sizes`: only those with the measure's sample sizes. A floor has sizes of its own; a group's are its
+        classes', so that a measure taken from another scope is asked for without.
+        """
+        return self.points.iloc[self._points.rows(scope, measure, place, role, sizes)]
+
+    def means(
+        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
+    ) -> dict[str, Numbers]:
+        """Return mean, sd, n (and the sampling spread) of one measure and place by series."""
+        key = ("means", scope, place, role, sizes, measure)
+        if key not in self._kept:
+            rows = self._summary.rows(scope, measure, place, role, sizes)[::-1]  # the first of a series stays
+            columns = (self._summary.columns[name][rows].tolist() for name in Numbers._fields)
+            numbers = map(Numbers._make, zip(*columns, strict=True))
+            self._kept[key] = dict(zip(self._summary.series_of(rows), numbers, strict=True))
+        result: dict[str, Numbers] = self._kept[key]
+        return result
+
+    def by_seed(
+        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
+    ) -> pd.DataFrame:
+        """Return train_seed x series of one measure and place, at each series' main sampling seed."""
+        key = ("seeds", scope, place, role, sizes, measure)
+        if key not in self._kept:
+            rows = self._points.rows(scope, measure, place, role, sizes)
+            seed, main, value = (self._points.columns[name] for name in ("train_seed", "main", "value"))
+            rows = rows[(main[rows] == 1) & np.isfinite(seed[rows])]
+            seeds, row = np.unique(seed[rows], return_inverse=True)
+            codes, column = np.unique(self._points.codes[rows], return_inverse=True)
+            total, count = np.zeros((2, len(seeds), len(codes)))
+            np.add.at(total, (row, column), value[rows])
+            np.add.at(count, (row, column), 1)
+            with np.errstate(invalid="ignore"):
+                self._kept[key] = pd.DataFrame(
+                    total / count, index=seeds, columns=list(self._points.names[codes])
+                )
+        result: pd.DataFrame = self._kept[key]
+        return result
+
+    def floor(self, scope: str, measure: Measure, place: str = "") -> tuple[float, float, float]:
+        """Return the floor's mean, its standard deviation over draws, and its own number of images; nan where none."""
+        rows = self._points.rows(scope, measure, place, "floor", False)
+        if not len(rows):
+            return np.nan, np.nan, np.nan
+        spread = self._points.rows(scope, measure, place, "floor_sd", False)
+        value, n = self._points.columns["value"], self._points.columns["n_generated"]
+        sd = float(value[spread].mean()) if len(spread) else np.nan
+        return float(value[rows].mean()), sd, float(n[rows].max())
+
+    def reason(self, scope: str, place: str, metric: str) -> str:
+        """Say why a number is not there, where that is on record."""
+        return self.reasons.get((scope, place, metric), "")
+
+
+class _Lookup:
+    """The rows of a frame by scope, role, place and names of a measure, with some of its columns as arrays.
+
+    A report asks thousands of times, each too seldom for a query of a whole frame.
+    """
+
+    def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+        series = frame["series"].astype("category")
+        self.codes, self.names = series.cat.codes.to_numpy(), series.cat.categories.to_numpy(str)
+        self.columns = {c: frame[c].to_numpy(None if c in Numbers._fields else float) for c in columns}
+        self.columns |= {c: frame[c].to_numpy(float) for c in ("n_reference", "n_generated")}
+        by = ["scope", "role", "class_or_group", *_NAMES]
+        codes = row_codes(frame, by)
+        order = np.argsort(codes, kind="stable")
+        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
+        first = frame.iloc[order[starts]]
+        keys = zip(*(first[c].astype(object) for c in by), strict=True)
+        self._rows: dict[Key, np.ndarray] = dict(zip(keys, np.split(order, starts[1:]), strict=True))
+
+    def series_of(self, rows: np.ndarray) -> list[str]:
+        """Return the keys of the rows' series."""
+        keys: list[str] = self.names[self.codes[rows]].tolist()
+        return keys
+
+    def rows(self, scope: str, measure: Measure, place: str, role: str, sizes: bool) -> np.ndarray:
+        """Return the rows of a measure at a place, of its sample sizes alone where `sizes`.
+
+        A floor has sizes of its own, and a score at the floor's size the floor's.
+        """
+        rows = self._rows.get((scope, role, place, *measure[:6]), _NONE)
+        if sizes and not role.startswith("floor"):
+            for name in ("n_reference", "n_generated") if role != "at_floor_n" else ("n_reference",):
+                values, wanted = self.columns[name][rows], float(getattr(measure, name))
+                rows = rows[np.isnan(values) if wanted != wanted else values == wanted]
+        return rows

@@ -1,0 +1,165 @@
+"""Which series may stand side by side: from a data cell's series to blocks of one protocol, the main one first.
+
+A *protocol* is training length, sampler, network evaluations, guidance and its rule, model and training. A *block* is
+a list of series of one protocol, and a ranking is only ever made within one.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ltbench.diffusion.registry import kind
+from ltbench.report.cell_results import CellResults
+from ltbench.report.series import Block, Series, by_key, grouped, labelled
+
+MOST_METHODS = 14  # side by side: a method is left out only beyond
+_MOST_GUIDANCES = 3  # in tables and figures of methods side by side
+
+Protocol = tuple[Any, ...]
+
+
+def protocol_of(one: Series) -> Protocol:
+    """Return what must be alike for series to stand side by side: the rest, then the scale of guidance and its rule.
+
+    ``passes`` is NFE without guidance's second pass; a number that is not stated is None.
+    """
+    numbers = (None if v != v else v for v in (one.step, one.passes))
+    scale = None if one.guidance != one.guidance else one.guidance
+    return (*numbers, one.sampler, one.common), (scale, one.rule)
+
+
+def main_protocol(series: Sequence[Series]) -> Protocol:
+    """Return the protocol that most methods share, then the one with the most trainings, the longest training, the
+    least guidance, the most network evaluations; of two kinds of sampler the stochastic, which is the papers'."""
+    groups = grouped(series, protocol_of)
+
+    def order(protocol: Protocol) -> tuple[Any, ...]:
+        (step, passes, sampler, common), (scale, rule) = protocol
+        rows = groups[protocol]
+        size = -len({one.method for one in rows}), -sum(len(one.train_seeds) for one in rows)
+        stochastic = kind(sampler) == "stochastic"
+        return (
+            *size,
+            *_last(step, -1),
+            *_last(scale),
+            *_last(passes, -1),
+            not stochastic,
+            sampler,
+            rule,
+            common,
+        )
+
+    return min(groups, key=order)
+
+
+def _last(value: float | None, sign: int = 1) -> tuple[bool, float]:
+    """Sort key of a number that may not be stated: those that are not come last."""
+    return value is None, 0.0 if value is None else sign * value
+
+
+def one_a_method(series: Sequence[Series], limit: int) -> list[Series]:
+    """Keep one series a method and variant, the one that sets the fewest hyper-parameters, and name them anew."""
+    order = sorted(range(len(series)), key=lambda i: len(series[i].hyperparameters))
+    named = [i for i in order if "custom" not in series[i].variant]
+    kept = {series[i].pair: i for i in reversed(named)}
+    have = {series[i].method for i in named}
+    kept |= {(series[i].method,): i for i in reversed(order) if series[i].method not in have}  # type: ignore[misc]
+    return labelled([series[i] for i in sorted(kept.values())[:limit]])
+
+
+def block_title(block: Block) -> str:
+    """Name a block by its guidance, its rule, and the kind of sampler that its scale is for."""
+    scales = {one.guidance for one in block if one.guidance == one.guidance}
+    scale = (
+        f"ω = {scales.pop():g}"
+        if len(scales) == 1
+        else "guidance as labelled"
+        if scales
+        else "no guidance stated"
+    )
+    kinds = " or ".join(sorted({one.kind for one in block} - {"unknown"})) or "sampler not known"
+    rule = block[0].rule
+    return f"{scale}{f', {rule}' if rule else ''}, {kinds}"
+
+
+# -- of a data cell ---------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=256)
+def main_series(cell: CellResults, limit: int = MOST_METHODS) -> list[Series]:
+    """Choose the series a figure of methods side by side shows: one a method and variant, at the main protocol.
+
+    A method that lacks that protocol is shown at its longest training instead; its label then says what differs. Of
+    several hyper-parameters the fewest set are shown, the others in the curves.
+    """
+    main = main_protocol(cell.series)
+    at_main = {one.method for one in cell.series if protocol_of(one) == main}
+    longest = {
+        one.method: one for one in sorted(cell.series, key=lambda one: (one.step != one.step, one.step))
+    }
+    chosen = [
+        one
+        for one in cell.series
+        if protocol_of(one) == main or (one.method not in at_main and one is longest[one.method])
+    ]
+    return one_a_method(chosen, limit)
+
+
+@functools.lru_cache(maxsize=256)
+def main_protocols(cell: CellResults, limit: int = MOST_METHODS, every: bool = False) -> list[list[Series]]:
+    """Return `main_series`, then the same at other guidances that at least two methods share, rising.
+
+    A ranking of methods can turn round with guidance, so no statement is made at one guidance alone; the sampler
+    is the same in all, since a scale means another thing under another kind of sampler. Of many guidances (a
+    curve) at most three are shown, unless `every` one is asked for: those scored by as many measures as the main
+    one, with the most trainings, nearest to 1. Other rules of guidance follow in the same way.
+    """
+    first, main = main_series(cell, limit), main_protocol(cell.series)
+    others = [one for one in cell.series if (at := protocol_of(one)) != main and at[0] == main[0]]
+    enough = min(2, len({one.method for one in first}))
+    blocks = sorted(
+        (
+            rows
+            for rows in grouped(others, protocol_of).values()
+            if len({one.method for one in rows}) >= enough
+        ),
+        key=lambda rows: (rows[0].rule, rows[0].guidance != rows[0].guidance, rows[0].guidance),
+    )
+    if not every:
+        measured = [max((cell.measured(one.key) for one in rows), default=0) for rows in (first, *blocks)]
+        order = sorted(
+            range(len(blocks)),
+            key=lambda i: (
+                -measured[i + 1],
+                -sum(len(one.train_seeds) for one in blocks[i]),
+                abs(blocks[i][0].guidance - 1),
+            ),
+        )
+        full = [i for i in order if measured[i + 1] >= measured[0]] or order[:1]
+        blocks = [blocks[i] for i in sorted(full[: _MOST_GUIDANCES - 1])]
+    return [first, *(one_a_method(rows, limit) for rows in blocks)]
+
+
+def shown_blocks(cell: CellResults, series: Sequence[Series]) -> list[list[Series]]:
+    """Split series into those that share training length, sampler, evaluations and guidance, in print order."""
+
+    def key(one: Series) -> tuple[str, ...]:
+        return tuple(map(str, (one.step, one.sampler, one.passes, one.guidance, one.origin, one.rule)))
+
+    main = by_key(main_protocols(cell)[0])
+    blocks = grouped(series, key).values()
+
+    def order(block: Block) -> tuple[Any, ...]:
+        one = block[0]
+        numbers = [(v != v, v) for v in (one.step, one.passes, one.guidance)]
+        return not any(one.key in main for one in block), numbers[0], one.sampler, *numbers[1:]
+
+    return sorted(blocks, key=order)
+
+
+def long_tails(found: Iterable[CellResults]) -> list[CellResults]:
+    """Return the cells that lead a report: the published split of each long tail, or all where there is none."""
+    found = list(found)
+    return [c for c in found if c.published and c.imbalance_ratio != 1] or found
