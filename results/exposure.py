@@ -13,6 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+from matplotlib.ticker import LogFormatter, StrMethodFormatter
 from page import Study
 
 import ltbench as lt
@@ -99,6 +100,8 @@ def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
             axes.set(xscale="log", title=panel)
             if panel.startswith("FD"):
                 axes.set_yscale("log")
+                axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+                axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
         figure.supxlabel(
             "times an image of the rarest class was shown"
             if axis == "rarest"

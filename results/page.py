@@ -28,6 +28,15 @@ PAGES = {
     HERE / "pages" / "findings.md.j2": HERE.parent / "docs" / "findings.md",
 }
 STOCHASTIC, DETERMINISTIC = "sde-dpmsolver++", "dpmsolver++"
+BUDGET = {
+    "ddpm": "DDPM",
+    "class_balanced": "class-balanced draw",
+    "sqrt_sampling": "square-root draw",
+    "coral": "CORAL",
+    "cbdm": "CBDM",
+    "t2h": "T2H",
+    "ccua": "CCUA",
+}
 GROUPS = ("head", "middle", "tail")
 
 
@@ -208,6 +217,15 @@ def render(template: Path, context: Mapping[str, object]) -> str:
     return environment.from_string(template.read_text(encoding="utf-8")).render(**context)
 
 
+def draw_exposure(study: Study, path: Path) -> None:
+    """Draw scores over how often an image of the rarest class was shown; digits at ratio 0.1, batches of 64."""
+    from exposure import draw, exposure
+
+    counts = lt.load_dataset("digits_lt", imbalance_ratio=0.1).counts.tolist()
+    titles = {m: t for m, t in BUDGET.items() if m.partition(":")[0] in set(study.scores["method"])}
+    draw(exposure(study, titles, counts, 64, guidance=0.0), path)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Write the pages, or compare them with what is committed."""
     parser = argparse.ArgumentParser(
@@ -215,9 +233,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a page differs")
     check = parser.parse_args(arguments).check
-    stale = 0
+    found, stale = studies(), 0
+    if not check and "digits_budget" in found:
+        draw_exposure(found["digits_budget"], HERE / "second" / "digits-budget" / "exposure.png")
     for template, page in PAGES.items():
-        text = render(template, studies())
+        text = render(template, found)
         if check and text != page.read_text(encoding="utf-8"):
             print(f"{page} is not what {template.name} and the scores say: run python results/page.py")
             stale += 1
