@@ -13,7 +13,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
-from matplotlib.ticker import LogFormatter, StrMethodFormatter
+from matplotlib.ticker import FuncFormatter, StrMethodFormatter
 from page import Study
 
 import ltbench as lt
@@ -78,6 +78,12 @@ def exposure(
     return pd.DataFrame(rows, columns=columns)
 
 
+def _few(value: float, _: int) -> str:
+    """Label 2, 3 and 5 of a decade in plain digits."""
+    text = f"{value:g}"
+    return text if text.lstrip("0.")[:1] in ("2", "3", "5") else ""
+
+
 def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
     """Draw the panels over one of the two presentations, the papers' regime marked."""
     styles = method_styles(table["method"].unique())
@@ -101,7 +107,7 @@ def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
             if panel.startswith("FD"):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-                axes.yaxis.set_minor_formatter(LogFormatter(labelOnlyBase=False, minor_thresholds=(2, 0.5)))
+                axes.yaxis.set_minor_formatter(FuncFormatter(_few))
         figure.supxlabel(
             "times an image of the rarest class was shown"
             if axis == "rarest"
