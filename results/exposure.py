@@ -14,7 +14,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 from matplotlib.ticker import FuncFormatter, StrMethodFormatter
-from page import Study
+from study import Study
 
 import ltbench as lt
 from ltbench.method.registry import create
@@ -29,6 +29,15 @@ PANELS: Sequence[tuple[str, str, str]] = (
     ("recall", "tail", "Recall tail ↑"),
     ("memorisation_rate", "tail", "Memorised in the tail ↓"),
 )
+BUDGET = {
+    "ddpm": "DDPM",
+    "class_balanced": "class-balanced draw",
+    "sqrt_sampling": "square-root draw",
+    "coral": "CORAL",
+    "cbdm": "CBDM",
+    "t2h": "T2H",
+    "ccua": "CCUA",
+}
 
 
 def presentations(method: str, counts: Sequence[int], images: int) -> tuple[float, float]:
@@ -118,3 +127,10 @@ def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
         figure.savefig(path)
         plt.close(figure)
+
+
+def draw_exposure(study: Study, path: Path) -> None:
+    """Draw scores over how often an image of the rarest class was shown; digits at ratio 0.1, batches of 64."""
+    counts = lt.load_dataset("digits_lt", imbalance_ratio=0.1).counts.tolist()
+    titles = {m: t for m, t in BUDGET.items() if m.partition(":")[0] in set(study.scores["method"])}
+    draw(exposure(study, titles, counts, 64, guidance=0.0), path)
