@@ -1,13 +1,18 @@
 """Rules of guidance in a report: no curve, baseline or best scale is shared by two of them."""
 
+import pandas as pd
 import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
+from ltbench.report.figures.base import Scene, method_styles
+from ltbench.report.figures.curves import guidance_curve
 from ltbench.report.findings import best_guidances
 from ltbench.report.protocols import block_title, main_protocols
 from ltbench.report.tables.differences import declared_rows, differences, matching_baseline
+from ltbench.report.tables.scores import league_table
+from ltbench.runs.results import load_results
 from ltbench.study.contrast import Contrast
 
 INTERVAL = {
@@ -88,3 +93,24 @@ def test_a_declared_contrast_of_rules_is_of_one_method_at_one_scale(cell):
     assert len(frame[~frame["rules"]]) == len(plain)
     precise = Contrast("ddpm", "ddpm", "frechet", "overall", "per_class (omega_power 0.5)", "cfg")
     assert not differences(cell, "ddpm", precise)["declared"].any()
+
+
+def test_each_rules_curves_have_a_row_of_panels_plain_guidance_first(cell):
+    scene = Scene(cell, [cell], {}, method_styles(["ddpm", "coral"]), pd.DataFrame(), pd.DataFrame(), "ddpm")
+    (drawn,) = guidance_curve(scene)
+    measures = len(cell.headline())
+    assert drawn.across == measures
+    rows = [drawn.panels[i : i + measures] for i in range(0, len(drawn.panels), measures)]
+    titles = [{panel.title.replace("\n", " ") for panel in row} for row in rows]
+    assert titles[0] == {"plain guidance"}
+    assert sorted(titles[1:], key=str) == [{rule} for rule in sorted(SHIFT) if rule]
+    assert all([mark.label for mark in panel.marks] == ["DDPM", "CORAL"] for panel in drawn.panels)
+
+
+def test_the_league_says_how_many_settings_of_guidance_it_leaves_out(cell, root):
+    left_out = 6 - len(main_protocols(cell))
+    assert left_out > 0
+    assert (
+        f"{left_out} other settings of guidance: see every setting."
+        in league_table(cell, load_results(root).runs, "ddpm").notes[0]
+    )

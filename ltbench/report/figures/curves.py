@@ -86,7 +86,8 @@ def _curves(scene: Scene, *factors: str) -> Figures:
     for factor in factors:
         kinds = grouped_by_kind(varied(scene, factor))
         for sampler_kind, every in kinds.items():
-            curves = named(at_most(every), factor)
+            rules = _by_rule([named(at_most(alike), factor) for alike in grouped(every, _rule).values()])
+            curves = [curve for alike in rules for curve in alike]
             about = f" ({sampler_kind} samplers)" if factor == "guidance" or len(kinds) > 1 else ""
             title = f"Score against {_TITLES.get(factor, factor)}{about}"
             fewer = any(one.train_seeds != curve.seeds for curve in curves for one in curve.series)
@@ -96,10 +97,32 @@ def _curves(scene: Scene, *factors: str) -> Figures:
                 f"{how_made(cell, [_without(curve, factor) for curve in curves])}{' Some points have fewer seeds.' * fewer}"
                 + (f" {more} shorter curves are left out: see every setting." if more > 0 else "")
             )
-            panels = [_curve_panel(scene, measure, factor, curves) for measure in cell.headline()]
+            measures = cell.headline()
+            panels = [
+                _curve_panel(scene, measure, factor, alike, _rule_title(alike) if len(rules) > 1 else "")
+                for alike in rules
+                for measure in measures
+            ]
             yield scene.figure(
-                f"{factor}-{sampler_kind}" if len(kinds) > 1 else factor, title, caption, panels, 0
+                f"{factor}-{sampler_kind}" if len(kinds) > 1 else factor,
+                title,
+                caption,
+                panels,
+                len(measures) if len(rules) > 1 else 0,
             )
+
+
+def _rule(curve: Curve) -> str:
+    return curve.series[0].rule
+
+
+def _by_rule(rules: Sequence[list[Curve]]) -> list[list[Curve]]:
+    """Put plain guidance first; rows of panels are compared downwards."""
+    return sorted(rules, key=lambda alike: _rule(alike[0]) != "")
+
+
+def _rule_title(alike: Sequence[Curve]) -> str:
+    return _rule(alike[0]).replace(" (", "\n(", 1) or "plain guidance"
 
 
 def _without(curve: Curve, factor: str) -> Series:
@@ -172,7 +195,9 @@ def named(curves: Sequence[Curve], factor: str) -> list[Curve]:
     return [replace(curve, label=one.label) for curve, one in zip(curves, names, strict=True)]
 
 
-def _curve_panel(scene: Scene, measure: Measure, factor: str, curves: Sequence[Curve]) -> Panel | None:
+def _curve_panel(
+    scene: Scene, measure: Measure, factor: str, curves: Sequence[Curve], title: str = ""
+) -> Panel | None:
     def mark(curve: Curve, method: str, style: Style) -> Mark | None:
         values = [seed_values(scene.cell, measure, one.key) for one in curve.series]
         hollow = style != scene.styles[method]
@@ -184,7 +209,7 @@ def _curve_panel(scene: Scene, measure: Measure, factor: str, curves: Sequence[C
     marks = [mark(curve, first.method, style) for curve, (first, style) in zip(curves, firsts, strict=True)]
     floor, logs = scene.cell.floor("overall", measure)[0], "xy" if measure.metric == "frechet" else "x"
     strokes = [(float("nan"), floor)] if floor == floor else ()
-    return panel_of(marks, "", _TITLES.get(factor, factor), measure.title, logs=logs, floor=strokes)
+    return panel_of(marks, title, _TITLES.get(factor, factor), measure.title, logs=logs, floor=strokes)
 
 
 # -- cost -----------------------------------------------------------------------------------------------------

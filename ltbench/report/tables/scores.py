@@ -270,6 +270,7 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         ]
         row += [str(len(one.train_seeds))]
     at_floor_n = any(column.role for column in columns)
+    fewer = len(main_protocols(cell, every=True)) - len(main_protocols(cell))
     notes = [
         (
             "Scores are at the floor's number of images, so that the two may be compared. "
@@ -283,6 +284,7 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
             else ""
         )
         + protocol_columns(series)[1]
+        + (f" {fewer} other settings of guidance: see every setting." if fewer > 0 else "")
     ]
     return Table(
         f"league-{cell.slug}",
