@@ -9,7 +9,7 @@ import numpy as np
 from ltbench.report.figures.base import Scene
 from ltbench.report.names import integer
 from ltbench.report.protocols import long_tails, main_protocols
-from ltbench.report.series import Series
+from ltbench.report.series import Series, joined
 from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.provenance import training_cost
 
@@ -33,7 +33,7 @@ def checklist_table(scenes: Sequence[Scene]) -> Table:
 
 
 def _series(scene: Scene) -> list[Series]:
-    return [one for block in main_protocols(scene.cell) for one in block]
+    return joined(main_protocols(scene.cell))
 
 
 def _yes(is_so: bool, what: str, otherwise: str | None = None) -> _Answer:
@@ -68,8 +68,8 @@ def _sampler(scene: Scene) -> _Answer:
 
 
 def _guidance(scene: Scene) -> _Answer:
-    every = [one.guidance for block in main_protocols(scene.cell, every=True) for one in block]
-    scales = sorted({v for v in every if v == v})
+    every = joined(main_protocols(scene.cell, every=True))
+    scales = sorted({one.guidance for one in every if one.guidance == one.guidance})
     what = "ω = " + ", ".join(f"{v:g}" for v in scales) if scales else "no scale stated"
     return _yes(len(scales) > 1, f"{what} (guidance curve, best-guidance table)")
 

@@ -12,10 +12,17 @@ import pandas as pd
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import group_title, mean_sd, method_title, number
 from ltbench.report.protocols import long_tails, main_protocols
-from ltbench.report.series import by_key, grouped
-from ltbench.report.tables.differences import PLACES, declared_rows, difference_text, of_measure, pair_title
+from ltbench.report.series import by_key, grouped, joined
+from ltbench.report.tables.differences import (
+    PLACES,
+    declared_rows,
+    difference_text,
+    of_measure,
+    pair_title,
+    shown_to_differ,
+)
 from ltbench.report.tables.grid import Table
-from ltbench.stats import Best, best_setting, holm
+from ltbench.stats import Best, best_setting
 
 MOST_WORDS = 25
 MOST_SENTENCES = 6
@@ -48,10 +55,10 @@ def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[st
         rows = of_measure(frame, measure, block, PLACES)
         if not rows:
             continue
-        shown = [row for row, differs in zip(rows, holm([row.p_t for row in rows]), strict=True) if differs]
+        shown = shown_to_differ(rows)
         members, parts = by_key(block), []
         for place in PLACES:
-            here = [row for row in shown if row.place == place]
+            here = [row for row in rows if row.place == place and row in shown]
             better = [members[row.series].label for row in here if row.mean < 0]
             worse = [members[row.series].label for row in here if row.mean > 0]
             where = "in the tail " if place else ""
@@ -151,7 +158,7 @@ def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
     wide = cell.by_seed("overall", measure)
     first = blocks[0][0]
     rules = {one.rule for one in blocks[0]}  # scales of one rule: another rule's are another axis
-    shown = by_key(one for block in blocks for one in block if one.key in wide and one.rule in rules).values()
+    shown = by_key(one for one in joined(blocks) if one.key in wide and one.rule in rules).values()
     methods = grouped((one for one in shown if one.sampler == first.sampler), lambda one: one.pair)
     curves = {pair: rows for pair, rows in methods.items() if len(rows) > 1}
     shared = wide[[one.key for rows in curves.values() for one in rows]].dropna()

@@ -35,32 +35,34 @@ def _open(section: Section, level: int) -> Iterator[str]:
     """Yield the lines of what is not folded: one table a data cell, and the figures that were drawn."""
     for node in section.nodes:
         if isinstance(node, Section):
-            if not node.folded:
-                lines = list(_open(node, level + 1))
-                if lines:
-                    yield from (f"{'#' * (level + 1)} {text.markdown(node.title)}", "", *lines)
-        elif isinstance(node, Table):
-            yield from markdown_table(node)
-        elif isinstance(node, Text):
-            yield from _text(node)
-        elif isinstance(node, Plot) and node.first:
-            yield from _plot(node)
+            lines = [] if node.folded else list(_open(node, level + 1))
+            if lines:
+                yield from (f"{'#' * (level + 1)} {text.markdown(node.title)}", "", *lines)
+        elif not isinstance(node, Plot) or node.first:
+            yield from _leaf(node, drawn=True)
 
 
 def _folded(section: Section) -> Iterator[str]:
+    """Yield the lines of what is folded, each section of it as one of details.md."""
     for node in section.nodes:
-        if isinstance(node, Section):
-            if node.folded:
-                yield from (f"## {text.markdown(node.title)}", "")
-                for inner in node.nodes:
-                    if isinstance(inner, Table):
-                        yield from markdown_table(inner)
-                    elif isinstance(inner, Text):
-                        yield from _text(inner)
-                    elif isinstance(inner, Plot):
-                        yield from (f"Figure on the page: {text.markdown(inner.figure.title)}.", "")
-            else:
-                yield from _folded(node)
+        if isinstance(node, Section) and node.folded:
+            yield from (f"## {text.markdown(node.title)}", "")
+            for leaf in node.nodes:
+                yield from _leaf(leaf, drawn=False)
+        elif isinstance(node, Section):
+            yield from _folded(node)
+
+
+def _leaf(node: object, drawn: bool) -> Iterator[str]:
+    """Yield the lines of a table, a text or a figure, which is shown where it was `drawn`."""
+    if isinstance(node, Table):
+        yield from markdown_table(node)
+    elif isinstance(node, Text):
+        yield from _text(node)
+    elif isinstance(node, Plot):
+        title = text.markdown(node.figure.title)
+        yield f"![{title}](figures/{node.figure.name}.png)" if drawn else f"Figure on the page: {title}."
+        yield ""
 
 
 def _text(node: Text) -> Iterator[str]:
@@ -80,11 +82,6 @@ def _with_code(item: str) -> str:
 def _spaced(part: str) -> str:
     """Escape a part of a sentence, which keeps the space to its neighbours."""
     return f"{' ' * part.startswith(' ')}{text.markdown(part)}{' ' * (part != ' ' and part.endswith(' '))}"
-
-
-def _plot(node: Plot) -> Iterator[str]:
-    title = text.markdown(node.figure.title)
-    yield from (f"![{title}](figures/{node.figure.name}.png)", "")
 
 
 def markdown_table(table: Table) -> Iterator[str]:

@@ -23,7 +23,7 @@ from ltbench.report.names import (
     method_title,
 )
 from ltbench.report.protocols import main_protocols
-from ltbench.report.series import Series, by_key
+from ltbench.report.series import Series, by_key, joined
 from ltbench.report.tables.grid import Table, Tags, marked, measure_titles, series_tags
 from ltbench.spec import PLAIN
 from ltbench.stats import EXACT_UP_TO, agreement_chance, holm, paired_columns, sign_flip_p
@@ -109,21 +109,10 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
             )
     if not rows:
         return pd.DataFrame()
+    stated = pd.DataFrame(rows)
     found = pd.concat(numbers, ignore_index=True).rename(columns={"p": "p_t"})
-    frame = pd.concat([pd.DataFrame(rows), found], axis=1)
-    order = [
-        "cell",
-        "series",
-        "label",
-        "baseline",
-        "baseline_label",
-        "scope",
-        "class_or_group",
-        *MEASURE,
-        "better",
-    ]
-    order += ["rules", "declared", "n", "mean", "sd", "low", "high", "agree", "p_t", "seeds", "p"]
-    return frame.loc[frame["n"] > 0, order].reset_index(drop=True)
+    frame = pd.concat([stated.drop(columns=["seeds", "p"]), found, stated[["seeds", "p"]]], axis=1)
+    return frame[frame["n"] > 0].reset_index(drop=True)
 
 
 def _places(cell: CellResults) -> Iterator[tuple[str, str, Measure]]:
@@ -236,6 +225,11 @@ def _rows(frame: pd.DataFrame) -> list[Difference]:
     ]
 
 
+def shown_to_differ(rows: Sequence[Difference]) -> set[Difference]:
+    """Return those that Holm's procedure over all of them shows to differ, at 5 %."""
+    return {row for row, differs in zip(rows, holm([row.p_t for row in rows]), strict=True) if differs}
+
+
 def difference_text(row: Difference) -> str:
     """Print one paired difference: mean [interval] k/n."""
     decimals = row.measure.decimals
@@ -270,7 +264,7 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
     shown = [row for *_, rows in lines for row in rows]
     if not shown:
         return None
-    differ = {id(row) for row, yes in zip(shown, holm([row.p_t for row in shown]), strict=True) if yes}
+    differ = shown_to_differ(shown)
     rows: list[list[str]] = []
     tags: list[Tags] = []
     rules = []
@@ -281,7 +275,7 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
             own = [row for row in found if row.series == key]
             base = members.get(own[0].baseline)
             named = f"{members[key].label} - {base.label if base is not None else own[0].baseline_label}"
-            at = {row.place: marked(difference_text(row), id(row) in differ) for row in own}
+            at = {row.place: marked(difference_text(row), row in differ) for row in own}
             settings = [title, block[0].scale_text, str(max(int(row.n) for row in own))]
             rows.append([named, *(at.get(p, MISSING) for p in places), *settings])
             tags.append(series_tags(members[key]))
@@ -305,7 +299,7 @@ def declared_rows(cell: CellResults, frame: pd.DataFrame) -> list[Difference]:
     """
     if frame.empty:
         return []
-    shown = [one.key for block in main_protocols(cell) for one in block]
+    shown = [one.key for one in joined(main_protocols(cell))]
     return _rows(
         frame[frame["declared"] & frame["series"].where(~frame["rules"], frame["baseline"]).isin(shown)]
     )
@@ -345,7 +339,7 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
     compared = common or set(where)
     methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
     shown = [row for *_, found in lines for row in found]
-    differ = {id(row) for row, yes in zip(shown, holm([row.p_t for row in shown]), strict=True) if yes}
+    differ = shown_to_differ(shown)
     rows: list[list[str]] = []
     tags: list[Tags] = []
     rules = []
@@ -353,7 +347,7 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
         wide = cell.by_seed("group" if place else "overall", measure, place, sizes=not place)
         values = wide[base.key].dropna() if base.key in wide else pd.Series(dtype=float)
         key_of = {one.pair: one.key for one in block}
-        at = {row.series: marked(difference_text(row), id(row) in differ) for row in found}
+        at = {row.series: marked(difference_text(row), row in differ) for row in found}
         if not place:
             rules.append(len(rows))
         own = mean_sd(values.mean(), values.std(ddof=1), measure.decimals)

@@ -14,7 +14,7 @@ import numpy as np
 
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, guidance_text, integer, mean_sd, seeds_text
-from ltbench.report.series import Block, Series, grouped, several
+from ltbench.report.series import Block, Series, grouped, joined, several
 from ltbench.stats import best_columns, t_half_width
 
 FLOOR = "real vs real (floor)"
@@ -139,9 +139,7 @@ def entries(cell: CellResults, blocks: Sequence[Block], column: Column, interval
     means, bold = column.means(cell), bold_of(cell, blocks, column)
     decimals = column.measure.decimals
     return [
-        marked(score_text(means.get(one.key), decimals, intervals), one.key in bold)
-        for block in blocks
-        for one in block
+        marked(score_text(means.get(one.key), decimals, intervals), one.key in bold) for one in joined(blocks)
     ]
 
 
@@ -160,7 +158,7 @@ def grid(
     Series of one block may be compared with one another: the best is marked within each. `intervals` prints 95 % t
     intervals over seeds in place of standard deviations.
     """
-    series = [one for block in blocks for one in block]
+    series = joined(blocks)
     settings, constants = protocol_columns(series)
     scores = [entries(cell, blocks, column, intervals) for column in columns]
     rows = [list(row) for row in zip(row_labels(series), *scores, *(t for _, t in settings), strict=True)]

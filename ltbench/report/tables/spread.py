@@ -8,7 +8,7 @@ import pandas as pd
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, group_title, number
 from ltbench.report.protocols import block_title, main_protocols, main_series
-from ltbench.report.series import by_key
+from ltbench.report.series import by_key, joined
 from ltbench.report.tables.grid import Table, measure_titles, series_tags
 
 
@@ -19,7 +19,7 @@ def spread_table(cell: CellResults) -> Table | None:
     bootstrap: the same images drawn again, evaluation noise only.
     """
     rows = []
-    series = by_key(one for block in main_protocols(cell) for one in block).values()
+    series = by_key(joined(main_protocols(cell))).values()
     wanted = {m.metric for m in cell.headline()}
     for scope, place in (("overall", ""), ("group", "tail")):
         measures = [
