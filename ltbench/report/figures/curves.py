@@ -222,10 +222,10 @@ def cost_quality(scene: Scene) -> Figure | None:
     measure = cell.frechet("overall")
     if measure is None:
         return None
-    kinds: tuple[tuple[str, str, Callable[[Series], object]], ...] = (
-        ("training FLOPs", "step", lambda one: training_costs(one, scene.runs)[1]),
-        ("training, minutes", "step", lambda one: training_costs(one, scene.runs)[0] / 60),
-        ("sampling, s per 1,000 images", "nfe", lambda one: sampling_cost(cell.folders(one.key))),
+    kinds: tuple[tuple[str, str, Callable[[Series], float]], ...] = (
+        ("training FLOPs", "step", lambda one: median(training_costs(one, scene.runs)[1])),
+        ("training, minutes", "step", lambda one: median(training_costs(one, scene.runs)[0]) / 60),
+        ("sampling, s per 1,000 images", "nfe", lambda one: median(sampling_cost(cell.folders(one.key)))),
     )
     panels = [_cost_panel(scene, measure, *kind) for kind in kinds]
     machines = ", ".join(processors(scene.runs[str(n)].provenance for n in cell.points["run"].unique()))
@@ -238,7 +238,7 @@ def cost_quality(scene: Scene) -> Figure | None:
 
 
 def _cost_panel(
-    scene: Scene, measure: Measure, title: str, factor: str, cost: Callable[[Series], object]
+    scene: Scene, measure: Measure, title: str, factor: str, cost: Callable[[Series], float]
 ) -> Panel | None:
     columns = ("method", "variant", "settings", "step", "sampler", "nfe", "guidance", "origin")
 
@@ -246,7 +246,7 @@ def _cost_panel(
         return [str(getattr(one, name)) for name in columns if name != factor]
 
     def mark(one: Series, style: Style) -> Mark | None:
-        same = [(median(cost(s)), s.key) for s in scene.cell.series if rest(s) == rest(one)]
+        same = [(cost(s), s.key) for s in scene.cell.series if rest(s) == rest(one)]
         costs = sorted(((c, key) for c, key in same if c == c), key=lambda pair: pair[0])
         at = ((c, seed_values(scene.cell, measure, key)) for c, key in costs)
         return draw_series(one.label, at, style, line=len(costs) > 1, method=one.method, guidance=one.scale)
