@@ -82,7 +82,7 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
             f"{path} has other tensors than the official U-Net (no head.weight): only checkpoints of "
             "DDPM, CBDM, T2H and CORAL as released can be imported"
         )
-    if "label_embedding.weight" not in state:
+    if not any(name.endswith("label_embedding.weight") for name in state):
         raise CheckpointError(
             f"{path} was trained without labels: only class-conditional checkpoints can be compared"
         )
@@ -131,6 +131,11 @@ def read_content(path: Path) -> dict[str, Any]:
             }
         elif _is_state(content):
             content = {"ema_model": content}
+        elif _is_state(content.get("state_dict")):  # as other trainers name it
+            content = {
+                "ema_model": content["state_dict"],
+                "step": content.get("step", content.get("global_step")),
+            }
     if not isinstance(content, Mapping):
         content = {}
     models = {}
@@ -150,11 +155,19 @@ def read_content(path: Path) -> dict[str, Any]:
 
 
 def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    names = dict(zip(state, state, strict=True))
-    for prefix in ("module.", "_orig_mod.") * 2:
-        if all(name.startswith(prefix) for name in names.values()):
-            names = {key: name.removeprefix(prefix) for key, name in names.items()}
-    return {names[key]: value for key, value in state.items()}
+    """Return a state without what wrappers put before every name (``module.``, ``_orig_mod.``, ``model.``, ...).
+
+    The official U-Net has many parts at its top, so that a first part which all names share is a wrapper's.
+    """
+    names = list(state)
+    while (
+        "head.weight" not in names
+        and names
+        and len({name.partition(".")[0] for name in names}) == 1
+        and all("." in n for n in names)
+    ):
+        names = [name.partition(".")[2] for name in names]
+    return dict(zip(names, state.values(), strict=True))
 
 
 def _read(path: Path) -> Any:

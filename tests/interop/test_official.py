@@ -74,8 +74,12 @@ def with_nan() -> dict[str, Tensor]:
     return state
 
 
-@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
-@pytest.mark.parametrize("kind", ["whole", "ema only", "bare", "bare safetensors", "flat safetensors"])
+@pytest.mark.parametrize(
+    "prefix", ["", "module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module.", "model.", "ema.module."]
+)
+@pytest.mark.parametrize(
+    "kind", ["whole", "ema only", "state_dict", "bare", "bare safetensors", "flat safetensors"]
+)
 def test_files_as_people_share_them(tmp_path: Path, prefix: str, kind: str) -> None:
     """DataParallel's and torch.compile's prefixes, averaged weights alone, bare state dicts, safetensors."""
     content = torch.load(CBDM, weights_only=True)
@@ -88,6 +92,8 @@ def test_files_as_people_share_them(tmp_path: Path, prefix: str, kind: str) -> N
         torch.save(content | models, path)
     elif kind == "ema only":
         torch.save({"ema_model": models["ema_model"], "step": 9}, path)
+    elif kind == "state_dict":
+        torch.save({"state_dict": models["ema_model"], "global_step": 9}, path)
     elif kind == "bare":
         torch.save(models["ema_model"], path)
     elif kind == "bare safetensors":
@@ -122,6 +128,10 @@ class Malicious:
         ({"ema_model": [1, 2]}, "ema_model as something else than a table"),
         ({"ema_model": {}}, "holds no ema_model weights"),
         ({"ema_model": without("label_embedding")}, "trained without labels"),
+        (  # not that it was trained without labels
+            {"ema_model": {("module." * (k != "head.weight")) + k: v for k, v in without("nothing").items()}},
+            "other tensors",
+        ),
         ({"ema_model": with_nan()}, "NaN or infinite numbers in 1 of .* tensors .first: head.weight"),
         ({"ema_model": without("downblocks.2.attn.proj_q.weight")}, "other tensors.*to_q"),
         ({"ema_model": without("head")}, "other tensors.*head.weight"),
