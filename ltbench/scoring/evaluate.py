@@ -15,9 +15,9 @@ from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import CACHE
 from ltbench.runs.places import opened
 from ltbench.runs.run import SampleSet, sample_sets
-from ltbench.runs.scores import merge_scores
+from ltbench.runs.scores import merge_scores, record_requests, scored_requests
 from ltbench.scoring.score import score_samples
-from ltbench.spec import ScoreSpec
+from ltbench.spec import ScoreSpec, stage_key
 
 
 def evaluate_sets(
@@ -66,4 +66,9 @@ def evaluate_sets(
             table = score_samples(dataset, images, labels, asked, samples.root / CACHE, where, stored)
             table = table.assign(**samples.claims)
             merge_scores(samples.scores_file, table)
+            if len(table) and not samples.claims:  # a sweep that asked for the same has nothing left to do
+                requests = scored_requests(samples.folder)
+                record_requests(
+                    samples.folder, {**requests, stage_key(asked, "score"): request.model_dump(mode="json")}
+                )
             yield samples, table

@@ -19,6 +19,7 @@ from ltbench.cli import study as commands
 from ltbench.cli.app import main
 from ltbench.method.registry import known_methods, legal_pairs
 from ltbench.metrics.registry import REGISTRY
+from ltbench.scoring.evaluate import evaluate_sets
 from ltbench.study.file import load_study, preset_names
 from ltbench.sweep import cost as plan
 from ltbench.sweep.tasks import build_tasks
@@ -355,6 +356,20 @@ def test_corrupt_and_foreign_checkpoints_are_named_kept_and_stop_nobody_else(her
     assert [(folder / "checkpoint.pt").read_bytes() for folder in (corrupt, foreign)] == before
     assert list(fine.glob("samples/*/scores.csv"))
     assert "to see why: ltbench logs" in said
+
+
+def test_scores_that_evaluate_made_end_the_score_stage(here, ltbench):
+    assert ltbench(*RUN, "--set", "score.metrics=agreement")[0] == 0
+    (folder,) = folders(here)
+    for name in ("scores.csv", "scored.json"):  # as after a scoring that failed
+        (path,) = folder.glob(f"samples/*/{name}")
+        path.unlink()
+    assert "2 done, 1 queued of 3 stages" in ltbench("status", "runs")[1]
+    (study,) = load_study(here.parent / "tiny.toml", ["score.metrics=agreement"]).runs
+    for _ in evaluate_sets([here / "runs"], study.score):
+        pass
+    code, out, _ = ltbench("status", "runs")
+    assert (code, "3 done of 3 stages" in out) == (0, True)
 
 
 def run_in_fork(_, log, *arguments):
