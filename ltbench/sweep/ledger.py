@@ -300,8 +300,15 @@ class Ledger:
         seen.at = now
         return seen.watched >= lease
 
-    def claim(self, task: Task) -> Lease | None:
+    def last(self, resource: str) -> int:
+        """Return the number of the last attempt at a resource; 0 before the first."""
+        return max(_numbers(self.folder / resource), default=0)
+
+    def claim(self, task: Task, after: int | None = None) -> Lease | None:
         """Claim a task's resource, or return None because somebody else works on it.
+
+        Who has judged that a task may be tried gives as `after` the last attempt from before the judgement: where there
+        is a later one by now, the judgement is out of date, and None is returned.
 
         Raises
         ------
@@ -311,6 +318,8 @@ class Ledger:
         folder = self.folder / task.resource
         files = _numbers(folder)
         last = max(files, default=0)
+        if after is not None and last != after:
+            return None
         if last and "end" not in files[last]:
             current = self.attempts(task.resource)[-1]
             if current.number != last or current.end is not None or not self.is_stale(task.resource, current):

@@ -120,9 +120,10 @@ class Worker:
             if self.pipeline.is_done(task.stage, self.root):
                 del self.pending[task.id]
                 continue
+            before = self.ledger.last(task.resource) if task.resource in claimed else 0
             if task.resource in claimed and not self._may_try(task):
                 continue
-            lease = self.ledger.claim(task)
+            lease = self.ledger.claim(task, after=before)
             if lease is None:
                 continue
             if self.pipeline.is_done(task.stage, self.root):  # its last owner finished between look and claim

@@ -371,6 +371,15 @@ def test_survey_and_closing_lines_say_what_failed_and_what_to_type(tmp_path):
         assert part in text
 
 
+def test_a_judgement_that_is_out_of_date_claims_nothing(tmp_path, task):
+    """Two workers list before the first attempt; one of them claims and fails before the other claims."""
+    ledger = Ledger(tmp_path)
+    ledger.claim(task, after=0).end("failed", kind="bug", message="x")
+    assert ledger.claim(task, after=0) is None
+    assert [attempt.number for attempt in ledger.attempts(task.resource)] == [1]
+    assert ledger.claim(task, after=ledger.last(task.resource)).number == 2
+
+
 def test_a_worker_ended_from_outside_leaves_the_last_lines_of_its_log(tmp_path):
     tasks = build_tasks(runs("seeds=0"))
     ended(tmp_path, tasks[0], *["killed"] * failures.policy("killed").attempts)
