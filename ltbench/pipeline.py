@@ -17,18 +17,16 @@ import numpy as np
 from ltbench.environment import explain_failures
 from ltbench.errors import CheckpointError
 from ltbench.runs.layout import (
-    CACHE,
     CHECKPOINT,
-    SCORES,
     folder_name,
     probe_path,
     sample_folder,
     weights_path,
 )
 from ltbench.runs.places import places
-from ltbench.runs.run import open_folder, open_samples
-from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunks, load_samples, write_chunk
-from ltbench.runs.scores import merge_scores, record_requests, scored_requests
+from ltbench.runs.run import SampleSet, open_folder, open_samples
+from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunks, write_chunk
+from ltbench.runs.scores import scored_requests
 from ltbench.runs.tracking import tracking
 from ltbench.spec import RunSpec, stage_key
 
@@ -236,22 +234,14 @@ def _score_done(stage: Stage, root: Path) -> bool:
 
 
 def _score(stage: Stage, root: Path, env: Environment) -> None:
-    from ltbench.extractors.registry import resolve_extractors
     from ltbench.extractors.torchscript import require_trust
     from ltbench.runs.provenance import StageClock
-    from ltbench.scoring.nearest import write_nearest_and_confusion
-    from ltbench.scoring.score import score_samples
+    from ltbench.scoring.evaluate import score_stored
 
     require_trust(stage.spec.score.extractors)
-    clock, dataset, folder = StageClock(), _dataset(stage, env), root / stage.sample_folder
-    images, labels = load_samples(folder)
-    requests = scored_requests(folder)  # before there is a table again: of a deleted one nothing is done
-    request, cache = stage.spec.score, root / CACHE
-    table = score_samples(dataset, images, labels, stage.spec, cache=cache, device=env.device)
-    merge_scores(folder / SCORES, table, env.guard)
-    names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)
-    write_nearest_and_confusion(folder, dataset, images, labels, cache, env.device, env.guard, names)
-    record_requests(folder, {**requests, stage.key: request.model_dump(mode="json")}, env.guard)
+    clock, folder = StageClock(), root / stage.sample_folder
+    samples, request = SampleSet(folder, stage.spec), stage.spec.score
+    table = score_stored(samples, request, _dataset(stage, env), env.device, recompute=True, guard=env.guard)
     clock.record(folder, "score", env.device, numbers=len(table))
     with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
         if tracker is not None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from ltbench.data.dataset import cached_dataset
 from ltbench.environment import usable_device
+from ltbench.extractors.registry import resolve_extractors
 from ltbench.metrics.registry import requested_metrics
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import CACHE
 from ltbench.runs.places import opened
 from ltbench.runs.run import SampleSet, sample_sets
 from ltbench.runs.scores import merge_scores, record_requests, scored_requests
+from ltbench.scoring.nearest import write_nearest_and_confusion
 from ltbench.scoring.score import score_samples
 from ltbench.spec import ScoreSpec, stage_key
+
+if TYPE_CHECKING:
+    from ltbench.data import Dataset
 
 
 def evaluate_sets(
@@ -60,15 +66,50 @@ def evaluate_sets(
         roots = [stack.enter_context(opened(folder)) if is_bundle(folder) else folder for folder in folders]
         for samples in [each for root in roots for each in sample_sets(root)]:
             dataset = cached_dataset(samples.spec.data, data_root)
-            images, labels = samples.arrays()
-            asked = samples.spec.model_copy(update={"score": request})
-            stored = None if recompute else samples.scores()
-            table = score_samples(dataset, images, labels, asked, samples.root / CACHE, where, stored)
-            table = table.assign(**samples.claims)
-            merge_scores(samples.scores_file, table)
-            if len(table) and not samples.claims:  # a sweep that asked for the same has nothing left to do
-                requests = scored_requests(samples.folder)
-                record_requests(
-                    samples.folder, {**requests, stage_key(asked, "score"): request.model_dump(mode="json")}
-                )
-            yield samples, table
+            yield samples, score_stored(samples, request, dataset, where, recompute)
+
+
+def score_stored(
+    samples: SampleSet,
+    request: ScoreSpec,
+    dataset: Dataset,
+    device: str,
+    recompute: bool = False,
+    guard: Callable[[], None] | None = None,
+) -> pd.DataFrame:
+    """Score a stored sample set, and leave all that its score stage does: so the stage is done, whoever asked.
+
+    Parameters
+    ----------
+    samples
+        Where the images lie, and what was sampled; of images made elsewhere only the numbers are kept.
+    request
+        Metrics, extractors, groups and replicates.
+    dataset
+        The samples' data cell.
+    device
+        Where features are computed.
+    recompute
+        Replace numbers that are there already.
+    guard
+        Called just before each file is renamed into place; may raise to withhold it.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows that were added.
+    """
+    folder, cache = samples.folder, samples.root / CACHE
+    images, labels = samples.arrays()
+    spec = samples.spec.model_copy(update={"score": request})
+    key = stage_key(spec, "score")
+    requests = scored_requests(folder)  # before there is a table again: of a deleted one nothing is done
+    stored = None if recompute else samples.scores()
+    table = score_samples(dataset, images, labels, spec, cache, device, stored)
+    table = table.assign(**samples.claims)
+    merge_scores(samples.scores_file, table, guard)
+    if key not in requests and not samples.claims:
+        names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)
+        write_nearest_and_confusion(folder, dataset, images, labels, cache, device, guard, names)
+        record_requests(folder, {**requests, key: request.model_dump(mode="json")}, guard)
+    return table

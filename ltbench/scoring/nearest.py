@@ -18,7 +18,7 @@ from ltbench.extractors.registry import cached_features, classifies, get_extract
 from ltbench.metrics.agreement import confusion
 from ltbench.metrics.memorisation import memorisation
 from ltbench.runs.digests import recording
-from ltbench.runs.layout import NEAREST
+from ltbench.runs.layout import CONFUSION, NEAREST
 
 PAIRS = 5  # a class
 
@@ -30,7 +30,7 @@ def write_nearest_and_confusion(
     labels: np.ndarray,
     cache: Path,
     device: str,
-    guard: Callable[[], None],
+    guard: Callable[[], None] | None,
     extractors: Sequence[str],
 ) -> None:
     """Write both files for a sample set, on the first of the extractors it is scored with.
@@ -71,5 +71,5 @@ def write_nearest_and_confusion(
         np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
     if classifies(extractor, dataset.spec) and generated.logits is not None:
         table = pd.DataFrame(confusion(generated.logits, labels), dataset.class_names, dataset.class_names)
-        with recording(folder / "confusion.csv", guard) as temporary:
+        with recording(folder / CONFUSION, guard) as temporary:
             table.to_csv(temporary, index_label="label")

@@ -19,6 +19,7 @@ from ltbench.cli import study as commands
 from ltbench.cli.app import main
 from ltbench.method.registry import known_methods, legal_pairs
 from ltbench.metrics.registry import REGISTRY
+from ltbench.runs.scores import read_scores
 from ltbench.scoring.evaluate import evaluate_sets
 from ltbench.study.file import load_study, preset_names
 from ltbench.sweep import cost as plan
@@ -361,7 +362,12 @@ def test_corrupt_and_foreign_checkpoints_are_named_kept_and_stop_nobody_else(her
 def test_scores_that_evaluate_made_end_the_score_stage(here, ltbench):
     assert ltbench(*RUN, "--set", "score.metrics=agreement")[0] == 0
     (folder,) = folders(here)
-    for name in ("scores.csv", "scored.json"):  # as after a scoring that failed
+    for name in (
+        "scores.csv",
+        "scored.json",
+        "nearest.npz",
+        "confusion.csv",
+    ):  # as after a scoring that failed
         (path,) = folder.glob(f"samples/*/{name}")
         path.unlink()
     assert "2 done, 1 queued of 3 stages" in ltbench("status", "runs")[1]
@@ -370,6 +376,22 @@ def test_scores_that_evaluate_made_end_the_score_stage(here, ltbench):
         pass
     code, out, _ = ltbench("status", "runs")
     assert (code, "3 done of 3 stages" in out) == (0, True)
+    for name in ("nearest.npz", "confusion.csv"):  # all that the stage leaves
+        assert next(folder.glob(f"samples/*/{name}")).exists()
+
+
+def test_an_evaluation_vouches_for_no_request_whose_numbers_are_gone(here, ltbench):
+    for metric in ("agreement", "frechet"):
+        assert ltbench(*RUN, "--set", f"score.metrics={metric}")[0] == 0
+    (scores,) = (here / "runs").glob("*/samples/*/scores.csv")
+    scores.unlink()  # and the list of requests is left
+    (study,) = load_study(here.parent / "tiny.toml", ["score.metrics=agreement"]).runs
+    for _ in evaluate_sets([here / "runs"], study.score):
+        pass
+    assert set(read_scores(scores)["metric"].str.partition(".")[0]) == {"agreement"}
+    assert (
+        "3 done, 1 queued of 4 stages" in ltbench("status", "runs")[1]
+    )  # Frechet distances are to be scored again
 
 
 def run_in_fork(_, log, *arguments):
