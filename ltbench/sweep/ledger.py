@@ -300,15 +300,11 @@ class Ledger:
         seen.at = now
         return seen.watched >= lease
 
-    def last(self, resource: str) -> int:
-        """Return the number of the last attempt at a resource; 0 before the first."""
-        return max(_numbers(self.folder / resource), default=0)
-
     def claim(self, task: Task, after: int | None = None) -> Lease | None:
         """Claim a task's resource, or return None because somebody else works on it.
 
-        Who has judged that a task may be tried gives as `after` the last attempt from before the judgement: where there
-        is a later one by now, the judgement is out of date, and None is returned.
+        Who has judged that a task may be tried gives as `after` the last attempt that was judged, `Standing.last`: where
+        there is a later one by now, the judgement is out of date, and None is returned.
 
         Raises
         ------

@@ -90,6 +90,8 @@ class Standing:
         It failed by silence alone: whoever finds that out writes it down, see `Ledger.retire`.
     delay
         Seconds to wait before the next attempt.
+    last
+        Number of the last attempt at the resource, of whichever task: what this was judged from.
     """
 
     state: State = "queued"
@@ -100,6 +102,7 @@ class Standing:
     holder: Attempt | None = None
     unrecorded: bool = False
     delay: float = 0.0
+    last: int = 0
 
     @property
     def failed(self) -> bool:
@@ -146,7 +149,10 @@ def standing(task_id: str, attempts: Sequence[Attempt], stale: bool = False) -> 
         state = "queued"
     unrecorded = too_often and running and stale and last is not None and last.task == task_id
     delay = policy(kind).delay * 2 ** (failures - 1) if failures else 0.0
-    return Standing(state, failures, kind, message, number, last if running else None, unrecorded, delay)
+    seen = last.number if last is not None else 0
+    return Standing(
+        state, failures, kind, message, number, last if running else None, unrecorded, delay, seen
+    )
 
 
 def _streak(ended: Sequence[Attempt]) -> tuple[int, str, str, bool]:

@@ -24,7 +24,7 @@ from ltbench.environment import Environment, Settings
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.sweep.failures import classify, policy
 from ltbench.sweep.ledger import Lease, Ledger
-from ltbench.sweep.standing import Outcome
+from ltbench.sweep.standing import Outcome, Standing
 from ltbench.sweep.tasks import Task, build_tasks, finished, written_folder
 
 RECYCLE = 75  # exit code: this process should not go on (out of memory, a dead CUDA context); start a new one
@@ -120,10 +120,10 @@ class Worker:
             if self.pipeline.is_done(task.stage, self.root):
                 del self.pending[task.id]
                 continue
-            before = self.ledger.last(task.resource) if task.resource in claimed else 0
-            if task.resource in claimed and not self._may_try(task):
+            judged = self.ledger.standing(task) if task.resource in claimed else Standing()
+            if not self._may_try(task, judged):
                 continue
-            lease = self.ledger.claim(task, after=before)
+            lease = self.ledger.claim(task, after=judged.last)
             if lease is None:
                 continue
             if self.pipeline.is_done(task.stage, self.root):  # its last owner finished between look and claim
@@ -133,9 +133,8 @@ class Worker:
             return task, lease
         return None
 
-    def _may_try(self, task: Task) -> bool:
+    def _may_try(self, task: Task, now: Standing) -> bool:
         """Say whether a task is to be claimed now; note it as failed where a person must be asked."""
-        now = self.ledger.standing(task)
         if now.failed:
             if now.unrecorded:
                 self.ledger.retire(task)

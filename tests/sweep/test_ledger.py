@@ -377,7 +377,7 @@ def test_a_judgement_that_is_out_of_date_claims_nothing(tmp_path, task):
     ledger.claim(task, after=0).end("failed", kind="bug", message="x")
     assert ledger.claim(task, after=0) is None
     assert [attempt.number for attempt in ledger.attempts(task.resource)] == [1]
-    assert ledger.claim(task, after=ledger.last(task.resource)).number == 2
+    assert ledger.claim(task, after=ledger.standing(task).last).number == 2
 
 
 def test_a_worker_ended_from_outside_leaves_the_last_lines_of_its_log(tmp_path):
