@@ -40,8 +40,8 @@ BUDGET = {
 }
 
 
-def presentations(method: str, counts: Sequence[int], images: int) -> tuple[float, float]:
-    """Return how often a training image was shown on average, and one of the rarest class.
+def presentations(method: str, counts: Sequence[int], images: int) -> float:
+    """Return how often a training image of the rarest class was shown.
 
     Parameters
     ----------
@@ -55,13 +55,13 @@ def presentations(method: str, counts: Sequence[int], images: int) -> tuple[floa
     n = torch.tensor(counts, dtype=torch.float64)
     rarest = int(n.argmin())
     q = draw_prior(n / n.sum(), create(method, {}).needs.draw)
-    return images / float(n.sum()), images * float(q[rarest]) / float(n[rarest])
+    return images * float(q[rarest]) / float(n[rarest])
 
 
 def exposure(
     study: Study, methods: Mapping[str, str], counts: Sequence[int], batch: int, guidance: float
 ) -> pd.DataFrame:
-    """Return one row a method, step and panel: both presentations and the score's mean, lowest and highest seed."""
+    """Return one row a method, step and panel: showings of the rarest images, and the mean, lowest and highest seed."""
     rows = []
     for method, title in methods.items():
         for step in sorted(
@@ -75,7 +75,7 @@ def exposure(
                         title,
                         method,
                         int(step),
-                        *seen,
+                        seen,
                         panel,
                         values.mean(),
                         values.min(),
@@ -83,7 +83,7 @@ def exposure(
                         len(values),
                     )
                 )
-    columns = ["title", "method", "step", "an_image", "rarest", "panel", "mean", "low", "high", "n"]
+    columns = ["title", "method", "step", "rarest", "panel", "mean", "low", "high", "n"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -93,8 +93,8 @@ def _few(value: float, _: int) -> str:
     return text if text.lstrip("0.")[:1] in ("2", "3", "5") else ""
 
 
-def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
-    """Draw the panels over one of the two presentations, the papers' regime marked."""
+def draw(table: pd.DataFrame, path: Path) -> None:
+    """Draw the panels over how often an image of the rarest class was shown, the papers' regime marked."""
     styles = method_styles(table["method"].unique())
     with plt.style.context(Path(lt.__file__).parent / "report" / "ltbench.mplstyle"):
         figure, panels = plt.subplots(1, len(PANELS), figsize=(11, 2.6), layout="constrained")
@@ -103,26 +103,23 @@ def draw(table: pd.DataFrame, path: Path, axis: str = "rarest") -> None:
             for method, line in rows.groupby("method", sort=False):
                 style = styles[method]
                 axes.plot(
-                    line[axis],
+                    line["rarest"],
                     line["mean"],
                     marker=style.marker,
                     color=style.colour,
                     label=line["title"].iloc[0],
                 )
-                axes.fill_between(line[axis], line["low"], line["high"], color=style.colour, alpha=0.15, lw=0)
-            for value in PAPERS.values() if axis == "rarest" else [PAPERS["natural draw"]]:
+                axes.fill_between(
+                    line["rarest"], line["low"], line["high"], color=style.colour, alpha=0.15, lw=0
+                )
+            for value in PAPERS.values():
                 axes.axvline(value, color="black", lw=0.7, ls=(0, (2, 2)))
             axes.set(xscale="log", title=panel)
             if panel.startswith("FD"):
                 axes.set_yscale("log")
                 axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
                 axes.yaxis.set_minor_formatter(FuncFormatter(_few))
-        figure.supxlabel(
-            "times an image of the rarest class was shown"
-            if axis == "rarest"
-            else "times an image was shown",
-            fontsize=7.5,
-        )
+        figure.supxlabel("times an image of the rarest class was shown", fontsize=7.5)
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=len(labels))
         figure.savefig(path)

@@ -55,7 +55,6 @@ def render(template: Path, context: Mapping[str, object]) -> str:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters["plain"] = lambda value: f"{value:.2f}"
     return environment.from_string(template.read_text(encoding="utf-8")).render(**context)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -115,15 +114,6 @@ class Study:
             for sampler in (STOCHASTIC, DETERMINISTIC)
         ]
         return f"{spearmanr(*means).statistic:.2f}"
-
-    def ranked(
-        self, methods: Mapping[str, str], where: str = "overall", **filters: object
-    ) -> list[tuple[str, float]]:
-        """Return (title, mean), best first."""
-        means = {
-            title: float(self.values(method, where, **filters).mean()) for method, title in methods.items()
-        }
-        return sorted(means.items(), key=lambda item: item[1])
 
     def best(
         self,

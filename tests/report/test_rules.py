@@ -101,7 +101,7 @@ def test_each_rules_curves_have_a_row_of_panels_plain_guidance_first(cell):
     measures = len(cell.headline())
     assert drawn.across == measures
     rows = [drawn.panels[i : i + measures] for i in range(0, len(drawn.panels), measures)]
-    titles = [{panel.title.replace("\n", " ") for panel in row} for row in rows]
+    titles = [{panel.title for panel in row} for row in rows]
     assert titles[0] == {"plain guidance"}
     assert sorted(titles[1:], key=str) == [{rule} for rule in sorted(SHIFT) if rule]
     assert all([mark.label for mark in panel.marks] == ["DDPM", "CORAL"] for panel in drawn.panels)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,11 +15,14 @@ from ltbench.errors import UsageError
 app = typer.Typer()
 
 
+def _only(names: complete.Completion) -> Any:
+    """Return the argument of a listing that names one of it."""
+    return typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=names)
+
+
 @app.command(rich_help_panel=LISTS)
 def datasets(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.dataset)
-    ] = None,
+    name: Annotated[str | None, _only(complete.dataset)] = None,
     imbalance_ratio: Annotated[
         str, typer.Option("--imbalance-ratio", "-r", help="Ratio the counts are shown at.")
     ] = "0.01",
@@ -33,9 +36,7 @@ def datasets(
 
 @app.command(rich_help_panel=LISTS)
 def methods(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.method)
-    ] = None,
+    name: Annotated[str | None, _only(complete.method)] = None,
 ) -> None:
     """List methods with paper, hyper-parameters and defaults."""
     from ltbench.cli.lists import list_methods
@@ -45,9 +46,7 @@ def methods(
 
 @app.command(rich_help_panel=LISTS)
 def metrics(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.metric)
-    ] = None,
+    name: Annotated[str | None, _only(complete.metric)] = None,
 ) -> None:
     """List metrics with definition, direction and source."""
     from ltbench.cli.lists import list_metrics
@@ -57,9 +56,7 @@ def metrics(
 
 @app.command(rich_help_panel=LISTS)
 def samplers(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.sampler)
-    ] = None,
+    name: Annotated[str | None, _only(complete.sampler)] = None,
 ) -> None:
     """List samplers with kind, orders and what must be known of each."""
     from ltbench.cli.lists import list_samplers
@@ -69,9 +66,7 @@ def samplers(
 
 @app.command(rich_help_panel=LISTS)
 def guidance(
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Only this one.", autocompletion=complete.rule)
-    ] = None,
+    name: Annotated[str | None, _only(complete.rule)] = None,
 ) -> None:
     """List rules of guidance with their settings: how the scale omega is applied."""
     from ltbench.cli.lists import list_guidance

@@ -117,15 +117,15 @@ def run(
     trust: Trust = None,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
-    preset = options.one_of(study, preset)
     from ltbench.cli.sweep import show_slurm_keys, slurm_options
 
-    slurm_request = (
-        None if slurm in (None, "help") else slurm_options(slurm)
-    )  # a typo is told before anything is measured
+    preset = options.one_of(study, preset)
     if slurm == "help":
         show_slurm_keys()
         return
+    slurm_request = (
+        None if slurm is None else slurm_options(slurm)
+    )  # a typo is told before anything is measured
     from ltbench.cli.study import run_study, show_plan, show_slurm_script, trust_named
 
     if dry_run and slurm_request is not None:

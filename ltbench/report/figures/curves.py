@@ -122,7 +122,7 @@ def _by_rule(rules: Sequence[list[Curve]]) -> list[list[Curve]]:
 
 
 def _rule_title(alike: Sequence[Curve]) -> str:
-    return _rule(alike[0]).replace(" (", "\n(", 1) or "plain guidance"
+    return _rule(alike[0]) or "plain guidance"
 
 
 def _without(curve: Curve, factor: str) -> Series:
