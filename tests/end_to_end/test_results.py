@@ -15,7 +15,7 @@ from ltbench.study.file import load_study
 REPO = Path(__file__).resolve().parents[2]
 RESULTS = REPO / "results"
 STUDIES = sorted({*RESULTS.glob("*/study/*.toml"), *RESULTS.glob("*/*.toml")})
-BUNDLES = sorted(path.parent for path in RESULTS.glob("*/bundle.json"))
+BUNDLES = sorted(path.parent for path in RESULTS.rglob("bundle.json"))
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=lambda path: str(path.relative_to(RESULTS)))
@@ -37,12 +37,12 @@ def test_a_studys_files_train_the_same_networks(folder):
         if (folder / f"{name}.toml").exists()
         for run in load_study(folder / f"{name}.toml").runs
     }
-    for name in ("guidance", "samplers", "budget", "digits-budget", "fashion-budget"):
+    for name in ("guidance", "samplers", "budget", "digits-guidance", "digits-budget", "fashion-budget"):
         if (folder / f"{name}.toml").exists():
             assert {train_key(run) for run in load_study(folder / f"{name}.toml").runs} <= trained
 
 
-@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: str(path.relative_to(RESULTS)))
 def test_a_bundle_is_what_its_specs_say(path, tmp_path):
     bundle = read_bundle(path)
     unpack(bundle, tmp_path / "runs")
@@ -53,7 +53,7 @@ def test_a_bundle_is_what_its_specs_say(path, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", BUNDLES, ids=lambda path: str(path.relative_to(RESULTS)))
 def test_stored_images_give_the_stored_numbers(path, tmp_path):
     """A later definition of a metric may leave a number unmatched; none may be contradicted."""
     unpack(read_bundle(path), tmp_path / "runs")

@@ -1,0 +1,110 @@
+"""What the results' pages ask of the scores, against three numbers by hand."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import t
+
+from ltbench.data.longtail import class_sizes
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+sys.path.insert(0, str(RESULTS))
+import exposure  # noqa: E402 - they lie beside the bundles
+import study  # noqa: E402
+
+SDE, ODE = "sde-dpmsolver++", "dpmsolver++"
+
+
+def rows(method, values, sampler=SDE, guidance=0.0, rule="", scope="overall", place="", metric="frechet"):
+    columns = (
+        "method",
+        "variant",
+        "train_seed",
+        "value",
+        "sampler",
+        "guidance",
+        "rule",
+        "scope",
+        "class_or_group",
+    )
+    table = [(method, "", seed, v, sampler, guidance, rule, scope, place) for seed, v in enumerate(values)]
+    return pd.DataFrame(table, columns=columns).assign(metric=metric, imbalance_ratio=0.1, step=1500)
+
+
+def asked(*tables):
+    """Return a study of hand-made scores."""
+    made = study.Study(Path("by-hand"))
+    made.__dict__["scores"] = pd.concat(tables)  # where the bundle's are kept once they are read
+    return made
+
+
+def test_a_mean_a_difference_and_its_interval_by_hand():
+    one = asked(rows("ddpm", [1.0, 2.0, 3.0]), rows("coral", [0.0, 2.0, 1.0]))
+    assert one.mean("ddpm") == "2.00 ± 1.00"
+    assert one.sd("ddpm") == "1.00"
+    assert one.seeds() == 3
+    half = t.ppf(0.975, 2) * 1 / np.sqrt(3)  # differences -1, 0, -2: mean -1, sd 1
+    assert one.diff("coral") == f"-1.00 [{-1 - half:+.2f}, {-1 + half:+.2f}], 2 of 3 seeds"
+    back = one.diff("ddpm", "coral")
+    assert back == f"+1.00 [{1 - half:+.2f}, {1 + half:+.2f}], 2 of 3 seeds"
+    assert one.diverged("ddpm", over=2.0) == 1  # above the bound, not at it
+
+
+def test_one_seed_has_no_interval_and_no_spread():
+    one = asked(rows("ddpm", [1.0]), rows("coral", [0.5]))
+    assert one.mean("ddpm") == "1.00"
+    assert one.diff("coral") == "-0.50 (one seed)"
+
+
+def test_a_rule_is_taken_from_plain_guidance_of_the_same_method_and_scale():
+    one = asked(
+        rows("ddpm", [9.0], scope="group", place="tail"),
+        rows("ddpm", [4.0], guidance=1.0, scope="group", place="tail"),
+        rows("ddpm", [3.0], guidance=1.0, rule="interval", scope="group", place="tail"),
+    )
+    assert one.rule_diff("interval", "ddpm", guidance=1.0) == "-1.00 (one seed)"
+    assert one.best("ddpm", "tail", scales=(0.0, 1.0)) == (1.0, 4.0)  # of plain guidance alone
+
+
+def test_a_rank_correlation_turns_with_the_order_of_the_methods():
+    means = {"ddpm": (1.0, 3.0), "coral": (2.0, 2.0), "cbdm": (3.0, 1.0)}
+    turned = [rows(m, [a]) for m, (a, _) in means.items()] + [
+        rows(m, [b], ODE) for m, (_, b) in means.items()
+    ]
+    assert asked(*turned).agreement(list(means)) == "-1.00"
+
+
+def test_a_percentage_has_a_digit_below_ten():
+    one = asked(
+        *(
+            rows("ddpm", v, scope="group", place="tail", metric=m)
+            for m, v in (("a", [0.05, 0.07]), ("b", [0.5]))
+        )
+    )
+    assert one.percent("ddpm", metric="a") == "6.0 %"
+    assert one.percent("ddpm", metric="b") == "50 %"
+
+
+def test_what_was_not_measured_or_is_not_one_number_is_an_error():
+    one = asked(rows("ddpm", [1.0]), rows("ddpm", [2.0], rule="interval"))
+    with pytest.raises(LookupError, match="no score of coral"):
+        one.mean("coral")
+    twice = asked(rows("ddpm", [1.0]), rows("ddpm", [2.0]))
+    with pytest.raises(LookupError, match="several scores a seed"):
+        twice.mean("ddpm")
+
+
+def test_the_papers_regime_is_what_the_figure_marks():
+    """150,000 steps of 128 on CIFAR10-LT's 12,406 images, 50 of the rarest class."""
+    counts = class_sizes([5000] * 10, 0.01)
+    assert sum(counts) == 12_406
+    images = 150_000 * 128
+    assert exposure.presentations("ddpm", counts, images) == pytest.approx(
+        exposure.PAPERS["natural draw"], abs=0.5
+    )
+    assert (
+        exposure.presentations("class_balanced", counts, images) == exposure.PAPERS["balanced draw"] == 38_400
+    )
