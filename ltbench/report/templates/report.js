@@ -77,6 +77,10 @@ function el(name, attributes = {}, text = "") {
   if (text !== "") node.textContent = text;
   return node;
 }
+function titled(text, width) { // a long one is set narrower, so that its end is not cut off
+  const fits = text.length * 6.8 <= width - 8;
+  return el("text", { x: 4, y: 13, class: "title", ...(fits ? {} : { textLength: width - 8, lengthAdjust: "spacingAndGlyphs" }) }, text);
+}
 const short = (v) => v === null ? "—" : Math.abs(v) >= 1e5 || (v !== 0 && Math.abs(v) < 1e-3) ? v.toExponential(1) : String(Number(v.toPrecision(3)));
 function ticks(low, high, log, most) {
   if (log) {
@@ -131,7 +135,7 @@ function drawPlot(panel, width) {
   const bottom = turned ? Math.min(95, 34 + 3.4 * Math.max(...names.map((n) => n.length))) : 38;
   const height = panel.side ? 56 + 24 * names.length : 210 + (turned ? bottom - 38 : 0);
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x} ${panel.y}` });
-  svg.append(el("text", { x: 4, y: 13, class: "title" }, panel.title));
+  svg.append(titled(panel.title, width));
   if (!marks.length) { svg.append(el("text", { x: left, y: 60, class: "soft" }, "nothing left by the filters")); return svg; }
   const scatter = marks.every((m) => m.s === ".");
   const numbers = (key, extra) => marks.flatMap((m) => [...m[key], ...extra(m)]).filter((v) => v !== null && Number.isFinite(v));
@@ -209,7 +213,7 @@ function drawHeat(panel, width) {
   const bottom = 26 + (turned ? Math.min(70, longest * 4) : 12);
   const height = 22 + rows.length * high + bottom;
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x}` });
-  svg.append(el("text", { x: 4, y: 13, class: "title" }, panel.title));
+  svg.append(titled(panel.title, width));
   const [low, top] = panel.range;
   rows.forEach(([name, i], r) => {
     svg.append(el("text", { x: left - 6, y: 22 + r * high + high / 2 + 4, "text-anchor": "end" }, name));
