@@ -386,6 +386,32 @@ def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_pa
     assert "alone" not in alone.notes[0]
 
 
+def test_kernel_distances_stand_in_the_glance_table_as_a_family_of_their_own(tmp_path):
+    """Three paired seeds: -1, -1.1 and -.95 is shown at 5 %, and Frechet differences of .5, -.5 and 0 are not."""
+    values = {"ddpm": ((5.0, 6.0, 7.0), (10.0, 20.0, 30.0)), "coral": ((5.5, 5.5, 7.0), (9.0, 18.9, 29.05))}
+    for method, (frechet, kernel) in values.items():
+        for seed in range(3):
+            spec = make_spec(method, seed)
+            rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["metric"] == "frechet"]
+            distances = [row | {"value": frechet[seed]} for row in rows]
+            kernels = [row | {"metric": "kid", "definition": "kid/1", "value": kernel[seed]} for row in rows]
+            write_run(tmp_path, spec, distances + kernels, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    glance = glance_table([(cell, differences(cell, "ddpm"))], "ddpm")
+    assert [row[1] for row in glance.rows] == [
+        "overall",
+        "tail",
+        "overall, KD (digits_cnn)",
+        "tail, KD (digits_cnn)",
+    ]
+    assert glance.rows[0][2].startswith("6.00 ± 1.00")
+    assert glance.rows[2][2].startswith("20.0000 ± 10.0000")
+    assert not isinstance(glance.rows[0][3], Bold)
+    assert glance.rows[2][3].startswith("-1.0167 [")  # the mean of -1, -1.1 and -.95
+    assert isinstance(glance.rows[2][3], Bold)
+    assert "Kernel distances, where they were scored" in glance.notes[0]
+
+
 def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
     difficulty = np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8])
     for method in ("ddpm", "coral"):

@@ -7,6 +7,7 @@ which first falls under .05 at n = 6; and only for the one contrast that the stu
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -317,29 +318,36 @@ def _declared(rows: Sequence[Difference]) -> str:
 
 
 def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline: str) -> Table | None:
-    """Set the paired Frechet differences of all data cells and guidances under one another."""
+    """Set the paired differences of all data cells and guidances under one another: Frechet and kernel distance.
+
+    A kernel distance has no bias that falls with the number of images, so it stands where studies of different
+    numbers meet; each measure is a family of comparisons of its own.
+    """
     lines = []
     where = dict[tuple[str, str], set[str]]()
     for cell, frame in sections:
-        measure = cell.frechet("overall")
-        if measure is None or frame.empty:
+        measures = [m for name in ("frechet", "kid") if (m := cell.leading(name, "overall")) is not None]
+        if frame.empty or not measures or measures[0].metric != "frechet":
             continue
         for block in main_protocols(cell):
             base = next((one for one in block if one.method == baseline), None)
-            for place in PLACES:
+            for measure, place in itertools.product(measures, PLACES):
                 found = of_measure(frame, measure, block, [place])
                 if found and base is not None:
                     lines.append((cell, block, place, base, measure, found))
             for one in block:
                 if one.method != baseline:
                     where.setdefault(one.pair, set()).add(cell.label)
-    if not lines:
+    if not any(measure.metric == "frechet" for *_, measure, _ in lines):
         return None
     common = {pair for pair, labels in where.items() if len(labels) > 1}
     compared = common or set(where)
     methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
-    shown = [row for *_, found in lines for row in found]
-    differ = shown_to_differ(shown)
+    families: dict[str, list[Difference]] = {}
+    for *_, measure, found in lines:
+        families.setdefault(measure.metric, []).extend(found)
+    shown = families["frechet"]
+    differ = set[Difference]().union(*map(shown_to_differ, families.values()))
     rows: list[list[str]] = []
     tags: list[Tags] = []
     rules = []
@@ -348,11 +356,13 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
         values = wide[base.key].dropna() if base.key in wide else pd.Series(dtype=float)
         key_of = {one.pair: one.key for one in block}
         at = {row.series: marked(difference_text(row), row in differ) for row in found}
-        if not place:
+        first = measure.metric == "frechet"
+        if first and not place:
             rules.append(len(rows))
         own = mean_sd(values.mean(), values.std(ddof=1), measure.decimals)
         others = [at.get(key_of.get(pair, ""), MISSING) for pair in methods]
-        rows.append([cell.label, group_title(place), own, *others, block[0].scale_text])
+        at_place = group_title(place) + ("" if first else f", {measure.plain}")
+        rows.append([cell.label, at_place, own, *others, block[0].scale_text])
         tags.append({"cell": cell.label, "guidance": block[0].scale})
     title = method_title(baseline)
     notes = [
@@ -361,8 +371,9 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
         f"{chances(row.n for row in shown)}; negative is better; "
         f"bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. One training "
         "seed: no interval."
-        + " Methods run in one data cell alone are in that cell's tables."
-        * (len(compared) < len(where))
+        + " Kernel distances, where they were scored, in rows and a Holm procedure of their own."
+        * (len(families) > 1)
+        + " Methods run in one data cell alone are in that cell's tables." * (len(compared) < len(where))
     ]
     return Table(
         "at-a-glance",
