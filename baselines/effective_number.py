@@ -47,6 +47,7 @@ class EffectiveNumber(Method):
         """Return w_y (B,)."""
         if batch.counts is None:
             raise ValueError("effective_number needs Batch.counts")
-        classes = 1 / effective_number(batch.counts, self.hp.beta)
+        number = effective_number(batch.counts, self.hp.beta)
+        classes = torch.where(number > 0, 1 / number, 0.0)  # a class without images is never drawn
         shares = batch.draw_prior.to(classes.device)
         return (classes / (classes * shares).sum()).to(batch.x0)[batch.y]

@@ -9,6 +9,7 @@ image's own label also where the label was dropped.
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 
 from ltbench.method import Batch, Method
@@ -34,5 +35,6 @@ class InverseFrequency(Method):
 
     def weights(self, batch: Batch) -> Tensor:
         """Return w_y (B,)."""
-        classes = batch.prior.pow(-self.hp.power)
+        # a class without images weighs nothing: it is never drawn
+        classes = torch.where(batch.prior > 0, batch.prior.pow(-self.hp.power), 0.0)
         return (classes / (classes * batch.draw_prior).sum())[batch.y]

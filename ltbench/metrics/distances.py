@@ -78,7 +78,8 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
 
     Returns
     -------
-    squared : (n, k) float64 squared distances, ascending.
+    squared : (n, k) float64 squared distances, ascending; of the differences themselves, so that equal distances
+        are equal whatever else is in the sets.
     index : (n, k) int64 rows of ``points``.
     """
     same_set = points is None
@@ -100,4 +101,8 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
         keep(rows, columns, tile)
         if same_set and rows != columns:
             keep(columns, rows, tile.T)
+    for rows in in_blocks(len(queries), max(1, memory // (16 * k * queries.shape[1]))):
+        apart = others[index[rows]].double() - queries[rows].double()[:, None]
+        squared[rows], order = apart.square().sum(dim=2).sort(dim=1, stable=True)
+        index[rows] = index[rows].gather(1, order)
     return squared, index

@@ -45,7 +45,9 @@ def as_tensor(x: Any, name: str, what: str = "features") -> Tensor:
         raise UsageError(f"{name} {what} must be an array of numbers, got {held}")
     if array.dtype not in (np.float32, np.float64, np.uint8):
         array = array.astype(np.float64)
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("=")))
+    array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    # an axis of length 1 keeps a negative stride and counts as contiguous
+    return torch.from_numpy(array if all(stride >= 0 for stride in array.strides) else array.copy())
 
 
 def _with_values(x: Tensor, what: str) -> Tensor:

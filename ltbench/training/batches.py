@@ -35,8 +35,8 @@ def draw_power(prior: Tensor, draw: Draw) -> float:
 
 
 def draw_prior(prior: Tensor, draw: Draw) -> Tensor:
-    """Return the class distribution (K,) that `draw` samples from: proportional to n_k^p."""
-    weights = prior.pow(draw_power(prior, draw))
+    """Return the class distribution (K,) that `draw` samples from: proportional to n_k^p, 0 where n_k is."""
+    weights = torch.where(prior > 0, prior.pow(draw_power(prior, draw)), 0.0)
     return weights / weights.sum()
 
 

@@ -1,5 +1,7 @@
 """Weights by inverse frequency: mean one over drawn images, and the power."""
 
+import dataclasses
+
 import pytest
 import torch
 from method_batches import CLASSES, COUNTS, make_batch
@@ -23,3 +25,16 @@ def test_inverse_frequency_follows_its_power():
         weights = registry.create_method("inverse_frequency", power=power).weights(batch)
         scaled = weights * COUNTS[batch.y] ** power
         torch.testing.assert_close(scaled, scaled[:1].expand(500), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("name", ["inverse_frequency", "effective_number"])
+def test_a_class_without_images_changes_no_other_weight(name):
+    weights = {}
+    for counts in ([6, 3, 1], [6, 0, 3, 1]):
+        n = torch.tensor(counts)
+        labels = torch.arange(len(n))
+        batch = dataclasses.replace(
+            make_batch(len(n)), y=labels, counts=n, prior=n / n.sum(), draw_prior=n / n.sum()
+        )
+        weights[len(n)] = registry.create_method(name).weights(batch)
+    torch.testing.assert_close(weights[4][[0, 2, 3]], weights[3])

@@ -29,3 +29,9 @@ def test_unequal_widths_are_both_stated():
     for metric in (precision_recall, kernel_distance):
         with pytest.raises(UsageError, match="reference features have 8 dimensions and generated ones 5;"):
             metric(normal(0, 60, 8), normal(1, 40, 5))
+
+
+def test_a_reversed_view_of_one_column_is_read():
+    column = normal(8, 8, 1)
+    assert column[:, ::-1].strides[1] < 0
+    assert kernel_distance(column[:, ::-1], column) == kernel_distance(column, column)

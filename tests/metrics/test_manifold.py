@@ -47,6 +47,16 @@ def test_ties_survive_a_far_origin():
     assert near == far
 
 
+def test_whole_numbers_tie_exactly_however_far_outliers_lie():
+    """Recall in the integers' own arithmetic: most distances tie, and the sets' means are far from most points."""
+    for seed in range(40):
+        x, y = (normal(2 * seed + side, 50, 1) ** 5 * 10 // 1 for side in (0, 1))
+        within, across = np.abs(y - y.T), np.abs(x - y.T)
+        radius = np.sort(within + np.diag([np.inf] * 50), axis=1)[:, 4]
+        expected = (across < radius).any(axis=1).mean()
+        assert precision_recall(x, y, k=5, strict=True)["recall"] == expected
+
+
 def test_improved_precision_sees_quality_and_recall_variety():
     real = normal(0, 200, 2)
     narrow = precision_recall(real, normal(1, 200, 2, scale=0.2))

@@ -202,3 +202,10 @@ def test_a_power_that_has_a_name_draws_the_same_images(power, draw):
     for step in (0, 3):
         assert torch.equal(named(step).x0, numbered(step).x0)
         assert torch.equal(named(step).draw_prior, numbered(step).draw_prior)
+
+
+@pytest.mark.parametrize("draw", ["natural", "sqrt", "balanced", 0.25])
+def test_a_class_without_images_is_never_drawn(draw):
+    with_empty = draw_prior(torch.tensor([0.6, 0.0, 0.3, 0.1]), draw)
+    assert with_empty[1] == 0
+    torch.testing.assert_close(with_empty[[0, 2, 3]], draw_prior(torch.tensor([0.6, 0.3, 0.1]), draw))
