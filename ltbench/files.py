@@ -217,17 +217,17 @@ def read_json(path: Path, error: type[LtbenchError] = CheckpointError) -> Any:
         raise error(str(cause).replace(" cannot be read (", " is not valid JSON (", 1)) from cause
 
 
-def read_object(path: Path, error: type[LtbenchError] = CheckpointError) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds an object; anything else that JSON can hold is an error that names it.
 
     Raises
     ------
-    error
+    CheckpointError
         The file cannot be read or holds no JSON object.
     """
-    value = read_json(path, error)
+    value = read_json(path)
     if not isinstance(value, dict):
-        raise error(f"{path} holds {_kind(value)} where an object belongs: delete it and run again")
+        raise CheckpointError(f"{path} holds {_kind(value)} where an object belongs: delete it and run again")
     return value
 
 

@@ -45,7 +45,6 @@ _NAME = re.compile(r"[a-z][a-z0-9_+.-]*")
 _Load = Callable[[], Iterable[Any]]
 
 _BESIDE = ("ltbench.methods", "ltbench.baselines")  # packages that stand beside ltbench/ in the checkout
-GROUPS = ("ltbench.methods", "ltbench.datasets", "ltbench.metrics", "ltbench.extractors", "ltbench.samplers")
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from ltbench.metrics.features import Array
 
 Better = Literal["lower", "higher"]
+CONFIDENCE = 0.95
+"""Of every interval over training seeds."""
 EXACT_UP_TO = 16
 """Most pairs for which all sign patterns are counted."""
 _MOST_PERMUTATIONS = 720  # of whole seeds: all orders of up to six
@@ -61,17 +63,11 @@ class Interval:
         the value is.
     standard_error
         Their standard deviation.
-    level
-        Nominal coverage.
-    replicates
-        Number of draws.
     """
 
     low: float | np.ndarray
     high: float | np.ndarray
     standard_error: float | np.ndarray
-    level: float
-    replicates: int
 
 
 def bootstrap(
@@ -132,7 +128,7 @@ def bootstrap(
         replicate = np.array([v[name] for v in values])
         spread = scale * (replicate - replicate.mean(axis=0))
         low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2], axis=0)
-        out[name] = Interval(value + low, value + high, spread.std(axis=0, ddof=1), level, replicates)
+        out[name] = Interval(value + low, value + high, spread.std(axis=0, ddof=1))
     return out
 
 
@@ -171,54 +167,50 @@ class Paired:
         return len(self.seeds)
 
 
-def t_half_width(sd: float, n: int, confidence: float = 0.95) -> float:
+def t_half_width(sd: float, n: int) -> float:
     """Return half the width of the t interval of a mean of n values: t_{n-1} sd / sqrt(n)."""
-    return float(stdtrit(n - 1, 0.5 + confidence / 2) * sd / np.sqrt(n))
+    return float(stdtrit(n - 1, 0.5 + CONFIDENCE / 2) * sd / np.sqrt(n))
 
 
-def paired(a: pd.Series, b: pd.Series, confidence: float = 0.95) -> Paired | None:
+def paired(a: pd.Series, b: pd.Series) -> Paired | None:
     """Compare two series of values by training seed; None without a common seed.
 
     Parameters
     ----------
     a, b
         Values indexed by training seed; nan where a seed has none.
-    confidence
-        Of the interval mean +- t_{n-1} sd / sqrt(n) of the n differences.
     """
     difference = (a - b).dropna()
     if not len(difference):
         return None
-    row = paired_columns(difference.to_numpy(float)[:, None], confidence).iloc[0]
+    row = paired_columns(difference.to_numpy(float)[:, None]).iloc[0]
     seeds = tuple(int(s) for s in difference.index)
     return Paired(seeds, row["mean"], row["sd"], row["low"], row["high"], int(row["agree"]), row["p"])
 
 
-def paired_columns(differences: np.ndarray, confidence: float = 0.95) -> pd.DataFrame:
+def paired_columns(differences: np.ndarray) -> pd.DataFrame:
     """Describe many paired differences at once.
 
     Parameters
     ----------
     differences
         (seeds, m), a column a comparison; nan where a pair lacks the seed.
-    confidence
-        Of the intervals ``low`` to ``high``.
 
     Returns
     -------
     One row a column: ``n``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p``, as in `Paired`.
     """
-    return pd.DataFrame(_paired_arrays(differences, confidence))
+    return pd.DataFrame(_paired_arrays(differences))
 
 
-def _paired_arrays(differences: np.ndarray, confidence: float = 0.95) -> dict[str, np.ndarray]:
+def _paired_arrays(differences: np.ndarray) -> dict[str, np.ndarray]:
     present = np.isfinite(differences)
     n = present.sum(axis=0)
     with np.errstate(all="ignore"):
         mean = np.nansum(differences, axis=0) / n
         sd = np.sqrt(np.nansum((differences - mean) ** 2, axis=0) / (n - 1))
         sd = np.where(n > 1, sd, np.nan)
-        half = stdtrit(np.maximum(n - 1.0, 1), 0.5 + confidence / 2) * sd / np.sqrt(n)
+        half = stdtrit(np.maximum(n - 1.0, 1), 0.5 + CONFIDENCE / 2) * sd / np.sqrt(n)
         p = 2 * stdtr(np.maximum(n - 1.0, 1), -np.abs(mean) / (sd / np.sqrt(n)))
     p = np.where((sd == 0) & (mean == 0), 1.0, np.where(n > 1, p, np.nan))
     agree = (present & (np.sign(differences) == np.sign(mean))).sum(axis=0)
@@ -246,13 +238,13 @@ def sign_flip_p(differences: np.ndarray) -> float:
     return float(test.pvalue)
 
 
-def welch_half_width(sd_a: float, n_a: float, sd_b: float, n_b: float, confidence: float = 0.95) -> float:
+def welch_half_width(sd_a: float, n_a: float, sd_b: float, n_b: float) -> float:
     """Return half the width of Welch's interval of a difference of two means (Welch, Biometrika 34, 1947)."""
     va, vb = sd_a**2 / n_a, sd_b**2 / n_b
     if va + vb == 0:
         return 0.0
     degrees = (va + vb) ** 2 / (va**2 / (n_a - 1) + vb**2 / (n_b - 1))
-    return float(stdtrit(degrees, 0.5 + confidence / 2) * np.sqrt(va + vb))
+    return float(stdtrit(degrees, 0.5 + CONFIDENCE / 2) * np.sqrt(va + vb))
 
 
 # -- many comparisons ---------------------------------------------------------------------------------------
@@ -280,12 +272,6 @@ def holm(p_values: pd.Series | np.ndarray | Sequence[float], level: float = 0.05
             break
         rejected[i] = True
     return rejected
-
-
-def best_and_ties(values: pd.DataFrame, better: Better | None, level: float = 0.05) -> set[str]:
-    """Return the columns of training seed x series that cannot be told apart from the best; see `best_columns`."""
-    best = best_columns(values.to_numpy(float), better, level)
-    return {str(name) for name, yes in zip(values.columns, best, strict=True) if yes}
 
 
 def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05) -> np.ndarray:
@@ -405,15 +391,11 @@ class Correlation:
         Two-sided, from permuting whole seeds.
     smallest_p
         The smallest that so few seeds could give.
-    n_runs, n_seeds
-        What it is over.
     """
 
     rho: float
     p: float
     smallest_p: float
-    n_runs: int
-    n_seeds: int
 
 
 def seed_correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> Correlation:
@@ -443,9 +425,9 @@ def seed_correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> Correlat
         orders = [np.arange(n), *(rng.permutation(n) for _ in range(_MOST_PERMUTATIONS - 1))]
     rho = _rank_correlations(first, second, orders)
     if not len(rho) or np.isnan(rho[0]):
-        return Correlation(math.nan, math.nan, math.nan, int(both.to_numpy().sum()), n)
+        return Correlation(math.nan, math.nan, math.nan)
     p = float(np.mean(np.abs(rho[np.isfinite(rho)]) >= abs(rho[0]) * (1 - 1e-12)))
-    return Correlation(float(rho[0]), p, 1 / len(orders), int(both.to_numpy().sum()), n)
+    return Correlation(float(rho[0]), p, 1 / len(orders))
 
 
 def _rank_correlations(x: np.ndarray, y: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:

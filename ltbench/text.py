@@ -11,12 +11,12 @@ import html as _html
 import re
 import shlex
 import unicodedata
-from collections.abc import Iterable
 from pathlib import Path
 
 from ltbench.errors import DataCorrupt, LtbenchError
 
 LONGEST_NAME = 200
+LONGEST_SLUG = 80
 _MARKS = " ._+-:,/()~@"
 _BIDI = set("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u061c")
 
@@ -84,14 +84,6 @@ def markdown(text: str) -> str:
     return _MARKDOWN.sub(escaped, one_line(text))
 
 
-def markdown_code(text: str) -> str:
-    """Return text as a code span, for a table cell too: backticks and bars in it stay what they are."""
-    shown = one_line(text).replace("|", "\\|")
-    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
-    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
-    return f"{fence}{pad}{shown}{pad}{fence}"
-
-
 _LATEX = {
     "\\": r"\textbackslash{}",
     "&": r"\&",
@@ -148,10 +140,10 @@ def csv_cell(text: str) -> str:
     return shown
 
 
-def slug(text: str, longest: int = 80) -> str:
+def slug(text: str) -> str:
     """Return a file's name for a title: lower-case letters, digits, dots and dashes, never hidden, never long."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.")[:longest].rstrip("-.") or "unnamed"
+    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.")[:LONGEST_SLUG].rstrip("-.") or "unnamed"
 
 
 # --- the shell -----------------------------------------------------------------------------------------
@@ -227,10 +219,3 @@ def checked_name(
 def whole_number(text: str) -> int | None:
     """Read a whole number of plain digits, None where it is none; ``²``, ``١`` and a thousand digits are none."""
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
-
-
-def short_list(items: Iterable[object], most: int = 5) -> str:
-    """Return the first items in one line and how many more there are."""
-    shown = [one_line(str(item)) for item in items]
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return ", ".join(shown[:most]) + more

@@ -63,11 +63,11 @@ def test_a_page_shows_the_text_and_nothing_else(value):
 
 @given(ANY)
 def test_no_format_passes_on_what_a_terminal_obeys(value):
-    for escape in (text.html, text.markdown, text.markdown_code, text.latex, text.csv_cell, text.shell_word):
+    for escape in (text.html, text.markdown, text.latex, text.csv_cell, text.shell_word):
         out = escape(value)
         assert not any(text._is_hidden(c) and c not in "\n\t\r" for c in out), escape
         out.encode("utf-8")  # a half surrogate cannot be written
-    for escape in (text.markdown, text.markdown_code, text.latex, text.one_line):
+    for escape in (text.markdown, text.latex, text.one_line):
         assert "\n" not in escape(value)
 
 
@@ -95,13 +95,6 @@ def test_markdown_keeps_neither_tags_nor_links_nor_cells(value):
 )
 def test_markdown_of_small_cases(value, shown):
     assert text.markdown(value) == shown
-
-
-@pytest.mark.parametrize(
-    ("value", "shown"), [("x", "`x`"), ("a|b", r"`a\|b`"), ("`", "`` ` ``"), ("a``b", "```a``b```")]
-)
-def test_code_spans_of_small_cases(value, shown):
-    assert text.markdown_code(value) == shown
 
 
 @given(ANY)

@@ -24,6 +24,7 @@ from ltbench.text import visible
 
 GROUND = "white"  # what transparent images are laid on; a browser's
 MEND = ": mend or remove it"
+MOST_NAMED = 20  # unusable files named in one error; the rest are counted
 LARGEST = 1 << 30  # bytes of one image file; what claims more is none
 READING = (
     "EXIF orientation applied, transparency on {ground}, first frame of several, colour profiles not applied"
@@ -236,20 +237,18 @@ def wrong_with(path: Path) -> str | None:
     return None
 
 
-def all_at_once(problems: Sequence[str], shown: int = 20) -> DataCorrupt | None:
+def all_at_once(problems: Sequence[str]) -> DataCorrupt | None:
     """Return one error that names every unusable file, or None where there is none.
 
     Parameters
     ----------
     problems
         ``FILE is WHAT``, one a file; advice after a colon is left out where there are several.
-    shown
-        Files named at most; the rest are counted.
     """
     if not problems:
         return None
     if len(problems) == 1:
         return DataCorrupt(problems[0] + ("" if problems[0].endswith(MEND) else MEND))
-    lines = "".join(f"\n  {problem.removesuffix(MEND)}" for problem in problems[:shown])
-    more = f"\n  and {len(problems) - shown:,} more" if len(problems) > shown else ""
+    lines = "".join(f"\n  {problem.removesuffix(MEND)}" for problem in problems[:MOST_NAMED])
+    more = f"\n  and {len(problems) - MOST_NAMED:,} more" if len(problems) > MOST_NAMED else ""
     return DataCorrupt(f"{len(problems):,} files cannot be used: mend or remove them{lines}{more}")

@@ -1,4 +1,4 @@
-"""The exact denoiser of Gaussian classes, from class means and spreads to predicted noise, and exact trajectories.
+"""The exact denoiser of Gaussian classes, from class means and spreads to predicted noise.
 
 Pixels of class k are N(m_k, s_k^2), independent of one another. Then x_t is N(sqrt(a) m_k, a s_k^2 + 1 - a) with
 a = abar_t, and the noise that a perfect network predicts is known:
@@ -7,18 +7,12 @@ a = abar_t, and the noise that a perfect network predicts is known:
 
 Without a label it is the mixture of these, weighted by the posterior of the classes given x_t. So what a sampler
 makes can be compared with a distribution that is known, and not only with another library's sampler.
-
-`exact_flow` and `exact_diffusion` integrate the guided equations finely in float64: what deterministic and
-stochastic samplers tend to. Written for y = x_t / sqrt(a) and sigma = sqrt((1 - a) / a) they are
-dy = eps dsigma and, backwards in time, dy = 2 eps dsigma + sqrt(2 sigma |dsigma|) z (Karras et al. 2022,
-equations 4 and 6, with sigma(t) = t).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -119,57 +113,3 @@ class ClosedForm(nn.Module):
             return conditional
         unconditional = self.noise(x, each, torch.full_like(label, self.num_classes))
         return conditional + omega * (conditional - unconditional)
-
-
-Guided = Callable[[Tensor, Tensor], Tensor]  # (x, abar) -> eps
-
-
-def _sigmas(steps: int) -> Tensor:
-    """Return sigma from the noisiest time step to the least noisy one, uniform in its logarithm."""
-    levels = alpha_bar()
-    ends = ((1 - levels) / levels).sqrt().log()
-    return torch.linspace(ends[-1].item(), ends[0].item(), steps + 1, dtype=torch.float64).exp()
-
-
-def _noise_at(guided: Guided, y: Tensor, sigma: Tensor) -> Tensor:
-    level = 1 / (1 + sigma**2)
-    return guided(level.sqrt() * y, level)
-
-
-def exact_flow(guided: Guided, start: Tensor, steps: int = 2000) -> Tensor:
-    """Return x_0 of the probability-flow ODE by Heun's method in float64, and a last jump to the data.
-
-    Parameters
-    ----------
-    guided
-        (x, abar) -> predicted noise, guidance done.
-    start
-        (B,C,H,W) standard normal: x_t at the noisiest time step.
-    steps
-        Of Heun's method; its error falls with their square.
-    """
-    sigmas = _sigmas(steps)
-    y = start.double() * (1 + sigmas[0] ** 2).sqrt()
-    for here, there in itertools.pairwise(sigmas):
-        first = _noise_at(guided, y, here)
-        second = _noise_at(guided, y + (there - here) * first, there)
-        y = y + (there - here) * (first + second) / 2
-    return y - sigmas[-1] * _noise_at(guided, y, sigmas[-1])
-
-
-def exact_diffusion(guided: Guided, start: Tensor, generator: torch.Generator, steps: int = 2000) -> Tensor:
-    """Return x_0 of the reverse-time stochastic equation by fine steps in float64; parameters as `exact_flow`.
-
-    Each step is exact for a prediction of the data that is constant in it, or after the first that goes on
-    as it went in the step before (as SDE-DPM-Solver++ of orders 1 and 2).
-    """
-    sigmas = _sigmas(steps)
-    y = start.double() * (1 + sigmas[0] ** 2).sqrt()
-    before = None
-    for here, there in itertools.pairwise(sigmas):
-        data = y - here * _noise_at(guided, y, here)
-        ahead = data if before is None else data + (data - before) / 2
-        before, share = data, (there / here) ** 2
-        noise = torch.randn(y.shape, dtype=torch.float64, generator=generator)
-        y = share * y + (1 - share) * ahead + there * (1 - share).sqrt() * noise
-    return y - sigmas[-1] * _noise_at(guided, y, sigmas[-1])

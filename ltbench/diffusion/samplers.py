@@ -9,7 +9,7 @@ not depend on the batch, the device or what was sampled before: those change an 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ from ltbench.diffusion.spacing import make_path, timesteps
 from ltbench.errors import Interrupted, LtbenchError, UsageError
 from ltbench.spec import SampleSpec
 
-__all__ = ["Guided", "guide", "kind", "sample", "sample_batch", "sample_iter", "timesteps"]
+__all__ = ["Guided", "guide", "kind", "sample", "sample_batch", "timesteps"]
 
 
 class Network(Protocol):
@@ -120,40 +120,9 @@ def sample(
     indices: Tensor | None = None,
     batch_size: int = 256,
     device: torch.device | str = "cpu",
-    progress: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Tensor:
-    """Generate one image for every label and return them all; see `sample_iter`.
-
-    Returns
-    -------
-    (N, C, H, W) uint8 on the CPU.
-    """
-    chunks = sample_iter(
-        denoiser,
-        labels,
-        sampler=sampler,
-        indices=indices,
-        batch_size=batch_size,
-        device=device,
-        progress=progress,
-        stop=stop,
-    )
-    return torch.cat([torch.empty(0, *denoiser.shape, dtype=torch.uint8), *chunks])
-
-
-def sample_iter(
-    denoiser: Network | Guided,
-    labels: Tensor,
-    *,
-    sampler: SampleSpec,
-    indices: Tensor | None = None,
-    batch_size: int = 256,
-    device: torch.device | str = "cpu",
-    progress: Callable[[int], None] | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> Iterator[Tensor]:
-    """Generate images chunk by chunk, in order; to go on after a break, pass the labels and indices left.
+    """Generate one image for every label; to go on after a break, pass the labels and indices left.
 
     Parameters
     ----------
@@ -170,19 +139,17 @@ def sample_iter(
         Images at a time; guidance runs up to twice as many through the network.
     device
         Where the network is and its inputs are moved to; noise is drawn on the CPU.
-    progress
-        Called after each step with the number of images it advanced: N * steps in all.
     stop
         Asked before each sampler step.
 
-    Yields
-    ------
-    (n, C, H, W) uint8 on the CPU, the next n <= `batch_size` images.
+    Returns
+    -------
+    (N, C, H, W) uint8 on the CPU.
 
     Raises
     ------
     Interrupted
-        When `stop` answered True; the chunk under way is dropped, those yielded are whole.
+        When `stop` answered True; what was made so far is dropped.
     LtbenchError
         If an image is not finite.
     """
@@ -190,17 +157,19 @@ def sample_iter(
     guided.eval()
     if indices is None:
         indices = torch.arange(len(labels))
+    chunks = [torch.empty(0, *guided.shape, dtype=torch.uint8)]
     for start in range(0, len(labels), batch_size):
         rows = slice(start, start + batch_size)
         generators = [rng.generator(sampler.seed, "sample", int(i)) for i in indices[rows]]
-        x = sample_batch(guided, labels[rows], sampler, generators, device, progress, stop)
+        x = sample_batch(guided, labels[rows], sampler, generators, device, stop)
         if not torch.isfinite(x).all():
             raise LtbenchError(
                 f"sampling gave images that are not finite ({sampler.sampler}, {sampler.steps} steps, "
                 f"guidance {sampler.guidance:g}, {sampler.precision}): lower sample.guidance or set "
                 "sample.precision=fp32"
             )
-        yield to_uint8(x).cpu()
+        chunks.append(to_uint8(x).cpu())
+    return torch.cat(chunks)
 
 
 @torch.no_grad()
@@ -210,12 +179,11 @@ def sample_batch(
     sampler: SampleSpec,
     generators: list[torch.Generator],
     device: torch.device | str,
-    progress: Callable[[int], None] | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> Tensor:
     """Run one batch down to x_0, (B, C, H, W) float32 on `device`, neither clipped nor checked.
 
-    `generators` holds one CPU generator an image, for its initial and step noise; else as `sample_iter`.
+    `generators` holds one CPU generator an image, for its initial and step noise; else as `sample`.
     """
     guided = denoiser if isinstance(denoiser, Guided) else guide(denoiser, sampler)
     classes = labels.cpu().numpy() if callable(guided.omega) else np.zeros(0, np.int64)
@@ -229,8 +197,6 @@ def sample_batch(
         eps = guided_eps(guided.network, x, t, labels, omega, guided.other)
         if sampler.clip:
             eps = clip_x0(eps, x, float(path.alpha_bar[t]))
-        if progress is not None:
-            progress(len(x))
         return eps
 
     every_step = chosen.kind == "stochastic"

@@ -24,7 +24,6 @@ def cached_features(
     extractor: Extractor,
     images: np.ndarray | Tensor,
     folder: Path,
-    batch_size: int | None = None,
 ) -> Features:
     """Return ``extractor(images)``, from `folder` where it was computed before.
 
@@ -35,7 +34,7 @@ def cached_features(
     stored = _read(path, len(images))
     if stored is not None:
         return stored
-    out = extractor(images, batch_size)
+    out = extractor(images)
     arrays = {"features": out.features} | ({} if out.logits is None else {"logits": out.logits})
     with replacing(path) as temporary:
         about = {"extractor": extractor.name, "sha256": _content_sha256(arrays)}

@@ -54,9 +54,9 @@ def three_channels(images: Tensor) -> Tensor:
     return images.expand(-1, 3, -1, -1)
 
 
-def resize_legacy(images: Tensor, side: int = SIDE) -> Tensor:
+def resize_legacy(images: Tensor) -> Tensor:
     """Resize (B,C,H,W) in 0..255 as clean-fid's ``legacy_pytorch``: bilinear, no antialiasing."""
-    return F.interpolate(images.float(), (side, side), mode="bilinear", align_corners=False).clamp(0, 255)
+    return F.interpolate(images.float(), (SIDE, SIDE), mode="bilinear", align_corners=False).clamp(0, 255)
 
 
 def resize_clean(images: Tensor, side: int = SIDE) -> Tensor:

@@ -32,7 +32,6 @@ __all__ = [
     "known_methods",
     "legal_pairs",
     "loss_terms",
-    "parse_method",
     "resolve",
 ]
 
@@ -134,11 +133,6 @@ def create(method: str | MethodSpec, hyperparameters: Hyperparameters | None = N
     if strangers := set(given) - set(names):
         raise UsageError(f"{method!r} takes no hyper-parameters of {', '.join(sorted(strangers))}")
     return Composition(create_method(name, **given.get(name, {})) for name in names)
-
-
-def parse_method(name: str) -> str:
-    """Return the canonical name: ``t2h+coral`` -> ``coral+t2h``; unknown or illegal is a `UsageError`."""
-    return create(name).name
 
 
 def resolve(name: str, hyperparameters: Hyperparameters | None = None) -> MethodSpec:

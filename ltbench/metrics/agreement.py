@@ -10,25 +10,18 @@ the class stands beside the value as its ceiling. Source: the "classification ac
 import numpy as np
 import torch
 
-from ltbench.errors import UsageError
 from ltbench.metrics.features import Array, as_features, as_labels
 
 
-def predicted_classes(logits: Array, num_classes: int | None = None) -> np.ndarray:
+def predicted_classes(logits: Array) -> np.ndarray:
     """Return each image's class, the first largest of its logits (m, K).
 
     Raises
     ------
     UsageError
-        NaN or infinite logits, or a width other than ``num_classes``.
+        NaN or infinite logits.
     """
-    x = as_features(logits, "generated")
-    if num_classes is not None and x.shape[1] != num_classes:
-        raise UsageError(
-            f"the classifier has {x.shape[1]} classes and the data set {num_classes};"
-            " use a classifier of this data set"
-        )
-    return torch.argmax(x, dim=1).cpu().numpy()
+    return torch.argmax(as_features(logits, "generated"), dim=1).cpu().numpy()
 
 
 def agreement(generated: Array, generated_labels: Array) -> float:

@@ -105,14 +105,9 @@ def check_digest(path: Path, advice: str, error: type[LtbenchError] = Checkpoint
         raise error(f"{path} was changed or damaged since it was written (its SHA-256 is another): {advice}")
 
 
-def check_digests(folder: Path, advice: str, error: type[LtbenchError] = CheckpointError) -> None:
+def check_digests(folder: Path, advice: str) -> None:
     """Compare every file at or below a folder that has a recorded digest with it; errors as `check_digest`."""
     for record in sorted(folder.rglob(DIGESTS)):
         for name in sorted(recorded_digests(record.parent)):
             if name == Path(name).name:
-                check_digest(record.parent / name, advice, error)
-
-
-def is_recorded(path: Path) -> bool:
-    """Say whether a file's digest was kept, so that it can be checked."""
-    return path.name in recorded_digests(path.parent)
+                check_digest(record.parent / name, advice)

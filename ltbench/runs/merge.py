@@ -1,7 +1,7 @@
 """Merging: from two laboratories' bundles to one, duplicates seen by key, conflicts named.
 
 A training is its train key, a sample set its sample key, a number what `scores.identity` says. What only one side
-has is taken; what both have counts once; two values of one number that differ by more than `tolerance` are a
+has is taken; what both have counts once; two values of one number that differ by more than `TOLERANCE` are a
 conflict, which is never settled without being told how.
 """
 
@@ -24,6 +24,7 @@ from ltbench.runs.run import check_run, read_spec
 from ltbench.runs.scores import identity, read_scores, record_requests, scored_requests, write_scores
 
 Keep = Literal["first", "second"]
+TOLERANCE = 1e-6  # relative difference up to which two values are one
 
 
 @dataclass
@@ -47,9 +48,7 @@ class Merge:
     conflicts: list[str] = field(default_factory=list)
 
 
-def merge_runs(
-    sides: Sequence[Path], target: Path, *, keep: Keep | None = None, tolerance: float = 1e-6
-) -> Merge:
+def merge_runs(sides: Sequence[Path], target: Path, *, keep: Keep | None = None) -> Merge:
     """Join the run folders of two roots in the new folder `target`.
 
     Parameters
@@ -60,8 +59,6 @@ def merge_runs(
         Where the joined run folders are written; it must not exist.
     keep
         Which side's value a conflict takes; None: conflicts are listed and the folder is not to be used.
-    tolerance
-        Relative difference up to which two values are one.
 
     Raises
     ------
@@ -83,14 +80,14 @@ def merge_runs(
             check_run(folder)
         shutil.copytree(here[0], target / name)
         if len(here) == 2:
-            _join_training(here[1], target / name, found, keep, tolerance)
+            _join_training(here[1], target / name, found, keep)
     specs = [p for p in target.rglob(SPEC) if p.parent.parent != target]
     found.trainings, found.sample_sets = len({*first, *second}), len(specs)
     found.numbers = sum(len(read_scores(path)) for path in sorted(target.rglob(SCORES)))
     return found
 
 
-def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None, tolerance: float) -> None:
+def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None) -> None:
     """Add to a copied training what the other side's folder of the same name has."""
     keys = [read_spec(folder).get("train_key") for folder in (target, other)]
     if keys[0] != keys[1]:
@@ -101,7 +98,7 @@ def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None, t
             mine.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, mine)
         elif path.name == SCORES:
-            _join_scores(mine, path, found, keep, tolerance)
+            _join_scores(mine, path, found, keep)
         elif path.name == SCORED:
             record_requests(mine.parent, scored_requests(path.parent) | scored_requests(mine.parent))
 
@@ -122,14 +119,14 @@ def _join_digests(folder: Path, other: Path) -> None:
     write_json(folder / DIGESTS, kept)
 
 
-def _join_scores(mine: Path, theirs: Path, found: Merge, keep: Keep | None, tolerance: float) -> None:
+def _join_scores(mine: Path, theirs: Path, found: Merge, keep: Keep | None) -> None:
     tables = [read_scores(path) for path in (mine, theirs)]
     rows = [dict(zip(identity(table), table.index, strict=True)) for table in tables]
     shared = [name for name in rows[1] if name in rows[0]]
     for name in shared:
         at = [side[name] for side in rows]
         a, b = (float(table["value"].loc[row]) for table, row in zip(tables, at, strict=True))
-        if math.isclose(a, b, rel_tol=tolerance, abs_tol=1e-12) or (math.isnan(a) and math.isnan(b)):
+        if math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-12) or (math.isnan(a) and math.isnan(b)):
             found.duplicates += 1
             continue
         row = tables[0].loc[at[0]]

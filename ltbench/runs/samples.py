@@ -68,16 +68,14 @@ def first_of_each_class(folder: Path, per_class: int, classes: Sequence[str]) ->
     return {c: np.asarray(images[index]) for c, index in rows.items()}
 
 
-def write_samples(
-    folder: Path, images: np.ndarray, labels: np.ndarray, guard: Callable[[], None] | None = None
-) -> None:
+def write_samples(folder: Path, images: np.ndarray, labels: np.ndarray) -> None:
     """Write a whole sample set and its sheet; the images last, because they mean that it is there."""
-    _write_array(folder / LABELS, labels, guard)
-    write_sheet(folder / SHEET, images, labels, guard)
-    _write_array(folder / IMAGES, images, guard)
+    _write_array(folder / LABELS, labels)
+    write_sheet(folder / SHEET, images, labels)
+    _write_array(folder / IMAGES, images)
 
 
-def _write_array(path: Path, array: np.ndarray, guard: Callable[[], None] | None) -> None:
+def _write_array(path: Path, array: np.ndarray, guard: Callable[[], None] | None = None) -> None:
     with recording(path, guard) as temporary, temporary.open("wb") as handle:
         np.save(handle, array)
 

@@ -11,17 +11,16 @@ POINTS_PER_CLASS = 30
 MOST_POINTS = 3000  # a thousand classes would take minutes and be no picture
 PERPLEXITY = 30
 ITERATIONS = 500
+LEVELS = (100, 0)  # time steps, of those a probe stores
 
 
-def embed(features: Mapping[str, np.ndarray], levels: tuple[float, ...] = (100, 0)) -> dict[str, np.ndarray]:
+def embed(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Place a probe's features in the plane.
 
     Parameters
     ----------
     features
         ``labels`` (n,) and features (n,d) named ``PROTOCOL_T``, as a probe stores them.
-    levels
-        Noise levels that are embedded where they are stored.
 
     Returns
     -------
@@ -30,7 +29,7 @@ def embed(features: Mapping[str, np.ndarray], levels: tuple[float, ...] = (100, 
     """
     from sklearn.manifold import TSNE  # a second of import that only this needs
 
-    names = [n for n in features if n != "labels" and float(n.split("_")[1]) in levels]
+    names = [n for n in features if n != "labels" and float(n.split("_")[1]) in LEVELS]
     if "labels" not in features or not names:
         return {}
     labels = features["labels"]

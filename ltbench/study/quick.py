@@ -6,7 +6,6 @@ is an ordinary one and can be set otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,12 +92,7 @@ def choose_prepared(dataset: str, data_root: Path | None, image_size: int | None
     return _choice(prepared[0], root) if len(prepared) == 1 else None
 
 
-def prepare_and_choose(
-    folder: str,
-    data_root: Path | None,
-    image_size: int | None,
-    progress: Callable[[int, int], None] | None = None,
-) -> QuickChoice:
+def prepare_and_choose(folder: str, data_root: Path | None, image_size: int | None) -> QuickChoice:
     """Prepare a folder of class folders and choose a study for it; what is prepared already is not done again.
 
     Raises
@@ -109,7 +103,7 @@ def prepare_and_choose(
     from ltbench.data.prepare.prepare import prepare
 
     root = default_data_root() if data_root is None else data_root
-    prepared = prepare(FOLDERS, Path(folder), root, image_size=image_size or SIZE, progress=progress)
+    prepared = prepare(FOLDERS, Path(folder), root, image_size=image_size or SIZE)
     return _choice(prepared, root)
 
 

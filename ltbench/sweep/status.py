@@ -21,6 +21,7 @@ from ltbench.sweep.standing import State
 from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.text import command
 
+_TAIL_LINES = 4  # of a failed attempt's log, that are shown
 _REASONS = 20  # why stages failed, that the last lines tell
 _SILENT_FOR = 5 * 60.0  # seconds without a heartbeat, by its file's time, after which a person is told so
 
@@ -231,10 +232,12 @@ def closing_lines(rows: Sequence[Row], root: Path, ledger: Ledger | None = None)
     return lines
 
 
-def tail(row: Row, ledger: Ledger, lines: int = 4) -> list[str]:
+def tail(row: Row, ledger: Ledger) -> list[str]:
     """Return the last lines that a task's last attempt printed."""
     log = ledger.folder / row.task.resource / f"{row.attempt}.log"
-    return log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:] if log.exists() else []
+    return (
+        log.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:] if log.exists() else []
+    )
 
 
 def exit_code(rows: Sequence[Row]) -> int:
@@ -310,6 +313,6 @@ def log_of(tasks: Sequence[Task], ledger: Ledger, lines: int | None = None) -> s
             parts.append(f"== {resource} attempt {attempt.number}, {who}: {how}{why}")
             log = ledger.folder / resource / f"{attempt.number}.log"
             text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            shown = text.splitlines() if lines is None else text.splitlines()[-lines:]
+            shown = text.splitlines() if lines is None else text.splitlines()[-_TAIL_LINES:]
             parts.extend(shown)
     return "\n".join(parts)

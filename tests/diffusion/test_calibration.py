@@ -8,10 +8,11 @@ import math
 
 import pytest
 import torch
+from exact_trajectories import exact_diffusion, exact_flow
 
 from ltbench import rng
 from ltbench.diffusion.calibration import SDS, SPACINGS, calibrate, calibration_table, settings_of, unfit
-from ltbench.diffusion.closed_form import ClosedForm, exact_diffusion, exact_flow
+from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.registry import SAMPLERS, kind
 from ltbench.diffusion.samplers import sample_batch
 from ltbench.diffusion.spacing import make_path, timesteps

@@ -4,8 +4,9 @@ import math
 
 import pytest
 import torch
+from exact_trajectories import exact_diffusion, exact_flow
 
-from ltbench.diffusion.closed_form import ClosedForm, exact_diffusion, exact_flow
+from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.schedule import alpha_bar
 
 ABAR = alpha_bar()

@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from exact_trajectories import exact_flow
 from torch import Tensor, nn
 
 from ltbench import rng
-from ltbench.diffusion.closed_form import ClosedForm, exact_flow
+from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.guidance import RULES, Rule, evaluations, make_omega
 from ltbench.diffusion.registry import SAMPLERS, Sampler
 from ltbench.diffusion.rules import SHAPES

@@ -22,7 +22,6 @@ from ltbench.diffusion.samplers import (
     guided_eps,
     sample,
     sample_batch,
-    sample_iter,
     timesteps,
     to_uint8,
 )
@@ -316,7 +315,7 @@ def test_dropout_is_off() -> None:
     assert torch.equal(first, again)
 
 
-# --- chunks, progress, stopping ----------------------------------------------------------------------------------
+# --- chunks, stopping --------------------------------------------------------------------------------------------
 
 
 def test_stopped_sampling_goes_on_where_it_was() -> None:
@@ -328,19 +327,29 @@ def test_stopped_sampling_goes_on_where_it_was() -> None:
         return asked > 12  # in the middle of the third chunk
 
     chunks: list[Tensor] = []
-    iterator = sample_iter(Gaussian(), LABELS, sampler=spec, batch_size=10, stop=stop)
+
+    def draw() -> None:
+        for rows in torch.arange(N).split(10):
+            chunks.append(sample(Gaussian(), LABELS[rows], sampler=spec, indices=rows, stop=stop))  # noqa: PERF401
+
     with pytest.raises(Interrupted, match="run the same command again"):
-        chunks.extend(iterator)
+        draw()
     done = torch.cat(chunks)
     assert len(done) == 20
     rest = sample(Gaussian(), LABELS[20:], sampler=spec, indices=torch.arange(20, N), batch_size=10)
     assert torch.equal(torch.cat([done, rest]), sample(Gaussian(), LABELS, sampler=spec))
 
 
-def test_progress_counts_image_steps() -> None:
-    seen: list[int] = []
-    sample(Gaussian(), LABELS, sampler=ode(5, guidance=1.0), batch_size=50, progress=seen.append)
-    assert seen == [50] * 5 + [14] * 5
+def test_stopping_is_asked_before_every_step_of_every_chunk() -> None:
+    asked = []
+    sample(
+        Gaussian(),
+        LABELS,
+        sampler=ode(5, guidance=1.0),
+        batch_size=50,
+        stop=lambda: asked.append(1) is not None,
+    )
+    assert len(asked) == 5 * 2  # 64 images in two chunks
 
 
 def test_no_labels_give_no_images() -> None:
