@@ -115,6 +115,10 @@ def test_equal_seeds_give_equal_images_whatever_is_sampled_beside_them(folder):
         (TowardsLabel(), [-1], {}, r"labels must be 0\.\.2"),
         (TowardsLabel(), [0.5], {}, "labels must be whole numbers"),
         (TowardsLabel(), [[0]], {}, "labels must be whole numbers"),
+        (TowardsLabel(), [True], {}, "labels must be whole numbers"),
+        (TowardsLabel(), ["a"], {}, "labels must be whole numbers"),
+        (TowardsLabel(), [[0], [0, 1]], {}, "labels are no array"),
+        (TowardsLabel(), np.ma.masked_array([0, 1], [False, True]), {}, "labels have 1 masked entries"),
         (TowardsLabel(), [0], {"steps": 0}, "sample: steps"),
         (TowardsLabel(), [0], {"sampler": "dpm"}, "dpm"),
         (TowardsLabel(), [0], {"device": "tpu"}, "device 'tpu' cannot be used here"),
@@ -123,6 +127,62 @@ def test_equal_seeds_give_equal_images_whatever_is_sampled_beside_them(folder):
 def test_what_cannot_be_sampled_is_one_sentence(model, labels, settings, says):
     with pytest.raises(UsageError, match=says):
         lt.sample(model, labels, **{"device": "cpu", **settings})
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [(lambda x: x, "it returned Tensor"), (lambda x: Prediction(x[:, :, :2], x), r"eps \(1, 1, 2, 4\)")],
+)
+def test_a_models_answer_is_checked(answer, says):
+    model = TowardsLabel()
+    model.__class__ = type("Other", (TowardsLabel,), {"__call__": lambda _self, x, _t, _y: answer(x)})
+    with pytest.raises(UsageError, match=says):
+        lt.sample(model, [0], steps=1, device="cpu")
+
+
+@pytest.mark.parametrize("returned", [None, "a", float("nan"), np.ones(3), np.ones((2, 1))])
+def test_a_rule_of_ones_own_must_return_numbers(returned):
+    with pytest.raises(UsageError, match="must return a finite number, or one for each image"):
+        lt.sample(TowardsLabel(), [0, 1], guidance=lambda _t, _labels: returned, device="cpu")
+
+
+@pytest.mark.parametrize("counts", [[5, 1], [5, 0, 1], [5, -1, 1], "many", [[5, 1, 1]]])
+def test_counts_are_one_for_each_class(counts):
+    by_size = {"rule": "per_class", "omega_power": -1, "guidance": 1, "counts": counts}
+    with pytest.raises(UsageError, match="counts must be the training images of each of the 3 classes"):
+        lt.sample(TowardsLabel(), [0, 1], guidance=by_size, device="cpu")
+
+
+def test_factors_are_one_for_each_class():
+    factors = {"rule": "per_class", "omega_factors": [1, 2], "guidance": 1}
+    with pytest.raises(UsageError, match="omega_factors has 2 numbers for 3 classes"):
+        lt.sample(TowardsLabel(), [0, 1], guidance=factors, device="cpu")
+
+
+@pytest.mark.parametrize("other", [{"shape": (3, 4, 4)}, {"num_classes": 2}])
+def test_a_weaker_network_is_of_the_same_images_and_classes(other):
+    weaker = type("Weaker", (TowardsLabel,), other)()
+    with pytest.raises(UsageError, match=r"away_from has images .* the model \(1, 4, 4\) of 3"):
+        lt.sample(
+            TowardsLabel(), [0], guidance={"rule": "auto", "guidance": 1}, away_from=weaker, device="cpu"
+        )
+
+
+def test_no_labels_are_no_images():
+    assert lt.sample(TowardsLabel(), [], steps=1, device="cpu").shape == (0, 1, 4, 4)
+
+
+def test_a_setting_may_be_numpys():
+    steps = {"train.steps": np.int64(3), "seeds": np.arange(2)}
+    plain = lt.load_study("demo", methods="ddpm", **{"train.steps": 3, "seeds": [0, 1]})
+    assert lt.load_study("demo", methods="ddpm", **steps).runs == plain.runs
+
+
+def test_nothing_to_evaluate_or_compare_is_one_sentence():
+    with pytest.raises(UsageError, match="was given no run"):
+        lt.evaluate([], metrics="kid")
+    with pytest.raises(UsageError, match="the table that load_scores returns"):
+        lt.compare(pd.DataFrame())
 
 
 # -- scoring ----------------------------------------------------------------------------------------------
@@ -136,6 +196,8 @@ def test_what_cannot_be_sampled_is_one_sentence(model, labels, settings, says):
         (np.zeros((10, 1, 8, 8), np.uint8), np.arange(9), {}, "one for each of the 10 images"),
         (np.zeros((10, 1, 8, 8), np.uint8), np.arange(10) + 1, {}, r"labels must be 0\.\.9, not 1\.\.10"),
         (np.zeros((10, 1, 8, 8), np.uint8), np.arange(10) / 2, {}, "labels must be whole numbers"),
+        ([[1], [1, 2]], np.arange(10), {}, "images are no array"),
+        (np.ma.masked_equal(np.zeros((10, 1, 8, 8), np.uint8), 0), np.arange(10), {}, "640 masked entries"),
         (np.zeros((9, 1, 8, 8), np.uint8), np.arange(9), {}, "9 of 10 classes"),
         (np.zeros((10, 1, 9, 9), np.uint8), np.arange(10), {}, "the data set's images"),
         (np.zeros((10, 1, 8, 8), np.uint8), np.arange(10), {"metrics": "fdi"}, "no metric called 'fdi'"),

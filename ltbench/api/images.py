@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ltbench.runs.run as stored
+from ltbench.api.arguments import batch_like, checked_omega, class_shares, plain_array, whole_numbers
 from ltbench.environment import usable_device
 from ltbench.errors import UsageError
 from ltbench.spec import UNLABELLED, ScoreSpec
@@ -90,7 +91,6 @@ def sample(
     >>> lt.sample(model, [0, 1, 1], steps=2, guidance=middle, device="cpu").shape
     (3, 1, 8, 8)
     """
-    import numpy as np
     import torch
     from pydantic import ValidationError
 
@@ -101,13 +101,7 @@ def sample(
 
     where = usable_device(device)
     denoiser = _denoiser(model, where)
-    classes = torch.as_tensor(np.asarray(labels))
-    if classes.ndim != 1 or classes.is_floating_point() or classes.is_complex():
-        raise UsageError(f"labels must be whole numbers (N,), not {classes.dtype} {tuple(classes.shape)}")
-    if len(classes) and not 0 <= int(classes.min()) <= int(classes.max()) < denoiser.num_classes:
-        raise UsageError(
-            f"labels must be 0..{denoiser.num_classes - 1}, not {int(classes.min())}..{int(classes.max())}"
-        )
+    classes = torch.from_numpy(whole_numbers(labels, denoiser.num_classes))
     plain: dict[str, Any] = {"guidance": 0.0 if callable(guidance) else guidance}
     rule: dict[str, Any] = dict(guidance) if isinstance(guidance, Mapping) else plain
     counts = rule.pop("counts", None)
@@ -123,10 +117,22 @@ def sample(
         raise UsageError(
             f"sample: {name}{': ' * bool(name)}{first['msg'].removeprefix('Value error, ')}"
         ) from error
-    prior = None if counts is None else np.asarray(counts, float) / np.sum(counts)
+    prior = class_shares(counts, denoiser.num_classes)
+    if len(spec.omega_factors) not in (0, denoiser.num_classes):
+        raise UsageError(
+            f"sample: omega_factors has {len(spec.omega_factors)} numbers for {denoiser.num_classes} classes"
+        )
     other = None if away_from is None else _denoiser(away_from, where)
-    guided = Guided(denoiser, guidance, other) if callable(guidance) else guide(denoiser, spec, prior, other)
-    return draw(guided, classes.long(), sampler=spec, device=where).numpy()
+    if other is not None and (other.shape, other.num_classes) != (denoiser.shape, denoiser.num_classes):
+        raise UsageError(
+            f"sample: away_from has images {other.shape} of {other.num_classes} classes, the model "
+            f"{denoiser.shape} of {denoiser.num_classes}"
+        )
+    if callable(guidance):
+        guided = Guided(denoiser, checked_omega(guidance), other)
+    else:
+        guided = guide(denoiser, spec, prior, other)
+    return draw(guided, classes, sampler=spec, device=where).numpy()
 
 
 class _Callable:
@@ -147,7 +153,9 @@ class _Callable:
             off()
 
     def __call__(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
-        return self.function(x_t, t, label)
+        prediction = self.function(x_t, t, label)
+        batch_like(prediction, x_t)
+        return prediction
 
 
 def _denoiser(model: Any, device: str) -> Any:
@@ -220,29 +228,19 @@ def score(
     from ltbench.data import ImageSet
     from ltbench.scoring.score import score_pools
 
-    images = np.asarray(images)
+    images = plain_array(images, "images")
     if images.ndim != 4 or images.dtype != np.uint8:
         raise UsageError(f"images must be uint8 (N,C,H,W), not {images.dtype} {images.shape}")
     if labels is None:
         labels = np.full(len(images), UNLABELLED)
     else:
-        labels = _checked_labels(np.asarray(labels), len(images), dataset.num_classes)
+        labels = whole_numbers(labels, dataset.num_classes, len(images))
     request = _request(metrics, extractors, bootstrap)
     generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
         features_folder = Path(scratch) if cache is None else Path(cache)
         rows = score_pools(dataset, generated, request, features_folder, usable_device(device))
     return pd.DataFrame(rows)
-
-
-def _checked_labels(labels: np.ndarray, count: int, num_classes: int) -> np.ndarray:
-    if labels.shape != (count,) or labels.dtype.kind not in "iu":
-        raise UsageError(
-            f"labels must be whole numbers, one for each of the {count} images, not {labels.dtype} {labels.shape}"
-        )
-    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < num_classes:
-        raise UsageError(f"labels must be 0..{num_classes - 1}, not {labels.min()}..{labels.max()}")
-    return labels
 
 
 def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
@@ -303,6 +301,8 @@ def evaluate(
     from ltbench.scoring.evaluate import evaluate_sets
 
     given = [runs] if isinstance(runs, stored.Run | str | Path) else list(runs)
+    if not given:
+        raise UsageError("evaluate was given no run: name some, or their folder")
     folders = [entry.folder if isinstance(entry, stored.Run) else Path(entry) for entry in given]
     request = _request(metrics, extractors, bootstrap)
     tables = [table for _, table in evaluate_sets(folders, request, recompute, device=device)]

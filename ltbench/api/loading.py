@@ -107,4 +107,11 @@ def load_study(preset_or_path: str | Path | None = None, **settings: Any) -> Stu
     """
     from ltbench.study.resolve import resolve_study
 
-    return resolve_study(preset_or_path, flags=settings)
+    return resolve_study(preset_or_path, flags={key: _plain(value) for key, value in settings.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Return NumPy's and torch's numbers and arrays as Python's, which settings are written in."""
+    if isinstance(value, list | tuple):
+        return type(value)(_plain(item) for item in value)
+    return value.tolist() if hasattr(value, "tolist") else value

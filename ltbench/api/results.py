@@ -86,6 +86,8 @@ def compare(
     """
     import pandas as pd
 
+    if "cell" not in getattr(scores, "columns", ()):
+        raise UsageError("compare takes the table that load_scores returns, and this has no column 'cell'")
     from ltbench.report.cells import cells
     from ltbench.report.tables.differences import differences
 
