@@ -2,13 +2,14 @@
 
 Labels follow the names: numbered folders (0, 1, 2, 10) in the order of their numbers, others as text. Junk that
 operating systems leave behind is skipped and counted; nothing is passed over by its ending, for a file that is no
-image must be noticed. Links are followed, loops are not.
+image must be noticed. Links are followed, loops are not, and those to a folder above are refused.
 """
 
+import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -108,6 +109,7 @@ def label_order(names: Sequence[str]) -> tuple[str, ...]:
 def images_below(folder: Path, scan: Scan) -> list[Path]:
     """Return every usable file below a class folder, sub-folders included, sorted by path."""
     files: list[Path] = []
+    above = {(status.st_dev, status.st_ino) for status in _statuses(folder.absolute().parents)}
     seen: set[tuple[int, int]] = set()
     waiting = [folder]
     while waiting:
@@ -116,6 +118,9 @@ def images_below(folder: Path, scan: Scan) -> list[Path]:
             status = here.stat()
         except OSError as error:
             scan.problem(here, f"cannot be read ({error.strerror})")
+            continue
+        if (status.st_dev, status.st_ino) in above:
+            scan.problem(here, "is a link to a folder that holds this class and others")
             continue
         if (status.st_dev, status.st_ino) in seen:
             scan.skipped["links to folders already seen"] += 1
@@ -130,6 +135,12 @@ def images_below(folder: Path, scan: Scan) -> list[Path]:
             else:
                 files.append(here / name)
     return sorted(files)
+
+
+def _statuses(folders: Iterable[Path]) -> Iterator[os.stat_result]:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            yield folder.stat()
 
 
 def class_names(path: Path, scan: Scan) -> tuple[str, ...]:

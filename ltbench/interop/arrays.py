@@ -35,7 +35,10 @@ class ArrayFile:
         check_regular(path, DataMissing)
         self.path, self._kind = path, path.suffix.lower()
         if self._kind in ARCHIVES:
-            raise UsageError(no_folder(path))
+            packed = Path(path.stem).suffix.lower() in SUFFIXES  # samples.npy.gz
+            raise UsageError(
+                f"{printable(path)} is packed: unpack it, and give {path.stem}" if packed else no_folder(path)
+            )
         if self._kind not in SUFFIXES:
             raise UsageError(
                 f"{printable(path)} is none of {', '.join(SUFFIXES)} and no folder: save the samples as one"

@@ -155,6 +155,10 @@ def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, integr
         if 0 <= low <= 0.25:
             return "0..1"
         raise UsageError(f"{seen}, which may mean [0, 1] or [-1, 1]: say which with --range 0..1 or -1..1")
+    if low < -8 or high > 263:  # no overshoot that may be clipped, but another scale
+        raise UsageError(
+            f"{seen}, which is none of 0..255, [0, 1] and [-1, 1]: scale them to one of these (16 bits: divide by 257)"
+        )
     raise UsageError(
         f"{seen}, which is none of 0..255, [0, 1] and [-1, 1]: clip them, or say what they mean with --range"
     )

@@ -85,7 +85,10 @@ def read_samples(
         return ExternalSamples(images, _unlabelled(path, len(images)), how + without)
     arrays = ArrayFile(path)
     raw = _pick(arrays, IMAGE_NAMES, "images")
-    given = _read_labels(labels) if labels is not None else _labels_in(arrays)
+    own = _labels_in(arrays)
+    given = own if labels is None else _read_labels(labels)
+    if labels is not None and own is not None:
+        _refuse_other_labels(path, own, labels, given)
     checked = (
         _unlabelled(path, len(raw))
         if given is None
@@ -93,7 +96,7 @@ def read_samples(
     )
     raw, layout = to_nchw(path, raw, dataset)
     images, meaning = to_uint8(path, raw, value_range)
-    without = _WITHOUT.format("add them as 'labels' or give --labels") if given is None else ""
+    without = _WITHOUT.format(_how_to_label(arrays)) if given is None else ""
     return ExternalSamples(images, checked, f"{layout}, {meaning}{without}")
 
 
@@ -104,6 +107,22 @@ def _unlabelled(path: Path, count: int) -> NDArray[np.int64]:
     if not count:
         raise DataCorrupt(f"{path} holds no image: score at least a few")
     return np.full(count, UNLABELLED, np.int64)
+
+
+def _how_to_label(arrays: ArrayFile) -> str:
+    """Return how labels are added to an array file; an array of it that may hold them is named."""
+    others = sorted(set(arrays.names) - set(IMAGE_NAMES))
+    where = f", as {' or '.join(others)} is called if it holds them," if others else ""
+    return f"add them as 'labels'{where} or give --labels"
+
+
+def _refuse_other_labels(path: Path, own: NDArray[Any], labels: Path, given: NDArray[Any] | None) -> None:
+    """Raise `UsageError` where ``--labels`` contradicts the labels that the samples' file holds."""
+    if given is None or not np.array_equal(own, given):
+        raise UsageError(
+            f"{printable(path)} holds labels of its own, and {printable(labels)} others: leave --labels out, or "
+            "save the images without theirs"
+        )
 
 
 # -- arrays -----------------------------------------------------------------------------------------

@@ -210,6 +210,14 @@ def test_names_that_are_no_utf8_and_names_with_spaces_are_read(tmp_path):
     verify("folder_lt", tmp_path / "data")
 
 
+def test_a_link_from_a_class_to_what_holds_it_is_refused(tmp_path):
+    """The other classes' images lie below it, and would be of this class too."""
+    source = write_classes(tmp_path / "real", ["cat", "dog"])
+    (source / "cat" / "up").symlink_to("..")
+    with pytest.raises(DataCorrupt, match="cat/up is a link to a folder that holds this class and others"):
+        prepared(tmp_path, source)
+
+
 def test_links_to_folders_are_followed_once(tmp_path):
     source = write_classes(tmp_path / "src", ["cat", "dog"])
     (source / "cat" / "loop").symlink_to(source / "cat")

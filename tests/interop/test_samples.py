@@ -253,6 +253,35 @@ def test_images_without_labels_are_read_as_one_set_and_said(tmp_path, name):
     assert "--labels" in found.recognised
 
 
+def test_an_array_that_may_hold_the_labels_is_named(tmp_path):
+    path = saved(tmp_path, pixels(), None, classes=LABELS)
+    assert (
+        "add them as 'labels', as classes is called if it holds them," in read_samples(path, CELL).recognised
+    )
+
+
+def test_labels_that_contradict_the_files_own_are_refused(tmp_path):
+    path, other = saved(tmp_path, pixels()), tmp_path / "labels.txt"
+    other.write_text("\n".join(map(str, LABELS[::-1])))
+    with pytest.raises(UsageError, match=r"theirs\.npz holds labels of its own, and .*labels\.txt others"):
+        read_samples(path, CELL, other)
+    other.write_text("\n".join(map(str, LABELS)))
+    assert read_samples(path, CELL, other).labels.tolist() == LABELS.tolist()
+
+
+@pytest.mark.parametrize("images", [pixels().astype(np.uint16) * 257, pixels().astype(np.int16) - 128])
+def test_another_scale_is_not_to_be_clipped(tmp_path, images):
+    with pytest.raises(UsageError, match="scale them to one of these") as caught:
+        read_samples(saved(tmp_path, images), CELL)
+    assert "clip" not in str(caught.value)
+
+
+def test_a_packed_array_file_is_to_be_unpacked(tmp_path):
+    (tmp_path / "a.npy.gz").write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"is packed: unpack it, and give a\.npy$"):
+        read_samples(tmp_path / "a.npy.gz", CELL)
+
+
 def test_a_folder_of_images_and_no_folder_is_a_set_without_labels(tmp_path):
     for i, image in enumerate(pixels()):
         Image.fromarray(image.transpose(1, 2, 0)).save(tmp_path / f"{i}.png")
