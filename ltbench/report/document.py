@@ -14,7 +14,8 @@ import pandas as pd
 from ltbench.report.cell_results import CellResults
 from ltbench.report.checklist import checklist_table
 from ltbench.report.figures import bottleneck, compare, curves, pictures  # noqa: F401 - they register their figures
-from ltbench.report.figures.base import KINDS, Figure, Scene, figures_of, method_styles
+from ltbench.report.figures.base import KINDS, Scene, figures_of, method_styles
+from ltbench.report.figures.model import Figure
 from ltbench.report.findings import best_guidance_table, findings
 from ltbench.report.names import known_methods_in_tree
 from ltbench.report.protocols import long_tails, main_series

@@ -22,7 +22,7 @@ from PIL import Image as Picture
 
 import ltbench
 from ltbench.report.document import Document, Section
-from ltbench.report.figures.base import Figure, Image, Mark, Panel
+from ltbench.report.figures.model import Figure, Image, Mark, Panel
 from ltbench.report.names import method_rank, method_title
 from ltbench.report.tables.grid import Bold
 from ltbench.runs.run import Run

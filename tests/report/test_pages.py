@@ -28,8 +28,9 @@ from ltbench.report import load_results, load_scores, write_report
 from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures import draw as drawing
+from ltbench.report.figures.axes import COLUMN, PAGE
 from ltbench.report.figures.base import KINDS, figures_of, method_styles
-from ltbench.report.figures.draw import COLUMN, PAGE, draw
+from ltbench.report.figures.draw import draw
 from ltbench.report.names import known_methods_in_tree
 from ltbench.report.render import latex_table, write_latex
 from ltbench.report.tables.differences import differences

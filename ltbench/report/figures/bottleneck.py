@@ -6,20 +6,9 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.cell_results import CellResults
-from ltbench.report.figures.base import (
-    Figure,
-    Mark,
-    Panel,
-    Scene,
-    Style,
-    draw_series,
-    figure,
-    how_made,
-    left_out,
-    mixed,
-    panel_of,
-    styled,
-)
+from ltbench.report.figures.base import Scene, figure, mixed, styled
+from ltbench.report.figures.marks import draw_series, how_made, left_out, panel_of
+from ltbench.report.figures.model import Figure, Mark, Panel, Style
 from ltbench.report.names import arrow_of, method_title, output_of, seeds_text
 from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.series import Series, joined

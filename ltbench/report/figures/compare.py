@@ -8,24 +8,17 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.cell_results import CellResults
-from ltbench.report.figures.base import (
-    Figure,
-    Figures,
-    Mark,
-    Panel,
-    Scene,
-    Style,
+from ltbench.report.figures.base import Figures, Scene, figure, mixed, styled
+from ltbench.report.figures.marks import (
     draw_series,
-    figure,
     how_made,
     left_out,
-    mixed,
     panel_of,
     seed_values,
     shown_panels,
     spans_decades,
-    styled,
 )
+from ltbench.report.figures.model import Figure, Mark, Panel, Style
 from ltbench.report.names import Measure, group_title, integer, method_title, number
 from ltbench.report.protocols import block_title, long_tails, main_protocols
 from ltbench.report.series import Series, joined

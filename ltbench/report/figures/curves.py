@@ -9,20 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.figures.base import (
-    Figure,
-    Figures,
-    Mark,
-    Panel,
-    Scene,
-    Style,
-    draw_series,
-    figure,
-    how_made,
-    panel_of,
-    seed_values,
-    styled,
-)
+from ltbench.report.figures.base import Figures, Scene, figure, styled
+from ltbench.report.figures.marks import draw_series, how_made, panel_of, seed_values
+from ltbench.report.figures.model import Figure, Mark, Panel, Style
 from ltbench.report.names import Measure
 from ltbench.report.protocols import main_series
 from ltbench.report.series import Series, grouped, labelled

@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ltbench.report.figures.base import Figure, Image, Scene, figure, how_made
+from ltbench.report.figures.base import Scene, figure
+from ltbench.report.figures.marks import how_made
+from ltbench.report.figures.model import Figure, Image
 from ltbench.report.names import integer
 from ltbench.report.protocols import main_series
 from ltbench.report.series import Series
