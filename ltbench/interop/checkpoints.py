@@ -86,8 +86,17 @@ def read_official(path: Path) -> OfficialCheckpoint:
         weights[name] = {f"denoiser.{key}": value for key, value in denoiser.state_dict().items()}
         if extras["mean_proj"]:
             heads[name] = extras["mean_proj"]
-    step = extras["step"] or _step_in_name(path)
+    step = _whole(extras["step"]) or _step_in_name(path)
     return OfficialCheckpoint(path, sha256(path), denoiser.config, step, weights, heads)
+
+
+def _whole(step: Any) -> int | None:
+    """Return a step as trainers write it (a number, a tensor of one, text) as an int; None for what is none."""
+    try:
+        number = float(step)
+    except (TypeError, ValueError, RuntimeError):
+        return None
+    return int(number) if number >= 1 and number.is_integer() else None
 
 
 def _step_in_name(path: Path) -> int | None:

@@ -86,6 +86,8 @@ def import_run(
         "train.steps": str(steps),
         "train.imported": checkpoint.sha256,
     }
+    if "ema" not in checkpoint.weights:  # it has no averaged weights to sample
+        known["sample.weights"] = "raw"
     cell = dataset or source.name  # of several prepared folders the one that is named: folder_lt:NAME
     if has_own_counts:  # the ratio as the presets state it, so that cells are the same
         size = [f"data.image_size={checkpoint.config.image_size}"]

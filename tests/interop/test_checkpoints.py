@@ -125,6 +125,29 @@ def test_the_study_file_of_an_import_says_all_that_was_set(five, tmp_path):
     assert read_json(folder / "spec.json")["train_key"] == train_key(spec)
 
 
+@pytest.mark.parametrize("step", [70, "70", 70.0, torch.tensor(70), torch.tensor([70.0])])
+def test_a_step_is_read_as_trainers_write_it(ten, tmp_path, step):
+    torch.save({**torch.load(CBDM, weights_only=True), "step": step}, tmp_path / "model.pt")
+    assert imported(tmp_path / "model.pt", "cbdm", ten, tmp_path)[1].train.steps == 70
+
+
+@pytest.mark.parametrize("step", [-5, 0, 7.5, "last", float("nan"), torch.zeros(3)])
+def test_a_step_that_is_none_is_asked_for(ten, tmp_path, step):
+    torch.save({**torch.load(CBDM, weights_only=True), "step": step}, tmp_path / "model.pt")
+    with pytest.raises(UsageError, match="does not say how many steps it was trained: give --step"):
+        imported(tmp_path / "model.pt", "cbdm", ten, tmp_path)
+
+
+def test_of_a_file_without_averaged_weights_the_last_are_sampled(ten, tmp_path):
+    content = torch.load(CBDM, weights_only=True)
+    del content["ema_model"]
+    torch.save(content, tmp_path / "ckpt_9.pt")
+    _, spec = imported(tmp_path / "ckpt_9.pt", "cbdm", ten, tmp_path)
+    assert spec.sample.weights == "raw"
+    model = load_model(spec, tmp_path, load_dataset(spec.data, ten), "cpu", spec.sample.weights)["denoiser"]
+    check_golden_outputs(lambda *inputs: model(*inputs).eps, "net")
+
+
 def test_corals_head_comes_along(five, tmp_path):
     folder, spec = imported(CORAL, "coral", five, tmp_path)
     assert (
