@@ -28,7 +28,9 @@ LIMITS = (
     "against a mean and a covariance alone: there is no floor, no value of a class or group, no recall, coverage, kernel"
     " distance or memorisation, which need the reference's images"
 )
-_ROUNDING = 1e-6  # of the largest eigenvalue: how negative a covariance's may be by float32 storage
+_ROUNDING = (
+    1e-6  # of the largest eigenvalue: how negative or lopsided a covariance may be by float32 arithmetic
+)
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,8 @@ def read_statistics(path: Path) -> ReferenceStatistics:
         )
     symmetric = (covariance.astype(np.float64) + covariance.T) / 2
     values, vectors = np.linalg.eigh(symmetric)
-    if values[0] < -_ROUNDING * max(values[-1], 0) or not np.allclose(symmetric, covariance, rtol=1e-3):
+    rounding = _ROUNDING * max(values[-1], 0)
+    if values[0] < -rounding or not np.allclose(symmetric, covariance, rtol=1e-3, atol=rounding):
         raise DataCorrupt(f"sigma of {path} is no covariance (not symmetric, or not positive): get it again")
     factor = np.sqrt(values.clip(min=0))[:, None] * vectors.T
     statistics = Statistics(0, torch.from_numpy(mean.astype(np.float64)), torch.from_numpy(factor))

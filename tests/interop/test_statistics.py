@@ -53,6 +53,16 @@ def test_single_precision_and_further_arrays_are_read(tmp_path):
     assert len(read_statistics(path).statistics.mean) == 6
 
 
+def test_entries_near_zero_may_differ_by_single_precision(tmp_path):
+    """A covariance from a float32 product: its small entries differ from their mirror images by 1e-7 of the largest."""
+    x = np.random.default_rng(0).normal(size=(400, 24)).astype("f4") * np.geomspace(1, 1e-4, 24, dtype="f4")
+    sigma = x.T @ x / 399
+    noise = np.random.default_rng(1).normal(0, 3e-8, sigma.shape)
+    path = tmp_path / "torch.npz"
+    np.savez(path, mu=x.mean(0), sigma=(sigma + np.triu(noise, 1)).astype("f4"))
+    assert frechet_distance(read_statistics(path).statistics, x + 1) == pytest.approx(24, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("arrays", "error", "says"),
     [
