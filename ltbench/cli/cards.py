@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -15,19 +16,23 @@ if TYPE_CHECKING:
 console = make_console()
 
 
-def print_hours(card: Card, planned: Plan) -> None:
-    """Print the card's hours for each run and for all of them, beside this machine's."""
+def print_hours(card: Card, planned: Plan, names: Sequence[str]) -> None:
+    """Print the card's hours for each run, called as the plan calls it, and for all of them, beside this machine's."""
     from ltbench.cli.console import hours
 
     table = Table("run", "PFLOP", f"on {card.key}", "here", box=None, header_style="bold")
     low = high = 0.0
-    for cost in planned.runs:
+    for cost, name in zip(planned.runs, names, strict=True):
         spec = cost.spec
         fast, slow = seconds_of(card, spec, cost.flops - cost.sample_flops, cost.sample_flops)
         low, high = low + fast, high + slow
         if cost.flops and len(planned.runs) <= 12:
-            name = f"{spec.data.dataset} {spec.method.name} seed {spec.train_seed} ({spec.train.precision})"
-            table.add_row(name, f"{cost.flops / 1e15:.3g}", _range(fast, slow), hours(cost.seconds))
+            table.add_row(
+                f"{name} ({spec.train.precision})",
+                f"{cost.flops / 1e15:.3g}",
+                _range(fast, slow),
+                hours(cost.seconds),
+            )
     if table.row_count > 1:
         console.print(table)
     console.print(

@@ -207,7 +207,8 @@ def show_plan(
         planned = job.plan(need_files=False)
     print_plan(study, planned, every_run=True)
     if card is not None:
-        print_hours(card, planned)
+        varied = _varied([cost.spec for cost in planned.runs])
+        print_hours(card, planned, [_name(cost.spec, varied) for cost in planned.runs])
 
 
 def show_slurm_script(
@@ -277,10 +278,10 @@ def _varied(specs: Sequence[RunSpec]) -> list[tuple[str, str]]:
     return varying
 
 
-def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str]:
+def _name(spec: RunSpec, varied: Sequence[tuple[str, str]]) -> str:
+    """Return what tells a run of a plan from the others."""
     from ltbench.method.registry import create
 
-    spec = cost.spec
     variant = create(spec.method.name, spec.method.hyperparameters).variant
     name = (
         f"{spec.data.dataset} r={spec.data.imbalance_ratio:g} {spec.method.name}{f' ({variant})' if variant else ''} "
@@ -292,9 +293,13 @@ def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]] = ()) -> list[str
         value = getattr(getattr(spec, section), field)
         if value is not None and value != ():
             name += f" {section}.{field}={value}"
+    return name
+
+
+def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]]) -> list[str]:
     pending = cost.steps or cost.images
     return [
-        name,
+        _name(cost.spec, varied),
         f"{cost.steps:,}",
         f"{cost.images:,}",
         f"{cost.nfe:g}",

@@ -233,3 +233,13 @@ def test_a_preset_can_be_shown_and_copied(ltbench, tmp_path):
     code, out = ltbench("presets", "dmeo", "--show")
     assert code == 2
     assert "did you mean 'demo'" in out
+
+
+def test_a_cards_hours_call_runs_as_the_plan_does(ltbench, monkeypatch):
+    """Two variants of one method stood there under one name."""
+    monkeypatch.setattr("ltbench.cli.cards.console.width", 200)  # a row a line
+    variants = ("--set", "coral.variant=published,released_formula", "--guidance", "0")
+    code, out = ltbench("plan", "-m", "coral", *SHORT, *variants, "--on", "h100")
+    assert code == 0
+    for variant in ("published", "released_formula"):
+        assert f"coral ({variant}) seed 0 guidance 0 (fp32)" in out
