@@ -17,7 +17,7 @@ FLOORS = (
     ("data", "diffusion", "environment", "runs", "stats"),
     ("extractors", "training"),
     ("scoring", "study"),
-    ("pipeline", "report"),
+    ("league", "pipeline", "report"),
     ("interop", "sweep"),
     ("api",),
     ("cli",),

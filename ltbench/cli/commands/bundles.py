@@ -211,7 +211,7 @@ def site(
     """Write a static league page over many bundles: ranks with intervals, never across protocols."""
     from ltbench.cli.console import make_console, waiting
     from ltbench.interop.verify import verify as verified
-    from ltbench.report.site import summary_line, write_site
+    from ltbench.league.page import summary_line, write_site
 
     worth = (lambda root: verified(root, data_root=data_root).rows) if check else None
     with waiting("reading and verifying the bundles"):

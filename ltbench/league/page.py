@@ -22,7 +22,7 @@ import pandas as pd
 import ltbench
 from ltbench.errors import UsageError
 from ltbench.files import read_json, write_json, write_text
-from ltbench.report.league import league, status_of
+from ltbench.league.ranks import league, status_of
 from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
 from ltbench.runs.layout import SAMPLES, SPEC
 from ltbench.runs.places import cache_folder
@@ -143,7 +143,7 @@ def _write_page(rows: pd.DataFrame, names: Sequence[str], out: Path) -> None:
     for character in "<>&\u2028\u2029":  # what could end a script element, or a line within a string
         text = text.replace(character, f"\\u{ord(character):04x}")
     write_text(out / "data.js", f"const LEAGUE = {text};\n")
-    folder = resources.files("ltbench.report") / "templates"
+    folder = resources.files("ltbench.league") / "templates"
     for name in ("league.js", "league.css"):
         write_text(out / name, (folder / name).read_text(encoding="utf-8"))
     page = (folder / "league.html").read_text(encoding="utf-8")
@@ -157,6 +157,3 @@ def summary_line(site: Site) -> str:
     """Return what was written in one line, for the terminal."""
     worth = ", ".join(f"{count} {status}" for status, count in sorted(site.statuses.items()))
     return f"{site.rows} rows ({worth}): {site.page}"
-
-
-__all__ = ["Site", "summary_line", "write_site"]

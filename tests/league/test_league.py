@@ -12,8 +12,8 @@ import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.errors import UsageError
-from ltbench.report.league import league, status_of
-from ltbench.report.site import write_site
+from ltbench.league.page import write_site
+from ltbench.league.ranks import league, status_of
 from ltbench.runs.pack import pack
 from ltbench.runs.results import load_scores
 
@@ -275,7 +275,7 @@ def test_page_in_a_real_browser(bundles, tmp_path, width):
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
 def test_a_strangers_text_is_shown_and_never_run(tmp_path):
     """Whatever the reader of scores lets through must be harmless here too: two walls, each tested alone."""
-    from ltbench.report import site as module
+    from ltbench.league import page as module
 
     evil = "</script><script>hacked=1</script><img src=x onerror='hacked=1'>"
     table = scores(
