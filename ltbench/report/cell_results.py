@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ltbench.report.names import GROUP_ORDER, SHOT_GROUPS, Measure, class_title, metric_rank, output_of
+from ltbench.report.names import ANY, GROUP_ORDER, SHOT_GROUPS, Measure, class_title, metric_rank, output_of
 from ltbench.report.series import Series
 from ltbench.runs.samples import class_names_of
 from ltbench.runs.scores import row_codes
@@ -211,36 +211,26 @@ class CellResults:
         """What `means` and `by_seed` have made: tables and figures ask for the same again and again."""
         return {}
 
-    def points_of(
-        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
-    ) -> pd.DataFrame:
-        """Return the rows of `points` of one measure at one class or group, or of all images.
+    def points_of(self, scope: str, measure: Measure, place: str = "", role: str = "") -> pd.DataFrame:
+        """Return the rows of `points` of one measure at one class or group, or of all images."""
+        return self.points.iloc[self._points.rows(scope, measure, place, role)]
 
-        `sizes`: only those with the measure's sample sizes. A floor has sizes of its own; a group's are its
-        classes', so that a measure taken from another scope is asked for without.
-        """
-        return self.points.iloc[self._points.rows(scope, measure, place, role, sizes)]
-
-    def means(
-        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
-    ) -> dict[str, Numbers]:
+    def means(self, scope: str, measure: Measure, place: str = "", role: str = "") -> dict[str, Numbers]:
         """Return mean, sd, n (and the sampling spread) of one measure and place by series."""
-        key = ("means", scope, place, role, sizes, measure)
+        key = ("means", scope, place, role, measure)
         if key not in self._kept:
-            rows = self._summary.rows(scope, measure, place, role, sizes)[::-1]  # the first of a series stays
+            rows = self._summary.rows(scope, measure, place, role)[::-1]  # the first of a series stays
             columns = (self._summary.columns[name][rows].tolist() for name in Numbers._fields)
             numbers = map(Numbers._make, zip(*columns, strict=True))
             self._kept[key] = dict(zip(self._summary.series_of(rows), numbers, strict=True))
         result: dict[str, Numbers] = self._kept[key]
         return result
 
-    def by_seed(
-        self, scope: str, measure: Measure, place: str = "", role: str = "", sizes: bool = True
-    ) -> pd.DataFrame:
+    def by_seed(self, scope: str, measure: Measure, place: str = "", role: str = "") -> pd.DataFrame:
         """Return train_seed x series of one measure and place, at each series' main sampling seed."""
-        key = ("seeds", scope, place, role, sizes, measure)
+        key = ("seeds", scope, place, role, measure)
         if key not in self._kept:
-            rows = self._points.rows(scope, measure, place, role, sizes)
+            rows = self._points.rows(scope, measure, place, role)
             seed, main, value = (self._points.columns[name] for name in ("train_seed", "main", "value"))
             rows = rows[(main[rows] == 1) & np.isfinite(seed[rows])]
             seeds, row = np.unique(seed[rows], return_inverse=True)
@@ -257,10 +247,10 @@ class CellResults:
 
     def floor(self, scope: str, measure: Measure, place: str = "") -> tuple[float, float, float]:
         """Return the floor's mean, its standard deviation over draws, and its own number of images; nan where none."""
-        rows = self._points.rows(scope, measure, place, "floor", False)
+        rows = self._points.rows(scope, measure, place, "floor")
         if not len(rows):
             return np.nan, np.nan, np.nan
-        spread = self._points.rows(scope, measure, place, "floor_sd", False)
+        spread = self._points.rows(scope, measure, place, "floor_sd")
         value, n = self._points.columns["value"], self._points.columns["n_generated"]
         sd = float(value[spread].mean()) if len(spread) else np.nan
         return float(value[rows].mean()), sd, float(n[rows].max())
@@ -294,14 +284,14 @@ class _Lookup:
         keys: list[str] = self.names[self.codes[rows]].tolist()
         return keys
 
-    def rows(self, scope: str, measure: Measure, place: str, role: str, sizes: bool) -> np.ndarray:
-        """Return the rows of a measure at a place, of its sample sizes alone where `sizes`.
-
-        A floor has sizes of its own, and a score at the floor's size the floor's.
-        """
+    def rows(self, scope: str, measure: Measure, place: str, role: str) -> np.ndarray:
+        """Return the rows of a measure at a place; a floor has sizes of its own, a score at the floor's size its number."""
         rows = self._rows.get((scope, role, place, *measure[:6]), _NONE)
-        if sizes and not role.startswith("floor"):
-            for name in ("n_reference", "n_generated") if role != "at_floor_n" else ("n_reference",):
-                values, wanted = self.columns[name][rows], float(getattr(measure, name))
+        if role.startswith("floor"):
+            return rows
+        for name in ("n_reference", "n_generated") if role != "at_floor_n" else ("n_reference",):
+            wanted = float(getattr(measure, name))
+            if wanted != ANY:
+                values = self.columns[name][rows]
                 rows = rows[np.isnan(values) if wanted != wanted else values == wanted]
         return rows

@@ -30,19 +30,13 @@ def cells(scores: pd.DataFrame, runs: Mapping[str, Run] | None = None) -> list[C
     `runs` know the user's names of a prepared folder and its classes.
     """
     scores = scores[scores["cell"].isin(scores.loc[scores["value"].notna(), "cell"].unique()).to_numpy()]
-    order = scores.groupby("cell", observed=True).agg(
-        dataset=("dataset", "first"),
-        ratio=("imbalance_ratio", "first"),
-        order=("class_order", "first"),
-        split=("split_seed", "first"),
-        run=("run", "first"),
-    )
-    order = order.reset_index().astype({"dataset": str, "cell": str, "run": str})
+    text = dict.fromkeys(("dataset", "cell", "run", "class_order"), str)
+    order = scores.drop_duplicates("cell").astype(text)
     order = order.assign(
-        control=order["ratio"] == 1, moved=[name not in ("", "identity") for name in order["order"]]
+        control=order["imbalance_ratio"] == 1, moved=~order["class_order"].isin(["", "identity"])
     )
     order = order.sort_values(
-        ["dataset", "control", "ratio", "moved", "split", "cell"],
+        ["dataset", "control", "imbalance_ratio", "moved", "split_seed", "cell"],
         ascending=[True, True, False, True, True, True],
     )
     names = [runs[run].user_names if runs is not None and run in runs else ("", ()) for run in order["run"]]

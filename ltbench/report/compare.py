@@ -110,10 +110,9 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
     both = sides[0].merge(sides[1], on=_SAME, how="outer", suffixes=("_a", "_b"), indicator="side")
     if not (both["side"] == "both").any():
         raise UsageError(f"{a} and {b} have no setting in common: compare two folders of the same study")
-    judged = pd.DataFrame([_judge(row) for _, row in both.iterrows()], index=both.index)
     label = both["label_a"].fillna(both["label_b"])
     kept = [*_SAME, "mean_a", "sd_a", "n_a", "mean_b", "sd_b", "n_b"]
-    return Comparison(pd.concat([both[kept].assign(label=label), judged], axis=1), Path(a), Path(b))
+    return Comparison(pd.concat([both[kept].assign(label=label), _judged(both)], axis=1), Path(a), Path(b))
 
 
 def _side(root: Path) -> pd.DataFrame:
@@ -129,22 +128,25 @@ def _side(root: Path) -> pd.DataFrame:
     return table[[*_SAME, "label", "defined", "mean", "sd", "n"]]
 
 
-def _judge(row: pd.Series) -> dict[str, object]:
-    """Return difference, interval and status of one matched number."""
-    nan = float("nan")
-    out = {"difference": nan, "low": nan, "high": nan}
-    if row["side"] != "both":
-        return {**out, "status": "only in A" if row["side"] == "left_only" else "only in B"}
-    if row["defined_a"] != row["defined_b"]:
-        return {**out, "status": "not comparable"}
-    out["difference"] = difference = row["mean_b"] - row["mean_a"]
-    if min(row["n_a"], row["n_b"]) < 2:
-        return {**out, "status": "equal" if difference == 0 else "differs, one seed"}
-    half = welch_half_width(row["sd_a"], row["n_a"], row["sd_b"], row["n_b"])
-    out |= {"low": difference - half, "high": difference + half}
-    if difference == 0 and row["sd_a"] == row["sd_b"]:
-        return {**out, "status": "equal"}
-    return {**out, "status": "moved" if abs(difference) > half else "within spread"}
+def _judged(both: pd.DataFrame) -> pd.DataFrame:
+    """Return difference, interval and status of each matched number: the first status whose condition holds."""
+    comparable = (both["side"] == "both") & (both["defined_a"] == both["defined_b"])
+    several = comparable & (both["n_a"] > 1) & (both["n_b"] > 1)
+    difference = (both["mean_b"] - both["mean_a"]).where(comparable)
+    spreads = both[["sd_a", "n_a", "sd_b", "n_b"]].where(several)
+    half = pd.Series([welch_half_width(*row) for row in spreads.to_numpy()], both.index)
+    conditions = {
+        "only in A": both["side"] == "left_only",
+        "only in B": both["side"] == "right_only",
+        "not comparable": ~comparable,
+        "equal": (difference == 0) & (~several | (both["sd_a"] == both["sd_b"])),
+        "differs, one seed": ~several,
+        "moved": difference.abs() > half,
+    }
+    status = np.select(list(conditions.values()), list(conditions), "within spread")
+    return pd.DataFrame(
+        {"difference": difference, "low": difference - half, "high": difference + half, "status": status}
+    )
 
 
 def _entries(row: pd.Series) -> list[str]:

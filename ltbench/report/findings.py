@@ -13,12 +13,12 @@ from ltbench.report.cell_results import CellResults
 from ltbench.report.names import group_title, mean_sd, method_title, number
 from ltbench.report.protocols import long_tails, main_protocols
 from ltbench.report.series import by_key, grouped, joined
+from ltbench.report.tables.contrasts import pair_title
 from ltbench.report.tables.differences import (
     PLACES,
     declared_rows,
     difference_text,
     of_measure,
-    pair_title,
     shown_to_differ,
 )
 from ltbench.report.tables.grid import Table
@@ -114,8 +114,8 @@ def _memorised(cell: CellResults) -> Iterator[str]:
     found = {one.label: means[one.key].mean for one in main_protocols(cell)[0] if one.key in means}
     if not found:
         return
-    companion = measure._replace(metric="memorisation_expected")
-    expected = float(cell.points_of("group", companion, "tail", sizes=False)["value"].mean())
+    companion = measure.any_size._replace(metric="memorisation_expected")
+    expected = float(cell.points_of("group", companion, "tail")["value"].mean())
     worst = max(found, key=lambda label: found[label])
     if found[worst] > 2 * expected:
         yield (
@@ -179,15 +179,13 @@ def best_guidance_table(cell: CellResults) -> Table | None:
     if measure is None or not rows:
         return None
     decimals, first = measure.decimals, main_protocols(cell)[0][0]
-    entries = [
-        [
-            name,
-            mean_sd(best.mean, best.sd, decimals),
-            f"{best.chosen:g}",
-            str(best.n),
-            "on the other half of the seeds" if best.held_out else "on the same scores: flatters",
-        ]
-        for name, best in rows
+    valued = ("on the same scores: flatters", "on the other half of the seeds")
+    columns = [
+        ("Method", [name for name, _ in rows]),
+        (measure.title, [mean_sd(best.mean, best.sd, decimals) for _, best in rows]),
+        ("ω", [f"{best.chosen:g}" for _, best in rows]),
+        ("Common seeds", [str(best.n) for _, best in rows]),
+        ("Valued", [valued[best.held_out] for _, best in rows]),
     ]
     mean, sd, n = cell.floor("overall", measure)
     notes = [
@@ -197,5 +195,4 @@ def best_guidance_table(cell: CellResults) -> Table | None:
         f"Floor: {mean_sd(mean, sd, decimals)}{f' (n={n:,.0f})' if n == n else ''}."
     ]
     title = f"Each method at its best guidance, {cell.label}"
-    columns = ["Method", measure.title, "ω", "Common seeds", "Valued"]
-    return Table(f"best-guidance-{cell.slug}", title, columns, entries, 1, (), notes, 1)
+    return Table.of_columns(f"best-guidance-{cell.slug}", title, columns, notes=notes, settings=1)

@@ -13,6 +13,7 @@ from ltbench.metrics.base import Output
 from ltbench.metrics.registry import find_output
 
 MISSING = "—"
+ANY = math.inf  # a sample size: whichever it is
 SHOT_GROUPS = ("head", "middle", "tail")
 GROUP_ORDER = (*SHOT_GROUPS, "macro", "worst")
 _GROUP_TITLES = {"": "overall", "macro": "macro mean", "worst": "worst class"}
@@ -56,7 +57,10 @@ def arrow_of(metric: str) -> str:
 
 
 class Measure(NamedTuple):
-    """What a number measures: metric, its definition, extractor and reference, and the sample sizes behind it."""
+    """What a number measures: metric, its definition, extractor and reference, and the sample sizes behind it.
+
+    A size is nan where none is stated, and `ANY` where numbers of any size are asked for.
+    """
 
     metric: str
     definition: str
@@ -66,6 +70,11 @@ class Measure(NamedTuple):
     reference_hash: str
     n_reference: float
     n_generated: float
+
+    @property
+    def any_size(self) -> Measure:
+        """The same at any sample sizes: a group's are its classes', so that another scope's measure says nothing of them."""
+        return self._replace(n_reference=ANY, n_generated=ANY)
 
     @property
     def output(self) -> Output:

@@ -10,7 +10,8 @@ from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.compare import compare
 from ltbench.report.figures.compare import off_scale
-from ltbench.report.tables.differences import contrast_table, differences, p_statement
+from ltbench.report.tables.contrasts import contrast_table
+from ltbench.report.tables.differences import differences, p_statement
 from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.spread import rank_table, spread_table
 from ltbench.study.file import load_study

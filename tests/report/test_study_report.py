@@ -13,9 +13,10 @@ from ltbench.report.figures.base import figures_of
 from ltbench.report.figures.curves import at_most, varied
 from ltbench.report.findings import best_guidances, findings
 from ltbench.report.protocols import main_protocols, main_series
+from ltbench.report.tables.contrasts import glance_table
 from ltbench.report.tables.controls import balanced_controls, controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
-from ltbench.report.tables.differences import differences, glance_table
+from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.scores import groups_table, overall_table, pooled_table, settings_table, tail_table
 from ltbench.runs.samples import load_confusion

@@ -80,39 +80,39 @@ def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
     methods = [m for m in dict.fromkeys(s.method for s in blocks[0]) if m in {s.method for s in blocks[1]}]
     if len(measures) < 2 or not methods:
         return None
-    decimals = measures[0].decimals
+    decimals, changed = measures[0].decimals, change(cell, other)
     counts: list[dict[str, float]] = [dict(c.classes().itertuples(index=False)) for c in (cell, other)]
-    columns = [  # cell, measure, series: a column each
-        (c, measure, next(one.key for one in block if one.method == method))
-        for method in methods
-        for c, measure, block in zip((cell, other), measures, blocks, strict=True)
+    labels = list(counts[0])
+    tail = labels[-(len(labels) // 3) :]
+    columns = [
+        ("Class", [*map(cell.class_name, labels), "these tail classes"]),
+        *(
+            (title, [*(integer(count.get(label, np.nan)) for label in labels), ""])
+            for title, count in zip(("Images", f"Images, {changed}"), counts, strict=True)
+        ),
     ]
-    rows = []
-    for label in counts[0]:
-        scores = [score_text(c.means("class", m, label).get(key), decimals) for c, m, key in columns]
-        rows.append([cell.class_name(label), *(integer(n.get(label, np.nan)) for n in counts), *scores])
-    tail = list(counts[0])[-(len(counts[0]) // 3) :]
-    rows.append(["these tail classes", "", "", *(_mean_over(*column, tail) for column in columns)])
-    changed = change(cell, other)
+    for method in methods:
+        titles = method_title(method), f"{method_title(method)}, {changed}"
+        for c, title, measure, block in zip((cell, other), titles, measures, blocks, strict=True):
+            key = next(one.key for one in block if one.method == method)
+            scores = [score_text(c.means("class", measure, label).get(key), decimals) for label in labels]
+            columns.append((title, [*scores, _mean_over(c, measure, key, tail)]))
     reading = (
         "A class that is as bad among equally few images of every class suffers from scarcity, not imbalance."
         if other.imbalance_ratio == 1
         else "A class that is bad with many images too is hard, not rare."
     )
-    titles = [t for m in methods for t in (method_title(m), f"{method_title(m)}, {changed}")]
     note = (
         f"{measures[0].plain} of the same class in both data cells, at guidance {blocks[0][0].guidance:g}; mean ± standard "
         f"deviation over training seeds. {reading} Last row: mean over the classes that are the tail of {cell.label}, "
         "in both."
     )
-    return Table(
+    return Table.of_columns(
         f"control-{cell.slug}-and-{slug(changed)[:30]}",
         f"The same classes, {cell.label} and {changed}",
-        ["Class", "Images", f"Images, {changed}", *titles],
-        rows,
-        1,
-        (len(rows) - 1,),
-        [note],
+        columns,
+        rules=(len(labels),),
+        notes=[note],
         column_tags=[{}, {}, {}, *({"method": m} for m in methods for _ in measures)],
     )
 
@@ -161,9 +161,8 @@ def rarity_table(cell: CellResults, others: list[CellResults]) -> Table | None:
         "class with the largest term at equal counts, and the largest term against the smallest. FD holds its floor "
         "here, which draws the factor towards 1."
     ]
-    inner = tuple(end for end in ends[:-1] if 0 < end < len(rows))
     title = f"Rarity and difficulty apart, {cell.label}"
-    return Table(f"rarity-{cell.slug}", title, columns, rows, 1, inner, notes, 3, tags)
+    return Table(f"rarity-{cell.slug}", title, columns, rows, 1, tuple(ends), notes, 3, tags)
 
 
 def class_points(cell: CellResults, like: Series) -> pd.DataFrame:

@@ -67,17 +67,14 @@ def training_flops(one: Series, runs: Runs) -> float:
     return next((float(flops) for flops in training_costs(one, runs)[1] if np.isfinite(flops)), np.nan)
 
 
-def median(values: object) -> float:
+def median(values: Sequence[float] | np.ndarray) -> float:
     """Return the median of what is on record, nan where nothing is."""
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) if len(known) else np.nan
+    return float(pd.Series(values, dtype=float).median())
 
 
-def _middle(values: object, decimals: int) -> str:
-    known = np.asarray(values, dtype=float)
-    known = known[np.isfinite(known)]
-    text = number(median(known), decimals)
+def _middle(values: Sequence[float] | np.ndarray, decimals: int) -> str:
+    known = pd.Series(values, dtype=float).dropna()
+    text = number(known.median(), decimals)
     return text if len(known) < 2 else f"{text} ({known.min():.{decimals}f}-{known.max():.{decimals}f})"
 
 
@@ -114,7 +111,7 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     columns, joined = ["Entanglement of the bottleneck"], []
     for block in main_protocols(cell):
         for place in ("macro", "tail"):
-            points = cell.points_of("group", measure, place, sizes=False)
+            points = cell.points_of("group", measure.any_size, place)
             keep = points["main"].to_numpy() & points["series"].isin([one.key for one in block]).to_numpy()
             points = points[keep].astype({"run": str, "series": str}).set_index("run")
             found = points[["value", "series", "train_seed"]].join(at, how="inner")

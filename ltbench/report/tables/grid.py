@@ -7,14 +7,17 @@ a ceiling gives. Bold marks the best of a block and all that cannot be told from
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from ltbench.report.cell_results import CellResults, Numbers
-from ltbench.report.names import MISSING, Measure, guidance_text, integer, mean_sd, seeds_text
-from ltbench.report.series import Block, Series, grouped, joined, several
+from ltbench.report.names import ANY, MISSING, Measure, mean_sd
+from ltbench.report.series import Block, Series, grouped, joined
+from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
 
 FLOOR = "real vs real (floor)"
@@ -42,9 +45,9 @@ class Table:
     name : file name without suffix.
     title : one line.
     columns : headers.
-    rows : entries, one list a row; marked ones are `Bold`.
+    rows : entries, one list a row; marked ones are `Bold`. See `of_columns`.
     text_columns : how many of the first columns are left-aligned text; `settings` of the last ones are too.
-    rules : indices of rows that have a rule above them.
+    rules : indices of rows that have a rule above them; those of no inner row are dropped.
     notes : sentences below the table: what was measured, on what, with what.
     settings : how many of the last columns say how the row was made: after the numbers, so that these show first.
     row_tags, column_tags : what a filter knows of a row or column (``method``, ``guidance``, ``floor``).
@@ -60,6 +63,18 @@ class Table:
     settings: int = 0
     row_tags: list[Tags] = field(default_factory=list)
     column_tags: list[Tags] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        inner = sorted({rule for rule in self.rules if 0 < rule < len(self.rows)})
+        object.__setattr__(self, "rules", tuple(inner))
+
+    @classmethod
+    def of_columns(
+        cls, name: str, title: str, columns: Sequence[tuple[str, Sequence[str]]], **described: Any
+    ) -> Table:
+        """Build a table from columns, header and entries each, and the attributes that describe it."""
+        rows = [list(row) for row in zip(*(texts for _, texts in columns), strict=True)]
+        return cls(name, title, [header for header, _ in columns], rows, **described)
 
     def is_text(self, column: int) -> bool:
         """Tell whether a column is left-aligned text."""
@@ -84,7 +99,6 @@ class Column:
     measure : what is measured.
     scope, place : all images, or a class or group of them.
     role : "" for the score, ``at_floor_n`` for its value at the floor's sample size.
-    sizes : whether the measure's sample sizes are the column's; not where the measure is another scope's.
     """
 
     title: str
@@ -92,11 +106,10 @@ class Column:
     scope: str = "overall"
     place: str = ""
     role: str = ""
-    sizes: bool = True
 
     def means(self, cell: CellResults) -> dict[str, Numbers]:
         """Return its numbers by series."""
-        return cell.means(self.scope, self.measure, self.place, self.role, self.sizes)
+        return cell.means(self.scope, self.measure, self.place, self.role)
 
     def missing(self, cell: CellResults) -> str:
         """Say why it has no numbers, where that is on record."""
@@ -107,8 +120,8 @@ class Column:
         """Print what it is read against: its floor over repeated draws with its own n, or its companion's value."""
         measure = self.measure
         if companion := measure.output.companion:
-            beside = measure._replace(metric=companion[0])
-            points = cell.points_of(self.scope, beside, self.place, sizes=False)
+            beside = measure.any_size._replace(metric=companion[0])
+            points = cell.points_of(self.scope, beside, self.place)
             return (
                 mean_sd(float(points["value"].mean()), np.nan, measure.decimals) if len(points) else MISSING
             )
@@ -116,7 +129,7 @@ class Column:
         text = mean_sd(mean, sd, measure.decimals)
         return (
             f"{text} (n={n:,.0f})"
-            if text != MISSING and self.sizes and n == n != measure.n_generated
+            if text != MISSING and n == n and measure.n_generated not in (n, ANY)
             else text
         )
 
@@ -168,7 +181,6 @@ def grid(
     ]
     missing = list(dict.fromkeys(filter(None, reasons)))
     tags = [series_tags(one) for one in series]
-    ends = tuple(int(i) for i in np.cumsum([len(block) for block in blocks]))
     if set(floors) - {MISSING, ""}:
         rows.append([FLOOR, *floors, *[""] * len(settings)])
         tags.append({"floor": "1"})
@@ -180,11 +192,16 @@ def grid(
         ["Method", *(c.title for c in columns), *(header for header, _ in settings)],
         rows,
         1,
-        tuple(end for end in ends if end < len(rows)),
+        ends(blocks),
         [n for n in (constants, *notes, dashes if dash else "") if n],
         len(settings),
         tags,
     )
+
+
+def ends(blocks: Iterable[Sequence[object]]) -> tuple[int, ...]:
+    """Return at which rows a rule stands between blocks, and after the last."""
+    return tuple(itertools.accumulate(map(len, blocks)))
 
 
 def series_tags(one: Series) -> Tags:
@@ -205,27 +222,10 @@ def row_labels(series: Sequence[Series]) -> list[str]:
     return apart([one.label for one in series], series, shown, "{}, {}".format)
 
 
-def apart(
-    titles: list[str],
-    things: Sequence[Series] | Sequence[Measure],
-    attributes: Iterable[tuple[str, Callable[..., str]]],
-    join: Callable[[str, str], str],
-) -> list[str]:
-    """Tell equal titles apart by the first attributes of their things that differ."""
-    for name, show in attributes:
-        for title in {t for t in titles if titles.count(t) > 1}:
-            at = [i for i, t in enumerate(titles) if t == title]
-            values = [getattr(things[i], name) for i in at]
-            if len(set(map(str, values))) > 1:
-                for i, value in zip(at, values, strict=True):
-                    titles[i] = join(title, show(value)) if value == value and value != "" else title
-    return titles
-
-
 def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
     """Return the series to print bold: in each block the best, and what cannot be told from it."""
     better = column.measure.better
-    wide = cell.by_seed(column.scope, column.measure, column.place, column.role, column.sizes)
+    wide = cell.by_seed(column.scope, column.measure, column.place, column.role)
     table, bold = wide.to_numpy(), set[str]()
     at = {key: i for i, key in enumerate(wide.columns)}
     for block in blocks:
@@ -244,95 +244,3 @@ def score_text(found: Numbers | None, decimals: int, interval: bool = False) -> 
         return mean_sd(found.mean, found.sd, decimals)
     half = t_half_width(found.sd, int(found.n))
     return f"{found.mean:.{decimals}f} [{found.mean - half:.{decimals}f}, {found.mean + half:.{decimals}f}]"
-
-
-def measure_titles(measures: Sequence[Measure]) -> list[str]:
-    """Name measures; where two would print alike, what differs tells them apart."""
-    shown = (
-        ("extractor", str),
-        ("definition", str),
-        ("n_generated", "n={:,.0f}".format),
-        ("reference", str),
-        ("n_reference", "{:,.0f} real".format),
-        ("extractor_hash", "extractor {:.8}".format),
-        ("reference_hash", "reference {:.8}".format),
-    )
-
-    def join(title: str, value: str) -> str:
-        name, arrow = split_arrow(title)
-        return f"{name} ({value}){arrow}"
-
-    return apart([m.title for m in measures], measures, shown, join)
-
-
-def split_arrow(title: str) -> tuple[str, str]:
-    """Split a measure's title into its name and the arrow of its better direction."""
-    return (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
-
-
-def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str]]], str]:
-    """Split what describes series into columns that differ and a sentence of what is alike."""
-    columns: list[tuple[str, list[str]]] = []
-    same = []
-    shown: tuple[tuple[str, str, Callable[..., str]], ...] = (
-        ("Guidance ω", "guidance", guidance_text),
-        ("Variant", "variant", str),
-        ("Settings", "differs", str),
-        ("Step", "step", integer),
-        ("Sampler", "sampler", str),
-        ("NFE", "nfe", integer),
-        ("Origin", "origin", str),
-    )
-    for header, name, show in shown:
-        texts = [show(getattr(one, name)) for one in series]
-        if name == "nfe" and len(set(texts)) > 1 and not several(series, "passes"):
-            every = sorted(set(texts), key=lambda t: int(t.replace(",", "")))
-            same.append(f"NFE {' or, with guidance, '.join(every)}")
-        elif len(set(texts)) > 1:
-            columns.append((header, texts))
-        elif texts[0] and name != "differs" and texts[0] not in ("ours", MISSING):
-            same.append(f"{header if header == 'NFE' else header[:1].lower() + header[1:]} {texts[0]}")
-    kinds = {one.kind for one in series}
-    if len(kinds) == 1 and kinds != {"unknown"}:
-        same.append(f"a scale of guidance under a {kinds.pop()} sampler")
-    columns.append(("Seeds", [seeds_text(one.train_seeds) for one in series]))
-    return columns, (f"All rows: {', '.join(same)}." if same else "")
-
-
-def measured_as(measures: Sequence[Measure], scope: str) -> str:
-    """Say what the numbers of some measures are: definition, extractor, images generated and real."""
-    titles = dict(zip(measures, measure_titles(measures), strict=True))
-    per = " a class" if scope in ("class", "group") else ""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for measure, title in titles.items():
-        key = integer(measure.n_generated), integer(measure.n_reference), measure.reference
-        shown = measure.extractor and f"({measure.extractor})" not in title
-        how = [*([measure.extractor] if shown else []), measure.definition]
-        groups.setdefault(key, []).append(f"{title.rstrip(' ↓↑')} ({', '.join(how)})")
-    what = (
-        f"{made} generated against {real} real images of {reference}{per}: {'; '.join(each)}"
-        for (made, real, reference), each in groups.items()
-    )
-    return f"{'. '.join(what)}."
-
-
-def spread_notes(cell: CellResults, series: Sequence[Series]) -> list[str]:
-    """Say what spread, bold and floor mean, and what these seeds cannot say."""
-    if any(len(one.train_seeds) > 1 for one in series):
-        notes = [
-            "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one protocol: "
-            "the best mean and all that cannot be told from it (paired t tests, Holm's correction over all pairs of "
-            "rows at 5 %), so that an equal row is left plain in one column of twenty."
-        ]
-    else:
-        notes = ["One training seed: no spread, and no row is marked as best."]
-    if (cell.points["role"] == "floor").any():
-        notes.append(
-            "Floor: held-out real images against the same reference, ± over repeated draws; n: its images, where "
-            "they are fewer than the score's. Then the score at the floor's n is the one to read against it."
-        )
-    again = [s for s in series if len(s.sample_seeds) > 1]
-    if again:
-        each = "; ".join(f"{one.label} {', '.join(map(str, one.sample_seeds))}" for one in again)
-        notes.append(f"Sampled more than once ({each}): that spread is kept apart, in summary.csv.")
-    return notes

@@ -7,12 +7,12 @@ data cells, methods and metrics there are is read off the files: a new file is a
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 import ltbench
@@ -34,7 +34,7 @@ from ltbench.report.names import (
     seeds_text,
 )
 from ltbench.report.series import Series
-from ltbench.report.tables.grid import Column, Table, Tags, entries, score_text
+from ltbench.report.tables.grid import Column, Table, Tags, ends, entries, score_text
 from ltbench.study.presets import load_all
 
 _COLUMNS = ["source", "table", "dataset", "imbalance_ratio", "method", "metric", "value", "confidence"]
@@ -90,6 +90,11 @@ def published_title(metric: str) -> str:
     return metric.replace("_", " ").replace("fid", "FID").replace("kid", "KID")
 
 
+def _named(dataset: str, ratio: float, joint: str) -> str:
+    """Name a published data cell: its data set, and its ratio where the source states one."""
+    return dataset if ratio != ratio else f"{dataset}{joint}{ratio:g}"
+
+
 # -- the papers' tables, filled with ours -----------------------------------------------------------------------
 
 
@@ -100,36 +105,35 @@ def paper_tables(found: list[CellResults], published: pd.DataFrame) -> list[Tabl
         metrics = [m for m in _OURS if m in set(theirs["metric"])]
         if not metrics:
             continue
-        rows: list[list[str]] = []
-        rules: list[int] = []
-        for ratio in sorted(theirs["imbalance_ratio"].unique(), key=lambda r: -r if r == r else np.inf):
-            rules.append(len(rows))
-            same = theirs["imbalance_ratio"]
-            here = theirs[same.isna() if ratio != ratio else same == ratio]
-            rows += _paper_rows(cell_for(found, str(dataset), ratio), str(dataset), ratio, here, metrics)
         columns = ["Data", "Method", *map(published_title, metrics), "Step", "Sampler", "Guidance ω", "Seeds"]
+        blocks = [
+            _paper_rows(found, here, metrics)
+            for _, here in theirs.groupby(-theirs["imbalance_ratio"], dropna=False)
+        ]
         notes = [
             f"Ours only; the papers' own numbers stand beside them in a table of their own. {MISSING}: not run. Mean ± "
             "standard deviation over training seeds; bold as in the overall table. The papers' scales of guidance are "
             "those of ancestral sampling, which is stochastic."
         ]
         title = f"{dataset}, as the papers print it"
-        out.append(Table(f"paper-{dataset}", title, columns, rows, 2, tuple(rules[1:]), notes, 4))
+        rows = list(itertools.chain(*blocks))
+        out.append(Table(f"paper-{dataset}", title, columns, rows, 2, ends(blocks), notes, 4))
     return [*out, *_paper_classes(found, published)]
 
 
-def _paper_rows(
-    cell: CellResults | None, dataset: str, ratio: float, theirs: pd.DataFrame, metrics: Sequence[str]
-) -> list[list[str]]:
-    name = dataset if ratio != ratio else f"{dataset}, {ratio:g}"
+def _paper_rows(found: list[CellResults], theirs: pd.DataFrame, metrics: Sequence[str]) -> list[list[str]]:
+    """Return the rows of one published data cell: our series, then the methods that nobody has run."""
+    dataset, ratio = theirs.iloc[0][_CELL]
+    cell, name = cell_for(found, dataset, ratio), _named(dataset, ratio, ", ")
     series = candidates(cell)
-    rows = [[name, one.label] for one in series]
+    columns = []
     for metric in metrics:
-        column = [MISSING] * len(rows)
-        if cell is not None and (measure := our_measure(cell, metric, "overall")) is not None:
-            column = entries(cell, [series], Column("", measure))
-        for row, entry in zip(rows, column, strict=True):
-            row.append(entry)
+        measure = our_measure(cell, metric, "overall")
+        if cell is None or measure is None:
+            columns.append([MISSING] * len(series))
+        else:
+            columns.append(entries(cell, [series], Column("", measure)))
+    rows = [[name, one.label, *scores] for one, *scores in zip(series, *columns, strict=True)]
     for row, one in zip(rows, series, strict=True):
         row += [integer(one.step), one.sampler, one.scale_text, seeds_text(one.train_seeds)]
     absent = sorted(set(theirs["method"]) - {one.method for one in series}, key=method_rank)
@@ -141,24 +145,20 @@ def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Ta
     out = []
     for dataset, ratio in published[_CELL].drop_duplicates().itertuples(index=False):
         cell = cell_for(found, str(dataset), ratio)
-        measure = None if cell is None else our_measure(cell, "fid", "class")
+        measure = our_measure(cell, "fid", "class")
         if cell is None or measure is None:
             continue
         classes = [str(c) for c in cell.classes()["class_or_group"]]
-        places = [("group", g) for g in cell.groups()]
-        places += [("class", c) for c in classes] if len(classes) <= 10 else []
-        columns = [cell.means(s, measure, p, sizes=s == "class") for s, p in places]
-        rows = [
-            [one.label, *(score_text(means.get(one.key), measure.decimals) for means in columns)]
-            for one in candidates(cell)
-        ]
-        headers = ["Method", *(p if s == "group" else cell.class_name(p) for s, p in places)]
-        notes = [
-            f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."
-        ]
-        out.append(
-            Table(f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}", headers, rows, 1, (), notes)
-        )
+        shown = [Column(g, measure.any_size, "group", g) for g in cell.groups()]
+        shown += [Column(cell.class_name(c), measure, "class", c) for c in classes if len(classes) <= 10]
+        series = candidates(cell)
+        columns = [("Method", [one.label for one in series])]
+        for column in shown:
+            means = column.means(cell)
+            columns.append((column.title, [score_text(means.get(s.key), measure.decimals) for s in series]))
+        note = f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."
+        name, title = f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}"
+        out.append(Table.of_columns(name, title, columns, notes=[note]))
     return out
 
 
@@ -178,13 +178,12 @@ def published_table(found: list[CellResults], published: pd.DataFrame, every: bo
     for _, theirs in order.groupby([*_CELL, "method", "metric"], sort=False, dropna=False):
         first = theirs.iloc[0]
         cell = cell_for(found, first["dataset"], first["imbalance_ratio"])
-        measure = None if cell is None else our_measure(cell, first["metric"], "overall")
-        ours = [] if cell is None or measure is None else _ours(cell, measure, first["method"])
+        ours: list[_Ours | None] = [*_ours(cell, first["metric"], first["method"])]
         if not ours and not every:
             continue
         for _, number in theirs.iterrows():
-            rows += [_beside(number, one) for one in ours] or [_beside(number, None)]
-            tags += [{"method": first["method"]}] * max(1, len(ours))
+            rows += [_beside(number, one) for one in ours or [None]]
+            tags += [{"method": first["method"]} for _ in ours or [None]]
     if not rows:
         return None
     columns = ["Data", "Method", "Metric", "Published", "Ours", "Δ", "Source"]
@@ -203,15 +202,18 @@ def published_table(found: list[CellResults], published: pd.DataFrame, every: bo
 _Ours = tuple[CellResults, Measure, Series]
 
 
-def _ours(cell: CellResults, measure: Measure, method: str) -> list[_Ours]:
+def _ours(cell: CellResults | None, metric: str, method: str) -> list[_Ours]:
+    """Return the series of ours that stand beside a published number."""
+    measure = our_measure(cell, metric, "overall")
+    if cell is None or measure is None:
+        return []
     scored = cell.means("overall", measure)
     return [(cell, measure, one) for one in candidates(cell) if one.method == method and one.key in scored]
 
 
 def _beside(theirs: pd.Series, ours: _Ours | None) -> list[str]:
     sure = "" if theirs["confidence"] == "T" else f" ({theirs['confidence']})"
-    ratio = theirs["imbalance_ratio"]
-    data = theirs["dataset"] if ratio != ratio else f"{theirs['dataset']}, ratio {ratio:g}"
+    data = _named(theirs["dataset"], theirs["imbalance_ratio"], ", ratio ")
     label, value, difference = method_title(theirs["method"]), MISSING, MISSING
     how = [""] * 7
     if ours is not None:
@@ -238,7 +240,7 @@ def missing_runs(found: list[CellResults], published: pd.DataFrame, runs: Path =
     out = []
     for _, theirs in published.groupby(_CELL, sort=False, dropna=False):
         dataset, ratio = theirs.iloc[0][_CELL]
-        name = dataset if ratio != ratio else f"{dataset}-r{ratio:g}"
+        name = _named(dataset, ratio, "-r")
         cell = cell_for(found, dataset, ratio)
         have = {one.method for one in cell.series} if cell is not None else set()
         absent = sorted(set(theirs["method"]) - have, key=method_rank)
@@ -270,7 +272,7 @@ def _installed(method: str) -> bool:
 
 
 def _command(dataset: str, ratio: float, methods: Sequence[str]) -> str:
-    preset = f"paper/{dataset if ratio != ratio else f'{dataset}-r{ratio:g}'}"
+    preset = f"paper/{_named(dataset, ratio, '-r')}"
     if preset in load_all():
         return text.command("ltbench", "run", "--preset", preset, "--methods", ",".join(methods))
     command = ["ltbench", "run", "--dataset", dataset, "--methods", ",".join(methods)]
@@ -313,8 +315,10 @@ def candidates(cell: CellResults | None) -> list[Series]:
     return [one for one in cell.series if best[*one.pair, one.differs, one.scale] is one]
 
 
-def our_measure(cell: CellResults, metric: str, scope: str) -> Measure | None:
+def our_measure(cell: CellResults | None, metric: str, scope: str) -> Measure | None:
     """Return the measure that stands for a published metric, the papers' protocol before others."""
+    if cell is None:
+        return None
     for name, extractor in _OURS.get(metric, []):
         match = [m for m in cell.measures(scope) if (m.metric, m.extractor) == (name, extractor)]
         if match:

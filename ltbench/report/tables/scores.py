@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,14 +24,17 @@ from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
     Column,
     Table,
+    ends,
     entries,
     grid,
     measure_columns,
+    row_labels,
+    series_tags,
+)
+from ltbench.report.tables.notes import (
     measure_titles,
     measured_as,
     protocol_columns,
-    row_labels,
-    series_tags,
     split_arrow,
     spread_notes,
 )
@@ -78,7 +82,7 @@ def groups_table(cell: CellResults) -> Table | None:
     measure = cell.frechet("group")
     if measure is None:
         return None
-    columns = [Column(group_title(g), measure, "group", g, sizes=False) for g in cell.groups()]
+    columns = [Column(group_title(g), measure.any_size, "group", g) for g in cell.groups()]
     notes = [
         f"{measure.plain} of each class, averaged{_members(cell)}; macro: over all classes. In brackets: 95 % t "
         "interval of the mean over training seeds, none for one seed. Bold as in the overall table."
@@ -107,7 +111,7 @@ def pooled_table(cell: CellResults) -> Table | None:
     if not measures:
         return None
     columns = [
-        Column(f"{name}, {group_title(g)}{arrow}", m, "pooled", g, sizes=False)
+        Column(f"{name}, {group_title(g)}{arrow}", m.any_size, "pooled", g)
         for (name, arrow), m in zip(map(split_arrow, measure_titles(measures)), measures, strict=True)
         for g in cell.groups("pooled")
     ]
@@ -183,11 +187,11 @@ def _per_class_table(
         shown = labelled(shown)
     places = [("class", str(c), n) for c, n in cell.classes().itertuples(index=False)]
     classes = len(places)
-    places += [("group", g, np.nan) for g in cell.groups() if cell.means("group", measure, g, role, False)]
+    places += [("group", g, np.nan) for g in cell.groups() if cell.means("group", measure.any_size, g, role)]
     rows, missing = [], list[str]()
     for scope, place, n_train in places:
         name = cell.class_name(place) if scope == "class" else group_title(place)
-        column = Column(name, measure, scope, place, role, sizes=scope == "class")
+        column = Column(name, measure if scope == "class" else measure.any_size, scope, place, role)
         count = integer(n_train) if scope == "class" else ""
         rows.append([name, count, *entries(cell, blocks, column), column.floor(cell)])
         missing += filter(None, [column.missing(cell)])
@@ -212,7 +216,7 @@ def _per_class_table(
         ["Class", "Training images", *(one.label for one in shown), companion[1] if companion else "Floor"],
         rows,
         1,
-        (classes,) if len(rows) > classes else (),
+        (classes,),
         [note for note in notes if note],
         column_tags=[{}, {}, *map(series_tags, shown), {}],
     )
@@ -238,61 +242,53 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     for metric, scope, place, template in _LEAGUE:
         measure = cell.leading(metric, scope)
         if measure is not None and (not place or place in cell.groups()):
-            overall = scope == "overall"
-            at_floor = cell.means(scope, measure, place, "at_floor_n", overall)
+            measure = measure if scope == "overall" else measure.any_size
+            at_floor = cell.means(scope, measure, place, "at_floor_n")
             role = "at_floor_n" if at_floor and measure.output.companion is None else ""
-            title = template.format(measure.plain)
-            columns.append(Column(title, measure, scope, place, role, overall))
+            columns.append(Column(template.format(measure.plain), measure, scope, place, role))
     if not columns:
         return None
     blocks = main_protocols(cell)
     series = joined(blocks)
-    headers, rows = ["Method"], [[label] for label in row_labels(series)]
+    shown: list[tuple[str, Sequence[str]]] = [("Method", row_labels(series))]
     for column in columns:
         companion = column.measure.output.companion
-        headers += [
-            column.title + arrow_of(column.measure.metric),
-            companion[1].lower() if companion else "floor",
+        beside = replace(column, measure=column.measure.any_size, role="").floor(cell).split(" ±")[0]
+        shown += [
+            (column.title + arrow_of(column.measure.metric), entries(cell, blocks, column)),
+            (companion[1].lower() if companion else "floor", [beside.replace(MISSING, "")] * len(series)),
         ]
-        floor = Column("", column.measure, column.scope, column.place, sizes=False).floor(cell).split(" ±")[0]
-        for row, text in zip(rows, entries(cell, blocks, column), strict=True):
-            row += [text, floor if text != MISSING else ""]
     costs = [training_flops(one, runs) for one in series]
-    base = next(
-        (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c), np.nan
-    )
-    for row, one, cost in zip(rows, series, costs, strict=True):
-        relative = f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs"
-        row += [
-            evaluations_text(one.nfe),
-            relative if cost == cost else MISSING,
-            ", ".join(filter(None, (number(one.guidance, 1), one.rule))),
-        ]
-        row += [str(len(one.train_seeds))]
-    at_floor_n = any(column.role for column in columns)
-    fewer = len(main_protocols(cell, every=True)) - len(main_protocols(cell))
-    notes = [
-        (
-            "Scores are at the floor's number of images, so that the two may be compared. "
-            if at_floor_n
-            else ""
-        )
-        + "Bold: best of one guidance, and what cannot be told from it (Holm, 5 %). "
-        + (
-            f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}. "
-            if base == base
-            else ""
-        )
-        + protocol_columns(series)[1]
-        + (f" {fewer} other settings of guidance: see every setting." if fewer > 0 else "")
+    known = (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c)
+    base = next(known, np.nan)
+    shown += [
+        ("NFE", [evaluations_text(one.nfe) for one in series]),
+        ("Training cost", [_cost_text(cost, base) for cost in costs]),
+        ("ω", [", ".join(filter(None, (number(one.guidance, 1), one.rule))) for one in series]),
+        ("Seeds", [str(len(one.train_seeds)) for one in series]),
     ]
-    return Table(
+    fewer = len(main_protocols(cell, every=True)) - len(blocks)
+    sentences = [
+        "Scores are at the floor's number of images, so that the two may be compared."
+        if any(column.role for column in columns)
+        else "",
+        "Bold: best of one guidance, and what cannot be told from it (Holm, 5 %).",
+        f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}." if base == base else "",
+        protocol_columns(series)[1],
+        f"{fewer} other settings of guidance: see every setting." if fewer > 0 else "",
+    ]
+    return Table.of_columns(
         f"league-{cell.slug}",
         f"League, {cell.label}",
-        [*headers, "NFE", "Training cost", "ω", "Seeds"],
-        rows,
-        1,
-        tuple(int(i) for i in np.cumsum([len(b) for b in blocks])[:-1]),
-        notes,
+        shown,
+        rules=ends(blocks),
+        notes=[" ".join(filter(None, sentences))],
         row_tags=[series_tags(one) for one in series],
     )
+
+
+def _cost_text(flops: float, base: float) -> str:
+    """Print the cost of a training, relative to the baseline's where that is on record."""
+    if flops != flops:
+        return MISSING
+    return f"{flops / base:.2f}x" if base == base else f"{flops:.2g} FLOPs"

@@ -9,7 +9,8 @@ from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, group_title, number
 from ltbench.report.protocols import block_title, main_protocols, main_series
 from ltbench.report.series import by_key, joined
-from ltbench.report.tables.grid import Table, measure_titles, series_tags
+from ltbench.report.tables.grid import Table, series_tags
+from ltbench.report.tables.notes import measure_titles
 
 
 def spread_table(cell: CellResults) -> Table | None:
@@ -61,28 +62,19 @@ def rank_table(cell: CellResults) -> Table | None:
     measures = [m for m in cell.measures("overall") if m.better is not None]
     if len(shown) < 2 or not measures:
         return None
-    columns = []
-    for measure in measures:
+    columns = [("Method", [one.label for one in shown])]
+    for measure, title in zip(measures, measure_titles(measures), strict=True):
         wide = cell.by_seed("overall", measure).reindex(columns=[one.key for one in shown])
         ascending = measure.better == "lower"
         seeds = wide.dropna().rank(axis=1, ascending=ascending)
         ranks = wide.mean().rank(ascending=ascending)
-        columns.append([_rank_text(rank, seeds[key]) for key, rank in ranks.items()])
+        columns.append((title, [_rank_text(rank, seeds[key]) for key, rank in ranks.items()]))
     notes = [
         f"{block_title(shown)} sampler. Rank of the mean (in brackets: lowest to highest over the seeds that all rows "
         "share). Ranks describe these runs; they test nothing."
     ]
-    rows = [[one.label, *texts] for one, *texts in zip(shown, *columns, strict=True)]
-    return Table(
-        f"ranks-{cell.slug}",
-        f"Ranks, {cell.label}",
-        ["Method", *measure_titles(measures)],
-        rows,
-        1,
-        (),
-        notes,
-        row_tags=[series_tags(one) for one in shown],
-    )
+    tags = [series_tags(one) for one in shown]
+    return Table.of_columns(f"ranks-{cell.slug}", f"Ranks, {cell.label}", columns, notes=notes, row_tags=tags)
 
 
 def _rank_text(rank: float, seeds: pd.Series) -> str:

@@ -1,0 +1,164 @@
+"""Tables of paired differences, views of the one frame: a cell's contrasts with the baseline, all cells at a glance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+import pandas as pd
+
+from ltbench.report.cell_results import CellResults
+from ltbench.report.names import MISSING, group_title, method_rank, method_title
+from ltbench.report.protocols import main_protocols
+from ltbench.report.series import by_key, grouped
+from ltbench.report.tables.differences import (
+    PLACES,
+    Difference,
+    declared_rows,
+    difference_text,
+    of_measure,
+    shown_to_differ,
+)
+from ltbench.report.tables.grid import Table, Tags, marked, score_text, series_tags
+from ltbench.report.tables.notes import measure_titles
+from ltbench.stats import agreement_chance
+
+
+def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
+    """Build the table of paired differences with the baseline, a row a method and protocol; None without any.
+
+    The headline measures only, at the main protocols; contrasts.csv has every measure, place and setting.
+    """
+    places = ["", *[g for g in cell.groups() if g != "macro"]]
+    measures = cell.headline()
+    lines = [  # a measure's title, a block, and its rows of the frame
+        (title, block, of_measure(frame, measure, block, places))
+        for measure, title in zip(measures, measure_titles(measures), strict=True)
+        for block in main_protocols(cell)
+    ]
+    shown = [row for *_, found in lines for row in found]
+    if not shown:
+        return None
+    differ = shown_to_differ(shown)
+    rows: list[list[str]] = []
+    tags: list[Tags] = []
+    rules = []
+    for title, block, found in lines:
+        members = by_key(block)
+        rules.append(len(rows))
+        for key, own in grouped(found, lambda row: row.series).items():
+            base = members.get(own[0].baseline)
+            named = f"{members[key].label} - {base.label if base is not None else own[0].baseline_label}"
+            at = {row.place: marked(difference_text(row), row in differ) for row in own}
+            settings = [title, block[0].scale_text, str(max(int(row.n) for row in own))]
+            rows.append([named, *(at.get(p, MISSING) for p in places), *settings])
+            tags.append(series_tags(members[key]))
+    notes = [
+        "Differences seed by seed: mean [95 % t interval], k of n seeds with the mean's sign"
+        f"{_chances(shown)}. "
+        "The interval is mean ± t(n-1) sd/√n, which takes the differences as normal, and holds for one difference alone; "
+        f"bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. "
+        f"{_declared(declared_rows(cell, frame))} Every measure, place and setting: contrasts.csv."
+    ]
+    return Table(
+        f"contrasts-{cell.slug}",
+        f"Paired differences on common seeds, {cell.label}",
+        ["Contrast", *[group_title(p) for p in places], "Metric", "Guidance ω", "n"],
+        rows,
+        rules=tuple(rules),
+        notes=notes,
+        settings=3,
+        row_tags=tags,
+    )
+
+
+def _chances(shown: Iterable[Difference]) -> str:
+    """Say how often as many signs agree by chance, for each number of seeds that is there."""
+    seeds = sorted({int(row.n) for row in shown} - {0, 1})
+    each = [f"{n}/{n} in {100 * agreement_chance(n, n):.2g} %" for n in seeds]
+    return f" (by chance {', '.join(each)} of cases)" if each else ""
+
+
+def _declared(rows: Sequence[Difference]) -> str:
+    """Say what the study file declared and its p-value, or why there is none."""
+    if not rows:
+        return "No contrast was declared in a study file ([contrast]), so there is no p-value."
+    each = "; ".join(
+        f"{row.label} - {row.baseline_label}, {group_title(row.place)} {row.measure.plain}: {row.p}"
+        for row in rows
+    )
+    return f"Declared before the runs: {each}."
+
+
+def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline: str) -> Table | None:
+    """Set the paired differences of all data cells and guidances under one another: Frechet and kernel distance.
+
+    A kernel distance has no bias that falls with the number of images, so it stands where studies of different
+    numbers meet; each measure is a family of comparisons of its own.
+    """
+    lines = []
+    run = set[tuple[tuple[str, str], str]]()  # which method was run in which data cell
+    for cell, frame in sections:
+        frechet, kernel = (cell.leading(name, "overall") for name in ("frechet", "kid"))
+        if frame.empty or frechet is None:
+            continue
+        for block in main_protocols(cell):
+            run |= {(one.pair, cell.label) for one in block if one.method != baseline}
+            base = next((one for one in block if one.method == baseline), None)
+            for measure in filter(None, (frechet, kernel)):
+                for place in PLACES:
+                    found = of_measure(frame, measure, block, [place])
+                    if found and base is not None:
+                        lines.append((cell, block, place, base, measure, found))
+    families = grouped((row for *_, found in lines for row in found), lambda row: row.measure.metric)
+    if "frechet" not in families:
+        return None
+    cells = Counter(pair for pair, _ in run)
+    compared = {pair for pair, count in cells.items() if count > 1} or set(cells)
+    methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
+    differ = set[Difference]().union(*map(shown_to_differ, families.values()))
+    rows: list[list[str]] = []
+    tags: list[Tags] = []
+    rules = []
+    for cell, block, place, base, measure, found in lines:
+        first = measure.metric == "frechet"
+        if first and not place:
+            rules.append(len(rows))
+        means = cell.means("group", measure.any_size, place) if place else cell.means("overall", measure)
+        at = {row.series: marked(difference_text(row), row in differ) for row in found}
+        key_of = {one.pair: one.key for one in block}
+        where = group_title(place) + ("" if first else f", {measure.plain}")
+        own = score_text(means.get(base.key), measure.decimals)
+        others = [at.get(key_of.get(pair, ""), MISSING) for pair in methods]
+        rows.append([cell.label, where, own, *others, block[0].scale_text])
+        tags.append({"cell": cell.label, "guidance": block[0].scale})
+    title, shown = method_title(baseline), families["frechet"]
+    notes = [
+        f"First {title}'s Frechet distance, mean ± standard deviation over training seeds; then the "
+        f"others minus it on common seeds: mean [95 % t interval] k/n seeds with the mean's sign"
+        f"{_chances(shown)}; negative is better; "
+        f"bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. One training "
+        "seed: no interval."
+        + " Kernel distances, where they were scored, in rows and a Holm procedure of their own."
+        * (len(families) > 1)
+        + " Methods run in one data cell alone are in that cell's tables." * (len(compared) < len(cells))
+    ]
+    return Table(
+        "at-a-glance",
+        "All data cells at a glance",
+        ["Data", "Where", title, *(f"{pair_title(p, compared)} - {title}" for p in methods), "Guidance ω"],
+        rows,
+        text_columns=2,
+        rules=tuple(rules),
+        notes=notes,
+        settings=1,
+        row_tags=tags,
+        column_tags=[{}, {}, {}, *({"method": method} for method, _ in methods), {}],
+    )
+
+
+def pair_title(pair: tuple[str, str], compared: Collection[tuple[str, str]]) -> str:
+    """Name a method, and its variant where several of it are compared."""
+    method, variant = pair
+    alone = sum(other == method for other, _ in compared) == 1
+    return method_title(method) if alone else f"{method_title(method)} ({variant})"

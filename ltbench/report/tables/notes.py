@@ -1,0 +1,118 @@
+"""What a table says of its rows and columns: names that tell them apart, what rows have in common, how it was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from ltbench.report.cell_results import CellResults
+from ltbench.report.names import MISSING, Measure, guidance_text, integer, seeds_text
+from ltbench.report.series import Series, several
+
+
+def apart(
+    titles: list[str],
+    things: Sequence[Series] | Sequence[Measure],
+    attributes: Iterable[tuple[str, Callable[..., str]]],
+    join: Callable[[str, str], str],
+) -> list[str]:
+    """Tell equal titles apart by the first attributes of their things that differ."""
+    for name, show in attributes:
+        for title in {t for t in titles if titles.count(t) > 1}:
+            at = [i for i, t in enumerate(titles) if t == title]
+            values = [getattr(things[i], name) for i in at]
+            if len(set(map(str, values))) > 1:
+                for i, value in zip(at, values, strict=True):
+                    titles[i] = join(title, show(value)) if value == value and value != "" else title
+    return titles
+
+
+def measure_titles(measures: Sequence[Measure]) -> list[str]:
+    """Name measures; where two would print alike, what differs tells them apart."""
+    shown = (
+        ("extractor", str),
+        ("definition", str),
+        ("n_generated", "n={:,.0f}".format),
+        ("reference", str),
+        ("n_reference", "{:,.0f} real".format),
+        ("extractor_hash", "extractor {:.8}".format),
+        ("reference_hash", "reference {:.8}".format),
+    )
+
+    def join(title: str, value: str) -> str:
+        name, arrow = split_arrow(title)
+        return f"{name} ({value}){arrow}"
+
+    return apart([m.title for m in measures], measures, shown, join)
+
+
+def split_arrow(title: str) -> tuple[str, str]:
+    """Split a measure's title into its name and the arrow of its better direction."""
+    return (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
+
+
+def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str]]], str]:
+    """Split what describes series into columns that differ and a sentence of what is alike."""
+    columns: list[tuple[str, list[str]]] = []
+    same = []
+    shown: tuple[tuple[str, str, Callable[..., str]], ...] = (
+        ("Guidance ω", "guidance", guidance_text),
+        ("Variant", "variant", str),
+        ("Settings", "differs", str),
+        ("Step", "step", integer),
+        ("Sampler", "sampler", str),
+        ("NFE", "nfe", integer),
+        ("Origin", "origin", str),
+    )
+    for header, name, show in shown:
+        texts = [show(getattr(one, name)) for one in series]
+        if name == "nfe" and len(set(texts)) > 1 and not several(series, "passes"):
+            every = sorted(set(texts), key=lambda t: int(t.replace(",", "")))
+            same.append(f"NFE {' or, with guidance, '.join(every)}")
+        elif len(set(texts)) > 1:
+            columns.append((header, texts))
+        elif texts[0] and name != "differs" and texts[0] not in ("ours", MISSING):
+            same.append(f"{header if header == 'NFE' else header[:1].lower() + header[1:]} {texts[0]}")
+    kinds = {one.kind for one in series}
+    if len(kinds) == 1 and kinds != {"unknown"}:
+        same.append(f"a scale of guidance under a {kinds.pop()} sampler")
+    columns.append(("Seeds", [seeds_text(one.train_seeds) for one in series]))
+    return columns, (f"All rows: {', '.join(same)}." if same else "")
+
+
+def measured_as(measures: Sequence[Measure], scope: str) -> str:
+    """Say what the numbers of some measures are: definition, extractor, images generated and real."""
+    titles = dict(zip(measures, measure_titles(measures), strict=True))
+    per = " a class" if scope in ("class", "group") else ""
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for measure, title in titles.items():
+        key = integer(measure.n_generated), integer(measure.n_reference), measure.reference
+        shown = measure.extractor and f"({measure.extractor})" not in title
+        how = [*([measure.extractor] if shown else []), measure.definition]
+        groups.setdefault(key, []).append(f"{title.rstrip(' ↓↑')} ({', '.join(how)})")
+    what = (
+        f"{made} generated against {real} real images of {reference}{per}: {'; '.join(each)}"
+        for (made, real, reference), each in groups.items()
+    )
+    return f"{'. '.join(what)}."
+
+
+def spread_notes(cell: CellResults, series: Sequence[Series]) -> list[str]:
+    """Say what spread, bold and floor mean, and what these seeds cannot say."""
+    if any(len(one.train_seeds) > 1 for one in series):
+        notes = [
+            "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one protocol: "
+            "the best mean and all that cannot be told from it (paired t tests, Holm's correction over all pairs of "
+            "rows at 5 %), so that an equal row is left plain in one column of twenty."
+        ]
+    else:
+        notes = ["One training seed: no spread, and no row is marked as best."]
+    if (cell.points["role"] == "floor").any():
+        notes.append(
+            "Floor: held-out real images against the same reference, ± over repeated draws; n: its images, where "
+            "they are fewer than the score's. Then the score at the floor's n is the one to read against it."
+        )
+    again = [s for s in series if len(s.sample_seeds) > 1]
+    if again:
+        each = "; ".join(f"{one.label} {', '.join(map(str, one.sample_seeds))}" for one in again)
+        notes.append(f"Sampled more than once ({each}): that spread is kept apart, in summary.csv.")
+    return notes
