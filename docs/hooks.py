@@ -98,7 +98,7 @@ def metrics() -> str:
 
 def scores() -> str:
     """The columns of scores.csv, each with its meaning."""
-    from ltbench.runs.scores import SCHEMA
+    from ltbench.runs.score_columns import SCHEMA
 
     rows = [(f"`{c.name}`", c.kind, "yes" if c.identity else "", c.meaning, c.since) for c in SCHEMA]
     return "\n\n".join(

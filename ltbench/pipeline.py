@@ -24,9 +24,10 @@ from ltbench.runs.layout import (
     weights_path,
 )
 from ltbench.runs.places import places
-from ltbench.runs.run import SampleSet, open_folder, open_samples
+from ltbench.runs.run import SampleSet
 from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunks, write_chunk
 from ltbench.runs.scores import scored_requests
+from ltbench.runs.spec_files import open_folder, open_samples
 from ltbench.runs.tracking import tracking
 from ltbench.spec import RunSpec, stage_key
 

@@ -257,7 +257,7 @@ def test_a_comparison_is_paired_by_seed_against_closed_form():
         for method, values in {"ddpm": (10.0, 12.0, 14.0), "coral": (9.0, 11.5, 12.5)}.items()
         for seed, value in enumerate(values)
     ]
-    from ltbench.runs.scores import as_stored
+    from ltbench.runs.score_columns import as_stored
 
     table = as_stored(pd.DataFrame(rows)).assign(
         scope="overall", metric="frechet", definition="frechet/1", extractor="digits_cnn", reference="digits_lt",

@@ -26,7 +26,7 @@ def load_scores(*roots: str | Path) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row a number: the columns of ``scores.csv`` (`ltbench.runs.scores.SCHEMA` explains each), then ``run``
+        One row a number: the columns of ``scores.csv`` (`ltbench.runs.score_columns.SCHEMA` explains each), then ``run``
         and ``folder`` (where it lies), ``cell`` (the data in words), ``settings`` (JSON) and ``series`` (equal where
         nothing but seeds differs).
 

@@ -199,14 +199,14 @@ def list_guidance(name: str | None = None) -> None:
 
 def show_preset(name: str) -> None:
     """Print a preset's file as it is."""
-    from ltbench.study.file import find_preset
+    from ltbench.study.presets import find_preset
 
     console.print(find_preset(name).read_text(encoding="utf-8"), end="", soft_wrap=True)
 
 
 def copy_preset(name: str, target: Path) -> None:
     """Copy a preset's file to where it can be changed; an existing file stays."""
-    from ltbench.study.file import find_preset
+    from ltbench.study.presets import find_preset
 
     text = find_preset(name).read_text(encoding="utf-8")
     if target.is_dir():

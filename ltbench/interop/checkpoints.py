@@ -28,7 +28,7 @@ from ltbench.interop.official import load_official, read_content
 from ltbench.method.registry import create
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import write_provenance
-from ltbench.runs.run import open_folder
+from ltbench.runs.spec_files import open_folder
 from ltbench.runs.weights import add_initial_weights, save_weights
 from ltbench.spec import RunSpec, train_key
 from ltbench.study.file import Study

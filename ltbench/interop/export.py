@@ -16,7 +16,8 @@ from ltbench.interop.diffusers_folder import export_diffusers
 from ltbench.method.registry import create
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import read_provenance
-from ltbench.runs.run import read_run, read_trained
+from ltbench.runs.run import read_run
+from ltbench.runs.spec_files import read_trained
 from ltbench.runs.weights import load_weights
 from ltbench.spec import RunSpec, train_key
 from ltbench.training.model import load_model, merged_denoiser

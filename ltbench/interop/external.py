@@ -14,8 +14,8 @@ from ltbench.data.images import ImageSet
 from ltbench.errors import UsageError
 from ltbench.interop.samples import ExternalSamples
 from ltbench.runs.provenance import write_provenance
-from ltbench.runs.run import open_external
 from ltbench.runs.samples import write_samples
+from ltbench.runs.spec_files import open_external
 
 
 def default_name(path: Path) -> str:

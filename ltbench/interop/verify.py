@@ -26,9 +26,11 @@ from pydantic import ValidationError
 from ltbench.errors import CheckpointError, DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.runs.layout import SAMPLES, SPEC, folder_name, kept_steps, samples_name
 from ltbench.runs.networks import copy_network, network_path
-from ltbench.runs.run import read_spec, spec_of, spec_of_samples
 from ltbench.runs.samples import has_samples, load_samples
-from ltbench.runs.scores import as_stored, find_scores, identity, read_scores, run_columns, scored_requests
+from ltbench.runs.score_columns import as_stored, run_columns
+from ltbench.runs.score_rows import identity
+from ltbench.runs.scores import find_scores, read_scores, scored_requests
+from ltbench.runs.spec_files import read_spec, spec_of, spec_of_samples
 from ltbench.spec import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pandas as pd
 from ltbench.report.names import ANY, GROUP_ORDER, SHOT_GROUPS, Measure, class_title, metric_rank, output_of
 from ltbench.report.series import Series
 from ltbench.runs.samples import class_names_of
-from ltbench.runs.scores import row_codes
+from ltbench.runs.score_rows import row_codes
 from ltbench.text import slug
 
 MEASURE = list(Measure._fields)

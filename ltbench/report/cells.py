@@ -17,7 +17,7 @@ from ltbench.report.cell_results import MEASURE, CellResults, Key
 from ltbench.report.names import method_rank, split_metric
 from ltbench.report.series import Series, labelled
 from ltbench.runs.run import Run
-from ltbench.runs.scores import row_codes
+from ltbench.runs.score_rows import row_codes
 
 SERIES_COLUMNS = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin", "settings"]
 PLACE = ["scope", "class_or_group", "n_train"]

@@ -20,8 +20,10 @@ from ltbench.errors import DataCorrupt, UsageError
 from ltbench.files import sha256, write_json
 from ltbench.runs.digests import DIGESTS, recorded_digests
 from ltbench.runs.layout import SCORED, SCORES, SPEC
-from ltbench.runs.run import check_run, read_spec
-from ltbench.runs.scores import identity, read_scores, record_requests, scored_requests, write_scores
+from ltbench.runs.run import check_run
+from ltbench.runs.score_rows import identity
+from ltbench.runs.scores import read_scores, record_requests, scored_requests, write_scores
+from ltbench.runs.spec_files import read_spec
 
 Keep = Literal["first", "second"]
 TOLERANCE = 1e-6  # relative difference up to which two values are one

@@ -17,7 +17,7 @@ from torch import Tensor
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_object, replacing, write_json
 from ltbench.runs.layout import NETWORKS, kept_steps, weights_path
-from ltbench.runs.run import read_trained
+from ltbench.runs.spec_files import read_trained
 from ltbench.runs.weights import load_weights, tensors_sha256
 from ltbench.spec import RunSpec, train_key
 

@@ -19,9 +19,12 @@ from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import training_folder
 from ltbench.runs.places import places
 from ltbench.runs.provenance import sampled_weights
-from ltbench.runs.run import Run, checked_spec_of_samples, read_run
-from ltbench.runs.scores import NUMBERS, find_scores, is_repeated, read_many, row_codes
+from ltbench.runs.run import Run, read_run
+from ltbench.runs.score_columns import NUMBERS
+from ltbench.runs.score_rows import is_repeated, row_codes
+from ltbench.runs.scores import find_scores, read_many
 from ltbench.runs.series import PROTOCOL, with_series
+from ltbench.runs.spec_files import checked_spec_of_samples
 from ltbench.spec import train_key
 from ltbench.text import one_line
 

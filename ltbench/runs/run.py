@@ -1,4 +1,4 @@
-"""A run: from a training's folder to what is in it (spec, weights' steps, samples, scores, logs), and opening one.
+"""A run: from a training's folder to what is in it (spec, weights' steps, samples, scores, logs).
 
 run = read_run(Path("runs/digits_lt-r0.05-coral-s0-d96f7096"))
 run.spec, run.steps, run.samples(), run.scores(), run.train_log(), run.probes(), run.provenance
@@ -13,33 +13,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, UsageError
-from ltbench.files import read_object, write_json
 from ltbench.runs.digests import check_digest, check_digests, recording
 from ltbench.runs.layout import (
-    CHECKPOINT,
     IMAGES,
     PROBES,
     SAMPLES,
     SCORES,
     SPEC,
     TRAIN_LOG,
-    folder_name,
     kept_steps,
-    sample_folder,
     training_folder,
-    weights_path,
 )
 from ltbench.runs.provenance import read_provenance
 from ltbench.runs.samples import has_samples, load_samples, read_arrays
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
+from ltbench.runs.spec_files import check_key, checked_spec_of_samples, read_spec, spec_of
 from ltbench.runs.train_log import read_table
-from ltbench.spec import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
+from ltbench.spec import DataSpec, RunSpec, ScoreSpec, train_key
 from ltbench.text import one_line
-
-_TRAINING = {"data", "model", "method", "train", "train_seed"}  # fields of a RunSpec that are the training's
 
 
 @dataclass(frozen=True)
@@ -191,31 +184,11 @@ def read_run(folder: Path, name: str | None = None) -> Run:
     content = read_spec(folder)
     spec = spec_of(folder, content) if "data" in content else None
     if spec is not None and content.get("origin") != "external":
-        _check_key(folder, content, "train_key", train_key(spec))
+        check_key(folder, content, "train_key", train_key(spec))
     name, provenance = name or folder.name, read_provenance(folder)
     if spec is not None and content.get("origin") == "external":
         return Run(name, folder, None, provenance, spec.data)
     return Run(name, folder, spec, provenance)
-
-
-def read_trained(folder: Path, purpose: str) -> RunSpec:
-    """Return the spec of a training that this harness made or imported, for a `purpose` such as ``export``.
-
-    Raises
-    ------
-    UsageError
-        It is no training's folder, or holds images made elsewhere.
-    CheckpointError
-        The spec is truncated or of another version.
-    """
-    if not (folder / SPEC).is_file():
-        raise UsageError(f"{folder} is no training's folder: give one that `ltbench run` made")
-    content = read_spec(folder)
-    if content.get("origin") == "external":
-        raise UsageError(f"{folder} holds images made elsewhere: there is no network to {purpose}")
-    spec = spec_of(folder, content)
-    _check_key(folder, content, "train_key", train_key(spec))
-    return spec
 
 
 def check_run(folder: Path) -> None:
@@ -232,52 +205,6 @@ def check_run(folder: Path) -> None:
     check_digests(folder, "restore it, or delete it and run again")
 
 
-def check_specs(root: Path) -> None:
-    """Compare the keys of the specs of every training directly below `root` with their settings; errors as `read_run`."""
-    for path in sorted(root.glob(f"*/{SPEC}")):
-        content = read_spec(path.parent)
-        if "data" in content and content.get("origin") != "external":
-            _check_key(path.parent, content, "train_key", train_key(spec_of(path.parent, content)))
-
-
-def read_spec(folder: Path) -> dict[str, Any]:
-    """Return what a folder's ``spec.json`` holds, {} where there is none."""
-    path = folder / SPEC
-    if not path.is_file():
-        return {}
-    return read_object(path)
-
-
-def spec_of(folder: Path, content: Mapping[str, Any]) -> RunSpec:
-    """Return the `RunSpec` that the content of a folder's ``spec.json`` states.
-
-    Raises
-    ------
-    CheckpointError
-        The content states no run of this version.
-    """
-    try:
-        return RunSpec.stored(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(map(str, first["loc"]))
-        raise CheckpointError(
-            f"{folder / SPEC} is no run of this version of ltbench ({name}: {first['msg']}): "
-            "read it with the version that wrote it"
-        ) from error
-
-
-def spec_of_samples(folder: Path, training: RunSpec) -> RunSpec:
-    """Return the run's spec with the step and the sampling that a sample set's folder records."""
-    content = read_spec(folder)
-    recorded = training.model_dump(mode="json")
-    if "step" in content:
-        recorded["train"] = recorded["train"] | {"steps": content["step"]}
-    if "sample" in content:
-        recorded["sample"] = content["sample"]
-    return spec_of(folder, recorded)
-
-
 def _sample_set(folder: Path) -> SampleSet:
     training = training_folder(folder)
     content = read_spec(training)
@@ -288,24 +215,8 @@ def _sample_set(folder: Path) -> SampleSet:
             raise CheckpointError(f"{training / SPEC} does not say whose images these are: score them again")
         return SampleSet(folder, spec_of(training, {"data": content.get("data")}), content["columns"])
     trained = spec_of(training, content)
-    _check_key(training, content, "train_key", train_key(trained))
+    check_key(training, content, "train_key", train_key(trained))
     return SampleSet(folder, checked_spec_of_samples(folder, trained))
-
-
-def checked_spec_of_samples(folder: Path, training: RunSpec) -> RunSpec:
-    """As `spec_of_samples`; a spec whose settings have another key than it states is a `CheckpointError`."""
-    spec = spec_of_samples(folder, training)
-    _check_key(folder, read_spec(folder), "sample_key", sample_key(spec))
-    return spec
-
-
-def _check_key(folder: Path, content: Mapping[str, Any], name: str, key: str) -> None:
-    """Compare the key that a ``spec.json`` states with that of the settings it states."""
-    if name in content and content[name] != key:
-        raise CheckpointError(
-            f"{folder / SPEC} was changed since it was written: its settings have another {name} ({key[:8]}) than it "
-            f"states ({str(content[name])[:8]}): restore it, or delete that folder and run again"
-        )
 
 
 def sample_sets(folder: Path) -> list[SampleSet]:
@@ -320,96 +231,3 @@ def sample_sets(folder: Path) -> list[SampleSet]:
     if not found:
         raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
     return found
-
-
-# -- opening ----------------------------------------------------------------------------------------------
-
-
-def open_folder(spec: RunSpec, root: Path, guard: Callable[[], None] | None = None) -> Path:
-    """Create a training's folder below `root`, or check by its full key that it is this training's; return it.
-
-    Raises
-    ------
-    CheckpointError
-        The folder belongs to another spec.
-    """
-    folder, key = root / folder_name(spec), train_key(spec)
-    if (folder / SPEC).exists():
-        recorded = read_spec(folder).get("train_key")
-        if recorded != key:
-            raise CheckpointError(
-                f"{folder} belongs to another spec (key {str(recorded)[:16]}, wanted {key[:16]}): use another --out"
-            )
-        return folder
-    content = {"train_key": key, **spec.model_dump(mode="json", include=_TRAINING)}
-    write_json(folder / SPEC, content, guard)
-    return folder
-
-
-def open_samples(spec: RunSpec, root: Path, nfe: float, guard: Callable[[], None] | None = None) -> Path:
-    """Create a sample set's folder below `root`, or check by its full key that it is this one's; return it.
-
-    Parameters
-    ----------
-    spec
-        The run.
-    root
-        The output folder.
-    nfe
-        Network evaluations an image, for the record.
-    guard
-        Called before the file is published; may withhold it.
-
-    Raises
-    ------
-    CheckpointError
-        The folder belongs to another spec.
-    """
-    folder, key = root / sample_folder(spec), sample_key(spec)
-    recorded = read_spec(folder)
-    if recorded and recorded.get("sample_key") != key:
-        raise CheckpointError(f"{folder} belongs to another spec: use another --out")
-    content = {"sample_key": key, "train_key": train_key(spec), "step": spec.train.steps}
-    content |= {"sample": spec.sample.model_dump(mode="json"), "nfe": nfe}
-    write_json(folder / SPEC, content, guard)
-    return folder
-
-
-def open_external(folder: Path, key: str, data: DataSpec, columns: Mapping[str, Any]) -> Path:
-    """Write the specs of images made elsewhere, which are their own training; return the sample set's folder."""
-    samples = folder / SAMPLES / key[:8]
-    content = {"origin": "external", "train_key": key, "data": data.model_dump(mode="json")}
-    write_json(folder / SPEC, content | {"columns": dict(columns)})
-    write_json(samples / SPEC, {"sample_key": key, "train_key": key})
-    return samples
-
-
-# -- how far a training has come ----------------------------------------------------------------------------
-
-
-def trained_steps(spec: RunSpec, root: Path) -> int:
-    """Return how far the training in `root` has come, from its log."""
-    log = root / folder_name(spec) / TRAIN_LOG
-    if not log.with_name(CHECKPOINT).exists():
-        return 0
-    try:
-        last = log.read_text(encoding="utf-8").rstrip().rsplit("\n", 1)[-1]
-        return min(int(last.split(",", 1)[0]), spec.train.steps)
-    except (OSError, ValueError):
-        return 0
-
-
-def passed_snapshots(spec: RunSpec, root: Path) -> list[int]:
-    """Return the snapshots asked for that the training in `root` has passed without keeping their weights."""
-    folder, settings, wanted = root / folder_name(spec), spec.train, needed_snapshots(spec)
-    if not wanted:
-        return []
-    done = weights_path(folder, settings.steps).exists()
-    reached = settings.steps if done else trained_steps(spec, root)
-    return [s for s in wanted if s <= reached and not weights_path(folder, s).exists()]
-
-
-def needed_snapshots(spec: RunSpec) -> tuple[int, ...]:
-    """Return the steps before the last whose weights a run needs: its snapshots, and the one it is guided away from."""
-    _, early = spec.sample.other_network
-    return tuple(sorted({*spec.train.snapshots, *(() if early is None else (early,))}))

@@ -28,9 +28,9 @@ from ltbench import rng
 from ltbench.data.images import SCORE_SEED
 from ltbench.errors import LtbenchError
 from ltbench.files import read_json, write_json
+from ltbench.scoring.bootstrap import bootstrap
 from ltbench.scoring.inputs import MetricInputs, Place
 from ltbench.spec import ScoreSpec
-from ltbench.stats import bootstrap
 
 REPLICATES = 100
 CHEAP = 1 << 17

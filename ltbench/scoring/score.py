@@ -15,15 +15,14 @@ images a class, so a set of unequal classes is remarked where all are scored tog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ltbench.data import Dataset, ImageSet
-from ltbench.data.groupings import Group, find_groups, labels_text
+from ltbench.data.groupings import Group, find_groups
 from ltbench.data.images import balanced, halves
 from ltbench.diffusion.guidance import evaluations
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
@@ -35,7 +34,7 @@ from ltbench.extractors.registry import (
     resolve_extractors,
 )
 from ltbench.metrics.registry import Metric, requested_metrics
-from ltbench.runs.scores import COLUMNS, as_reason, run_columns
+from ltbench.runs.score_columns import COLUMNS, run_columns
 from ltbench.scoring.floors import Number, with_floors
 from ltbench.scoring.inputs import (
     OVERALL,
@@ -45,9 +44,8 @@ from ltbench.scoring.inputs import (
     ReferenceCache,
     ScoringContext,
 )
+from ltbench.scoring.rows import Row, combined, dashes, group_rows, proportions_remark, score_row
 from ltbench.spec import RunSpec, ScoreSpec
-
-Row = dict[str, Any]
 
 
 def score_samples(
@@ -232,19 +230,19 @@ def _measure(
     inputs = MetricInputs(metric, context)
     rows: list[Row] = []
     if reason:
-        return _dashes(inputs, dataset, OVERALL, reason)
+        return dashes(inputs, dataset, OVERALL, reason)
     per_class: dict[tuple[str, int], Row] = {}
     for place in _places(metric, dataset, groups):
         short = inputs.shortage(place)
         if short:
-            measured = _dashes(inputs, dataset, place, short)
+            measured = dashes(inputs, dataset, place, short)
         else:
             measured = _place_rows(inputs, dataset, place, request)
         rows += measured
         per_class |= {
             (row["metric"], int(row["class_or_group"])): row for row in measured if row["scope"] == "class"
         }
-    return rows + _group_rows(inputs, per_class, dataset, groups) + _elsewhere(inputs, dataset, groups)
+    return rows + group_rows(inputs, per_class, dataset, groups) + _elsewhere(inputs, dataset, groups)
 
 
 def _places(metric: Metric, dataset: Dataset, groups: Sequence[Group]) -> Iterator[Place]:
@@ -264,17 +262,17 @@ def _elsewhere(inputs: MetricInputs, dataset: Dataset, groups: Sequence[Group]) 
     if not metric.elsewhere:
         return []
     if "overall" not in metric.scopes:
-        rows += _dashes(inputs, dataset, OVERALL, metric.elsewhere)
+        rows += dashes(inputs, dataset, OVERALL, metric.elsewhere)
     if "class" not in metric.scopes:
         every = Group("macro", tuple(range(dataset.num_classes)), "")
         rows += [
-            _combined([row], every, np.mean, dataset) | {"reason": metric.elsewhere}
-            for row in _dashes(inputs, dataset, OVERALL, metric.elsewhere)
+            combined([row], every, np.mean, dataset) | {"reason": metric.elsewhere}
+            for row in dashes(inputs, dataset, OVERALL, metric.elsewhere)
         ]
     if "pooled" not in metric.scopes:
         for group in groups:
             place = Place("pooled", group.name, group.labels, group.grouping)
-            rows += _dashes(inputs, dataset, place, metric.elsewhere)
+            rows += dashes(inputs, dataset, place, metric.elsewhere)
     return rows
 
 
@@ -283,116 +281,17 @@ def _place_rows(inputs: MetricInputs, dataset: Dataset, place: Place, request: S
     try:
         numbers = with_floors(inputs, place, request)
     except UsageError as error:  # what these images do not allow at this place
-        return _dashes(inputs, dataset, place, str(error))
-    remark, stated = _remark(inputs, place), {output.name for output in inputs.metric.outputs}
+        return dashes(inputs, dataset, place, str(error))
+    remark, stated = proportions_remark(inputs, place), {output.name for output in inputs.metric.outputs}
     rows = []
     for name, number in numbers.items():
         if np.ndim(number.value) == 0:
-            rows.append(_row(inputs, dataset, place, name, number, remark if name in stated else ""))
+            rows.append(score_row(inputs, dataset, place, name, number, remark if name in stated else ""))
             continue
         for k, value in enumerate(number.value):
             of_class = Place("class", str(k), (k,))
             why = "" if np.isfinite(value) else f"class {k} has no images that it could be computed on"
-            rows.append(_row(inputs, dataset, of_class, name, Number(value, *inputs.sizes(of_class), why)))
+            rows.append(
+                score_row(inputs, dataset, of_class, name, Number(value, *inputs.sizes(of_class), why))
+            )
     return rows
-
-
-def _remark(inputs: MetricInputs, place: Place) -> str:
-    """Say where samples of unequal or unknown classes are compared with a reference of other proportions."""
-    if place.scope == "class" or "reference" not in inputs.metric.inputs:
-        return ""
-    if not inputs.pools["generated"].labelled:
-        return "the samples have no labels: in which proportions they hold the classes is not known"
-    shares = []
-    for pool in ("generated", "reference"):
-        rows = inputs.pools[pool].rows
-        sizes = np.array([len(rows.get(k, ())) for k in inputs.classes(place)])
-        shares.append(sizes / max(1, sizes.sum()))
-        if pool == "generated":
-            made = f"{sizes.min()} to {sizes.max()}" if sizes.min() < sizes.max() else str(sizes.min())
-    if np.allclose(shares[0], shares[1], atol=1e-3, rtol=0.05):
-        return ""
-    return (
-        f"the samples ({made} images a class) and the reference hold the classes in other proportions,"
-        " which this number includes: read the classes one by one, or sample as the reference is"
-    )
-
-
-# -- rows -------------------------------------------------------------------------------------------
-
-
-def _row(
-    inputs: MetricInputs, dataset: Dataset, place: Place, name: str, number: Number, remark: str = ""
-) -> Row:
-    context, counts = inputs.context, dataset.counts
-    labels = list(inputs.classes(place))
-    return {
-        "scope": place.scope,
-        "class_or_group": place.name,
-        "n_train": int(counts[labels].sum()),
-        "metric": name,
-        "definition": inputs.metric.definition,
-        "extractor": context.extractor.name if context.extractor else context.absent,
-        "reference": context.reference,
-        "n_reference": number.n_reference,
-        "n_generated": number.n_generated,
-        "value": number.value,
-        "extractor_hash": context.extractor.hash if context.extractor else "",
-        "reference_hash": context.pools["reference"].score_sha256[:16],
-        "manifest": dataset.manifest_hash[:16],
-        "grouping": place.grouping,
-        "labels": labels_text(labels) if place.scope == "pooled" else "",
-        "reason": as_reason(number.reason or remark),
-    }
-
-
-def _dashes(inputs: MetricInputs, dataset: Dataset, place: Place, reason: str) -> list[Row]:
-    """Return a row without a value for each of a metric's leading outputs at a place."""
-    number = Number(np.nan, *inputs.sizes(place), reason)
-    outputs = [o for o in inputs.metric.outputs if not o.auxiliary and not o.per_class]
-    return [_row(inputs, dataset, place, output.name, number) for output in outputs]
-
-
-def _group_rows(
-    inputs: MetricInputs, per_class: dict[tuple[str, int], Row], dataset: Dataset, groups: Sequence[Group]
-) -> list[Row]:
-    """Average the classes' rows over each group and over all classes, and pick the worst class.
-
-    A class without a value leaves its groups without one, and they say which class it is.
-    """
-    every = Group("macro", tuple(range(dataset.num_classes)), "")
-    better = {output.name: output.better for output in inputs.metric.outputs}
-    rows = []
-    for name in dict.fromkeys(name for name, _ in per_class):
-        if name.endswith((".floor_sd", ".ci_low", ".ci_high")):
-            continue  # spreads do not average
-        for group in (*groups, every):
-            members = [per_class[name, k] for k in group.labels if (name, k) in per_class]
-            if members and (len(members) == len(group.labels) or name in better):
-                rows.append(_combined(members, group, np.mean, dataset))
-        if better.get(name):
-            members = [row for (other, _), row in per_class.items() if other == name]
-            pick = np.max if better[name] == "lower" else np.min
-            rows.append(_combined(members, Group("worst", every.labels, ""), pick, dataset))
-    return rows
-
-
-def _combined(rows: list[Row], group: Group, how: Callable[[list[float]], float], dataset: Dataset) -> Row:
-    """Return a group's row; its sample sizes are those of one class, the fewest in the group."""
-    without = [row for row in rows if not np.isfinite(row["value"])]
-    reason = ""
-    if without:
-        names = " ".join(row["class_or_group"] for row in without)
-        reason = as_reason(f"no value of class{'es' * (len(without) > 1)} {names}: {without[0]['reason']}")
-    return {
-        **rows[0],
-        "scope": "group",
-        "class_or_group": group.name,
-        "n_train": int(dataset.counts[list(group.labels)].sum()),
-        "n_reference": min(row["n_reference"] for row in rows),
-        "n_generated": min(row["n_generated"] for row in rows),
-        "value": float("nan") if without else float(how([row["value"] for row in rows])),
-        "grouping": group.grouping,
-        "labels": labels_text(group.labels),
-        "reason": reason,
-    }

@@ -23,6 +23,7 @@ from ltbench.files import parsing, read_text
 from ltbench.spec import RunSpec
 from ltbench.study.builder import RunBuilder
 from ltbench.study.contrast import Contrast, read_contrast
+from ltbench.study.curve import with_snapshots
 from ltbench.study.keys import (
     MOST_RUNS,
     SECTIONS,
@@ -38,6 +39,7 @@ from ltbench.study.keys import (
     resolve_key,
     too_many,
 )
+from ltbench.study.presets import find_preset
 from ltbench.study.selection import Selection, read_selection
 
 _ABOUT = (
@@ -83,43 +85,6 @@ class _File:
     base: Layer = field(default_factory=dict)
     per_method: dict[str, Layer] = field(default_factory=dict)
     blocks: list[dict[str, list[Value]]] = field(default_factory=lambda: [{}])
-
-
-# --- finding the file ----------------------------------------------------------------------------------
-
-
-def preset_folder() -> Path:
-    """Return the folder of the presets that come with the package."""
-    return Path(__file__).resolve().parent / "presets"
-
-
-def preset_names() -> list[str]:
-    """Return the names of the presets that come with the package, ``paper/...`` and the like included."""
-    folder = preset_folder()
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
-
-
-def find_preset(preset: str | Path) -> Path:
-    """Return the file of a preset's name or of a path to a TOML file.
-
-    Raises
-    ------
-    UsageError
-        Neither a preset's name nor a TOML file.
-    """
-    name = str(preset)
-    if name in preset_names():
-        return preset_folder() / f"{name}.toml"
-    path = Path(preset).expanduser()
-    if path.is_file():
-        return path
-    if path.suffix == ".toml":
-        raise UsageError(f"no study file {name}: give the path of a TOML file or a preset's name")
-    inside = [known for known in preset_names() if name.casefold() in known]
-    close = (
-        f"; those with that word: {', '.join(inside)}" if inside and name else nearest(name, preset_names())
-    )
-    raise UsageError(f"unknown preset {name!r}{close}")
 
 
 # --- layers --------------------------------------------------------------------------------------------
@@ -310,41 +275,6 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
             f"{path} is empty: it names no data set, method or setting; `ltbench presets` lists files that do"
         )
     return study
-
-
-def with_snapshots(run: RunSpec) -> list[RunSpec]:
-    """Return the run, and before it one of few images at each snapshot where ``score.snapshot_images`` asks for it.
-
-    They are prefixes of the same training, so it is trained once; only sampling and scoring come on top. Their
-    reference is its first half: who chooses a step by them can report on the second.
-
-    Raises
-    ------
-    UsageError
-        Images at snapshots, and no snapshots.
-    """
-    count = run.score.snapshot_images
-    if not count:
-        return [run]
-    if not run.train.snapshots:
-        raise UsageError(
-            "score.snapshot_images scores the snapshots of a training: name some, as in --set train.snapshots=1000,2000"
-        )
-    run = run.model_copy(update={"score": run.score.model_copy(update={"snapshot_images": 0})})
-    few = run.sample.model_copy(update={"per_class": count})
-    half = run.score.model_copy(update={"reference_half": "first"})
-    earliest = run.sample.bad_step or 0  # no network is guided away from a later one
-    early = [
-        run.model_copy(
-            update={
-                "train": run.train.model_copy(update={"steps": step}),
-                "sample": few,
-                "score": half,
-            }
-        )
-        for step in (*(s for s in run.train.snapshots if earliest < s < run.train.steps), run.train.steps)
-    ]
-    return [*early, run]
 
 
 def _identity(run: RunSpec) -> Hashable:

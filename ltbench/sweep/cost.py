@@ -29,7 +29,7 @@ from ltbench.extractors.torchscript import is_user_network, path_of
 from ltbench.metrics.registry import requested_metrics
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.layout import folder_name
-from ltbench.runs.run import passed_snapshots, trained_steps
+from ltbench.runs.progress import passed_snapshots, trained_steps
 from ltbench.spec import RunSpec
 from ltbench.study.checks import validate
 from ltbench.sweep.tasks import build_tasks, finished, task_id

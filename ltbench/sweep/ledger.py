@@ -19,10 +19,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import json
 import os
-import platform
 import re
 import secrets
 import time
@@ -35,6 +33,7 @@ from ltbench.environment import LEASE_SECONDS
 from ltbench.errors import ClaimLost
 from ltbench.files import storage_errors
 from ltbench.sweep.failures import KILLED
+from ltbench.sweep.owner import identity, is_dead
 from ltbench.sweep.standing import SILENT, Attempt, Outcome, Standing, standing
 from ltbench.sweep.tasks import Task
 
@@ -42,46 +41,6 @@ _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EX
 _SIZE = 4096  # of a beat file, bytes: one block, so that its outcome fits on a full disk
 _NAME = re.compile(r"([0-9]{1,9})\.(claim|beat|end|log)")
 CUT_SHORT_SECONDS = 2.0  # a claim without content for so long was cut short: writing it takes no time
-
-
-# --- who holds a claim ---------------------------------------------------------------------------------
-
-
-@functools.cache
-def _machine() -> dict[str, str]:
-    """Identify this machine's running kernel and process-id namespace."""
-    out = {"host": platform.node()}
-    with contextlib.suppress(OSError):
-        out["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-        out["namespace"] = str(Path("/proc/self/ns/pid").readlink())
-    return out
-
-
-def _process_start(pid: int) -> str | None:
-    """Return a process's start time in ticks since boot, or None if it does not run (or is a zombie)."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return None
-    state, *rest = text.rpartition(")")[2].split()
-    return None if state in "ZX" else rest[18]
-
-
-def identity() -> dict[str, Any]:
-    """Return who this process is: host, boot, process and, under Slurm, the job."""
-    out: dict[str, Any] = {**_machine(), "pid": os.getpid(), "started": _process_start(os.getpid())}
-    if job := os.environ.get("SLURM_JOB_ID"):
-        out["job"] = job
-    return out
-
-
-def is_dead(owner: dict[str, Any]) -> bool:
-    """Say whether the owner's process is known to be gone: only a process of this kernel can be looked up."""
-    here = _machine()
-    if "boot" not in here or any(owner.get(key) != here.get(key) for key in ("boot", "namespace")):
-        return False
-    started = _process_start(int(owner.get("pid", -1)))
-    return started is None or started != owner.get("started")
 
 
 # --- attempts ------------------------------------------------------------------------------------------

@@ -24,8 +24,10 @@ from ltbench.files import decoding, require_utf8, write_json
 from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORES, TRAIN_LOG, WEIGHTS, folder_name
 from ltbench.runs.networks import copy_network
 from ltbench.runs.provenance import all_stages, read_provenance
-from ltbench.runs.run import check_run, read_run, read_spec, read_trained
-from ltbench.runs.scores import identity, read_scores
+from ltbench.runs.run import check_run, read_run
+from ltbench.runs.score_rows import identity
+from ltbench.runs.scores import read_scores
+from ltbench.runs.spec_files import read_spec, read_trained
 from ltbench.runs.weights import initial_weights_path
 from ltbench.spec import RunSpec, sample_key
 from ltbench.sweep.local import WORKER, run_local

@@ -36,7 +36,7 @@ class Attempt:
     task
         Id of the stage that was claimed, "" where the claim was cut short.
     owner
-        See `ltbench.sweep.ledger.identity`; empty where the claim was cut short.
+        See `ltbench.sweep.owner.identity`; empty where the claim was cut short.
     end
         What is written at the end (outcome, kind, message), or None while it runs.
     progress

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.pipeline import Stage, stages
-from ltbench.runs.run import needed_snapshots
+from ltbench.runs.progress import needed_snapshots
 from ltbench.spec import RunSpec
 
 

@@ -21,7 +21,8 @@ from ltbench.method.registry import known_methods, legal_pairs
 from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.scores import read_scores
 from ltbench.scoring.evaluate import evaluate_sets
-from ltbench.study.file import load_study, preset_names
+from ltbench.study.file import load_study
+from ltbench.study.presets import preset_names
 from ltbench.sweep import cost as plan
 from ltbench.sweep.tasks import build_tasks
 

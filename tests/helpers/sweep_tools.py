@@ -10,7 +10,8 @@ import sweep_driver
 
 from ltbench.study.file import load_study
 from ltbench.sweep import status
-from ltbench.sweep.ledger import Ledger, is_dead
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.owner import is_dead
 
 GRID = ["seeds=0,1,2", "guidance=0,1", "train.steps=40", "score.probes=true"]
 DRIVER = [sys.executable, str(Path(__file__).with_name("sweep_driver.py"))]

@@ -496,7 +496,7 @@ def text_of(folder, target):
 
 
 def write_scores(path, spec):
-    from ltbench.runs.scores import COLUMNS, run_columns
+    from ltbench.runs.score_columns import COLUMNS, run_columns
 
     common = run_columns(spec, 2000) | {
         "metric": "frechet",

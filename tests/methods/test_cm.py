@@ -18,7 +18,7 @@ from ltbench.interop.export import export_run
 from ltbench.method import Batch, Context, Prediction, Switch, registry
 from ltbench.method.composition import loss_terms
 from ltbench.methods import cm
-from ltbench.runs.run import open_folder
+from ltbench.runs.spec_files import open_folder
 from ltbench.training.model import build_model, leave_out, load_model
 from ltbench.training.trainer import Training
 

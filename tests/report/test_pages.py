@@ -38,7 +38,7 @@ from ltbench.report.tables.grid import Bold, Table
 from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.samples import load_pairs
-from ltbench.study.file import preset_names
+from ltbench.study.presets import preset_names
 
 
 @pytest.fixture(scope="module")

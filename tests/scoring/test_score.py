@@ -15,7 +15,9 @@ from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, DataMissing,
 from ltbench.extractors.registry import cached_features, get_extractor
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.metrics.registry import get_metric, requested_metrics
-from ltbench.runs.scores import COLUMNS, in_order, merge_scores, read_scores, run_columns
+from ltbench.runs.score_columns import COLUMNS, run_columns
+from ltbench.runs.score_rows import in_order
+from ltbench.runs.scores import merge_scores, read_scores
 from ltbench.scoring import floors
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.nearest import write_nearest_and_confusion

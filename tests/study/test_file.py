@@ -235,17 +235,3 @@ def test_a_wrong_file_is_one_sentence(study, text, parts):
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
-
-
-def test_unknown_presets_and_absent_files(tmp_path):
-    with pytest.raises(UsageError, match="unknown preset 'nothing-like-it'"):
-        load_study("nothing-like-it")
-    with pytest.raises(UsageError, match=r"no study file .*absent\.toml"):
-        load_study(tmp_path / "absent.toml")
-
-
-def test_a_part_of_presets_names_lists_all_that_have_it():
-    with pytest.raises(UsageError, match="unknown preset 'CIFAR10_lt'; those with that word: ") as raised:
-        load_study("CIFAR10_lt")
-    assert all(name in str(raised.value) for name in ("paper/cifar10_lt-r0.01", "tuned/cifar10_lt-r0.01"))
-    assert "celeba5" not in str(raised.value)

@@ -20,8 +20,8 @@ from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.layout import folder_name, weights_name
 from ltbench.spec import DataSpec, RunSpec, train_key
 from ltbench.study.checks import validate
-from ltbench.study.file import load_study, preset_folder, preset_names
-from ltbench.study.presets import default_preset, load_all
+from ltbench.study.file import load_study
+from ltbench.study.presets import default_preset, load_all, preset_folder, preset_names
 from ltbench.study.resolve import resolve_study
 from ltbench.sweep.cost import make_plan
 
@@ -249,3 +249,17 @@ def test_a_plan_refuses_what_no_files_could_mend(tmp_path):
         static_facts(DataSpec(imbalance_ratio=1e-5), tmp_path)
     with pytest.raises(UsageError, match="image size 40"):
         static_facts(DataSpec(image_size=40), tmp_path)
+
+
+def test_unknown_presets_and_absent_files(tmp_path):
+    with pytest.raises(UsageError, match="unknown preset 'nothing-like-it'"):
+        load_study("nothing-like-it")
+    with pytest.raises(UsageError, match=r"no study file .*absent\.toml"):
+        load_study(tmp_path / "absent.toml")
+
+
+def test_a_part_of_presets_names_lists_all_that_have_it():
+    with pytest.raises(UsageError, match="unknown preset 'CIFAR10_lt'; those with that word: ") as raised:
+        load_study("CIFAR10_lt")
+    assert all(name in str(raised.value) for name in ("paper/cifar10_lt-r0.01", "tuned/cifar10_lt-r0.01"))
+    assert "celeba5" not in str(raised.value)

@@ -13,10 +13,11 @@ from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name
-from ltbench.runs.scores import COLUMNS, run_columns
+from ltbench.runs.score_columns import COLUMNS, run_columns
 from ltbench.scoring.score import score_pools
 from ltbench.spec import ScoreSpec, sample_key, train_key
-from ltbench.study.file import load_study, preset_names
+from ltbench.study.file import load_study
+from ltbench.study.presets import preset_names
 from ltbench.study.selection import Selection, choose, planned, reported, trials, write_curves
 from ltbench.sweep import local
 from ltbench.sweep.cost import make_plan

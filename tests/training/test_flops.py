@@ -11,7 +11,8 @@ from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
 from ltbench.method import Batch, Context
 from ltbench.method.composition import loss_terms
 from ltbench.method.registry import create, known_methods
-from ltbench.study.file import load_study, preset_names
+from ltbench.study.file import load_study
+from ltbench.study.presets import preset_names
 from ltbench.training.flops import method_passes, training_flops
 
 # (size, classes, channels, pixels) -> trainable parameters, forward FLOPs of an image

@@ -21,7 +21,7 @@ from ltbench.interop.verify import REPRODUCED, SELF_REPORTED, verify
 from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name, weights_path
 from ltbench.runs.networks import network_path
-from ltbench.runs.run import passed_snapshots
+from ltbench.runs.progress import passed_snapshots
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.runs.weights import load_weights, save_weights

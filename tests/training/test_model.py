@@ -16,7 +16,7 @@ from ltbench.errors import CheckpointError, Interrupted, UsageError
 from ltbench.interop.export import export_run
 from ltbench.method import Method, registry
 from ltbench.plugins import Extension
-from ltbench.runs.run import open_folder
+from ltbench.runs.spec_files import open_folder
 from ltbench.training.model import build_model, load_model, load_state, method_tensors, state_of
 from ltbench.training.trainer import Training
 

@@ -68,7 +68,8 @@ def score(
     from ltbench.interop.statistics import LIMITS, read_statistics, statistics_row
     from ltbench.runs.layout import CACHE
     from ltbench.runs.run import sample_sets
-    from ltbench.runs.scores import merge_scores, run_columns
+    from ltbench.runs.score_columns import run_columns
+    from ltbench.runs.scores import merge_scores
 
     console = make_console()
     reference, sets = read_statistics(file), [samples for folder in runs for samples in sample_sets(folder)]

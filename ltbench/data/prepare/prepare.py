@@ -6,44 +6,35 @@ inputs (settings and contents), so what has changed since is converted again.
 """
 
 import contextlib
-import csv
-import hashlib
 import io
 import json
 import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import PIL
 
 from ltbench.data.image_file import (
     GROUND,
-    READING,
     Tally,
     all_at_once,
     decode,
     ground_colour,
     printable,
 )
-from ltbench.data.images import content_sha256
 from ltbench.data.prepare.convert import Chunk, converted, cores, read_content, with_digests
 from ltbench.data.prepare.folder import (
-    FORMAT,
-    RESAMPLING,
     Listing,
     PreparedFolder,
     PreparedSource,
     SourceImage,
-    identity_hash,
 )
+from ltbench.data.prepare.manifest import content_digest, write_manifest
 from ltbench.data.registry import get_source
 from ltbench.data.source import default_data_root, writing
 from ltbench.errors import DataMissing, Interrupted, LtbenchError, UsageError
-from ltbench.files import replacing, write_json, write_text
 
 CHUNK = 256  # images a task: half a second's work, 3 MB at 64x64
 
@@ -111,21 +102,6 @@ def _chunks(
             else:
                 todo.append(chunk)
     return todo, tally
-
-
-def _source_list(listing: Listing) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("set", *SourceImage._fields))
-    for name, entries in listing.sets.items():
-        writer.writerows((name, printable(entry.file), *entry[1:]) for entry in entries)
-    return text.getvalue()
-
-
-def _content_digest(listing: Listing) -> str:
-    """Return SHA-256 of what the files hold and where it goes, whatever they are called."""
-    rows = [(name, e.label, e.sha256) for name, entries in listing.sets.items() for e in entries]
-    return hashlib.sha256(repr((rows, sorted(listing.roles.items()))).encode()).hexdigest()
 
 
 def _read_all(source: PreparedSource, listing: Listing, workers: int, reading: Progress | None) -> Listing:
@@ -218,7 +194,7 @@ def prepare(  # noqa: PLR0913 -- options, given by name
     stem = source.folder_stem(source_path, own_name)
     listing = source.listing(source_path, lists)
     listing = _read_all(source, listing, workers or cores(), reading)
-    digest = _content_digest(listing)
+    digest = content_digest(listing)
     target, existing = _target(source, root, stem, size, digest, ground, own_name is not None)
     if existing is not None:
         if progress is not None:
@@ -226,7 +202,7 @@ def prepare(  # noqa: PLR0913 -- options, given by name
         return existing
     partial = target.with_name(f".{target.name}.partial")
     tally = _convert_all(listing, partial, size, source.channels, ground, workers or cores(), progress)
-    _write_manifest(source, listing, partial, size, ground, digest, tally, source_path)
+    write_manifest(source, listing, partial, size, ground, digest, tally, source_path)
     with writing(target):
         (partial / "progress.log").unlink()
         shutil.rmtree(target, ignore_errors=True)  # holds no manifest: no prepared folder
@@ -307,62 +283,6 @@ def _convert_all(
     return tally
 
 
-def _write_manifest(
-    source: PreparedSource,
-    listing: Listing,
-    partial: Path,
-    size: int,
-    ground: str,
-    digest: str,
-    tally: Tally,
-    source_path: Path,
-) -> None:
-    """Write labels, source list and manifest beside the images."""
-    sets = {}
-    for set_name, entries in listing.sets.items():
-        labels = np.array([entry.label for entry in entries], np.int64)
-        with replacing(partial / f"{set_name}.labels.npy") as temporary, temporary.open("wb") as handle:
-            np.save(handle, labels)
-        images = np.load(partial / f"{set_name}.npy", mmap_mode="r")
-        counts = np.bincount(labels, minlength=len(listing.class_names)).tolist()
-        sets[set_name] = {"n": len(labels), "counts": counts, "sha256": content_sha256(images, labels)}
-    identity = {
-        "source": source.name,
-        "image_size": size,
-        "channels": source.channels,
-        "resampling": RESAMPLING,
-        "reading": READING.format(ground=ground),
-        "ground": ground,
-        "class_names": [printable(name) for name in listing.class_names],
-        "sets": sets,
-        "roles": listing.roles,
-        "heldout_in_reference": _shares_images(listing),
-        "facts": listing.facts,
-        "content": digest,
-    }
-    source_list = _source_list(listing)
-    write_text(partial / "source_list.csv", source_list)
-    manifest = {
-        "format": FORMAT,
-        "identity": identity,
-        "hash": identity_hash(identity),
-        "source_list_sha256": hashlib.sha256(source_list.encode()).hexdigest(),
-        "found": {
-            **tally.as_dict(),
-            "skipped": dict(listing.scan.skipped),
-            "notes": [*listing.notes, *tally.sentences(ground)],
-        },
-        "made": {
-            "from": printable(source_path.resolve()),
-            "root": printable(listing.root.resolve()),
-            "prefix": listing.prefix,
-            "at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "pillow": PIL.__version__,
-        },
-    }
-    write_json(partial / "manifest.json", manifest)
-
-
 def settings_for(folder: PreparedFolder, data_root: Path | None = None) -> tuple[str, ...]:
     """Return the ``KEY=VALUE`` settings a spec needs, beside the data set's name, to mean this folder."""
     source = prepared_source(folder.identity["source"])
@@ -372,9 +292,3 @@ def settings_for(folder: PreparedFolder, data_root: Path | None = None) -> tuple
     root = default_data_root() if data_root is None else Path(data_root)
     alike = [f for f in source.candidates(root, size) if f.name == folder.name]
     return () if len(alike) == 1 else (f"data.image_size={folder.image_size}",)
-
-
-def _shares_images(listing: Listing) -> bool:
-    """Return whether held-out images are also in the reference."""
-    heldout, reference = (listing.sets[listing.roles[role]] for role in ("heldout", "reference"))
-    return not {entry.sha256 for entry in heldout}.isdisjoint(entry.sha256 for entry in reference)
