@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing 
     from ltbench.study.selection import Choice
     from ltbench.sweep.cost import Plan, RunCost
     from ltbench.sweep.slurm import SlurmOptions
-    from ltbench.sweep.study_run import StudyRun
+    from ltbench.sweep.study_run import StudyOutcome, StudyRun
 
 console = make_console()
 LONG_HOURS = 24  # a longer plan asks first
@@ -111,7 +111,11 @@ def run_study(
             console.print(line, soft_wrap=True)
         return rows
 
-    outcome = job.execute(drive, lambda choices, path: _show_choices(choices, study, path))
+    _finish(job.execute(drive, lambda choices, path: _show_choices(choices, study, path)), study, out)
+
+
+def _finish(outcome: StudyOutcome, study: Study, out: Path) -> None:
+    """Print curves and the report of what was scored; leave with the outcome's exit code."""
     if study.select is None:
         _show_curves(study.runs, out)
     if outcome.scored and outcome.stopped:  # who asked to stop waits for no figures

@@ -19,7 +19,7 @@ from ltbench.runs.provenance import read_provenance
 from ltbench.runs.run import read_run
 from ltbench.runs.spec_files import read_trained
 from ltbench.runs.weights import load_weights
-from ltbench.spec import RunSpec, train_key
+from ltbench.spec import DataSpec, RunSpec, train_key
 from ltbench.training.model import load_model, merged_denoiser
 
 _PLACE = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
@@ -85,66 +85,81 @@ def _facts(spec: RunSpec, folder: Path, which: str) -> _Facts:
 
 def model_card(spec: RunSpec, folder: Path, denoiser: Denoiser, step: int, weights: str) -> str:
     """Return the model card: how to use the network, data, method, protocol and scores with their floors."""
-    composition = create(spec.method.name, spec.method.hyperparameters)
     data, train = spec.data, spec.train
     source = get_source(data.dataset)
     channels, size, _ = denoiser.shape
-    k = denoiser.num_classes
     origin = (
         f", imported from the authors' checkpoint (sha256 {train.imported[:16]})" if train.imported else ""
     )
-    cell = [
-        f"imbalance ratio {data.imbalance_ratio:g}",
-        f"profile {data.profile}",
-        f"class order {data.class_order}",
-        f"split seed {data.split_seed}",
-    ]
-    if data.head_count:
-        cell.append(f"head count {data.head_count}")
-    manifest = _manifest(folder)
     lines = [
         "---",
         _metadata(spec, folder, step),
         "---",
         f"# {spec.method.name} on {data.dataset}, ratio {data.imbalance_ratio:g}",
         "",
-        f"A class-conditional denoiser for {channels} x {size} x {size} images of {k} classes, trained "
+        f"A class-conditional denoiser for {channels} x {size} x {size} images of {denoiser.num_classes} classes, trained "
         f"{step:,} steps with seed {spec.train_seed}{origin} and exported by ltbench ({weights} weights).",
         "",
-        "```python",
-        "from diffusers import UNet2DModel",
-        'unet = UNet2DModel.from_pretrained("FOLDER").eval()      # or, images at once:',
-        "# from ltbench.interop.pipeline import ClassConditionalPipeline",
-        '# ClassConditionalPipeline.from_pretrained("FOLDER")([0, 1], guidance_scale=1.0).images',
-        "eps_c = unet(x_t, t, y).sample                            # x_t in [-1, 1], t in 0..999",
-        f"eps_u = unet(x_t, t, torch.full_like(y, {k})).sample{' ' * 9}# label {k}: no label",
-        "eps = eps_c + omega * (eps_c - eps_u)",
-        "```",
-        "",
-        "Noise levels: abar_t = prod(1 - beta), beta linear from 1e-4 to 0.02 in 1000 steps.",
+        *_usage(denoiser.num_classes),
         "",
         "## Data",
         "",
-        f"{source.title}: {', '.join(cell)}{manifest}. Licence of the images: {source.licence}.",
+        f"{source.title}: {_cell(data)}{_manifest(folder)}. Licence of the images: {source.licence}.",
         "",
         "## Method",
         "",
-    ]
-    for name, part in composition.parts:
-        settings = ", ".join(f"{key}={value}" for key, value in vars(part.hp).items())
-        lines.append(f"- {name}: {part.paper}{f' ({settings})' if settings else ''}")
-    told = "The checkpoint does not tell how it was trained; assumed: " if train.imported else ""
-    lines += [
-        "",
-        f"{told}Adam {train.learning_rate:g}, batch {train.batch_size}, warm-up {train.warmup_steps}, gradient clip "
-        f"{train.grad_clip:g}, EMA {train.ema_decay:g}, label dropout {train.label_dropout:g} a {train.label_dropout_mode}, "
-        f"flips {'on' if train.flip else 'off'}, dropout {spec.model.dropout:g}, {train.precision}.",
+        *_method_lines(spec),
         "",
         "## Scores",
         "",
         *_score_lines(folder, step),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _usage(num_classes: int) -> list[str]:
+    return [
+        "```python",
+        "from diffusers import UNet2DModel",
+        'unet = UNet2DModel.from_pretrained("FOLDER").eval()      # or, images at once:',
+        "# from ltbench.interop.pipeline import ClassConditionalPipeline",
+        '# ClassConditionalPipeline.from_pretrained("FOLDER")([0, 1], guidance_scale=1.0).images',
+        "eps_c = unet(x_t, t, y).sample                            # x_t in [-1, 1], t in 0..999",
+        f"eps_u = unet(x_t, t, torch.full_like(y, {num_classes})).sample{' ' * 9}# label {num_classes}: no label",
+        "eps = eps_c + omega * (eps_c - eps_u)",
+        "```",
+        "",
+        "Noise levels: abar_t = prod(1 - beta), beta linear from 1e-4 to 0.02 in 1000 steps.",
+    ]
+
+
+def _cell(data: DataSpec) -> str:
+    """Return a data cell in words."""
+    words = [
+        f"imbalance ratio {data.imbalance_ratio:g}",
+        f"profile {data.profile}",
+        f"class order {data.class_order}",
+        f"split seed {data.split_seed}",
+    ]
+    if data.head_count:
+        words.append(f"head count {data.head_count}")
+    return ", ".join(words)
+
+
+def _method_lines(spec: RunSpec) -> list[str]:
+    """Return a line for each part of the method, and how it was trained."""
+    train, lines = spec.train, []
+    for name, part in create(spec.method.name, spec.method.hyperparameters).parts:
+        settings = ", ".join(f"{key}={value}" for key, value in vars(part.hp).items())
+        lines.append(f"- {name}: {part.paper}{f' ({settings})' if settings else ''}")
+    assumed = "The checkpoint does not tell how it was trained; assumed: " if train.imported else ""
+    return [
+        *lines,
+        "",
+        f"{assumed}Adam {train.learning_rate:g}, batch {train.batch_size}, warm-up {train.warmup_steps}, gradient clip "
+        f"{train.grad_clip:g}, EMA {train.ema_decay:g}, label dropout {train.label_dropout:g} a {train.label_dropout_mode}, "
+        f"flips {'on' if train.flip else 'off'}, dropout {spec.model.dropout:g}, {train.precision}.",
+    ]
 
 
 def _metadata(spec: RunSpec, folder: Path, step: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -115,20 +115,10 @@ def make_plan(
     networks
         Other runs' networks that images are guided away from, by hash.
     """
-    speed: dict[tuple[str, str], Speed] = {}
-
-    def measure(of: RunSpec, cell: Dataset | DatasetFacts) -> Speed:
-        key = _network(of, cell)
-        if key not in speed:
-            speed[key] = _measure(of, cell, torch.device(device))
-        return speed[key]
-
-    calls: dict[tuple[str, ...], int] = {}
-    done = finished(build_tasks(runs), root, is_done)
-    reached: dict[Path, int] = {}  # steps of each training that are made or counted already
+    counted = _Counted(root, torch.device(device), networks, finished(build_tasks(runs), root, is_done))
     missing: dict[str, str] = {}
     passed: dict[str, None] = {}
-    costs, parameters = [], 0
+    costs = []
     for spec in runs:
         if late := passed_snapshots(spec, root):
             passed[
@@ -138,45 +128,85 @@ def make_plan(
         dataset = validate(spec, data_root, need_files)
         if isinstance(dataset, DatasetFacts):
             missing[spec.data.dataset] = absent_files(spec.data.dataset, data_root)
-        network = _network(spec, dataset)
-        asked = evaluations(spec.sample, dataset.prior)
-        train_stage, sample_stage = stages(spec)[:2]
-        steps = 0
-        if task_id(train_stage) not in done:
-            done.add(task_id(train_stage))
-            before = reached.setdefault(train_stage.folder, trained_steps(spec, root))
-            steps = max(0, spec.train.steps - before)  # a longer run goes on from a shorter one
-            reached[train_stage.folder] = before + steps
-        images = 0
-        if task_id(sample_stage) not in done:
-            done.add(task_id(sample_stage))
-            images = dataset.num_classes * spec.sample.per_class
-        if not (steps or images):
-            costs.append(RunCost(spec, 0, 0, 0.0, 0, 0.0, nfe=asked.nfe))
-            continue
-        measured = measure(spec, dataset)
-        parameters = measured.parameters
-        method = (*network, spec.method.model_dump_json())
-        if method not in calls:
-            calls[method] = method_passes(spec, dataset)
-        trained, sampled = steps * spec.train.batch_size * calls[method], images * asked.own
-        seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
-        sampling = sampled * measured.flops
-        if asked.other:  # another run's network, or an earlier state of this one
-            weaker = measure(networks.get(spec.sample.bad_weights or "", spec), dataset)
-            seconds += images * asked.other * weaker.forward
-            sampling += images * asked.other * weaker.flops
-        operations = 3 * trained * measured.flops + sampling
-        pixels = math.prod(dataset.shape)
-        disk = (24 * parameters if steps else 0) + images * pixels
-        costs.append(RunCost(spec, steps, images, operations, disk, seconds, sampling, asked.nfe))
+        costs.append(counted.cost(spec, dataset))
     notes = (
         auto_note(run.data.dataset)
         for run in runs
         if "auto" in run.score.extractors and run.score.resize == "own"
     )
     lacking = (*missing.values(), *absent_weights(runs), *dict.fromkeys(note for note in notes if note))
-    return Plan(tuple(costs), parameters, workers, lacking, tuple(passed))
+    return Plan(tuple(costs), counted.parameters, workers, lacking, tuple(passed))
+
+
+@dataclass
+class _Counted:
+    """What is counted so far of a study: a stage that several runs share is made once, a network is timed once.
+
+    Attributes
+    ----------
+    root, device, networks
+        As `make_plan` takes them.
+    done
+        Names of the stages that are made or counted already.
+    parameters
+        Of the last network that was timed.
+    """
+
+    root: Path
+    device: torch.device
+    networks: Mapping[str, RunSpec]
+    done: set[str]
+    parameters: int = 0
+    _reached: dict[Path, int] = field(default_factory=dict)  # steps of each training
+    _speeds: dict[tuple[str, str], Speed] = field(default_factory=dict)
+    _passes: dict[tuple[str, ...], int] = field(default_factory=dict)
+
+    def cost(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> RunCost:
+        """Return what a run adds to those before it, and count it."""
+        asked = evaluations(spec.sample, dataset.prior)
+        steps, images = self._left(spec, dataset)
+        if not (steps or images):
+            return RunCost(spec, 0, 0, 0.0, 0, 0.0, nfe=asked.nfe)
+        measured = self._speed(spec, dataset)
+        self.parameters = measured.parameters
+        trained = steps * spec.train.batch_size * self._training_passes(spec, dataset)
+        sampled = images * asked.own
+        seconds = trained * (measured.forward + measured.backward) + sampled * measured.forward
+        sampling = sampled * measured.flops
+        if asked.other:  # another run's network, or an earlier state of this one
+            weaker = self._speed(self.networks.get(spec.sample.bad_weights or "", spec), dataset)
+            seconds += images * asked.other * weaker.forward
+            sampling += images * asked.other * weaker.flops
+        operations = 3 * trained * measured.flops + sampling
+        disk = (24 * self.parameters if steps else 0) + images * math.prod(dataset.shape)
+        return RunCost(spec, steps, images, operations, disk, seconds, sampling, asked.nfe)
+
+    def _left(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> tuple[int, int]:
+        """Return the steps and images that are neither made nor counted yet, and count them."""
+        train_stage, sample_stage = stages(spec)[:2]
+        steps = images = 0
+        if task_id(train_stage) not in self.done:
+            self.done.add(task_id(train_stage))
+            before = self._reached.setdefault(train_stage.folder, trained_steps(spec, self.root))
+            steps = max(0, spec.train.steps - before)  # a longer run goes on from a shorter one
+            self._reached[train_stage.folder] = before + steps
+        if task_id(sample_stage) not in self.done:
+            self.done.add(task_id(sample_stage))
+            images = dataset.num_classes * spec.sample.per_class
+        return steps, images
+
+    def _speed(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> Speed:
+        key = _network(spec, dataset)
+        if key not in self._speeds:
+            self._speeds[key] = _measure(spec, dataset, self.device)
+        return self._speeds[key]
+
+    def _training_passes(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> int:
+        """Return the passes of the network that the method makes an image of a step."""
+        key = (*_network(spec, dataset), spec.method.model_dump_json())
+        if key not in self._passes:
+            self._passes[key] = method_passes(spec, dataset)
+        return self._passes[key]
 
 
 def _network(spec: RunSpec, cell: Dataset | DatasetFacts) -> tuple[str, str]:

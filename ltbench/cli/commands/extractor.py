@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +15,8 @@ from ltbench.cli.options import DataRoot
 from ltbench.text import command
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ltbench.spec import DataSpec
 
 app = typer.Typer(
@@ -72,19 +75,24 @@ def train(
             ),
         )
     EXTRACTORS.forget()
+    _print_trained(console, files(chosen)[0], record, cell.num_classes)
+    line = command("ltbench", "run", "-d", source, "--set", f"score.extractors={chosen}")
+    console.print(f"use it: {line}", soft_wrap=True)
+    console.print("its numbers are called " + f"FD ({chosen}), and compare with no other network's")
+
+
+def _print_trained(console: Console, weights: Path, record: Mapping[str, Any], num_classes: int) -> None:
+    """Print how well a trained network classifies, and a note where it hardly does."""
     console.print(
-        f"{files(chosen)[0]}: {record['parameters']:,} parameters, {record['cpu_seconds']} s, accuracy "
+        f"{weights}: {record['parameters']:,} parameters, {record['cpu_seconds']} s, accuracy "
         f"{record['heldout_accuracy']:.3f} on {record['heldout_images']:,} held-out images "
         f"({record['train_accuracy']:.3f} on the {record['train_images']:,} it was trained on)",
         soft_wrap=True,
     )
-    if record["heldout_accuracy"] < 2 / cell.num_classes:
+    if record["heldout_accuracy"] < 2 / num_classes:
         console.print(
             "note: it hardly tells the classes apart, so its distances say little of them", soft_wrap=True
         )
-    line = command("ltbench", "run", "-d", source, "--set", f"score.extractors={chosen}")
-    console.print(f"use it: {line}", soft_wrap=True)
-    console.print("its numbers are called " + f"FD ({chosen}), and compare with no other network's")
 
 
 def _data_of(source: str, image_size: int | None, data_root: Path | None) -> tuple[DataSpec, str]:

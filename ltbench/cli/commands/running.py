@@ -28,6 +28,133 @@ from ltbench.cli.options import (
 
 app = typer.Typer()
 
+# Flags of `run` alone.
+InitFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--init-from",
+        help="Fine-tune: a run's folder, a weights file or an official checkpoint.",
+        rich_help_panel=options.WHAT,
+    ),
+]
+Slurm = Annotated[
+    str | None,
+    typer.Option(
+        "--slurm",
+        help="Submit to Slurm: partition=gpu,time=8h,gpus_per_node=1; `--slurm help` lists the keys.",
+        rich_help_panel=options.WHERE,
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="With --slurm: print the batch script and submit nothing. Without: print the plan.",
+        rich_help_panel=options.WHERE,
+    ),
+]
+Track = Annotated[
+    str,
+    typer.Option(
+        "--track",
+        help="Show runs in tensorboard, wandb, mlflow, ...; changes no key and no number.",
+        autocompletion=complete.trackers,
+        rich_help_panel=options.WHERE,
+    ),
+]
+Yes = Annotated[
+    bool,
+    typer.Option(
+        "--yes",
+        "-y",
+        help="Start plans of over 24 hours without asking.",
+        rich_help_panel=options.WHERE,
+    ),
+]
+SampleBatch = Annotated[
+    int,
+    typer.Option("--sample-batch", min=1, help="Images sampled at a time.", rich_help_panel=options.SPEED),
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="torch.compile the U-Net.", rich_help_panel=options.SPEED)
+]
+ChannelsLast = Annotated[
+    bool,
+    typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
+]
+CudaGraphs = Annotated[
+    bool,
+    typer.Option(
+        "--cuda-graphs",
+        help="Compile, and start a GPU's kernels by the graph.",
+        rich_help_panel=options.SPEED,
+    ),
+]
+LessMemory = Annotated[
+    bool,
+    typer.Option(
+        "--recompute",
+        help="Train in less memory: gradient checkpointing.",
+        rich_help_panel=options.SPEED,
+    ),
+]
+
+# Flags of `plan` alone.
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on",
+        help="Hours on a card too: h100, a100, rtx4090, t4, ... or its sustained TFLOP/s; `--on list`.",
+        autocompletion=complete.cards,
+        rich_help_panel=options.WHERE,
+    ),
+]
+
+# Flags of `evaluate` alone.
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Training folders, sample folders, or a folder of runs.", autocompletion=complete.run_folders
+    ),
+]
+Replace = Annotated[bool, typer.Option("--recompute", help="Replace numbers that are there.")]
+
+# Flags of `score` alone.
+Samples = Annotated[
+    Path,
+    typer.Argument(
+        help=".npy, .npz or .safetensors of images, a folder of class folders, or one of images without labels."
+    ),
+]
+ComparedWith = Annotated[
+    str,
+    typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset),
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        help="Labels, where SAMPLES has none: .npy, or one a line; without them, overall scores only.",
+    ),
+]
+MethodName = Annotated[
+    str | None, typer.Option("--name", help="The method's name in tables; default: the file's.")
+]
+ValueRange = Annotated[
+    str | None, typer.Option("--range", help="uint8, 0..1 or -1..1, where the values do not tell.")
+]
+TrainedRatio = Annotated[
+    str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set the method was trained on.")
+]
+DataSets = Annotated[list[str] | None, typer.Option("--set", help="data.KEY=VALUE: data.image_size=28.")]
+Variant = Annotated[str, typer.Option("--variant", help="The method's variant, for tables.")]
+SamplerName = Annotated[str, typer.Option("--sampler", help="How they were sampled, for tables.")]
+Nfe = Annotated[int | None, typer.Option("--nfe", help="Network evaluations an image.")]
+Guidance = Annotated[float | None, typer.Option("--guidance", help="Guidance scale omega.")]
+Step = Annotated[int | None, typer.Option("--step", help="Training step.")]
+TrainSeed = Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")]
+SampleSeed = Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")]
+
 
 @app.command(
     epilog="For example: ltbench run -m ddpm,coral -d fashion_mnist_lt -r 0.01 --seeds 0..2",
@@ -39,81 +166,20 @@ def run(
     study: options.PresetName = None,
     preset: Preset = None,
     sets: Sets = None,
-    init_from: Annotated[
-        Path | None,
-        typer.Option(
-            "--init-from",
-            help="Fine-tune: a run's folder, a weights file or an official checkpoint.",
-            rich_help_panel=options.WHAT,
-        ),
-    ] = None,
+    init_from: InitFrom = None,
     out: Out = Path("runs"),
     data_root: DataRoot = None,
     device: Device = None,
     workers: Workers = "auto",
-    slurm: Annotated[
-        str | None,
-        typer.Option(
-            "--slurm",
-            help="Submit to Slurm: partition=gpu,time=8h,gpus_per_node=1; `--slurm help` lists the keys.",
-            rich_help_panel=options.WHERE,
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="With --slurm: print the batch script and submit nothing. Without: print the plan.",
-            rich_help_panel=options.WHERE,
-        ),
-    ] = False,
-    track: Annotated[
-        str,
-        typer.Option(
-            "--track",
-            help="Show runs in tensorboard, wandb, mlflow, ...; changes no key and no number.",
-            autocompletion=complete.trackers,
-            rich_help_panel=options.WHERE,
-        ),
-    ] = "",
-    yes: Annotated[
-        bool,
-        typer.Option(
-            "--yes",
-            "-y",
-            help="Start plans of over 24 hours without asking.",
-            rich_help_panel=options.WHERE,
-        ),
-    ] = False,
-    sample_batch: Annotated[
-        int,
-        typer.Option(
-            "--sample-batch", min=1, help="Images sampled at a time.", rich_help_panel=options.SPEED
-        ),
-    ] = 250,
-    compile_network: Annotated[
-        bool, typer.Option("--compile", help="torch.compile the U-Net.", rich_help_panel=options.SPEED)
-    ] = False,
-    channels_last: Annotated[
-        bool,
-        typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
-    ] = False,
-    cuda_graphs: Annotated[
-        bool,
-        typer.Option(
-            "--cuda-graphs",
-            help="Compile, and start a GPU's kernels by the graph.",
-            rich_help_panel=options.SPEED,
-        ),
-    ] = False,
-    recompute: Annotated[
-        bool,
-        typer.Option(
-            "--recompute",
-            help="Train in less memory: gradient checkpointing.",
-            rich_help_panel=options.SPEED,
-        ),
-    ] = False,
+    slurm: Slurm = None,
+    dry_run: DryRun = False,
+    track: Track = "",
+    yes: Yes = False,
+    sample_batch: SampleBatch = 250,
+    compile_network: Compile = False,
+    channels_last: ChannelsLast = False,
+    cuda_graphs: CudaGraphs = False,
+    recompute: LessMemory = False,
     trust: Trust = None,
 ) -> None:
     """Train, sample and score a grid of runs; what is done is skipped. Without arguments: the demo."""
@@ -157,15 +223,7 @@ def plan(
     study: options.PresetName = None,
     preset: Preset = None,
     sets: Sets = None,
-    on: Annotated[
-        str | None,
-        typer.Option(
-            "--on",
-            help="Hours on a card too: h100, a100, rtx4090, t4, ... or its sustained TFLOP/s; `--on list`.",
-            autocompletion=complete.cards,
-            rich_help_panel=options.WHERE,
-        ),
-    ] = None,
+    on: On = None,
     out: Out = Path("runs"),
     data_root: DataRoot = None,
     device: Device = None,
@@ -185,19 +243,14 @@ def plan(
 
 @app.command(rich_help_panel=RUN)
 def evaluate(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            help="Training folders, sample folders, or a folder of runs.", autocompletion=complete.run_folders
-        ),
-    ],
+    runs: Runs,
     metrics: Metrics = "default",
     extractors: Extractors = "auto",
     groups: Groups = "auto",
     resize: Resize = "own",
     reference: Reference = "balanced",
     bootstrap: Bootstrap = None,
-    recompute: Annotated[bool, typer.Option("--recompute", help="Replace numbers that are there.")] = False,
+    recompute: Replace = False,
     data_root: DataRoot = None,
     device: Device = None,
 ) -> None:
@@ -212,42 +265,20 @@ def evaluate(
 
 @app.command(rich_help_panel=RUN)
 def score(
-    samples: Annotated[
-        Path,
-        typer.Argument(
-            help=".npy, .npz or .safetensors of images, a folder of class folders, or one of images without labels."
-        ),
-    ],
-    dataset: Annotated[
-        str,
-        typer.Option("--dataset", "-d", help="What they are compared with.", autocompletion=complete.dataset),
-    ],
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            "--labels",
-            help="Labels, where SAMPLES has none: .npy, or one a line; without them, overall scores only.",
-        ),
-    ] = None,
-    name: Annotated[
-        str | None, typer.Option("--name", help="The method's name in tables; default: the file's.")
-    ] = None,
-    value_range: Annotated[
-        str | None, typer.Option("--range", help="uint8, 0..1 or -1..1, where the values do not tell.")
-    ] = None,
-    imbalance_ratio: Annotated[
-        str | None, typer.Option("--imbalance-ratio", "-r", help="Of the set the method was trained on.")
-    ] = None,
-    sets: Annotated[
-        list[str] | None, typer.Option("--set", help="data.KEY=VALUE: data.image_size=28.")
-    ] = None,
-    variant: Annotated[str, typer.Option("--variant", help="The method's variant, for tables.")] = "",
-    sampler: Annotated[str, typer.Option("--sampler", help="How they were sampled, for tables.")] = "",
-    nfe: Annotated[int | None, typer.Option("--nfe", help="Network evaluations an image.")] = None,
-    guidance: Annotated[float | None, typer.Option("--guidance", help="Guidance scale omega.")] = None,
-    step: Annotated[int | None, typer.Option("--step", help="Training step.")] = None,
-    train_seed: Annotated[int, typer.Option("--train-seed", help="Tells trainings apart.")] = 0,
-    sample_seed: Annotated[int, typer.Option("--sample-seed", help="Tells samplings apart.")] = 0,
+    samples: Samples,
+    dataset: ComparedWith,
+    labels: Labels = None,
+    name: MethodName = None,
+    value_range: ValueRange = None,
+    imbalance_ratio: TrainedRatio = None,
+    sets: DataSets = None,
+    variant: Variant = "",
+    sampler: SamplerName = "",
+    nfe: Nfe = None,
+    guidance: Guidance = None,
+    step: Step = None,
+    train_seed: TrainSeed = 0,
+    sample_seed: SampleSeed = 0,
     metrics: Metrics = "default",
     extractors: Extractors = "auto",
     groups: Groups = "auto",
