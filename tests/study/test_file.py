@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from ltbench.errors import UsageError
 from ltbench.spec import sample_key, train_key
-from ltbench.study import file as grid
 from ltbench.study.file import load_study
+from ltbench.study.presets import preset_names
 
 STUDY = """
 title = "Guidance"
@@ -153,7 +153,7 @@ def test_seed_lists_and_ranges_expand_in_order(listed, first, length):
 
 
 def test_every_preset_of_the_package_loads_and_has_runs():
-    for name in grid.preset_names():
+    for name in preset_names():
         loaded = load_study(name)
         assert loaded.runs, name
         assert loaded.title, name

@@ -10,6 +10,40 @@ from ltbench.data.longtail import read_ratio
 from ltbench.errors import UsageError, nearest
 
 
+def preset_folder() -> Path:
+    """Return the folder of the presets that come with the package."""
+    return Path(__file__).resolve().parent
+
+
+def preset_names() -> list[str]:
+    """Return the names of the presets that come with the package, ``paper/...`` and the like included."""
+    folder = preset_folder()
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
+
+
+def find_preset(preset: str | Path) -> Path:
+    """Return the file of a preset's name or of a path to a TOML file.
+
+    Raises
+    ------
+    UsageError
+        Neither a preset's name nor a TOML file.
+    """
+    name = str(preset)
+    if name in preset_names():
+        return preset_folder() / f"{name}.toml"
+    path = Path(preset).expanduser()
+    if path.is_file():
+        return path
+    if path.suffix == ".toml":
+        raise UsageError(f"no study file {name}: give the path of a TOML file or a preset's name")
+    inside = [known for known in preset_names() if name.casefold() in known]
+    close = (
+        f"; those with that word: {', '.join(inside)}" if inside and name else nearest(name, preset_names())
+    )
+    raise UsageError(f"unknown preset {name!r}{close}")
+
+
 def load_all() -> dict[str, dict[str, Any]]:
     """Return every preset's name and parsed content, in alphabetical order."""
     folder = preset_folder()
@@ -44,37 +78,3 @@ def _is(text: str, value: float | None) -> bool:
         return float(str(read_ratio(text)[0])) == value
     except (ValueError, UsageError):  # a list, or what the grid will refuse
         return False
-
-
-def preset_folder() -> Path:
-    """Return the folder of the presets that come with the package."""
-    return Path(__file__).resolve().parent
-
-
-def preset_names() -> list[str]:
-    """Return the names of the presets that come with the package, ``paper/...`` and the like included."""
-    folder = preset_folder()
-    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.toml"))
-
-
-def find_preset(preset: str | Path) -> Path:
-    """Return the file of a preset's name or of a path to a TOML file.
-
-    Raises
-    ------
-    UsageError
-        Neither a preset's name nor a TOML file.
-    """
-    name = str(preset)
-    if name in preset_names():
-        return preset_folder() / f"{name}.toml"
-    path = Path(preset).expanduser()
-    if path.is_file():
-        return path
-    if path.suffix == ".toml":
-        raise UsageError(f"no study file {name}: give the path of a TOML file or a preset's name")
-    inside = [known for known in preset_names() if name.casefold() in known]
-    close = (
-        f"; those with that word: {', '.join(inside)}" if inside and name else nearest(name, preset_names())
-    )
-    raise UsageError(f"unknown preset {name!r}{close}")
