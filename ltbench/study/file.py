@@ -36,6 +36,7 @@ from ltbench.study.keys import (
     from_text,
     is_sequence,
     read_axis,
+    read_value,
     resolve_key,
     too_many,
 )
@@ -116,7 +117,10 @@ def _check_values(value: Any, where: str) -> None:
 def _layer(table: Any, where: str) -> Layer:
     if not isinstance(table, Mapping):
         raise UsageError(f"{where}: expected a table of keys and values, not {table!r}")
-    layer = {resolve_key(key, where): Value(value, f"{where}: {key}") for key, value in flatten(table)}
+    layer: Layer = {}
+    for name, value in flatten(table):
+        key, place = resolve_key(name, where), f"{where}: {name}"
+        layer[key] = Value(read_value(key, value, place), place)
     for key, item in layer.items():
         for value in item.value if isinstance(item.value, list) else [item.value]:
             check_hyperparameter(key, value, item.where)

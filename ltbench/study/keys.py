@@ -187,16 +187,19 @@ def read_axis(key: str, value: Any, where: str) -> list[Value]:
     if is_sequence(key):
         nested = isinstance(value, list) and value and all(isinstance(item, list) for item in value)
         return [Value(item, where) for item in value] if nested else [Value(value, where)]
-    items = value if isinstance(value, list) else [value]
-    if key == "data.imbalance_ratio":
-        items = [_ratio(item, where) for item in items]
+    read = read_value(key, value, where)
+    items = read if isinstance(read, list) else [read]
     if not items:
         raise UsageError(f"{where}: {key} is an empty list; give at least one value")
     return [Value(item, where) for given in items for item in _span(key, given, where)]
 
 
-def _ratio(value: Any, where: str) -> Any:
-    """Return an imbalance ratio, an imbalance factor (``100``, ``1/100``: as papers state it) read as one."""
+def read_value(key: str, value: Any, where: str) -> Any:
+    """Return a setting's value, or list of them, an imbalance factor (``100``, ``1/100``: papers' way) read as a ratio."""
+    if key != "data.imbalance_ratio":
+        return value
+    if isinstance(value, list):
+        return [read_value(key, item, where) for item in value]
     try:
         ratio, words = longtail.read_ratio(value)
     except UsageError as error:

@@ -117,6 +117,16 @@ def test_the_papers_imbalance_factor_is_read_as_what_it_means(given, ratio):
     assert plan.runs[0].data.imbalance_ratio == ratio
 
 
+@pytest.mark.parametrize("section", ["[data]", "[for.ddpm]", "[[grid]]"])
+@pytest.mark.parametrize("given", ["10", '"1/10"', "0.1"])
+def test_a_study_file_reads_the_factor_wherever_it_may_state_it(tmp_path, section, given):
+    """In [data] ``"1/10"`` was no number and 10 no ratio, where [[grid]] and the command line read both."""
+    key = "imbalance_ratio" if section != "[for.ddpm]" else '"data.imbalance_ratio"'
+    (tmp_path / "a.toml").write_text(f"{section}\n{key} = {given}\n")
+    runs = load_study(tmp_path / "a.toml", ["methods=ddpm"]).runs
+    assert [run.data.imbalance_ratio for run in runs] == [0.1]
+
+
 def test_a_factor_is_said_and_what_is_neither_is_refused(caplog):
     load_study(None, (), {"imbalance_ratio": "123"})
     assert "123 is read as the imbalance factor, so imbalance_ratio is 0.00813" in caplog.text
