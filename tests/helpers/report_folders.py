@@ -245,3 +245,15 @@ def write_study(
             spec = make_spec(method, seed)
             write_run(root, spec, score_rows(spec, metrics=metrics), images=seed == 0)
     return root
+
+
+def write_classes(root, frechet, counts=COUNTS, **spec):
+    """Write a run whose classes have the given Frechet distances and training counts."""
+    spec = make_spec(**spec)
+    rows = [
+        row | {"value": repr(float(frechet[int(row["class_or_group"])]))}
+        if row["scope"] == "class" and row["metric"] == "frechet"
+        else row
+        for row in score_rows(spec, counts=counts)
+    ]
+    write_run(root, spec, rows, images=False)

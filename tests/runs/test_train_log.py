@@ -1,7 +1,13 @@
 """``train.csv``: rows that are appended, cut where a training goes on, and read while they grow."""
 
+import numpy as np
 import pytest
+from report_folders import (
+    make_spec,
+    write_run,
+)
 
+from ltbench.report import load_results
 from ltbench.runs.train_log import append, cut, read_table
 
 
@@ -66,3 +72,12 @@ def test_numbers_are_numbers_and_words_stay_words(tmp_path):
     assert table["loss"].isna().tolist() == [False, True]
     assert table["device"].tolist() == ["cpu", "cpu"]
     assert table["step"].dtype.kind == "i"
+
+
+def test_log_that_is_still_growing_is_read_up_to_its_last_line(tmp_path):
+    samples = write_run(tmp_path, make_spec(), images=False)
+    log = samples.parent.parent / "train.csv"
+    log.write_bytes(log.read_bytes()[:-4])
+    (run,) = load_results(tmp_path).runs.values()
+    assert run.train_log()["step"].max() == 1980
+    assert np.isfinite(run.train_log()["denoising"]).all()

@@ -1,5 +1,9 @@
 """The figures of comparisons: what their axes hold."""
 
+import numpy as np
+from report_folders import COUNTS, write_classes
+from report_scenes import drawn_of
+
 from ltbench.report.figures.compare import off_scale
 
 
@@ -9,3 +13,20 @@ def test_a_training_that_diverged_is_off_the_forests_axis_and_a_winner_is_not():
     assert not off_scale(26.3, 9.95)
     assert not off_scale(-9.9, 9.95)
     assert not off_scale(7.2, 0.73)
+
+
+def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
+    difficulty = np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8])
+    for method in ("ddpm", "coral"):
+        for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
+            frechet = difficulty / np.sqrt(counts)
+            write_classes(tmp_path, frechet, counts, method=method, order=order)
+    write_classes(tmp_path, difficulty / np.sqrt(120), (120,) * 10, ratio=1.0)
+    (figure,) = drawn_of(tmp_path, "counts")
+    assert figure.name == "digits-r0.05-counts"
+    assert len(figure.panels) == 2
+    assert "class order reversed" in figure.caption
+    assert "balanced, 120 images a class" in figure.caption
+    line = figure.panels[0].marks[0]
+    assert line.line
+    assert list(line.x) == [6.0, 120.0]

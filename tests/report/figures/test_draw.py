@@ -1,8 +1,17 @@
 """Figures as files: charts in a palette, pictures as they are stored."""
 
+import subprocess
+import sys
+
 import numpy as np
 from PIL import Image as Picture
+from report_folders import (
+    make_spec,
+    write_run,
+)
 
+from ltbench.report.figures import draw as drawing
+from ltbench.report.figures.axes import COLUMN, PAGE
 from ltbench.report.figures.draw import draw
 from ltbench.report.figures.model import Figure, Image, Mark, Panel, Style
 
@@ -32,3 +41,49 @@ def test_stored_images_are_drawn_in_their_own_colours(tmp_path):
     (path,) = draw([Figure("sheet", "A sheet", "A caption.", image=image)], tmp_path)
     drawn = set(map(tuple, np.asarray(Picture.open(path).convert("RGB")).reshape(-1, 3).tolist()))
     assert set(map(tuple, colours.reshape(-1, 3).tolist())) <= drawn
+
+
+def test_figures_fit_the_columns_of_a_paper(pages_report):
+    pngs = [path for path in pages_report.files if path.suffix == ".png"]
+    widths = {round(Picture.open(path).size[0] / 200, 1) for path in pngs}
+    assert widths
+    assert widths <= {COLUMN, PAGE}
+    assert {p.stem for p in pages_report.files if p.suffix == ".pdf"} == {p.stem for p in pngs}
+    assert {"forest", "digits-r0.05-class-frechet", "digits-r0.05-samples", "digits-r0.05-training"} <= {
+        p.stem for p in pngs
+    }
+
+
+def test_a_script_without_a_main_guard_draws_on_several_cores_and_no_torch_is_loaded(tmp_path):
+    """Workers of a spawning pool ran the caller's script anew, and the report ended in a traceback."""
+    root = tmp_path / "runs"
+    for method, hyper in (("ddpm", {}), ("coral", {"coral": {"w": 0.5}}), ("coral", {})):
+        for guidance in (0.0, 1.0):
+            spec = make_spec(method, hyper=hyper, guidance=guidance)
+            write_run(root, spec, images=False)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from ltbench.report import write_report\n"
+        "from ltbench.report.figures import draw\n"
+        "draw._cores = lambda: 2\n"
+        f"written = write_report({str(root)!r}, {str(tmp_path / 'out')!r}, all_figures=True)\n"
+        "assert len([p for p in written.files if p.suffix == '.png']) >= 8, written.files\n"
+        "assert all(p.is_file() for p in written.files)\n"
+        "assert 'torch' not in sys.modules\n"
+        "print('once')\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout == "once\n"
+
+
+def test_figures_drawn_on_several_cores_are_the_same(pages_report, tmp_path, monkeypatch):
+    figures = pages_report.document.figures()[:8]
+    monkeypatch.setattr(drawing, "_cores", lambda: 2)
+    told = []
+    several = draw(figures, tmp_path / "a", progress=lambda done, of: told.append((done, of)))
+    monkeypatch.setattr(drawing, "_cores", lambda: 1)
+    one = draw(figures, tmp_path / "b")
+    assert [p.read_bytes() for p in several] == [p.read_bytes() for p in one]
+    assert told == [(i + 1, 8) for i in range(8)]

@@ -4,7 +4,7 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
-from ltbench.report.tables.contrasts import contrast_table
+from ltbench.report.tables.contrasts import contrast_table, glance_table
 from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Bold
 
@@ -49,3 +49,48 @@ def test_what_a_table_bolds_is_corrected_for_how_many_it_compares(tmp_path):
     assert bold["CORAL - DDPM"]
     assert not bold["CBDM - DDPM"]
     assert "by chance 3/3 in 25 % of cases" in table.notes[0]
+
+
+def test_the_glance_tables_columns_are_methods_whatever_a_cell_calls_them(tmp_path):
+    """A cell with two variants of a method labels them by variant; it had columns of its own beside the others'."""
+    for ratio in (0.1, 0.05):
+        for method, variant in (("ddpm", ""), ("coral", "published"), ("coral", "released"), ("cbdm", "")):
+            if ratio == 0.05 or method != "cbdm":
+                hyper = {"coral": {"variant": variant}} if variant == "released" else {}
+                spec = make_spec(method, ratio=ratio, hyper=hyper)
+                rows = [row | {"variant": variant} for row in score_rows(spec)]
+                write_run(tmp_path, spec, rows, images=False)
+    found = cells(load_scores(tmp_path))
+    glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
+    assert glance.columns[3:-1] == ["CORAL (published) - DDPM", "CORAL (released) - DDPM"]
+    assert all(entry != "—" for row in glance.rows for entry in row)
+    assert "Methods run in one data cell alone" in glance.notes[0]  # CBDM
+    alone = glance_table([(found[1], differences(found[1], "ddpm"))], "ddpm")
+    assert alone.columns[3] == "CBDM - DDPM"
+    assert "alone" not in alone.notes[0]
+
+
+def test_kernel_distances_stand_in_the_glance_table_as_a_family_of_their_own(tmp_path):
+    """Three paired seeds: -1, -1.1 and -.95 is shown at 5 %, and Frechet differences of .5, -.5 and 0 are not."""
+    values = {"ddpm": ((5.0, 6.0, 7.0), (10.0, 20.0, 30.0)), "coral": ((5.5, 5.5, 7.0), (9.0, 18.9, 29.05))}
+    for method, (frechet, kernel) in values.items():
+        for seed in range(3):
+            spec = make_spec(method, seed)
+            rows = [r for r in score_rows(spec, metrics=("frechet",)) if r["metric"] == "frechet"]
+            distances = [row | {"value": frechet[seed]} for row in rows]
+            kernels = [row | {"metric": "kid", "definition": "kid/1", "value": kernel[seed]} for row in rows]
+            write_run(tmp_path, spec, distances + kernels, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    glance = glance_table([(cell, differences(cell, "ddpm"))], "ddpm")
+    assert [row[1] for row in glance.rows] == [
+        "overall",
+        "tail",
+        "overall, KD (digits_cnn)",
+        "tail, KD (digits_cnn)",
+    ]
+    assert glance.rows[0][2].startswith("6.00 ± 1.00")
+    assert glance.rows[2][2].startswith("20.0000 ± 10.0000")
+    assert not isinstance(glance.rows[0][3], Bold)
+    assert glance.rows[2][3].startswith("-1.0167 [")  # the mean of -1, -1.1 and -.95
+    assert isinstance(glance.rows[2][3], Bold)
+    assert "Kernel distances, where they were scored" in glance.notes[0]

@@ -1,0 +1,69 @@
+"""Tables of scores: what is bold, which settings are shown, groups and pooled groups."""
+
+import numpy as np
+from report_folders import make_spec, score_rows, write_run
+
+from ltbench.report import load_scores
+from ltbench.report.cells import cells
+from ltbench.report.protocols import main_series
+from ltbench.report.tables.grid import Bold
+from ltbench.report.tables.scores import groups_table, overall_table, pooled_table, settings_table, tail_table
+
+
+def test_bold_is_decided_among_rows_of_one_protocol(seeds_cell):
+    table = overall_table(seeds_cell)
+    column = table.columns.index("FD (digits_cnn) ↓")
+    bold = [row[0] for row in table.rows[:-1] if isinstance(row[column], Bold)]
+    assert len(table.rules) >= 2
+    assert len(bold) == 2
+
+
+def test_a_cell_of_many_settings_shows_the_main_ones_first(tmp_path):
+    for method in ("ddpm", "coral"):
+        for seed in (0, 1):
+            for steps in (5, 10, 20, 50, 100, 200, 500) if seed == 0 else (20,):
+                write_run(tmp_path, make_spec(method, seed, steps=steps), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    assert len(overall_table(cell).rows) == 3
+    assert "12 more settings" in overall_table(cell).notes[-1]
+    assert len(settings_table(cell).rows) == 15
+
+
+def test_groups_stand_with_t_intervals_and_the_tail_with_its_measures(seeds_cell):
+    table = groups_table(seeds_cell)
+    tail = table.columns.index("tail")
+    first = seeds_cell.means("group", seeds_cell.measures("group")[0], "tail")[main_series(seeds_cell)[0].key]
+    half, mean = 4.302653 * first.sd / np.sqrt(3), first.mean
+    assert table.rows[0][tail] == f"{mean:.2f} [{mean - half:.2f}, {mean + half:.2f}]"
+    assert tail_table(seeds_cell).columns[1:3] == ["FD (digits_cnn) ↓", "Recall ↑"]
+
+
+def test_pooled_groups_have_a_table_of_their_own_and_a_dash_its_reason(tmp_path):
+    """A group's mean over classes and its pooled value never share a column; what is missing says why."""
+    spec = make_spec()
+    rows = score_rows(spec, metrics=("frechet",))
+    tail = next(r for r in rows if r["scope"] == "group" and r["class_or_group"] == "tail")
+    rows.append(
+        tail | {"scope": "pooled", "value": "3.5", "n_generated": 90, "grouping": "thirds", "labels": "7 8 9"}
+    )
+    rows = [
+        r
+        | (
+            {"value": "", "reason": "one image only"}
+            if r["class_or_group"] == "9" and r["metric"] == "frechet"
+            else {}
+        )
+        for r in rows
+    ]
+    write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    pooled = pooled_table(cell)
+    assert pooled.rows[0][1] == "3.50"
+    assert "thirds" in pooled.notes[1]
+    assert "7 8 9" in pooled.notes[1]
+    assert "3.50" not in {text for row in groups_table(cell).rows for text in row}
+    from ltbench.report.tables.scores import per_class_tables
+
+    table = per_class_tables(cell)[0]
+    assert table.rows[9][2] == "—"
+    assert any("9: one image only" in note for note in table.notes)
