@@ -2,7 +2,7 @@
 
 from ltbench.diffusion.calibration import SDS, SPACINGS, TOLERANCE, calibrate
 from ltbench.diffusion.registry import SAMPLERS
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 STEPS = (10, 20, 50, 100)
 FEW = 20

@@ -153,7 +153,7 @@ def sampling(device: str, scale: Scale) -> Iterator[Row]:
     import torch
 
     from ltbench.diffusion.samplers import sample
-    from ltbench.spec import SampleSpec
+    from ltbench.specs import SampleSpec
 
     cell = synthetic_cell("cifar10_lt", (3, 32, 32))
     network = training_of("ddpm", cell, device, size=scale.size, batch_size=2).model["denoiser"]
@@ -303,7 +303,7 @@ def metrics(device: str, scale: Scale) -> Iterator[Row]:
     import numpy as np
 
     from ltbench.scoring.score import score_samples
-    from ltbench.spec import RunSpec, ScoreSpec
+    from ltbench.specs import RunSpec, ScoreSpec
 
     cell = synthetic_cell("cifar10_lt", (3, 32, 32))
     stream = np.random.default_rng(1)

@@ -34,7 +34,7 @@ def measure(_) -> str:
     from ltbench import rng
     from ltbench.diffusion.noise import StepNoise
     from ltbench.method import Needs
-    from ltbench.spec import TrainSpec
+    from ltbench.specs import TrainSpec
     from ltbench.training.batches import BatchSource
 
     torch.set_num_threads(1)

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 from ltbench.files import read_json
 from ltbench.runs.places import places
 from ltbench.runs.provenance import compute_seconds, read_provenance
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 PAPERS = ("ancestral", 1000)
 TIMES_CHEAPER = 30

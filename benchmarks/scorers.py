@@ -65,7 +65,7 @@ def ours(classes: int, per_class: int, dim: int, again: bool):
     from ltbench.data import Dataset, ImageSet
     from ltbench.extractors.registry import cached_features, get_extractor
     from ltbench.scoring import score as scoring
-    from ltbench.spec import DataSpec, ScoreSpec
+    from ltbench.specs import DataSpec, ScoreSpec
 
     def build():
         temporary = tempfile.TemporaryDirectory(prefix="ltbench-scoring-")

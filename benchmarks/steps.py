@@ -20,7 +20,7 @@ FASTER, SMALLER = 20, 50  # T2H's transfer
 def synthetic_cell(dataset: str, shape: tuple[int, int, int]):
     """Return a long-tailed cell of random images, so that no file is needed."""
     from ltbench.data import Dataset, ImageSet
-    from ltbench.spec import DataSpec
+    from ltbench.specs import DataSpec
 
     stream = np.random.default_rng(0)
     counts = np.array([max(1, round(200 * p)) for p in PRIOR])
@@ -60,7 +60,7 @@ def training_of(
     """Return our trainer, ready for its first step."""
     from ltbench.environment import Environment
     from ltbench.method.registry import resolve
-    from ltbench.spec import ModelSpec, RunSpec, TrainSpec
+    from ltbench.specs import ModelSpec, RunSpec, TrainSpec
     from ltbench.training.trainer import Training
 
     spec = RunSpec(

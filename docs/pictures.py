@@ -15,7 +15,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from ltbench.diffusion.guidance import make_omega
 from ltbench.diffusion.schedule import alpha_bar
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 OUT = Path(__file__).resolve().parent / "img"
 INK, BLUE, ORANGE, GREY = "#333333", "#3f51b5", "#e65100", "#9e9e9e"
@@ -89,7 +89,7 @@ def floor() -> None:
     from ltbench.data import load_dataset
     from ltbench.extractors.registry import get_extractor
     from ltbench.metrics.frechet import frechet_distance
-    from ltbench.spec import DataSpec
+    from ltbench.specs import DataSpec
 
     images = load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=1.0), None).reference.images
     features = get_extractor("digits_cnn")(images).features

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import LtbenchError, OutOfMemory, UsageError
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 if TYPE_CHECKING:  # torch takes seconds, and a driver that only plans needs none of it
     from torch import nn

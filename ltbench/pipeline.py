@@ -29,7 +29,7 @@ from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunk
 from ltbench.runs.scores import scored_requests
 from ltbench.runs.spec_files import open_folder, open_samples
 from ltbench.runs.tracking import tracking
-from ltbench.spec import RunSpec, stage_key
+from ltbench.specs import RunSpec, stage_key
 
 if TYPE_CHECKING:  # these import torch, which a listing or a driver need not wait for
     from torch import nn

@@ -11,8 +11,8 @@ PACKAGE = Path(ltbench.__file__).parent
 
 # From the ground up: a room imports from itself and from the floors before its own, never from a neighbour.
 FLOORS = (
-    ("errors", "rng", "spec"),
-    ("files", "plugins", "text"),
+    ("errors", "rng", "specs"),
+    ("files", "plugins", "spec", "text"),
     ("method", "metrics"),
     ("data", "diffusion", "environment", "runs", "stats"),
     ("extractors", "training"),

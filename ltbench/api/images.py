@@ -11,7 +11,7 @@ import ltbench.runs.run as stored
 from ltbench.api.arguments import batch_like, checked_omega, class_shares, plain_array, whole_numbers
 from ltbench.environment import usable_device
 from ltbench.errors import UsageError
-from ltbench.spec import UNLABELLED, ScoreSpec
+from ltbench.specs import UNLABELLED, ScoreSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ def sample(
     from ltbench.diffusion.guidance import RULES
     from ltbench.diffusion.samplers import Guided, guide
     from ltbench.diffusion.samplers import sample as draw
-    from ltbench.spec import SampleSpec
+    from ltbench.specs import SampleSpec
 
     where = usable_device(device)
     denoiser = _denoiser(model, where)

@@ -27,7 +27,7 @@ from ltbench.extractors.registry import cached_features, get_extractor, known_ex
 from ltbench.metrics.registry import get_metric
 from ltbench.runs.layout import CACHE
 from ltbench.runs.provenance import code_version, machine
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 console = make_console()
 State = Literal["ok", "missing", "note"]

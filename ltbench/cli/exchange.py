@@ -8,7 +8,7 @@ from typing import Any
 
 from ltbench.cli.console import make_console
 from ltbench.cli.results import evaluate_runs, show_numbers
-from ltbench.spec import DataSpec, ScoreSpec
+from ltbench.specs import DataSpec, ScoreSpec
 from ltbench.text import command
 
 console = make_console()

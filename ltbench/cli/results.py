@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ltbench.cli.console import make_console
 from ltbench.errors import UsageError
-from ltbench.spec import ScoreSpec
+from ltbench.specs import ScoreSpec
 
 if TYPE_CHECKING:
     import pandas as pd

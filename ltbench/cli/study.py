@@ -16,7 +16,7 @@ from ltbench.cli.console import hours, make_console, styled, waiting
 from ltbench.cli.results import make_report
 from ltbench.errors import Interrupted, UsageError
 from ltbench.files import ensure_writable
-from ltbench.spec import RULE_FIELDS, RunSpec
+from ltbench.specs import RULE_FIELDS, RunSpec
 from ltbench.text import command
 
 if TYPE_CHECKING:  # these import torch and diffusers: seconds, which a listing need not wait

@@ -17,7 +17,7 @@ from ltbench.errors import UsageError
 from ltbench.runs.bundle import read_bundle
 from ltbench.runs.places import bundles_in
 from ltbench.runs.spec_files import check_specs
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.progress import describe
 from ltbench.sweep.status import (

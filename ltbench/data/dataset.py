@@ -20,7 +20,7 @@ from ltbench.data.images import ImageSet
 from ltbench.data.registry import SOURCES, get_source
 from ltbench.data.source import READ_FROM, Source, default_data_root
 from ltbench.errors import LtbenchError, UsageError
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from ltbench.data.longtail import class_sizes
 from ltbench.data.registry import get_source
 from ltbench.data.source import default_data_root
 from ltbench.errors import DataMissing
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.spec import UNLABELLED
+from ltbench.specs import UNLABELLED
 
 SCORE_SEED = 0  # of draws made while scoring: balancing, halves, floors, subsets, clusterings, bootstrap
 _CHUNK = 1 << 24  # bytes hashed at a time, so that a memory map is never read whole

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from ltbench.data.images import ImageSet
 from ltbench.errors import DataCorrupt, DiskFull, StorageError, UsageError
 from ltbench.files import storage_errors
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @dataclass(frozen=True, eq=False)

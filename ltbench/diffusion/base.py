@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 if TYPE_CHECKING:
     import numpy as np

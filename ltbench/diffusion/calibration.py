@@ -19,7 +19,7 @@ from ltbench.diffusion.registry import SAMPLERS, Sampler
 from ltbench.diffusion.samplers import sample_batch
 from ltbench.errors import UsageError
 from ltbench.method.double import require_float64
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 SDS = (0.1, 0.3)
 """True standard deviations of a pixel, of values in [-1, 1]: a smooth image class and a rough one."""

@@ -22,7 +22,7 @@ from ltbench.diffusion.base import Omega, Rule, RuleFacts
 from ltbench.diffusion.registry import check_sampler
 from ltbench.errors import UsageError, nearest
 from ltbench.plugins import ExtensionPoint
-from ltbench.spec import PLAIN, RULE_FIELDS, SampleSpec
+from ltbench.specs import PLAIN, RULE_FIELDS, SampleSpec
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,7 +21,7 @@ from typing import Any
 from ltbench.diffusion.base import Kind, Path, Sampler
 from ltbench.errors import UsageError, nearest
 from ltbench.plugins import ExtensionPoint
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 __all__ = ["SAMPLERS", "Kind", "Path", "Sampler", "check_sampler", "kind"]
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from ltbench.diffusion.base import Omega, Rule, RuleFacts
 from ltbench.errors import UsageError
-from ltbench.spec import PLAIN, RULE_SETTINGS
+from ltbench.specs import PLAIN, RULE_SETTINGS
 
 if TYPE_CHECKING:
     import numpy as np

@@ -25,7 +25,7 @@ from ltbench.diffusion.precision import precision
 from ltbench.diffusion.registry import check_sampler, kind
 from ltbench.diffusion.spacing import make_path, timesteps
 from ltbench.errors import Interrupted, LtbenchError, UsageError
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 __all__ = ["Guided", "guide", "kind", "sample", "sample_batch", "timesteps"]
 

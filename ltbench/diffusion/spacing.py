@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ltbench.diffusion.base import Path
 from ltbench.diffusion.schedule import NUM_TIMESTEPS, alpha_bar
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 KARRAS_RHO = 7.0
 

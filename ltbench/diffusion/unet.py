@@ -95,7 +95,7 @@ SIZES: dict[str, UNetConfig] = {
     "ddpm32": _PAPER,
     "ddpm64": replace(_PAPER, image_size=64),
 }
-"""The named sizes (`ltbench.spec.ModelSpec.size`); image size, channels and classes come from the data."""
+"""The named sizes (`ltbench.specs.ModelSpec.size`); image size, channels and classes come from the data."""
 
 
 class Denoiser(nn.Module):
@@ -217,7 +217,7 @@ def build_denoiser(
     seed
         Weights come from the stream (seed, ``init``) alone, so all methods start from the same ones.
     architecture
-        Fields of `UNetConfig` that replace the named size's (`ltbench.spec.ModelSpec.overrides`).
+        Fields of `UNetConfig` that replace the named size's (`ltbench.specs.ModelSpec.overrides`).
 
     Raises
     ------

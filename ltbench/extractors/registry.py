@@ -18,7 +18,7 @@ from ltbench.extractors.cache import cached_features
 from ltbench.extractors.cnn import SHIPPED, load_shipped, shipped_files
 from ltbench.extractors.weights import how_to_get, look, places
 from ltbench.plugins import ExtensionPoint
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 __all__ = [
     "EXTRACTORS",
@@ -168,7 +168,7 @@ def resolve_extractors(names: Sequence[str], dataset: str, resize: str = "own") 
     Parameters
     ----------
     names
-        As in a `ltbench.spec.ScoreSpec`.
+        As in a `ltbench.specs.ScoreSpec`.
     dataset
         Its name; ``auto`` depends on it.
     resize

@@ -29,7 +29,7 @@ from ltbench.errors import LtbenchError
 from ltbench.extractors.base import Extractor
 from ltbench.extractors.cnn import SHIPPED, Design, SmallCNN, load_shipped
 from ltbench.files import replacing, write_json
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.spec_files import open_folder
 from ltbench.runs.weights import add_initial_weights, save_weights
-from ltbench.spec import RunSpec, train_key
+from ltbench.specs import RunSpec, train_key
 from ltbench.study.file import Study
 from ltbench.training.model import build_model, load_state, method_tensors, state_of
 

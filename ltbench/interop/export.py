@@ -19,7 +19,7 @@ from ltbench.runs.provenance import read_provenance
 from ltbench.runs.run import read_run
 from ltbench.runs.spec_files import read_trained
 from ltbench.runs.weights import load_weights
-from ltbench.spec import DataSpec, RunSpec, train_key
+from ltbench.specs import DataSpec, RunSpec, train_key
 from ltbench.training.model import load_model, merged_denoiser
 
 _PLACE = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]

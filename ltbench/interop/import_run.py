@@ -15,7 +15,7 @@ from ltbench.interop.checkpoints import (
     read_official,
     released_variants,
 )
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study.checks import validate
 from ltbench.study.file import load_study
 from ltbench.study.resolve import resolve_cell

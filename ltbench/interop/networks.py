@@ -10,7 +10,7 @@ from ltbench.errors import UsageError
 from ltbench.runs.layout import weights_path
 from ltbench.runs.networks import keep_network, network_spec, network_weights, read_network
 from ltbench.runs.weights import load_weights
-from ltbench.spec import RunSpec, is_hash
+from ltbench.specs import RunSpec, is_hash
 from ltbench.study.checks import validate
 from ltbench.training.guiding import fitted
 

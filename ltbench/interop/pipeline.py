@@ -15,7 +15,7 @@ from diffusers import DiffusionPipeline, ImagePipelineOutput
 
 from ltbench.diffusion.guidance import make_omega, needs_network
 from ltbench.errors import UsageError
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 _Pipeline: Any = DiffusionPipeline  # which mypy takes for a placeholder: diffusers loads its own parts lazily
 

@@ -12,7 +12,7 @@ from ltbench.data import Dataset
 from ltbench.data.class_folders import Scan, class_names, images_below, plain, read_level
 from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
 from ltbench.errors import DataCorrupt, UsageError
-from ltbench.spec import UNLABELLED
+from ltbench.specs import UNLABELLED
 
 
 def read_folder(path: Path, dataset: Dataset) -> tuple[NDArray[np.uint8], NDArray[np.int64] | None, str]:

@@ -22,7 +22,7 @@ from ltbench.files import check_regular, read_text
 from ltbench.interop.arrays import SUFFIXES, ArrayFile
 from ltbench.interop.pixel_values import RANGES, shape_text, to_nchw, to_uint8
 from ltbench.interop.sample_folder import read_folder
-from ltbench.spec import UNLABELLED
+from ltbench.specs import UNLABELLED
 
 IMAGE_NAMES = ("images", "samples", "x", "arr_0")  # arr_0, arr_1: numpy's names of unnamed arrays
 LABEL_NAMES = ("labels", "label", "y", "arr_1")

@@ -31,7 +31,7 @@ from ltbench.runs.score_columns import as_stored, run_columns
 from ltbench.runs.score_rows import identity
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
 from ltbench.runs.spec_files import read_spec, spec_of, spec_of_samples
-from ltbench.spec import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
+from ltbench.specs import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
 
 if TYPE_CHECKING:
     from ltbench.data import Dataset

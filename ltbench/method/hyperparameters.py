@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method
-from ltbench.spec import matching_variant
+from ltbench.specs import matching_variant
 
 
 def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:

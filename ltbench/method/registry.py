@@ -19,7 +19,7 @@ from ltbench.method import Method, Needs
 from ltbench.method.composition import Composition, loss_terms
 from ltbench.method.hyperparameters import checked, differing, hints, type_in_words
 from ltbench.plugins import ExtensionPoint
-from ltbench.spec import MethodSpec
+from ltbench.specs import MethodSpec
 
 __all__ = [
     "METHODS",

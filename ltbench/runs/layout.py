@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ltbench.spec import RunSpec, sample_key, train_key
+from ltbench.specs import RunSpec, sample_key, train_key
 
 SPEC = "spec.json"
 PROVENANCE = "provenance.json"

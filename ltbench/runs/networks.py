@@ -19,7 +19,7 @@ from ltbench.files import read_object, replacing, write_json
 from ltbench.runs.layout import NETWORKS, kept_steps, weights_path
 from ltbench.runs.spec_files import read_trained
 from ltbench.runs.weights import load_weights, tensors_sha256
-from ltbench.spec import RunSpec, train_key
+from ltbench.specs import RunSpec, train_key
 
 
 def network_path(root: Path, digest: str) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ltbench.runs.layout import CHECKPOINT, TRAIN_LOG, folder_name, weights_path
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 
 def trained_steps(spec: RunSpec, root: Path) -> int:

@@ -25,7 +25,7 @@ from ltbench.runs.score_rows import is_repeated, row_codes
 from ltbench.runs.scores import find_scores, read_many
 from ltbench.runs.series import PROTOCOL, with_series
 from ltbench.runs.spec_files import checked_spec_of_samples
-from ltbench.spec import train_key
+from ltbench.specs import train_key
 from ltbench.text import one_line
 
 

@@ -31,7 +31,7 @@ from ltbench.runs.samples import has_samples, load_samples, read_arrays
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
 from ltbench.runs.spec_files import check_key, checked_spec_of_samples, read_spec, spec_of
 from ltbench.runs.train_log import read_table
-from ltbench.spec import DataSpec, RunSpec, ScoreSpec, train_key
+from ltbench.specs import DataSpec, RunSpec, ScoreSpec, train_key
 from ltbench.text import one_line
 
 

@@ -14,7 +14,7 @@ from ltbench.errors import CheckpointError, DataCorrupt
 from ltbench.files import decoding, replacing
 from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import CONFUSION, IMAGES, LABELS, NEAREST, PARTIAL, SHEET
-from ltbench.spec import UNLABELLED
+from ltbench.specs import UNLABELLED
 
 _SHEET_COLUMNS = 10
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from ltbench.spec import RunSpec, sample_key, train_key
+from ltbench.specs import RunSpec, sample_key, train_key
 from ltbench.text import one_line
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.runs.variants import current_variant
-from ltbench.spec import RULE_FIELDS, DataSpec, RunSpec, rule_words
+from ltbench.specs import RULE_FIELDS, DataSpec, RunSpec, rule_words
 
 # Stated by columns of their own, or no setting of the method: left out of the `settings` column.
 _NOT_A_SETTING = {

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import read_object, write_json
 from ltbench.runs.layout import SAMPLES, SPEC, folder_name, sample_folder
-from ltbench.spec import DataSpec, RunSpec, sample_key, train_key
+from ltbench.specs import DataSpec, RunSpec, sample_key, train_key
 
 _TRAINING = {"data", "model", "method", "train", "train_seed"}  # fields of a RunSpec that are the training's
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import UsageError, nearest
 from ltbench.runs.layout import SHEET
-from ltbench.spec import RunSpec, train_key
+from ltbench.specs import RunSpec, train_key
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import UsageError
-from ltbench.spec import MethodSpec, matching_variant
+from ltbench.specs import MethodSpec, matching_variant
 
 _ROOMS = ("ltbench.baselines", "ltbench.methods")
 

@@ -28,7 +28,7 @@ from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.digests import recording
 from ltbench.runs.run import write_embedding
 from ltbench.scoring.embedding import embed
-from ltbench.spec import RunSpec, train_key
+from ltbench.specs import RunSpec, train_key
 
 NOISE_LEVELS = (0, 100, 250, 500, 750)  # time steps of the noised protocol
 PER_CLASS = 100  # held-out images a class, or all there are

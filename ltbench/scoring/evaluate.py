@@ -20,7 +20,7 @@ from ltbench.runs.run import SampleSet, sample_sets
 from ltbench.runs.scores import merge_scores, record_requests, scored_requests
 from ltbench.scoring.nearest import write_nearest_and_confusion
 from ltbench.scoring.score import score_samples
-from ltbench.spec import ScoreSpec, stage_key
+from ltbench.specs import ScoreSpec, stage_key
 
 if TYPE_CHECKING:
     from ltbench.data import Dataset

@@ -30,7 +30,7 @@ from ltbench.errors import LtbenchError
 from ltbench.files import read_json, write_json
 from ltbench.scoring.bootstrap import bootstrap
 from ltbench.scoring.inputs import MetricInputs, Place
-from ltbench.spec import ScoreSpec
+from ltbench.specs import ScoreSpec
 
 REPLICATES = 100
 CHEAP = 1 << 17

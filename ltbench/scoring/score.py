@@ -45,7 +45,7 @@ from ltbench.scoring.inputs import (
     ScoringContext,
 )
 from ltbench.scoring.rows import Row, combined, dashes, group_rows, proportions_remark, score_row
-from ltbench.spec import RunSpec, ScoreSpec
+from ltbench.specs import RunSpec, ScoreSpec
 
 
 def score_samples(

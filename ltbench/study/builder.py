@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from ltbench.data.registry import get_source
 from ltbench.errors import UsageError, nearest
-from ltbench.spec import RULE_FIELDS, MethodSpec, RunSpec, SampleSpec, ScoreSpec
+from ltbench.specs import RULE_FIELDS, MethodSpec, RunSpec, SampleSpec, ScoreSpec
 from ltbench.study.keys import SECTIONS, Layer, Value, is_sequence, registry
 from ltbench.text import checked_name
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import UsageError, nearest
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 
 @dataclass(frozen=True)

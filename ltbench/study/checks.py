@@ -13,7 +13,7 @@ from ltbench.diffusion.guidance import make_omega
 from ltbench.errors import DataMissing, UsageError
 from ltbench.extractors.registry import check_images, resolve_extractors
 from ltbench.method.registry import create
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 
 def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> Dataset | DatasetFacts:

@@ -22,7 +22,7 @@ from ltbench.diffusion.guidance import evaluations
 from ltbench.errors import UsageError, nearest
 from ltbench.metrics.registry import requested_metrics
 from ltbench.runs.series import cell_label, declared_rule, label_without, settings_of
-from ltbench.spec import PLAIN, RunSpec
+from ltbench.specs import PLAIN, RunSpec
 from ltbench.study.keys import canonical_method
 
 SCOPES = ("overall", "head", "middle", "tail", "many", "medium", "few", "macro", "worst")

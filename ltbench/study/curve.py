@@ -13,7 +13,7 @@ from pathlib import Path
 from ltbench.errors import UsageError
 from ltbench.runs.layout import SCORES, folder_name, sample_folder
 from ltbench.runs.scores import read_scores
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from typing import Any
 from ltbench import spec
 from ltbench.errors import UsageError, nearest
 from ltbench.files import parsing, read_text
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study.builder import RunBuilder
 from ltbench.study.contrast import Contrast, read_contrast
 from ltbench.study.curve import with_snapshots

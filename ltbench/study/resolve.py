@@ -14,7 +14,7 @@ from typing import Any
 
 from ltbench.data import get_source, resolve_data
 from ltbench.errors import UsageError
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 from ltbench.study.file import Study, load_study
 from ltbench.study.presets import default_preset
 from ltbench.study.quick import QUICK, choose_prepared, is_folder, prepare_and_choose

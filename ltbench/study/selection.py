@@ -29,7 +29,7 @@ from ltbench.files import replacing
 from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.layout import SCORES, sample_folder
 from ltbench.runs.scores import read_scores
-from ltbench.spec import RunSpec, SampleSpec, sample_key
+from ltbench.specs import RunSpec, SampleSpec, sample_key
 
 COLUMNS = ("dataset", "imbalance_ratio", "method", "key", "value", "train_seed", "metric", "score", "chosen")
 

@@ -30,7 +30,7 @@ from ltbench.metrics.registry import requested_metrics
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.layout import folder_name
 from ltbench.runs.progress import passed_snapshots, trained_steps
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study.checks import validate
 from ltbench.sweep.tasks import build_tasks, finished, task_id
 from ltbench.training.flops import method_passes

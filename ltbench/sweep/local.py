@@ -25,7 +25,7 @@ from rich.console import Console
 
 from ltbench.environment import Settings, free_memory
 from ltbench.errors import LtbenchError, UsageError
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
 from ltbench.sweep.ledger import Ledger, end_attempt

@@ -29,7 +29,7 @@ from ltbench.runs.score_rows import identity
 from ltbench.runs.scores import read_scores
 from ltbench.runs.spec_files import read_spec, read_trained
 from ltbench.runs.weights import initial_weights_path
-from ltbench.spec import RunSpec, sample_key
+from ltbench.specs import RunSpec, sample_key
 from ltbench.sweep.local import WORKER, run_local
 from ltbench.sweep.status import closing_lines, exit_code
 

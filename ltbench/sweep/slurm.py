@@ -23,7 +23,7 @@ from typing import Any
 
 from ltbench.environment import Settings
 from ltbench.errors import LtbenchError, UsageError, nearest
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.sweep.failures import TIME_OUT
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.status import SavedPlan, load_plan, requeue_failed, save_plan, survey

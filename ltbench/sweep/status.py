@@ -14,7 +14,7 @@ from typing import Any
 from ltbench import pipeline
 from ltbench.errors import CheckpointError, UsageError, nearest
 from ltbench.files import read_object, write_json
-from ltbench.spec import KEY_BASE, RunSpec
+from ltbench.specs import KEY_BASE, RunSpec
 from ltbench.sweep.failures import KILLED, policy
 from ltbench.sweep.ledger import CUT_SHORT_SECONDS, Ledger
 from ltbench.sweep.standing import State

@@ -11,7 +11,7 @@ from rich.console import Console
 from ltbench.environment import Settings
 from ltbench.errors import Interrupted
 from ltbench.files import ensure_writable
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study import selection
 from ltbench.study.file import Study
 from ltbench.study.selection import Choice

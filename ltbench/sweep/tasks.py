@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ltbench.pipeline import Stage, stages
 from ltbench.runs.progress import needed_snapshots
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 
 @dataclass(frozen=True)

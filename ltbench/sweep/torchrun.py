@@ -23,7 +23,7 @@ import torch.distributed as dist
 from ltbench import pipeline
 from ltbench.environment import Environment, Settings, explain_failures, set_threads
 from ltbench.errors import Interrupted
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.sweep.worker import Stages, Worker, real_pipeline
 from ltbench.training.distributed import Group, join, local_device

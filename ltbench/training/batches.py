@@ -21,7 +21,7 @@ from ltbench.data import Dataset
 from ltbench.diffusion.schedule import NUM_TIMESTEPS, alpha_bar, mix
 from ltbench.method import Batch, DrawRatio, Needs
 from ltbench.method.base import Draw
-from ltbench.spec import TrainSpec
+from ltbench.specs import TrainSpec
 
 
 def draw_power(prior: Tensor, draw: Draw) -> float:

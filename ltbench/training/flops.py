@@ -13,7 +13,7 @@ from ltbench.diffusion.schedule import NUM_TIMESTEPS
 from ltbench.diffusion.unet import flops
 from ltbench.method import Batch, Context, Prediction
 from ltbench.method.registry import create
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.training.model import Facts as ModelFacts
 from ltbench.training.model import build_model, plain_denoiser
 

@@ -18,7 +18,7 @@ from ltbench.diffusion.unet import Denoiser
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.layout import folder_name, kept_steps
 from ltbench.runs.networks import network_spec, network_weights
-from ltbench.spec import RunSpec, is_hash
+from ltbench.specs import RunSpec, is_hash
 from ltbench.training.model import Facts, build_model, leave_out, load_model, load_state
 
 

@@ -24,7 +24,7 @@ from ltbench.method.double import require_float64
 from ltbench.method.registry import create
 from ltbench.runs.layout import weights_path
 from ltbench.runs.weights import load_weights
-from ltbench.spec import RunSpec, train_key
+from ltbench.specs import RunSpec, train_key
 
 EXACT = "exact"
 """The model size that is no U-Net and has nothing to train."""

@@ -28,7 +28,7 @@ from ltbench.method.registry import Composition, create, loss_terms
 from ltbench.runs import train_log as trainlog
 from ltbench.runs.layout import CHECKPOINT, TRAIN_LOG, weights_path
 from ltbench.runs.weights import load_checkpoint, save_checkpoint, save_weights
-from ltbench.spec import RunSpec, train_key
+from ltbench.specs import RunSpec, train_key
 from ltbench.training.batches import BatchesAhead, BatchSource
 from ltbench.training.distributed import Group, join, local_device
 from ltbench.training.model import EXACT, build_model, load_initial, load_state, state_of

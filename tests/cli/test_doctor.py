@@ -15,7 +15,7 @@ from ltbench.data import SOURCES, load_dataset
 from ltbench.errors import DataMissing
 from ltbench.extractors.registry import cached_features, get_extractor, known_extractors
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @pytest.fixture(autouse=True)

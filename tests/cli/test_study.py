@@ -8,7 +8,7 @@ from command_line import call_main
 from ltbench.cli import settings, study
 from ltbench.cli.app import app
 from ltbench.cli.options import STUDY
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study.presets import load_all
 
 

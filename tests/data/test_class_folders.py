@@ -14,7 +14,7 @@ from ltbench.data.prepare.prepare import prepare
 from ltbench.data.prepare.verify import verify
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.interop.samples import read_samples
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 def write(path, value=0, seed=None, size=16):
@@ -355,7 +355,7 @@ def test_training_images_in_val_are_left_out_and_told(tmp_path):
 def test_a_reference_of_nothing_but_copies_is_not_scored_against(tmp_path):
     from ltbench.data import ImageSet
     from ltbench.scoring.score import score_pools
-    from ltbench.spec import ScoreSpec
+    from ltbench.specs import ScoreSpec
 
     write_classes(tmp_path / "src" / "train", ["cat", "dog"])
     write_classes(tmp_path / "src" / "val", ["cat", "dog"])

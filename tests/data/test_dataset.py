@@ -21,7 +21,7 @@ from ltbench.data.resample import area_resample, pad_square
 from ltbench.data.sources.cifar import CIFAR10, CIFAR100
 from ltbench.data.sources.fashion_mnist import FASHION_MNIST, read_idx
 from ltbench.errors import DataCorrupt, DataMissing, StorageError, UsageError
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @pytest.fixture

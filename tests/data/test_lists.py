@@ -15,7 +15,7 @@ from ltbench.data.sources.listed import INATURALIST2018, PLACES_LT
 from ltbench.data.sources.tiny_imagenet import TINY_IMAGENET
 from ltbench.errors import DataCorrupt, DataMissing, LtbenchError
 from ltbench.plugins import Extension
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 @pytest.fixture

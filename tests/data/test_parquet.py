@@ -13,7 +13,7 @@ from tiny_cifar import cifar_files
 import ltbench.data.dataset as data
 from ltbench.data.sources.cifar import CIFAR10, CIFAR100
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 def hub_files(folder, tiny, pickles, parts=1, fine=None):

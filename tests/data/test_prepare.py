@@ -25,7 +25,7 @@ from ltbench.data.sources.celeba5 import CELEBA5, Celeba5
 from ltbench.data.sources.imagenet_lt import IMAGENET_LT, TRAIN_LIST, VAL_LIST, git_blob_id
 from ltbench.errors import DataCorrupt, DataMissing, DiskFull, Interrupted, UsageError
 from ltbench.plugins import Extension
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 def write_image(path, seed, size=(23, 31), mode="RGB", format=None):

@@ -16,7 +16,7 @@ from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.registry import SAMPLERS, kind
 from ltbench.diffusion.samplers import sample_batch
 from ltbench.diffusion.spacing import make_path, timesteps
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 TWO = ClosedForm([-0.5, 0.4], [0.1, 0.3], [0.9, 0.1], (1, 8, 8))
 EVERY = [(name, order) for name in SAMPLERS.all() for order in SAMPLERS[name].orders or (2,)]

@@ -16,7 +16,7 @@ from ltbench.diffusion import noise, samplers, solvers
 from ltbench.diffusion.guidance import make_omega
 from ltbench.diffusion.registry import SAMPLERS
 from ltbench.diffusion.samplers import Guided, sample_batch
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 IMAGES, STEPS = 6, 10
 

@@ -23,7 +23,7 @@ from ltbench.diffusion.schedule import alpha_bar
 from ltbench.diffusion.spacing import timesteps
 from ltbench.errors import UsageError
 from ltbench.method import Prediction
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 from ltbench.study.file import load_study
 
 GOLDEN = dict(np.load(Path(__file__).parents[1] / "goldens" / "weights_guidance_k10.npz"))
@@ -402,7 +402,7 @@ def test_a_wrong_rule_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_counting_plain_guidance_and_listing_rules_load_no_heavy_library() -> None:
     code = (
-        "import sys; from ltbench.diffusion.guidance import RULES, evaluations; from ltbench.spec import SampleSpec; "
+        "import sys; from ltbench.diffusion.guidance import RULES, evaluations; from ltbench.specs import SampleSpec; "
         "RULES.all(); evaluations(SampleSpec(guidance=1.0)); print('torch' in sys.modules, 'diffusers' in sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

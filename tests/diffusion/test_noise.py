@@ -11,7 +11,7 @@ from ltbench.diffusion import samplers
 from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.noise import NoiseAhead, StepNoise, step_noise
 from ltbench.diffusion.registry import SAMPLERS
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 SHAPE = (2, 3, 4)
 

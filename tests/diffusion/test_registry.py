@@ -14,7 +14,7 @@ from ltbench.diffusion.registry import SAMPLERS, Sampler, kind
 from ltbench.diffusion.samplers import sample, sample_batch
 from ltbench.errors import UsageError
 from ltbench.method import Prediction
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 from ltbench.study.file import load_study
 
 

@@ -30,7 +30,7 @@ from ltbench.diffusion.spacing import make_path
 from ltbench.diffusion.unet import build_denoiser
 from ltbench.errors import Interrupted, LtbenchError
 from ltbench.method import Prediction
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 ABAR = alpha_bar()
 MEAN = torch.tensor([0.3, -0.4, 0.0], dtype=torch.float64)  # of class 0, class 1 and the null label

@@ -10,7 +10,7 @@ from PIL import Image
 
 import ltbench.data.dataset as data
 from ltbench.data.prepare.prepare import prepare
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "emoji" / "make_emoji_folder.py"
 

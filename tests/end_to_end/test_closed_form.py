@@ -19,7 +19,7 @@ from ltbench.report.tables.scores import overall_table
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.scoring.score import score_samples
-from ltbench.spec import ModelSpec
+from ltbench.specs import ModelSpec
 from ltbench.study.file import load_study
 from ltbench.training.model import build_model
 

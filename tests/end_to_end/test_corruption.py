@@ -30,7 +30,7 @@ from ltbench.runs.run import read_run, sample_sets
 from ltbench.runs.samples import load_confusion, load_pairs
 from ltbench.runs.weights import load_checkpoint, load_weights
 from ltbench.scoring.score import score_samples
-from ltbench.spec import train_key
+from ltbench.specs import train_key
 from ltbench.sweep.reproduce import reproduce
 
 SPECIFICATION = make_spec(steps=4, snapshots=(2,), score={"metrics": ("frechet",), "floor_draws": 1, "bootstrap": 0,

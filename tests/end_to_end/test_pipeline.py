@@ -22,7 +22,7 @@ from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.runs.weights import add_initial_weights, initial_weights_path
 from ltbench.scoring import bottleneck as probes
-from ltbench.spec import sample_key, train_key
+from ltbench.specs import sample_key, train_key
 
 SPEC = make_spec("coral", sample={"per_class": 3}, score={"metrics": ["frechet"], "floor_draws": 2})
 TRAIN, SAMPLE, SCORE = stages(SPEC)

@@ -9,7 +9,7 @@ import pytest
 from ltbench.interop.verify import CONTRADICTED, RESCORED, verify
 from ltbench.runs.bundle import read_bundle, run_files, unpack
 from ltbench.runs.results import load_scores
-from ltbench.spec import train_key
+from ltbench.specs import train_key
 from ltbench.study.file import load_study
 
 REPO = Path(__file__).resolve().parents[2]

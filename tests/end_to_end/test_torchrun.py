@@ -18,7 +18,7 @@ from ltbench.environment import Settings
 from ltbench.errors import Interrupted, UsageError
 from ltbench.files import read_json
 from ltbench.runs.layout import folder_name
-from ltbench.spec import ModelSpec, train_key
+from ltbench.specs import ModelSpec, train_key
 from ltbench.sweep import torchrun as together
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks

@@ -8,7 +8,7 @@ from sklearn.datasets import load_sample_image
 from ltbench.errors import DataCorrupt, DataMissing
 from ltbench.extractors import efficientnet
 from ltbench.extractors.registry import auto_extractors, auto_note, get_extractor, known_extractors
-from ltbench.spec import DataSpec, RunSpec, ScoreSpec
+from ltbench.specs import DataSpec, RunSpec, ScoreSpec
 from ltbench.sweep.cost import absent_weights
 
 PALACE, DAISY = 698, 985  # of ImageNet's 1,000 classes

@@ -29,7 +29,7 @@ from ltbench.extractors.registry import (
 )
 from ltbench.extractors.weights import file_hash
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 SIDES = {"digits_cnn": 8, "fashion_mnist_cnn": 16}
 

@@ -12,7 +12,7 @@ from ltbench.data.images import ImageSet
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors import train, trained
 from ltbench.extractors.registry import EXTRACTORS, classifies, get_extractor, known_extractors
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 CONTENT = "ab" * 32
 

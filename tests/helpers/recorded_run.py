@@ -11,7 +11,7 @@ from ltbench.pipeline import stages
 from ltbench.runs.layout import folder_name
 from ltbench.runs.score_columns import run_columns
 from ltbench.runs.scores import write_scores
-from ltbench.spec import sample_key, train_key
+from ltbench.specs import sample_key, train_key
 
 SETS = ["train.steps=20", "guidance=0,1", "methods=coral", "coral.tau_sc=0.2", "train.snapshots=10"]
 

@@ -9,7 +9,7 @@ from ltbench.diffusion.guidance import evaluations
 from ltbench.files import write_json
 from ltbench.runs.layout import folder_name
 from ltbench.runs.score_columns import COLUMNS
-from ltbench.spec import DataSpec, MethodSpec, RunSpec, SampleSpec, TrainSpec, sample_key, train_key
+from ltbench.specs import DataSpec, MethodSpec, RunSpec, SampleSpec, TrainSpec, sample_key, train_key
 
 COUNTS = (120, 86, 62, 44, 32, 23, 16, 12, 8, 6)
 PRIOR = np.array(COUNTS) / sum(COUNTS)

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from ltbench.data import load_dataset
 from ltbench.environment import Environment
 from ltbench.method.registry import resolve
-from ltbench.spec import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec
+from ltbench.specs import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec
 from ltbench.training.model import build_model
 from ltbench.training.trainer import train
 

@@ -29,7 +29,7 @@ from ltbench.method.registry import create
 from ltbench.pipeline import is_done, load_model, run_stage, stages
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.weights import load_weights
-from ltbench.spec import MethodSpec, ModelSpec, train_key
+from ltbench.specs import MethodSpec, ModelSpec, train_key
 from ltbench.study.file import load_study
 
 GOLDENS = Path(__file__).parents[1] / "goldens"

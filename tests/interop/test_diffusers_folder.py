@@ -14,7 +14,7 @@ from ltbench.errors import CheckpointError, StorageError, UsageError
 from ltbench.interop.diffusers_folder import export_diffusers, load_diffusers
 from ltbench.interop.official import load_official
 from ltbench.interop.pipeline import ClassConditionalPipeline
-from ltbench.spec import SampleSpec
+from ltbench.specs import SampleSpec
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 

@@ -27,7 +27,7 @@ from ltbench.report.tables.scores import overall_table
 from ltbench.runs.layout import folder_name
 from ltbench.runs.results import load_results
 from ltbench.runs.scores import read_scores
-from ltbench.spec import UNLABELLED, DataSpec, sample_key, train_key
+from ltbench.specs import UNLABELLED, DataSpec, sample_key, train_key
 
 NAMES = ("air plane", "Bird", "cat")
 CELL = SimpleNamespace(

@@ -14,7 +14,7 @@ from ltbench.interop.statistics import read_statistics, write_statistics
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.runs.layout import folder_name
 from ltbench.runs.scores import read_scores
-from ltbench.spec import sample_key, train_key
+from ltbench.specs import sample_key, train_key
 
 RNG = np.random.default_rng(0)
 REAL, FAKE = RNG.normal(size=(50, 6)), RNG.normal(0.5, 2, size=(40, 6))

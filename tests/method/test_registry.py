@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ltbench.errors import UsageError
 from ltbench.method import Method, Needs, registry
-from ltbench.spec import MethodSpec, RunSpec, train_key
+from ltbench.specs import MethodSpec, RunSpec, train_key
 
 IN_TREE = {
     "cbdm",

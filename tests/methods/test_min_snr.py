@@ -8,7 +8,7 @@ from weights_golden import ABAR, ARRAYS, SNR
 
 from ltbench.baselines import min_snr
 from ltbench.method import Needs, registry
-from ltbench.spec import TrainSpec
+from ltbench.specs import TrainSpec
 from ltbench.training.batches import BatchSource
 
 

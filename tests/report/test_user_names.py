@@ -10,7 +10,7 @@ from ltbench.data.prepare.prepare import prepare
 from ltbench.environment import Environment
 from ltbench.pipeline import run_stage, stages
 from ltbench.report import write_report
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 
 def write_images(root):

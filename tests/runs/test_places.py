@@ -13,7 +13,7 @@ from ltbench.runs.pack import pack
 from ltbench.runs.places import bundles_in, cache_folder, opened, places
 from ltbench.runs.results import load_scores
 from ltbench.runs.scores import find_scores, read_scores, record_requests, write_scores
-from ltbench.spec import stage_key
+from ltbench.specs import stage_key
 
 
 @pytest.fixture(autouse=True)

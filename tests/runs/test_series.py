@@ -6,7 +6,7 @@ import pytest
 from ltbench.diffusion.guidance import evaluations
 from ltbench.method.registry import resolve
 from ltbench.runs.series import rule_of, settings_of, with_series
-from ltbench.spec import MethodSpec, RunSpec, SampleSpec
+from ltbench.specs import MethodSpec, RunSpec, SampleSpec
 
 ROW = {"step": 1, "sampler": "ddim", "nfe": 10, "guidance": 0.0, "origin": "ours", "value": 1.0}
 

@@ -12,7 +12,7 @@ from ltbench.errors import UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name, sample_folder
 from ltbench.runs.tracking import Tracking, check_trackers
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 pytest.importorskip("accelerate")
 SPEC = RunSpec.model_validate(
@@ -76,7 +76,7 @@ def test_wandb_writes_an_offline_run_that_each_stage_goes_on_with(tmp_path, plai
 from pathlib import Path
 from ltbench.environment import Environment
 from ltbench.pipeline import run_stage, stages
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 spec = RunSpec.model_validate_json({SPEC.model_dump_json()!r})
 for stage in stages(spec):
     run_stage(stage, Path({str(tmp_path)!r}), Environment(track="wandb"))

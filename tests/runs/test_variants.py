@@ -9,7 +9,7 @@ import pytest
 
 from ltbench.method.registry import create, create_method, known_methods, resolve
 from ltbench.runs.variants import current_default, current_variant, declared
-from ltbench.spec import MethodSpec
+from ltbench.specs import MethodSpec
 
 SETTINGS = [
     (name, {key: value})
@@ -53,7 +53,7 @@ def test_no_torch_is_loaded_for_it():
     code = """
 import sys
 from ltbench.runs.variants import current_default, current_variant
-from ltbench.spec import MethodSpec
+from ltbench.specs import MethodSpec
 spec = MethodSpec(name="coral", hyperparameters={"coral": {"w": 0.5}})
 assert current_variant(spec) == "published" and current_default("coral", "tau_sc") == 0.1
 assert "torch" not in sys.modules

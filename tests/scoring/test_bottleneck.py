@@ -17,7 +17,7 @@ from ltbench.environment import Environment
 from ltbench.scoring import bottleneck as probes
 from ltbench.scoring.bottleneck import COLUMNS, PROBE_SEED, bottleneck, probe
 from ltbench.scoring.embedding import embed
-from ltbench.spec import train_key
+from ltbench.specs import train_key
 
 IMAGES = np.repeat(np.array([0, 51, 102, 204, 255], np.uint8), 4).reshape(5, 1, 2, 2)
 LABELS = np.array([0, 1, 2, 1, 0])

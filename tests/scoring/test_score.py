@@ -22,7 +22,7 @@ from ltbench.scoring import floors
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.nearest import write_nearest_and_confusion
 from ltbench.scoring.score import score_pools, score_samples
-from ltbench.spec import UNLABELLED, ScoreSpec, sample_key, train_key
+from ltbench.specs import UNLABELLED, ScoreSpec, sample_key, train_key
 
 WHOLE = digits()
 K = 3  # classes 0, 1, 2 of the digits: head, middle and tail

@@ -3,7 +3,7 @@
 import pytest
 
 from ltbench.errors import UsageError
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study.cards import Card, get_card, known_cards, seconds_of
 
 

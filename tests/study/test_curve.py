@@ -5,7 +5,7 @@ import pytest
 from ltbench.errors import UsageError
 from ltbench.runs.layout import SCORES, sample_folder
 from ltbench.runs.score_columns import COLUMNS
-from ltbench.spec import train_key
+from ltbench.specs import train_key
 from ltbench.study.curve import snapshot_curves
 from ltbench.study.file import load_study
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ltbench.errors import UsageError
-from ltbench.spec import sample_key, train_key
+from ltbench.specs import sample_key, train_key
 from ltbench.study.file import load_study
 from ltbench.study.presets import preset_names
 

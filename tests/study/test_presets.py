@@ -18,7 +18,7 @@ from ltbench.errors import DataMissing, UsageError
 from ltbench.method.registry import create
 from ltbench.metrics.registry import REGISTRY
 from ltbench.runs.layout import folder_name, weights_name
-from ltbench.spec import DataSpec, RunSpec, train_key
+from ltbench.specs import DataSpec, RunSpec, train_key
 from ltbench.study.checks import validate
 from ltbench.study.file import load_study
 from ltbench.study.presets import default_preset, load_all, preset_folder, preset_names

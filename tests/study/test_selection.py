@@ -15,7 +15,7 @@ from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name
 from ltbench.runs.score_columns import COLUMNS, run_columns
 from ltbench.scoring.score import score_pools
-from ltbench.spec import ScoreSpec, sample_key, train_key
+from ltbench.specs import ScoreSpec, sample_key, train_key
 from ltbench.study.file import load_study
 from ltbench.study.presets import preset_names
 from ltbench.study.selection import Selection, choose, planned, reported, trials, write_curves

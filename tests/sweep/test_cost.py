@@ -9,7 +9,7 @@ from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.environment import Environment
 from ltbench.errors import DataMissing
 from ltbench.pipeline import run_stage, stages
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 from ltbench.sweep.cost import Plan, RunCost, make_plan
 from ltbench.training.model import plain_denoiser
 

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ltbench import errors
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 from ltbench.study.file import load_study
 from ltbench.sweep import failures, status
 from ltbench.sweep import ledger as state

@@ -11,7 +11,7 @@ from ltbench.environment import Settings
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.digests import DIGESTS
 from ltbench.runs.layout import folder_name
-from ltbench.spec import sample_key
+from ltbench.specs import sample_key
 from ltbench.sweep.reproduce import compare, recorded_runs, recorded_settings, reproduce
 
 

@@ -11,7 +11,7 @@ from weights_golden import ARRAYS
 from ltbench.data import ImageSet
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.method import DrawRatio, Needs
-from ltbench.spec import TrainSpec
+from ltbench.specs import TrainSpec
 from ltbench.training.batches import BatchSource, draw_power, draw_prior
 
 CPU = torch.device("cpu")

@@ -18,7 +18,7 @@ from ltbench.errors import UsageError
 from ltbench.method import DrawRatio, Needs, Prediction, registry
 from ltbench.runs.layout import weights_path
 from ltbench.runs.weights import save_weights
-from ltbench.spec import DataSpec, ModelSpec, SampleSpec, TrainSpec, train_key
+from ltbench.specs import DataSpec, ModelSpec, SampleSpec, TrainSpec, train_key
 from ltbench.training import trainer
 from ltbench.training.batches import BatchesAhead, BatchSource
 from ltbench.training.model import build_model, load_model, state_of

@@ -25,7 +25,7 @@ from ltbench.runs.progress import passed_snapshots
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.runs.weights import load_weights, save_weights
-from ltbench.spec import DataSpec, ModelSpec, SampleSpec, sample_key, train_key
+from ltbench.specs import DataSpec, ModelSpec, SampleSpec, sample_key, train_key
 from ltbench.study.file import load_study
 from ltbench.sweep.cost import make_plan
 from ltbench.sweep.reproduce import reproduce

@@ -17,7 +17,7 @@ from ltbench.text import command
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ltbench.spec import DataSpec
+    from ltbench.specs import DataSpec
 
 app = typer.Typer(
     help="Feature extractors: train one on your own images, list what there is.", no_args_is_help=True

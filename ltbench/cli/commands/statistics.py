@@ -39,7 +39,7 @@ def write(
     from ltbench.environment import usable_device
     from ltbench.extractors.registry import get_extractor
     from ltbench.interop.statistics import write_dataset_statistics
-    from ltbench.spec import DataSpec
+    from ltbench.specs import DataSpec
 
     console = make_console()
     network = get_extractor(extractor, device=usable_device(device))

@@ -29,7 +29,7 @@ from ltbench.data.lists import labelled, read_list
 from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.data.source import Status
 from ltbench.errors import DataMissing, UsageError
-from ltbench.spec import DataSpec
+from ltbench.specs import DataSpec
 
 SHARE = 5  # a fifth of the smallest class is reference, a fifth is held out
 SMALL = 10  # reference images a class below which distances are said to be noisy

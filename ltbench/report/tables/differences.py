@@ -17,7 +17,7 @@ from ltbench.report.cell_results import MEASURE, CellResults
 from ltbench.report.names import Measure
 from ltbench.report.protocols import main_protocols
 from ltbench.report.series import Series, joined
-from ltbench.spec import PLAIN
+from ltbench.specs import PLAIN
 from ltbench.stats import EXACT_UP_TO, holm, paired_columns, sign_flip_p
 
 if TYPE_CHECKING:

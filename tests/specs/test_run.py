@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ltbench.spec import RunSpec
+from ltbench.specs import RunSpec
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from ltbench.spec.run import RunSpec, ScoreSpec
-from ltbench.spec.sampling import KEY_BASE, SampleSpec
-from ltbench.spec.training import DataSpec, MethodSpec, ModelSpec, TrainSpec
+from ltbench.specs.run import RunSpec, ScoreSpec
+from ltbench.specs.sampling import KEY_BASE, SampleSpec
+from ltbench.specs.training import DataSpec, MethodSpec, ModelSpec, TrainSpec
 
 TRAIN_VERSION = 1
 

@@ -6,7 +6,7 @@ import re
 import pytest
 from pydantic import ValidationError
 
-from ltbench.spec import RULE_FIELDS, RunSpec, SampleSpec, sample_key
+from ltbench.specs import RULE_FIELDS, RunSpec, SampleSpec, sample_key
 from ltbench.text import is_name
 
 

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ltbench.spec.sampling import SampleSpec
-from ltbench.spec.training import DataSpec, Frozen, MethodSpec, ModelSpec, TrainSpec
+from ltbench.specs.sampling import SampleSpec
+from ltbench.specs.training import DataSpec, Frozen, MethodSpec, ModelSpec, TrainSpec
 
 
 class ScoreSpec(Frozen):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ltbench.method.registry import resolve
 from ltbench.runs.layout import folder_name
-from ltbench.spec import (
+from ltbench.specs import (
     RULE_FIELDS,
     RULE_SETTINGS,
     DataSpec,

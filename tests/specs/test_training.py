@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from ltbench.spec import ModelSpec
+from ltbench.specs import ModelSpec
 
 
 def test_attention_names_levels_from_nought():

@@ -3,9 +3,9 @@
 Every default is the papers' common setting (CIFAR10-LT, 35.7 M U-Net, 150k steps, ancestral sampling).
 """
 
-from ltbench.spec.keys import SAMPLE_VERSION, TRAIN_VERSION, sample_key, stage_key, train_key
-from ltbench.spec.run import RunSpec, ScoreSpec
-from ltbench.spec.sampling import (
+from ltbench.specs.keys import SAMPLE_VERSION, TRAIN_VERSION, sample_key, stage_key, train_key
+from ltbench.specs.run import RunSpec, ScoreSpec
+from ltbench.specs.sampling import (
     KEY_BASE,
     PLAIN,
     RULE_FIELDS,
@@ -14,7 +14,7 @@ from ltbench.spec.sampling import (
     is_hash,
     rule_words,
 )
-from ltbench.spec.training import DataSpec, MethodSpec, ModelSpec, TrainSpec, matching_variant
+from ltbench.specs.training import DataSpec, MethodSpec, ModelSpec, TrainSpec, matching_variant
 
 __all__ = [
     "KEY_BASE",

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from ltbench.spec.training import Frozen
+from ltbench.specs.training import Frozen
 
 KEY_BASE = {"spacing": "trailing"}
 """Settings of sampling whose default has changed since the first keys: the value a key leaves out."""
