@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ltbench.interop.verify import CONTRADICTED, RESCORED, verify
-from ltbench.runs.bundle import read_bundle, run_files, unpack
+from ltbench.runs.bundle import read_bundle, unpack
 from ltbench.runs.results import load_scores
 from ltbench.specs import train_key
 from ltbench.study.file import load_study
@@ -48,8 +48,8 @@ def test_a_bundle_is_what_its_specs_say(path, tmp_path):
     unpack(bundle, tmp_path / "runs")
     found = verify(tmp_path / "runs", score=False)
     assert found.problems == []
-    assert len(found.rows) == bundle.index["numbers"] == len(load_scores(path))
-    assert not any(name.endswith((".safetensors", ".pt")) for name, _ in run_files(bundle))
+    assert len(found.rows) == bundle.index["numbers"] == len(load_scores(tmp_path / "runs"))
+    assert not {".safetensors", ".pt"} & {file.suffix for file in (tmp_path / "runs").rglob("*")}
 
 
 @pytest.mark.slow

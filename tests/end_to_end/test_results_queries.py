@@ -77,6 +77,13 @@ def test_a_rank_correlation_turns_with_the_order_of_the_methods():
     assert asked(*turned).agreement(list(means)) == "-1.00"
 
 
+def test_who_is_first_is_counted_over_the_scales():
+    at_0, at_1 = [rows("ddpm", [1.0]), rows("coral", [2.0])], [rows("ddpm", [2.0], guidance=1.0)]
+    one = asked(*at_0, *at_1, rows("coral", [1.0, 2.0], guidance=1.0))
+    assert one.first_at("ddpm", ["ddpm", "coral"], scales=(0.0, 1.0)) == "1 of 2"
+    assert one.first_at("coral", ["ddpm", "coral"], scales=(1.0,)) == "1 of 1"
+
+
 def test_a_percentage_has_a_digit_below_ten():
     one = asked(
         *(

@@ -67,7 +67,7 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
     panels = []
     for place in PLACES if "tail" in cell.groups() else PLACES[:1]:
         here = {row.series: row for row in reversed(rows) if row.place == place}
-        hidden = {key for key, row in here.items() if off_scale(row.mean, _baseline_score(cell, row))}
+        hidden = {key for key, row in here.items() if off_scale(*_furthest(cell, row))}
         marks = [
             _difference(scene, here[one.key], one, rank[one.key], style)
             for one, style in styled(scene, members)
@@ -101,8 +101,10 @@ def off_scale(difference: float, baseline: float) -> bool:
     return difference > _OFF_SCALE * baseline > 0
 
 
-def _baseline_score(cell: CellResults, row: Difference) -> float:
-    return float(cell.by_seed(row.scope, row.measure, row.place)[row.baseline].mean())
+def _furthest(cell: CellResults, row: Difference) -> tuple[float, float]:
+    """Return the largest difference of a seed, and the baseline's score: one diverged training stretches an axis."""
+    wide = cell.by_seed(row.scope, row.measure, row.place)
+    return float((wide[row.series] - wide[row.baseline]).max()), float(wide[row.baseline].mean())
 
 
 def _difference(scene: Scene, row: Difference, one: Series, at: int, style: Style) -> Mark:

@@ -1,7 +1,7 @@
 """The figures of comparisons: what their axes hold."""
 
 import numpy as np
-from report_folders import COUNTS, write_classes
+from report_folders import COUNTS, make_spec, score_rows, write_classes, write_run
 from report_scenes import drawn_of
 
 from ltbench.report.figures.compare import off_scale
@@ -13,6 +13,19 @@ def test_a_training_that_diverged_is_off_the_forests_axis_and_a_winner_is_not():
     assert not off_scale(26.3, 9.95)
     assert not off_scale(-9.9, 9.95)
     assert not off_scale(7.2, 0.73)
+
+
+def test_one_seed_that_diverged_takes_its_method_off_the_axis(tmp_path):
+    """Means +40 beside a baseline of 5: no tenfold, but the seed at +118 left the other methods one point of width."""
+    for method, values in {"ddpm": (5, 5, 5), "coral": (6, 7, 123), "cbdm": (6, 7, 8)}.items():
+        for seed, value in enumerate(values):
+            spec = make_spec(method, seed)
+            rows = [row | {"value": str(float(value))} for row in score_rows(spec, metrics=("frechet",))]
+            write_run(tmp_path, spec, rows, images=False)
+    (figure,) = drawn_of(tmp_path, "forest")
+    for panel in figure.panels:
+        assert sorted(panel.categories) == ["CBDM", "CORAL: +40.3, off the axis"]
+        assert [mark.label for mark in panel.marks] == ["CBDM"]
 
 
 def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path):
