@@ -1,8 +1,10 @@
-"""A run's settings that cannot be."""
+"""Specs of runs: settings that cannot be, and the path that scripts import them by."""
 
 import pytest
 from pydantic import ValidationError
 
+import ltbench.spec
+import ltbench.specs
 from ltbench.specs import RunSpec
 
 
@@ -28,3 +30,9 @@ from ltbench.specs import RunSpec
 def test_impossible_specs_are_refused(content):
     with pytest.raises(ValidationError):
         RunSpec.model_validate(content)
+
+
+def test_the_former_import_path_holds_the_same_specs():
+    """Scripts of users say ``from ltbench.spec import RunSpec``."""
+    assert ltbench.spec.__all__ == ltbench.specs.__all__
+    assert all(getattr(ltbench.spec, name) is getattr(ltbench.specs, name) for name in ltbench.specs.__all__)
