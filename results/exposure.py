@@ -22,6 +22,7 @@ from ltbench.report.figures.base import method_styles
 from ltbench.training.batches import draw_prior
 
 PAPERS = {"natural draw": 1548.0, "balanced draw": 38_400.0}
+BATCH = 64  # images a step, in every study here
 PANELS: Sequence[tuple[str, str, str]] = (
     ("frechet", "overall", "FD overall ↓"),
     ("frechet", "tail", "FD tail (mean of classes) ↓"),
@@ -56,6 +57,11 @@ def presentations(method: str, counts: Sequence[int], images: int) -> float:
     rarest = int(n.argmin())
     q = draw_prior(n / n.sum(), create(method, {}).needs.draw)
     return images * float(q[rarest]) / float(n[rarest])
+
+
+def shown(study: Study, method: str, step: int, **filters: object) -> str:
+    """Return in words how often a training image of the rarest class was shown after `step` steps."""
+    return f"{presentations(method, study.counts(**filters), step * BATCH):,.0f}"
 
 
 def exposure(
@@ -127,7 +133,6 @@ def draw(table: pd.DataFrame, path: Path) -> None:
 
 
 def draw_exposure(study: Study, path: Path) -> None:
-    """Draw scores over how often an image of the rarest class was shown; digits at ratio 0.1, batches of 64."""
-    counts = lt.load_dataset("digits_lt", imbalance_ratio=0.1).counts.tolist()
+    """Draw scores over how often an image of the rarest class was shown."""
     titles = {m: t for m, t in BUDGET.items() if m.partition(":")[0] in set(study.scores["method"])}
-    draw(exposure(study, titles, counts, 64, guidance=0.0), path)
+    draw(exposure(study, titles, study.counts(), BATCH, guidance=0.0), path)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import jinja2
-from exposure import draw_exposure
+from exposure import draw_exposure, shown
 from study import Study
 
 HERE = Path(__file__).resolve().parent
@@ -69,7 +69,7 @@ def main(arguments: list[str] | None = None) -> int:
     if not check and "digits_budget" in found:
         draw_exposure(found["digits_budget"], HERE / "second" / "digits-budget" / "exposure.png")
     for template, page in PAGES.items():
-        text = render(template, found)
+        text = render(template, {**found, "shown": shown})
         if check and text != page.read_text(encoding="utf-8"):
             print(f"{page} is not what {template.name} and the scores say: run python results/page.py")
             stale += 1

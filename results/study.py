@@ -12,6 +12,7 @@ import ltbench as lt
 from ltbench.stats import paired
 
 STOCHASTIC, DETERMINISTIC = "sde-dpmsolver++", "dpmsolver++"
+COLUMNS = {"ratio": "imbalance_ratio"}  # filters that are called shorter than the scores' columns
 GROUPS = ("head", "middle", "tail")
 
 
@@ -58,7 +59,7 @@ class Study:
         if variant:
             rows = rows[rows["variant"] == variant]
         for column, value in asked.items():
-            rows = rows[rows[{"ratio": "imbalance_ratio"}.get(column, column)] == value]
+            rows = rows[rows[COLUMNS.get(column, column)] == value]
         values = rows.set_index("train_seed")["value"].sort_index()
         if values.empty:
             raise LookupError(f"{self.folder.name}: no score of {method} in {where} with {asked}")
@@ -134,6 +135,16 @@ class Study:
         }
         scale = min(means, key=means.__getitem__)
         return scale, means[scale]
+
+    def counts(self, **filters: object) -> list[int]:
+        """Return the training images of each class (K,), in order of their labels, as DDPM's scores state them."""
+        rows = self.scores[(self.scores["method"] == "ddpm") & (self.scores["scope"] == "class")]
+        for column, value in (self.defaults | filters).items():
+            rows = rows[rows[COLUMNS.get(column, column)] == value]
+        each = rows[["class_or_group", "n_train"]].astype({"class_or_group": str}).drop_duplicates()
+        if each.empty or not each["class_or_group"].is_unique:
+            raise LookupError(f"{self.folder.name}: no one set of training images with {filters}")
+        return [int(n) for _, n in sorted((int(k), n) for k, n in each.itertuples(index=False))]
 
     def first_at(
         self,

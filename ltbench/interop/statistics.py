@@ -28,9 +28,8 @@ LIMITS = (
     "against a mean and a covariance alone: there is no floor, no value of a class or group, no recall, coverage, kernel"
     " distance or memorisation, which need the reference's images"
 )
-_ROUNDING = (
-    1e-6  # of the largest eigenvalue: how negative or lopsided a covariance may be by float32 arithmetic
-)
+_ROUNDING = 1e-6
+"""How negative or lopsided float32 arithmetic may make a covariance, as a share of its largest eigenvalue."""
 
 
 @dataclass(frozen=True)

@@ -115,3 +115,18 @@ def test_the_papers_regime_is_what_the_figure_marks():
     assert (
         exposure.presentations("class_balanced", counts, images) == exposure.PAPERS["balanced draw"] == 38_400
     )
+
+
+def test_showings_are_worked_out_of_the_counts_that_the_scores_state():
+    """7 images of 3 classes, 7 steps of 64: each 64 times by the natural draw, the rarest 149 by the balanced one."""
+    classes = [
+        rows("ddpm", [1.0], scope="class", place=str(k)).assign(n_train=n) for k, n in enumerate((4, 2, 1))
+    ]
+    one = asked(*classes, rows("coral", [1.0], scope="class", place="0").assign(n_train=9))
+    assert one.counts() == [4, 2, 1]
+    assert exposure.shown(one, "ddpm", 7) == "64"
+    assert exposure.shown(one, "class_balanced", 7) == "149"  # 448 / 3
+    with pytest.raises(LookupError, match="no one set of training images"):
+        one.counts(ratio=0.5)
+    with pytest.raises(LookupError, match="no one set of training images"):
+        asked(*classes, classes[0].assign(n_train=5)).counts()

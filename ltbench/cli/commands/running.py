@@ -189,9 +189,8 @@ def run(
     if slurm == "help":
         show_slurm_keys()
         return
-    slurm_request = (
-        None if slurm is None else slurm_options(slurm)
-    )  # a typo is told before anything is measured
+    # Read first: a typo is told before anything is measured.
+    slurm_request = None if slurm is None else slurm_options(slurm)
     from ltbench.cli.study import run_study, show_plan, show_slurm_script, trust_named
 
     if dry_run and slurm_request is not None:
