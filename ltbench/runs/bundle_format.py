@@ -1,4 +1,4 @@
-"""A bundle's files as bytes: names that are safe, zip and gzip of bounded size, and many CSV files as one table.
+"""A bundle's files as bytes: names that are safe, zip, gzip and xz of bounded size, and many CSV files as one table.
 
 Everything that is read here is a stranger's: names and sizes are checked, and nothing is executed.
 """
@@ -10,6 +10,7 @@ import gzip
 import hashlib
 import io
 import json
+import lzma
 import re
 import zipfile
 import zlib
@@ -26,11 +27,13 @@ VERSION = 1
 RUNS = "runs.jsonl"
 FILES = "files.zip"
 STUDIES = "study"
+COMPRESSIONS = ("gz", "xz")
 
 LARGEST = min(16 << 30, memory_bytes() // 4)
 """Bytes that a bundle may grow to when it is unpacked, which happens in memory."""
 
 KINDS = {".json", ".csv", ".npy", ".npz", ".png", ".safetensors"}  # no pickles, no scripts, no TorchScript
+_XZ_MEMORY = 256 << 20  # a stranger's file may ask for gigabytes; our own need 9 MiB
 _PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+=,@-]{0,199}")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _DEEPEST = 6
@@ -55,7 +58,7 @@ def belongs(name: str) -> bool:
     """Say whether a name is one that a bundle itself can hold: no script, and nothing that lands in a run's folder."""
     parts = PurePosixPath(name).parts
     if len(parts) == 1:
-        return name in (RUNS, FILES) or name.endswith(".csv.gz")
+        return name in (RUNS, FILES) or is_table(name)
     return len(parts) == 2 and parts[0] == STUDIES and name.endswith(".toml")
 
 
@@ -78,20 +81,37 @@ def json_bytes(value: Any, where: str | Path) -> bytes:
         return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
 
 
-def gzip_bytes(content: bytes) -> bytes:
-    """Compress bytes, the same to the same: no time and no name in it."""
-    return gzip.compress(content, compresslevel=9, mtime=0)
+def is_table(name: str) -> bool:
+    """Tell whether a name is that of a table of a bundle: CSV in gzip or in xz."""
+    return name.endswith(tuple(f".csv.{suffix}" for suffix in COMPRESSIONS))
 
 
-def gunzip(content: bytes, where: str) -> bytes:
-    """Expand gzip of a file called `where`; DataCorrupt where it is damaged or grows past `LARGEST`."""
+def compress(content: bytes, compression: str) -> bytes:
+    """Compress bytes as gzip ("gz") or xz ("xz"), the same to the same: no time and no name in it."""
+    return lzma.compress(content) if compression == "xz" else gzip.compress(content, 9, mtime=0)
+
+
+def expand(content: bytes, name: str, where: str) -> bytes:
+    """Expand a table called `name` in `where`; DataCorrupt where it is damaged or grows past `LARGEST`."""
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(content)) as handle:
-            text = handle.read(LARGEST + 1)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataCorrupt(f"{where} is truncated or not gzip: get the bundle again") from error
+        text = _unxz(content) if name.endswith(".xz") else _gunzip(content)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataCorrupt(f"{where}/{name} is truncated or damaged: get the bundle again") from error
     if len(text) > LARGEST:
-        raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
+        raise DataCorrupt(f"{where}/{name} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
+    return text
+
+
+def _gunzip(content: bytes) -> bytes:
+    with gzip.open(io.BytesIO(content)) as handle:
+        return handle.read(LARGEST + 1)
+
+
+def _unxz(content: bytes) -> bytes:
+    reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)
+    text = reader.decompress(content, LARGEST + 1)
+    if not reader.eof and len(text) <= LARGEST:
+        raise EOFError
     return text
 
 
@@ -100,7 +120,7 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
         for name in sorted(files):
-            packed = name.endswith((".png", ".gz", ".zip"))
+            packed = name.endswith((".png", ".gz", ".xz", ".zip"))
             info = zipfile.ZipInfo(name, _EPOCH)
             info.external_attr = 0o644 << 16
             info.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED

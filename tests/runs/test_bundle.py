@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import lzma
 import os
 import zipfile
 from pathlib import Path
@@ -58,9 +59,12 @@ def runs(tmp_path):
     return root
 
 
-@pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
-def test_everything_comes_back_to_the_byte(runs, tmp_path, name):
-    packed = pack([runs], tmp_path / name, keep_arrays=[0, 1], keep_weights=[0, 1])
+@pytest.mark.parametrize(
+    ("name", "compression"), [("bundle", "gz"), ("bundle.zip", "gz"), ("bundle", "xz"), ("bundle.zip", "xz")]
+)
+def test_everything_comes_back_to_the_byte(runs, tmp_path, name, compression):
+    seeds = [0, 1]
+    packed = pack([runs], tmp_path / name, keep_arrays=seeds, keep_weights=seeds, compression=compression)
     unpack(read_bundle(packed.path), tmp_path / "back")
     expected = {k: v for k, v in tree(runs).items() if not k.startswith(".cache") and "checkpoint" not in k}
     assert tree(tmp_path / "back") == expected
@@ -109,15 +113,36 @@ def test_only_the_runs_and_the_sample_sets_that_are_named(runs, tmp_path):
     assert packed.index["numbers"] == 3
 
 
-def test_numbers_are_one_table_for_pandas(runs, tmp_path):
+@pytest.mark.parametrize("compression", ["gz", "xz"])
+def test_numbers_are_one_table_for_pandas(runs, tmp_path, compression):
     import pandas as pd
 
-    pack([runs], tmp_path / "b")
-    table = pd.read_csv(tmp_path / "b" / "scores.csv.gz")
+    pack([runs], tmp_path / "b", compression=compression)
+    table = pd.read_csv(tmp_path / "b" / f"scores.csv.{compression}")
     assert len(table) == 9
     assert table["value"].sum() == 2 * (0.25 * 3 + 3) + (0.25 * 3 + 6)
     assert set(table["grouping"].dropna()) == {"thirds"}
     assert json.loads((tmp_path / "b" / INDEX).read_text())["numbers"] == 9
+
+
+def test_another_compression_takes_the_place_of_the_first(runs, tmp_path):
+    pack([runs], tmp_path / "b")
+    before = dict(run_files(read_bundle(tmp_path / "b")))
+    pack([runs], tmp_path / "b", compression="xz")
+    assert {p.suffix for p in (tmp_path / "b").glob("*.csv.*")} == {".xz"}
+    assert dict(run_files(read_bundle(tmp_path / "b"))) == before
+    with pytest.raises(UsageError, match="choose gz or xz"):
+        pack([runs], tmp_path / "b", compression="bz2")
+
+
+@pytest.mark.parametrize("name", ["scores.csv.gz", "scores.csv.xz"])
+@pytest.mark.parametrize("content", [None, b"", b"metric,value\n"])
+def test_a_table_that_is_cut_or_none_is_one_sentence(tmp_path, name, content):
+    if content is None:
+        content = bundle_format.compress(b"file,columns,metric\nrun/scores.csv,1,x\n", name[-2:])[:-5]
+    write_bundle(tmp_path / "b", {RUNS: b"", name: content}, {})
+    with pytest.raises(DataCorrupt, match=f"{name} is (truncated or damaged|no table)"):
+        unpack(read_bundle(tmp_path / "b"), tmp_path / "out")
 
 
 def test_one_changed_bit_anywhere_is_seen(runs, tmp_path):
@@ -183,11 +208,20 @@ def test_what_grows_without_end_is_not_unpacked(tmp_path, monkeypatch):
     table = b"file,columns,metric\n" + b"run/scores.csv,1,x\n" * 100_000
     for files in (
         {RUNS: b"", "scores.csv.gz": gzip.compress(table)},
+        {RUNS: b"", "scores.csv.xz": lzma.compress(table)},
         {RUNS: b"", FILES: bundle_format.zip_bytes({"run/zeros.npy": bytes(2 << 20)})},
     ):
         write_bundle(tmp_path / "b", files, {})
         with pytest.raises(DataCorrupt, match="grows to more than"):
             unpack(read_bundle(tmp_path / "b"), tmp_path / "out")
+
+
+def test_a_table_that_asks_for_gigabytes_to_be_expanded_is_refused(tmp_path):
+    filters = [{"id": lzma.FILTER_LZMA2, "dict_size": 1 << 30}]
+    table = lzma.compress(b"file,columns,metric\nrun/scores.csv,1,x\n", filters=filters)
+    write_bundle(tmp_path / "b", {RUNS: b"", "scores.csv.xz": table}, {})
+    with pytest.raises(DataCorrupt, match="truncated or damaged"):
+        unpack(read_bundle(tmp_path / "b"), tmp_path / "out")
 
 
 @pytest.mark.parametrize(
