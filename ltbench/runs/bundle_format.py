@@ -209,7 +209,8 @@ def split_tables(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
         header = rows[0][2:]
         assembled: dict[str, list[list[str]]] = {}
         for name, order, *values in rows[1:]:
-            checked_name(name, Path(where))
+            if name not in assembled:
+                checked_name(name, Path(where))
             empty = order.endswith(" empty")
             order = order.removesuffix(" empty")
             places = [int(p) for p in order[1:].split()] if order.startswith(":") else list(range(int(order)))

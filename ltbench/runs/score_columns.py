@@ -120,7 +120,8 @@ def as_stored(table: pd.DataFrame) -> pd.DataFrame:
     for column in SCHEMA:
         if column.kind != "text":
             try:
-                numbers = [np.nan if v is None or v == "" else float(v) for v in table[column.name]]
+                values = table[column.name].to_numpy(object)  # Arrow's strings are slow one by one
+                numbers = [np.nan if v is None or v == "" else float(v) for v in values]
             except (TypeError, ValueError) as error:
                 raise ValueError(f"column {column.name!r} is not a number ({error})") from error
             table[column.name] = np.array(numbers, dtype=float)

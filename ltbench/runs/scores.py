@@ -69,12 +69,12 @@ def read_scores(path: Path) -> pd.DataFrame:
         raise CheckpointError(f"{path}: {error}: {advice}") from error
     for column in SCHEMA:
         if column.prose:
-            for words in set(table[column.name]) - {""}:
+            for words in set(table[column.name].unique()) - {""}:
                 if not is_reason(words):
                     shown = as_reason(words)[:60]
                     raise CheckpointError(f"{path}: {shown!r} is no sentence of one line: {advice}")
         elif column.kind == "text":
-            for name in set(table[column.name]) - {""}:
+            for name in set(table[column.name].unique()) - {""}:
                 checked_name(name, column.name, path, CheckpointError, advice)
         elif column.name != "value" and np.isinf(table[column.name]).any():
             raise CheckpointError(f"{path}: column {column.name!r} holds a number without end: {advice}")
