@@ -74,9 +74,10 @@ def paired(a: pd.Series, b: pd.Series) -> Paired | None:
     Parameters
     ----------
     a, b
-        Values indexed by training seed; nan where a seed has none.
+        Values indexed by training seed; nan or infinite where a seed has none.
     """
-    difference = (a - b).dropna()
+    difference = a - b
+    difference = difference[np.isfinite(difference)]
     if not len(difference):
         return None
     row = paired_columns(difference.to_numpy(float)[:, None]).iloc[0]
@@ -90,7 +91,7 @@ def paired_columns(differences: np.ndarray) -> pd.DataFrame:
     Parameters
     ----------
     differences
-        (seeds, m), a column a comparison; nan where a pair lacks the seed.
+        (seeds, m), a column a comparison; nan or infinite where a pair lacks the seed.
 
     Returns
     -------
@@ -101,6 +102,7 @@ def paired_columns(differences: np.ndarray) -> pd.DataFrame:
 
 def _paired_arrays(differences: np.ndarray) -> dict[str, np.ndarray]:
     present = np.isfinite(differences)
+    differences = np.where(present, differences, np.nan)
     n = present.sum(axis=0)
     with np.errstate(all="ignore"):
         mean = np.nansum(differences, axis=0) / n
@@ -135,7 +137,12 @@ def sign_flip_p(differences: np.ndarray) -> float:
 
 
 def welch_half_width(sd_a: float, n_a: float, sd_b: float, n_b: float) -> float:
-    """Return half the width of Welch's interval of a difference of two means (Welch, Biometrika 34, 1947)."""
+    """Return half the width of Welch's interval of a difference of two means (Welch, Biometrika 34, 1947).
+
+    nan where either mean is of fewer than two values.
+    """
+    if min(n_a, n_b) < 2:
+        return math.nan
     va, vb = sd_a**2 / n_a, sd_b**2 / n_b
     if va + vb == 0:
         return 0.0

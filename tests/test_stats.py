@@ -16,6 +16,7 @@ from ltbench.stats import (
     best_setting,
     holm,
     paired,
+    paired_columns,
     seed_correlation,
     sign_flip_p,
     t_half_width,
@@ -95,6 +96,24 @@ def test_chance_that_signs_agree():
     assert agreement_chance(5, 5) == 0.0625
     assert agreement_chance(4, 5) == pytest.approx(12 / 32)
     assert agreement_chance(2, 3) == 1.0
+
+
+def test_welchs_interval_of_one_value_is_none():
+    """It was a division by zero, or 0 where the other side does not vary."""
+    for sides in [(1.0, 1, 1.0, 3), (0.0, 3, np.nan, 1), (np.nan, 1, np.nan, 1), (0.0, 0, 0.0, 2)]:
+        assert np.isnan(welch_half_width(*sides))
+    assert welch_half_width(0.0, 2, 0.0, 3) == 0
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_seed_with_an_infinite_value_is_a_seed_without_one(sign):
+    """An infinite difference was left out of n and taken into the mean."""
+    values = sign * np.array([np.inf, 1.0, 2.0, 4.0])
+    with_it, without = (paired_columns(v[:, None]).iloc[0] for v in (values, values[1:]))
+    assert with_it.equals(without)
+    zero = pd.Series(0.0, range(4))
+    assert paired(pd.Series(values), zero) == paired(pd.Series(values, range(4)).drop(0), zero)
+    assert paired(pd.Series([np.inf]), zero) is None
 
 
 def test_welch_half_width_is_scipys():

@@ -6,6 +6,9 @@ Higher is more authentic. In a long tail the nearest other training image is far
 look copied there: read it beside its floor, the same share of held-out images. `memorisation_rate` is
 calibrated on those from the start. A class of one training image has no other and so no value.
 
+Of training images equally near to a sample the first in the training set's order is taken; a sample exactly as
+far as its neighbour's neighbour is not authentic.
+
 Source: Alaa et al., "How Faithful is your Synthetic Data? Sample-level Metrics for Evaluating and Auditing
 Generative Models", ICML 2022. (The FLD package prints it less 50.)
 """

@@ -230,6 +230,7 @@ CATALOGUE = (
         (Output("authpct", "higher", title="AuthPct", decimals=1, rank=155),),
         "share of samples farther from their nearest training image than its neighbour is, in per cent",
         "Alaa et al., ICML 2022",
+        version=2,  # 2: of equally near training images the first
         scopes=POOLED,
         minimum=2,
         default=False,
@@ -245,6 +246,7 @@ CATALOGUE = (
         ),
         "feature likelihood divergence (published on DINOv2 ViT-B/14) and its generalisation gap",
         "Jiralerspong et al., NeurIPS 2023",
+        version=2,  # 2: the baseline is fitted to all that is not its centres; batches are shuffled
         scopes=("overall", "pooled"),
         minimum=20,
         default=False,

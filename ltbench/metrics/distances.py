@@ -62,7 +62,7 @@ def tiles(
 
 
 def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEMORY) -> tuple[Tensor, Tensor]:
-    """Return each query's k nearest points.
+    """Return each query's k nearest points, of equally near ones those of the lowest rows.
 
     Parameters
     ----------
@@ -84,14 +84,17 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
     """
     same_set = points is None
     others = queries if points is None else points
-    squared = torch.full((len(queries), k), torch.inf, dtype=torch.float64, device=queries.device)
-    index = torch.full((len(queries), k), -1, dtype=torch.int64, device=queries.device)
+    wide = min(
+        k + 1, len(others) - same_set
+    )  # one more than asked for tells where rows compete for the last place
+    squared = torch.full((len(queries), wide), torch.inf, dtype=torch.float64, device=queries.device)
+    index = torch.full((len(queries), wide), -1, dtype=torch.int64, device=queries.device)
 
     def keep(rows: slice, columns: slice, tile: Tensor) -> None:
-        near, at = tile.topk(min(k, tile.shape[1]), dim=1, largest=False)
+        near, at = tile.topk(min(wide, tile.shape[1]), dim=1, largest=False)
         near = torch.cat([squared[rows], near], dim=1)
         at = torch.cat([index[rows], at + columns.start], dim=1)
-        squared[rows], best = near.topk(k, dim=1, largest=False)
+        squared[rows], best = near.topk(wide, dim=1, largest=False)
         index[rows] = at.gather(1, best)
 
     centre = others.mean(dim=0, dtype=torch.float64)
@@ -101,8 +104,67 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
         keep(rows, columns, tile)
         if same_set and rows != columns:
             keep(columns, rows, tile.T)
-    for rows in in_blocks(len(queries), max(1, memory // (16 * k * queries.shape[1]))):
-        apart = others[index[rows]].double() - queries[rows].double()[:, None]
-        squared[rows], order = apart.square().sum(dim=2).sort(dim=1, stable=True)
-        index[rows] = index[rows].gather(1, order)
+    squared, index = _by_differences(queries, others, index, memory)
+    tied = torch.nonzero(_contested(queries, others, centre, squared, k))[:, 0]
+    squared, index = squared[:, :k], index[:, :k]
+    if len(tied):
+        asked, own = queries[tied], tied if same_set else None
+        lowest = _lowest_rows(asked, others, centre, squared[tied], index[tied], own, memory)
+        squared[tied], index[tied] = _by_differences(asked, others, lowest, memory)
     return squared, index
+
+
+def _by_differences(queries: Tensor, points: Tensor, index: Tensor, memory: int) -> tuple[Tensor, Tensor]:
+    """Return squared distances to the points at ``index`` (n, k) and those rows, by distance and then by row."""
+    squared, ordered = torch.empty(index.shape, dtype=torch.float64, device=index.device), index.clone()
+    for rows in in_blocks(len(queries), max(1, memory // (16 * index.shape[1] * queries.shape[1]))):
+        ascending = index[rows].sort(dim=1).values
+        apart = points[ascending].double() - queries[rows].double()[:, None]
+        squared[rows], order = apart.square().sum(dim=2).sort(dim=1, stable=True)
+        ordered[rows] = ascending.gather(1, order)
+    return squared, ordered
+
+
+def _contested(queries: Tensor, points: Tensor, centre: Tensor, squared: Tensor, k: int) -> Tensor:
+    """Tell for which queries (n,) a product cannot tell the k-th nearest point from the next."""
+    if squared.shape[1] == k:
+        return torch.zeros(len(squared), dtype=torch.bool, device=squared.device)
+    length = torch.stack([_longest(queries, centre), _longest(points, centre)]).sum()
+    return squared[:, k] - squared[:, k - 1] <= 4 * _EPS * (queries.shape[1] + 16) * length
+
+
+def _longest(x: Tensor, centre: Tensor) -> Tensor:
+    blocks = [(x[rows].double() - centre).square().sum(dim=1).amax() for rows in in_blocks(len(x), 4096)]
+    return torch.stack(blocks).amax()
+
+
+def _lowest_rows(
+    queries: Tensor,
+    points: Tensor,
+    centre: Tensor,
+    squared: Tensor,
+    index: Tensor,
+    own: Tensor | None,
+    memory: int,
+) -> Tensor:
+    """Return (n, k) rows: those surely nearer than the k-th, and of those as near as it the lowest.
+
+    ``squared`` and ``index`` (n, k) are nearest points so far, ``own`` (n,) the queries' own rows to leave out.
+    """
+    limit, k, none = squared[:, -1:], squared.shape[1], len(points)
+    lowest = torch.full((len(queries), k), none, dtype=torch.int64, device=index.device)
+    margin = torch.zeros_like(limit)
+    for rows, columns, tile, slack in tiles(queries, points, centre, memory):
+        numbers = torch.arange(columns.start, columns.stop, device=index.device)
+        near = (tile - limit[rows]).abs() <= 2 * slack
+        if own is not None:
+            near &= numbers != own[rows, None]
+        margin[rows] = torch.maximum(margin[rows], slack.amax(dim=1, keepdim=True))
+        candidates = torch.where(near, numbers, none)
+        first = candidates.topk(min(k, candidates.shape[1]), dim=1, largest=False).values
+        lowest[rows] = torch.cat([lowest[rows], first], dim=1).topk(k, dim=1, largest=False).values
+    sure = torch.where(squared < limit - 2 * margin, index, none)
+    lowest = torch.where((lowest[:, :, None] == sure[:, None]).any(dim=2), none, lowest)
+    candidates = torch.cat([sure, lowest], dim=1)
+    place = torch.cat([torch.where(sure < none, -1, none), lowest], dim=1)  # sure ones first, then by row
+    return candidates.gather(1, place.argsort(dim=1, stable=True)[:, :k])

@@ -7,9 +7,10 @@ log-likelihood of a set a dimension,
     FLD = 100 (nll(held-out) - baseline)          lower is better
     gap = 100 (nll(training) - nll(held-out))     strongly below 0: the samples repeat the training images
 
-where the baseline is nll(held-out) of the same mixture on one half of the training set, fitted to the other
-half. All sets are standardised by the held-out set's mean and standard deviation. The halves are drawn from our
-seed; with 800 images another draw moves FLD by about .9, so compare at one seed and over several trainings.
+where the baseline is nll(held-out) of the same mixture on one half of the training set (on as many of its images
+as were generated, where those are fewer), fitted to the rest. All sets are standardised by the held-out set's
+mean and standard deviation. The halves are drawn from our seed; with 800 images another draw moves FLD by about
+.9, so compare at one seed and over several trainings.
 
 The training set is the long-tailed one. A class of five images cannot be fitted, so there is no value a class.
 
@@ -125,7 +126,7 @@ def feature_likelihood_divergence(
     generated
         (m, d) features of samples; of more than 10,000 a seeded choice.
     seed
-        Of that choice, and of the training set's halves.
+        Of that choice, and of the training set's halves and batches.
 
     Returns
     -------
@@ -147,10 +148,10 @@ def feature_likelihood_divergence(
         chosen = rng.choice(len(fake), MOST_GENERATED, replace=False)
         fake = fake[torch.from_numpy(chosen).to(fake.device)]
     x, y, g = standardised(real, train, real, fake)
-    samples = Mixture.start(g, x).fitted(x)
     order = torch.from_numpy(numpy_generator(seed, "fld halves").permutation(len(x))).to(x.device)
     half = min(len(x) // 2, len(g))
-    centres, rest = x[order[:half]], x[order[len(x) // 2 :]]
-    baseline = Mixture.start(centres, rest).fitted(rest).nll(y)
+    x = x[order]  # its batches too: a training set is stored class by class
+    samples = Mixture.start(g, x).fitted(x)
+    baseline = Mixture.start(x[:half], x[half:]).fitted(x[half:]).nll(y)
     heldout_nll = samples.nll(y)
     return {"fld": 100 * (heldout_nll - baseline), "gap": 100 * (samples.nll(x) - heldout_nll)}

@@ -32,3 +32,16 @@ def test_authpct_takes_a_tie_for_one_in_any_digits():
         a, b = np.random.default_rng(seed).normal(size=(2, 16))
         assert authenticity_percent(np.stack([a, b]), (2 * a - b)[None]) == 0
         assert authenticity_percent(np.stack([a, b]), (2.01 * a - 1.01 * b)[None]) == 100
+
+
+def test_authpct_takes_the_first_of_equally_near_training_images():
+    """A sample at 0 is 1 from -1, whose neighbour is .5 away, and 1 from 1, whose neighbour is 3 away."""
+    authentic, copied = np.array([-1.0, -1.5, 1.0, 4.0]), np.array([1.0, 4.0, -1.0, -1.5])
+    for others in range(0, 400, 57):  # whatever else is in the sets, and however they are cut into tiles
+        far = np.linspace(50, 900, others)
+        samples = np.concatenate([[0.0], 1e4 * np.arange(1, 40)])[:, None]
+        found = [
+            authenticity_percent(np.concatenate([near, far])[:, None], samples, memory=2**13)
+            for near in (authentic, copied)
+        ]
+        assert found[0] - found[1] == pytest.approx(100 / 40)

@@ -24,6 +24,31 @@ def test_neighbours_are_the_dense_matrix_sorted(seed, n, m, memory):
     torch.testing.assert_close(own.gather(1, index), squared.sqrt())
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 9999),
+    st.integers(2, 16),
+    st.integers(1, 3),
+    st.integers(1, 4),
+    st.sampled_from([1, 2**11, 2**22]),
+    st.sampled_from([0.0, 1000.0]),
+)
+def test_of_equally_near_points_those_of_the_lowest_rows_are_taken(seed, m, d, k, memory, offset):
+    """Points on a small grid tie often; the dense matrix sorted stably says which come first."""
+    rng = np.random.default_rng(seed)
+    x, y = (torch.tensor(rng.integers(0, 3, (n, d)) + offset) for n in (m, m + 3))
+    for others in (y, None):
+        points = x if others is None else others
+        dense = (x[:, None] - points[None]).square().sum(dim=2)
+        if others is None:
+            dense.fill_diagonal_(torch.inf)
+        near = min(k, m - 1)
+        expected = dense.sort(dim=1, stable=True)
+        squared, index = neighbours(x, others, near, memory)
+        assert torch.equal(index, expected.indices[:, :near])
+        assert torch.equal(squared, expected.values[:, :near])
+
+
 def test_neighbours_that_float32_could_not_order():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(2000, 6))

@@ -47,7 +47,7 @@ def test_fld_tells_copies_of_the_training_set_from_new_images():
     far = feature_likelihood_divergence(training, test, fresh + 3)
     assert far["fld"] > new["fld"]
     assert feature_likelihood_divergence(training, test, fresh) == new
-    assert feature_likelihood_divergence(training, test, fresh, seed=1)["gap"] == new["gap"]
+    assert feature_likelihood_divergence(training, test, fresh, seed=1)["gap"] == pytest.approx(new["gap"])
     assert feature_likelihood_divergence(training, test, fresh, seed=1)["fld"] != new["fld"]
 
 
@@ -61,6 +61,34 @@ def test_flds_baseline_is_fitted_to_half_of_the_training_set():
     samples, baseline = Mixture.start(g, x).fitted(x), Mixture.start(one, other).fitted(other)
     expected = 100 * (samples.nll(y) - baseline.nll(y))
     assert feature_likelihood_divergence(training, test, generated, seed=0)["fld"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("made", [20, 9])
+def test_flds_baseline_of_few_generated_images_is_fitted_to_all_others(made, monkeypatch):
+    """Centres are at most as many as were generated; the rest, not the other half, fits them. It fitted the half."""
+    monkeypatch.setattr("ltbench.metrics.fld.FEWEST", 5)
+    rng = np.random.default_rng(4)
+    training, test, generated = (rng.normal(size=(n, 3)) for n in (61, 24, made))
+    x, y, g = standardised(*(torch.tensor(a) for a in (test, training, test, generated)))
+    order = numpy_generator(0, "fld halves").permutation(61)
+    centres, rest = x[order[:made]], x[order[made:]]
+    samples, baseline = Mixture.start(g, x).fitted(x), Mixture.start(centres, rest).fitted(rest)
+    expected = 100 * (samples.nll(y) - baseline.nll(y))
+    assert feature_likelihood_divergence(training, test, generated)["fld"] == pytest.approx(expected)
+
+
+def test_fld_does_not_depend_on_the_order_of_a_training_set_of_several_batches(monkeypatch):
+    """Class after class, the last batch was of the tail alone and had the last word on every variance."""
+    monkeypatch.setattr("ltbench.metrics.fld._BATCH", 50)
+    rng = np.random.default_rng(5)
+    head, tail = rng.normal(0, 1, size=(120, 3)), rng.normal(6, 1, size=(60, 3))
+    test, generated = (
+        np.concatenate([rng.normal(0, 1, (60, 3)), rng.normal(6, 1, (60, 3))]) for _ in range(2)
+    )
+    sets = [np.concatenate([head, tail]), np.concatenate([tail, head])]
+    one, other = (feature_likelihood_divergence(x, test, generated)["gap"] for x in sets)
+    spread = [feature_likelihood_divergence(sets[0], test, generated, seed=s)["gap"] for s in range(1, 6)]
+    assert abs(one - other) < 4 * np.std(spread, ddof=1)
 
 
 def test_a_mixture_is_a_value():
