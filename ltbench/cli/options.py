@@ -56,9 +56,13 @@ PresetName = Annotated[
         metavar="[PRESET]", help="As --preset: a name or a TOML file.", autocompletion=complete.preset
     ),
 ]
-RunsFolder = Annotated[
+RunsOrStudy = Annotated[
     Path | None,
-    typer.Argument(metavar="[RUNS]", help="As --out.", autocompletion=complete.run_folders),
+    typer.Argument(
+        metavar="[RUNS|STUDY]",
+        help="As --out; or a TOML file or preset, whose stages below --out are meant.",
+        autocompletion=complete.run_folders,
+    ),
 ]
 Preset = Annotated[
     str | None,

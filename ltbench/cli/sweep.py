@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,6 +38,7 @@ from ltbench.sweep.tasks import Task, build_tasks
 from ltbench.text import command
 
 if TYPE_CHECKING:
+    from ltbench.study.file import Study
     from ltbench.sweep.slurm import SlurmOptions
 
 WATCH_SECONDS = 2.0
@@ -73,14 +75,44 @@ def _details(row: Row) -> str:
     return (f" ({', '.join(about)})" if about else "") + (f": {', '.join(state)}" if state else "")
 
 
-def show_status(root: Path, watch: bool, everything: bool) -> int:
-    """Print the state of all sweeps in an output folder, once or until all is done; return the exit code."""
+def root_and_study(named: Path | None, out: Path, data_root: Path | None) -> tuple[Path, Study | None]:
+    """Return the folder of runs and, where a study file or preset is named and not a folder, the study in it."""
+    from ltbench.study.presets import preset_names
+
+    if named is None or named.is_dir():
+        return named or out, None
+    if named.suffix.lower() != ".toml" and named.as_posix() not in preset_names():
+        return named, None
+    from ltbench.interop.networks import with_networks
+    from ltbench.study.resolve import resolve_study
+
+    study = resolve_study(str(named), data_root=data_root)
+    plans_of(out)  # before networks are looked for: nothing may have been started there
+    runs, _ = with_networks(study.runs, out, data_root, keep=False)
+    return out, dataclasses.replace(study, runs=runs)
+
+
+def _tasks(root: Path, study: Study | None) -> list[Task]:
+    if study is None:
+        return tasks_of(root)
+    from ltbench.sweep.study_run import study_tasks
+
+    return study_tasks(study, root)
+
+
+def show_status(root: Path, watch: bool, everything: bool, study: Study | None = None) -> int:
+    """Print the state of all sweeps in an output folder, or of one study, once or until all is done.
+
+    Returns
+    -------
+    The exit code.
+    """
     held = bundles_in(root)
     for path in held:
         console.print(_in_words(path), soft_wrap=True, markup=False)
     check_specs(root)
     try:
-        tasks, ledger = tasks_of(root), Ledger(root)
+        tasks, ledger = _tasks(root, study), Ledger(root)
     except UsageError:
         if held:  # and no sweep was started beside it
             return 0
@@ -138,9 +170,9 @@ def _can_go_on(rows: Sequence[Row]) -> bool:
     return any(row.state != "done" and row.task.id not in blocked for row in rows)
 
 
-def retry_failed(root: Path, start: bool, workers: str | None) -> list[Row]:
-    """Let what failed be tried again and, with `start`, do it here with local workers."""
-    plans, tasks, ledger = plans_of(root), tasks_of(root), Ledger(root)
+def retry_failed(root: Path, start: bool, workers: str | None, study: Study | None = None) -> list[Row]:
+    """Let what failed, of all or of one study, be tried again and, with `start`, do it here with local workers."""
+    plans, tasks, ledger = plans_of(root), _tasks(root, study), Ledger(root)
     again = requeue_failed(tasks, ledger)
     console.print(f"{len(again)} failed stages will be tried again")
     if not again:

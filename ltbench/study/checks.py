@@ -70,18 +70,17 @@ def fitting_ema_decay(steps: int) -> float:
 
 def warnings(spec: RunSpec) -> list[str]:
     """Return what is legal but probably unwanted: an average or warm-up longer than the training, a sampler
-    that distorts even a distribution it is told exactly."""
+    that distorts even a distribution it is told exactly. A decay is judged in four decimals, as people write it."""
     out: list[str] = []
     if distorted := unfit(spec.sample):
         out.append(distorted)
     settings = spec.train
     if settings.imported is not None:
         return out  # trained elsewhere, by settings that no file tells
-    fitting = fitting_ema_decay(settings.steps)
-    if 10 / (1 - settings.ema_decay) > settings.steps * 1.001 and settings.ema_decay > fitting:
+    if settings.ema_decay > round(1 - 10 / settings.steps, 4) + 1e-9 and settings.ema_decay > 0:
         out.append(
             f"train.ema_decay {settings.ema_decay} averages over more than the {settings.steps} steps: "
-            f"the sampled weights keep part of the initial ones; {fitting:g} fits"
+            f"the sampled weights keep part of the initial ones; {fitting_ema_decay(settings.steps):g} fits"
         )
     if settings.warmup_steps > 0.05 * settings.steps:
         out.append(f"train.warmup_steps {settings.warmup_steps} is over 5 % of the {settings.steps} steps")

@@ -93,7 +93,7 @@ def plans_of(root: Path) -> list[SavedPlan]:
     """
     paths = sorted((root / ".sweep" / "plans").glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
     if not paths:
-        raise UsageError(f"no sweep was started in {root}: give the folder that --out named")
+        raise UsageError(f"no sweep was started in {root}: name the folder of runs, as `run` did by --out")
     return [load_plan(path) for path in paths]
 
 

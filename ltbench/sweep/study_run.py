@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from ltbench import pipeline
 from ltbench.environment import Settings
 from ltbench.errors import Interrupted
 from ltbench.files import ensure_writable
@@ -18,8 +19,21 @@ from ltbench.study.selection import Choice
 from ltbench.sweep import cost, local
 from ltbench.sweep.cost import Plan
 from ltbench.sweep.status import Row, exit_code
+from ltbench.sweep.tasks import Task, build_tasks, finished
 
 Driver = Callable[[Sequence[RunSpec]], list[Row]]
+
+
+def study_tasks(study: Study, out: Path) -> list[Task]:
+    """Return a study's stages in a folder of runs; of one that tunes its trials and, once these are scored, the rest."""
+    if study.select is None:
+        return build_tasks(study.runs)
+    trials = selection.trials(study.runs, study.select)
+    tasks = build_tasks(trials)
+    if len(finished(tasks, out, pipeline.is_done)) < len(tasks):
+        return tasks
+    choices = selection.choose(trials, study.select, out)
+    return build_tasks([*trials, *selection.reported(choices, study.select)])
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from sweep_driver import STUB
 from sweep_tools import drive, start, wait_for, workers_of, wrong
 
 from ltbench.cli.app import main
+from ltbench.study.file import load_study
 from ltbench.sweep import local
 from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.study_run import study_tasks
 
 SETS = ["seeds=0", "train.steps=10", f"{wrong(0)},{wrong(4).partition('=')[2]}"]  # one training has a bug
 
@@ -46,6 +48,34 @@ def test_status_says_once_what_failed_and_what_to_type(root, capsys):
     _, out, _ = say(capsys, "status", "--all", "--out", root)
     assert "which failed" in out
     assert out.count("done    ") == 3
+
+
+def test_status_and_retry_of_a_study_count_its_stages_alone(root, tmp_path, capsys):
+    """`run STUDY.toml --out RUNS` teaches `status STUDY.toml --out RUNS`: it said that no sweep was started in STUDY.toml."""
+    study = tmp_path / "one.toml"
+    base = "[train]\nsteps = 10\n[data]\ndataset = 'digits_lt'\nimbalance_ratio = 0.1\n"
+    study.write_text(f"method = 'ddpm'\ntrain_seed = 0\n{base}")
+    code, out, err = say(capsys, "status", study, "--out", root)
+    assert "no sweep" not in err
+    assert out.splitlines()[-1] == "run the same command again to go on"
+    assert "3 queued of 3 stages" in out
+    assert code == 0
+    code, out, err = say(capsys, "status", study, "--out", tmp_path / "nowhere")
+    assert code == 2
+    assert f"no sweep was started in {tmp_path / 'nowhere'}" in err
+    code, out, _ = say(capsys, "retry", study, "--failed", "--no-start", "--out", root)
+    assert (code, out.splitlines()[0]) == (0, "0 failed stages will be tried again")
+    code, _, err = say(capsys, "status", tmp_path / "absent.toml", "--out", root)
+    assert code == 2
+    assert "no study file" in err
+    (tmp_path / "demo").mkdir()  # a folder of that name is a folder of runs
+    assert "demo" in say(capsys, "status", tmp_path / "demo")[2]
+
+
+def test_a_study_that_tunes_has_its_trials_as_stages_until_they_are_scored(tmp_path):
+    study = load_study("tuned/cifar10_lt-r0.01")
+    sampled = [task.stage.spec for task in study_tasks(study, tmp_path) if task.stage.kind == "sample"]
+    assert {spec.sample.seed for spec in sampled} == {study.select.validation_seed}
 
 
 def test_status_of_a_running_sweep_names_host_pid_and_step(tmp_path, capsys):

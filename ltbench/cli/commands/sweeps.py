@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ltbench.cli import complete
-from ltbench.cli.options import FOLLOW, Out, RunsFolder, Trust
+from ltbench.cli.options import FOLLOW, DataRoot, Out, RunsOrStudy, Trust
 from ltbench.errors import UsageError
 
 app = typer.Typer()
@@ -17,20 +17,22 @@ app = typer.Typer()
 
 @app.command(rich_help_panel=FOLLOW)
 def status(
-    runs: RunsFolder = None,
+    runs: RunsOrStudy = None,
     out: Out = Path("runs"),
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep showing it until all is done.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="List every stage.")] = False,
+    data_root: DataRoot = None,
 ) -> None:
-    """Show what is done, running, stale and failed of every sweep in a folder."""
-    from ltbench.cli.sweep import show_status
+    """Show what is done, running, stale and failed of every sweep in a folder, or of one study in it."""
+    from ltbench.cli.sweep import root_and_study, show_status
 
-    sys.exit(show_status(runs or out, watch, everything))
+    root, study = root_and_study(runs, out, data_root)
+    sys.exit(show_status(root, watch, everything, study))
 
 
 @app.command(rich_help_panel=FOLLOW)
 def retry(
-    runs: RunsFolder = None,
+    runs: RunsOrStudy = None,
     failed: Annotated[bool, typer.Option("--failed", help="All stages that failed.")] = False,
     out: Out = Path("runs"),
     start: Annotated[
@@ -39,18 +41,19 @@ def retry(
     workers: Annotated[
         str | None, typer.Option("--workers", help="auto or a number; default: as before.")
     ] = None,
+    data_root: DataRoot = None,
     trust: Trust = None,
 ) -> None:
-    """Try failed stages again."""
+    """Try failed stages again, all of a folder or those of one study in it."""
     from ltbench.cli.study import trust_named
-    from ltbench.cli.sweep import console, retry_failed
+    from ltbench.cli.sweep import console, retry_failed, root_and_study
     from ltbench.sweep.status import closing_lines, exit_code
 
-    out = runs or out
     if not failed:
         raise UsageError("say which stages to try again: ltbench retry --failed")
     trust_named([], trust or [])
-    rows = retry_failed(out, start, workers)
+    out, study = root_and_study(runs, out, data_root)
+    rows = retry_failed(out, start, workers, study)
     for line in closing_lines(rows, out):
         console.print(line, soft_wrap=True)
     sys.exit(exit_code(rows) if start else 0)
