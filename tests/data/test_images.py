@@ -88,3 +88,14 @@ def test_halves_are_disjoint_and_together_the_set():
     assert not of[0] & of[1]
     assert of[0] | of[1] == of[2]
     assert np.array_equal(halves(images, "reference")[0].images, first.images)
+
+
+def test_image_set_digest_covers_pixels_labels_and_shape():
+    images, labels = np.arange(48, dtype=np.uint8).reshape(4, 1, 3, 4), np.arange(4)
+    digest = ImageSet(images, labels).sha256
+    assert digest != ImageSet(images.reshape(4, 1, 4, 3), labels).sha256
+    assert digest != ImageSet(images, labels[::-1].copy()).sha256
+    assert digest != ImageSet(255 - images, labels).sha256
+    assert digest == content_sha256(np.asfortranarray(images), labels)
+    with pytest.raises(ValueError, match="4 images but 3 labels"):
+        ImageSet(images, labels[:3])

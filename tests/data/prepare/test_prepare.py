@@ -1,0 +1,147 @@
+"""Preparing image files once: stopped, resumed, in several processes, refused."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from image_folders import Progress, write_counted_classes, write_image
+
+import ltbench.data.dataset as data
+from ltbench.data.prepare import convert as conversion
+from ltbench.data.prepare.prepare import prepare
+from ltbench.data.prepare.verify import verify
+from ltbench.errors import DataCorrupt, DataMissing, DiskFull, Interrupted, UsageError
+from ltbench.specs import DataSpec
+
+
+def test_a_broken_file_is_named_and_after_mending_only_the_rest_is_done(tmp_path):
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+    clean = prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1)
+    broken = source / "b" / "0012.jpg"
+    content = broken.read_bytes()
+    broken.write_bytes(content[:80])
+    with pytest.raises(DataCorrupt, match=r"src/b/0012\.jpg is truncated or no image"):
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+    assert data.get_source("folder_lt").candidates(tmp_path, None) == []
+    broken.write_bytes(content)
+    progress = Progress()
+    made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1, progress=progress)
+    assert 0 < progress[0][0] < progress[0][1] == progress[-1][0] == 28
+    assert made.hash == clean.hash
+    assert not list((tmp_path / "prepared").glob(".*"))
+
+
+def test_a_stray_file_in_a_class_folder_is_not_passed_over(tmp_path):
+    source = write_counted_classes(tmp_path / "src", [5, 5])
+    (source / ".DS_Store").write_text("hidden files are")
+    (source / "a" / ".DS_Store").write_text("hidden files are")
+    prepare("folder_lt", source, tmp_path / "p", workers=1)
+    (source / "a" / "notes.txt").write_text("not an image")
+    with pytest.raises(DataCorrupt, match=r"a/notes\.txt is truncated or no image .*mend or remove it"):
+        prepare("folder_lt", source, tmp_path / "q", workers=1)
+
+
+def test_files_changed_between_two_attempts_are_converted_again(tmp_path):
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+
+    def stop(done, _total):
+        if done >= 20:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="stopped after 20 of 28 images"):
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1, progress=stop)
+    write_image(source / "a" / "0005.jpg", 4242)
+    made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+    assert made.hash == prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1).hash
+
+
+def test_killed_and_started_again_gives_the_same_folder(tmp_path):
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+    code = (
+        "import sys; from ltbench.data.prepare import prepare as p; p.CHUNK = 4\n"
+        "def shout(done, total):\n    print(done, flush=True)\n    if done >= 12: sys.stdin.read()\n"
+        f"p.prepare('folder_lt', {str(source)!r}, {str(tmp_path)!r}, image_size=8, workers=1, progress=shout)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    while int(child.stdout.readline()) < 12:
+        pass
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    log = tmp_path / "prepared" / ".folder_lt-src-8.partial" / "progress.log"
+    log.write_text(log.read_text()[:-5])  # as if the last line had been cut short
+    progress = Progress()
+    made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1, progress=progress)
+    assert progress[0] == (8, 28)
+    assert made.hash == prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1).hash
+
+
+def test_several_processes_give_the_same_folder_and_pass_on_errors(tmp_path):
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+    one = prepare("folder_lt", source, tmp_path / "one", image_size=8, workers=1)
+    two = prepare("folder_lt", source, tmp_path / "two", image_size=8, workers=2)
+    assert one.hash == two.hash
+    for name in ("train.npy", "heldout.npy", "train.labels.npy", "source_list.csv"):
+        assert (one.folder / name).read_bytes() == (two.folder / name).read_bytes()
+    (source / "b" / "0001.jpg").write_bytes(b"no image")
+    with pytest.raises(DataCorrupt, match=r"b/0001\.jpg"):
+        prepare("folder_lt", source, tmp_path / "three", image_size=8, workers=2)
+
+
+def test_prepared_once_is_not_prepared_again(tmp_path, monkeypatch):
+    source = write_counted_classes(tmp_path / "src", [5, 5])
+    first = prepare("folder_lt", source, tmp_path, workers=1)
+    monkeypatch.setattr(conversion, "convert", None)
+    assert prepare("folder_lt", source, tmp_path, workers=1).hash == first.hash
+    monkeypatch.undo()
+    write_image(source / "a" / "new.jpg", 1)
+    other = prepare("folder_lt", source, tmp_path, image_size=32, workers=1)
+    assert other.hash != first.hash
+    assert other.folder != first.folder
+    assert other.name.startswith("src-")
+    assert prepare("folder_lt", source, tmp_path, workers=1).folder == other.folder
+    with pytest.raises(UsageError, match=r"src-32 was prepared from other images .* another --name"):
+        prepare("folder_lt", source, tmp_path, workers=1, own_name="src")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "-a", "a b", "\x1b[2J", "é"])
+def test_a_name_that_names_no_folder_is_refused(tmp_path, name):
+    source = write_counted_classes(tmp_path / "src", [5, 5])
+    with pytest.raises(UsageError, match="it names a folder"):
+        prepare("folder_lt", source, tmp_path / "data", workers=1, own_name=name)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
+    source = write_counted_classes(tmp_path / "src", [5, 5])
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFull, match="no space left"):
+        prepare("folder_lt", source, tmp_path, workers=1)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda p: prepare("digits_lt", p, p), UsageError, "needs no preparing"),
+        (lambda p: prepare("folder", p, p), UsageError, "did you mean 'folder_lt'"),
+        (lambda p: prepare("folder_lt", p / "no", p), DataMissing, "does not exist"),
+        (lambda p: prepare("folder_lt", p, p, image_size=4), UsageError, r"no image size 4: use 8\.\.256"),
+        (lambda p: prepare("folder_lt", p, p, workers=0), UsageError, "--workers 0"),
+        (lambda p: verify("cifar10_lt", p), UsageError, "checked whenever"),
+        (lambda p: verify("celeba5", p), DataMissing, "ltbench data prepare celeba5"),
+        (
+            lambda p: data.load_dataset(DataSpec(dataset="celeba5"), p),
+            DataMissing,
+            "ltbench data prepare celeba5",
+        ),
+    ],
+)
+def test_what_cannot_be_prepared_or_verified(tmp_path, call, error, message):
+    with pytest.raises(error, match=message):
+        call(tmp_path)
