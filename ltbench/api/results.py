@@ -195,4 +195,4 @@ def report(
         for table in written.document.tables()
     }
     figures = {path.stem: path for path in written.files if path.suffix == ".png"}
-    return Report(target, tuple(written.findings), tables, figures)
+    return Report(target, tuple(written.document.findings), tables, figures)

@@ -55,9 +55,9 @@ def make_report(
         )
     tables = written.document.tables()
     asked = [t for t in tables if t.name == "checklist"] if checklist else []
-    for table in [*written.league[:1], *asked]:
+    for table in [*written.document.league[:1], *asked]:
         console.print(terminal_table(table, console.width))
-    for sentence in written.findings:
+    for sentence in written.document.findings:
         console.print(f"- {sentence}", markup=False)
     console.print(
         f"report: {written.path / 'index.html'} (report.md, tables and figures beside it)",

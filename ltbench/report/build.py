@@ -15,11 +15,11 @@ from ltbench import text
 from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
 from ltbench.report.cell_results import MEASURE, CellResults
-from ltbench.report.cells import cells, series_table
+from ltbench.report.cells import PLACE, cells, series_table
 from ltbench.report.document import Document, build, make_scenes
+from ltbench.report.figures.base import Scene
 from ltbench.report.html import html_page
 from ltbench.report.render import markdown_pages, write_latex
-from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Table
 from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
 from ltbench.runs.results import Results, load_results, study_title
@@ -33,28 +33,18 @@ LARGEST = 4 << 20  # bytes of a CSV; a larger one is written gzipped
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and what to print.
+    """What was written.
 
     Attributes
     ----------
     path : the report's folder.
     files : every file written, the page first.
-    league : the tables that lead.
-    document : the report as data: `document.tables()`, `document.figures()`, `document.top`.
+    document : the report as data: `tables()`, `figures()`, `findings`, `league`, `top`.
     """
 
     path: Path
     files: list[Path]
-    league: list[Table]
     document: Document = field(repr=False)
-
-    @property
-    def findings(self) -> list[str]:
-        """The sentences that the report leads with."""
-        from ltbench.report.findings import findings
-
-        sections = [(scene.cell, scene.differences) for scene in self.document.scenes]
-        return findings(sections, self.document.scenes[0].baseline)
 
 
 def write_report(  # noqa: PLR0913 -- options, given by name
@@ -116,16 +106,15 @@ def write_report(  # noqa: PLR0913 -- options, given by name
             "no reason is stored",
         )
         raise UsageError(f"none of the scores has a number ({why}): score other metrics or samples first")
-    frames = {cell.label: differences(cell, baseline, contrast) for cell in found}
     if all_figures or paper:
         tell("placing the bottleneck's features (t-SNE)")
         _embed(found, results)
-    scenes = make_scenes(found, results, frames, baseline)
+    scenes = make_scenes(found, results, baseline, contrast)
     papers, missing = _papers(found, paper, sources[0])
     title = title or " and ".join(study_title(path) or text.one_line(path.resolve().name) for path in sources)
     tell("arranging tables and figures")
     document = build(scenes, results, title, papers=papers, missing=missing)
-    files = _write(document, out, frames, latex or paper)
+    files = _write(document, out, latex or paper)
     tell("drawing")
     from ltbench.report.figures.draw import draw  # a second of import that pages alone do not need
 
@@ -133,7 +122,7 @@ def write_report(  # noqa: PLR0913 -- options, given by name
     files += draw(
         chosen, out / "figures", pdf=pdf or paper, progress=lambda done, of: tell(f"drawing figures, {done} of {of}")
     )  # fmt: skip
-    return Report(out, files, document.league, document)
+    return Report(out, files, document)
 
 
 def _papers(found: list[CellResults], paper: bool, root: Path) -> tuple[list[Table], list[str]]:
@@ -162,7 +151,7 @@ def _embed(found: Sequence[CellResults], results: Results) -> None:
 # -- files ----------------------------------------------------------------------------------------------------
 
 
-def _write(document: Document, out: Path, frames: dict[str, pd.DataFrame], latex: bool) -> list[Path]:
+def _write(document: Document, out: Path, latex: bool) -> list[Path]:
     pages = {"index.html": html_page(document), **markdown_pages(document)}
     files = []
     for name, content in pages.items():
@@ -170,42 +159,32 @@ def _write(document: Document, out: Path, frames: dict[str, pd.DataFrame], latex
         write_text(files[-1], content)
     if latex:
         files += write_latex(document.tables(), out / "tables")
-    found = [scene.cell for scene in document.scenes]
-    for name, frame in _summaries(found, frames).items():
+    for name, frame in _summaries(document.scenes).items():
         files.append(_write_csv(out / "tables" / f"{name}.csv", frame))
     return files
 
 
-def _summaries(found: Sequence[CellResults], frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+def _summaries(scenes: Sequence[Scene]) -> dict[str, pd.DataFrame]:
     """Return the report's numbers as tables: series and measures described once, then means and differences by key."""
-    series, measures, summary = [], [], []
-    for cell in found:
-        rows = series_table(cell).assign(cell=cell.label)
-        for column in ("train_seeds", "sample_seeds", "runs"):
-            rows[column] = [";".join(map(str, values)) for values in rows[column]]
-        series.append(
-            rows[["cell", "series", "label", *(c for c in rows if c not in ("cell", "series", "label"))]]
-        )
-        table = cell.summary.assign(cell=cell.label)
-        measures.append(table[MEASURE].drop_duplicates().astype(dict.fromkeys(MEASURE[:6], object)))
-        summary.append(table)
-    known = pd.concat(measures).drop_duplicates(ignore_index=True)
-    known.insert(0, "measure", [f"m{i}" for i in range(len(known))])
-    whole = pd.concat(
-        [t.astype({c: object for c in t if t[c].dtype == "category"}) for t in summary], ignore_index=True
-    )
-    whole = whole.merge(known, on=MEASURE, how="left")
-    columns = ["cell", "series", "scope", "class_or_group", "n_train", "metric", "role", "measure"]
-    whole = whole[[*columns, "mean", "sd", "n", "sd_sampling", "n_sampling"]]
-    number = {cell.label: i for i, cell in enumerate(found)}
-    whole = whole.assign(cell=whole["cell"].map(number)).rename(columns={"cell": "cell_number"})
-    cell_rows = pd.DataFrame({"cell_number": range(len(found)), "cell": [c.label for c in found]})
+    found = [scene.cell for scene in scenes]
+    cell_rows = pd.DataFrame({"cell_number": range(len(found)), "cell": [cell.label for cell in found]})
+    series = pd.concat([series_table(c).assign(cell=c.label) for c in found], ignore_index=True)
+    for column in ("train_seeds", "sample_seeds", "runs"):
+        series[column] = [";".join(map(str, values)) for values in series[column]]
+    first = ["cell", "series", "label"]
+    texts = dict.fromkeys(["series", "scope", "class_or_group", *MEASURE[:6], "role"], object)
+    parts = [cell.summary.astype(texts).assign(cell_number=i) for i, cell in enumerate(found)]
+    summary = pd.concat(parts, ignore_index=True)
+    measures = summary[MEASURE].drop_duplicates(ignore_index=True)
+    measures.insert(0, "measure", [f"m{i}" for i in range(len(measures))])
+    columns = ["cell_number", "series", *PLACE, "metric", "role", "measure"]
+    numbers = ["mean", "sd", "n", "sd_sampling", "n_sampling"]
     return {
         "cells": cell_rows,
-        "series": pd.concat(series, ignore_index=True),
-        "measures": known,
-        "summary": whole,
-        "contrasts": pd.concat(list(frames.values()), ignore_index=True),
+        "series": series[[*first, *(c for c in series if c not in first)]],
+        "measures": measures,
+        "summary": summary.merge(measures, on=MEASURE, how="left")[[*columns, *numbers]],
+        "contrasts": pd.concat([scene.differences for scene in scenes], ignore_index=True),
     }
 
 

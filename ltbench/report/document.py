@@ -7,9 +7,8 @@ here once, for every format.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-
-import pandas as pd
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ltbench.report.cell_results import CellResults
 from ltbench.report.checklist import checklist_table
@@ -22,6 +21,7 @@ from ltbench.report.protocols import long_tails, main_series
 from ltbench.report.tables.contrasts import contrast_table, glance_table
 from ltbench.report.tables.controls import controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
+from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Table
 from ltbench.report.tables.scores import (
     groups_table,
@@ -34,6 +34,9 @@ from ltbench.report.tables.scores import (
 )
 from ltbench.report.tables.spread import rank_table, spread_table
 from ltbench.runs.results import Results
+
+if TYPE_CHECKING:
+    from ltbench.study.contrast import Contrast
 
 # What no number of seeds on one split can say.
 LIMITS = (
@@ -68,7 +71,7 @@ class Section:
     Attributes
     ----------
     title : the heading.
-    nodes : sections, texts, tables and plots, in order.
+    nodes : sections, texts, tables and plots, in order; what could not be made is None and left out.
     anchor : name for links.
     folded : details: closed on the page, and in details.md instead of report.md.
     cell : the data cell that it is about, for the filters.
@@ -79,6 +82,10 @@ class Section:
     anchor: str = ""
     folded: bool = False
     cell: CellResults | None = None
+
+    def __post_init__(self) -> None:
+        kept = [n for n in self.nodes if n is not None and not (isinstance(n, Section) and not n.nodes)]
+        object.__setattr__(self, "nodes", kept)
 
     def walk(self) -> Iterator[object]:
         """Yield every node below, depth first."""
@@ -94,18 +101,18 @@ class Document:
 
     Attributes
     ----------
-    title : the study's.
     results : what it is made of.
-    top : the tree.
-    league : the tables that the terminal prints.
     scenes : the data cells with all that belongs to them.
+    top : the tree.
+    league : the tables that lead.
+    findings : the sentences that lead.
     """
 
-    title: str
     results: Results
+    scenes: Sequence[Scene]
     top: Section
-    league: list[Table]
-    scenes: list[Scene] = field(default_factory=list)
+    league: Sequence[Table]
+    findings: Sequence[str]
 
     def tables(self) -> list[Table]:
         """Return every table, in print order, each once."""
@@ -118,12 +125,9 @@ class Document:
 
 
 def make_scenes(
-    found: Sequence[CellResults],
-    results: Results,
-    frames: Mapping[str, pd.DataFrame],
-    baseline: str,
+    found: Sequence[CellResults], results: Results, baseline: str, contrast: Contrast | None = None
 ) -> list[Scene]:
-    """Gather what each data cell's figures are made of."""
+    """Gather what each data cell's tables and figures are made of."""
     styles = method_styles(set(results.scores["method"].unique()), known_methods_in_tree())
     return [
         Scene(
@@ -132,7 +136,7 @@ def make_scenes(
             results.runs,
             styles,
             stored_probes(main_series(cell), results.runs),
-            frames[cell.label],
+            differences(cell, baseline, contrast),
             baseline,
         )
         for cell in found
@@ -148,83 +152,83 @@ def build(
     missing: Sequence[str] = (),
 ) -> Document:
     """Arrange tables and figures into the report: first who is ahead, then each data cell, then details."""
-    found = [scene.cell for scene in scenes]
+    found, baseline = [scene.cell for scene in scenes], scenes[0].baseline
     sections = [(scene.cell, scene.differences) for scene in scenes]
-    baseline = scenes[0].baseline
     leading = long_tails(found)
     leagues = [t for c in leading if (t := league_table(c, results.runs, baseline)) is not None]
-    overview: list[object] = [*(Text(note, small=True) for note in results.notes)]
-    if (forest := compare.overall_forest(list(scenes))) is not None:
-        overview.append(Plot(forest, True))
-    overview += [*leagues[:1], Text(items=findings(sections, baseline)), Text(LIMITS, small=True)]
-    checklist = checklist_table(scenes)
-    nodes: list[object] = [Section("Overview", overview, "overview")]
+    sentences = findings(sections, baseline)
+    forest = compare.overall_forest(list(scenes))
+    overview = [
+        *(Text(note, small=True) for note in results.notes),
+        None if forest is None else Plot(forest, True),
+        *leagues[:1],
+        Text(items=sentences),
+        Text(LIMITS, small=True),
+    ]
     drawn = {scene.cell.label: figures_of(scene) for scene in scenes}
-    nodes += [_cell_section(scene, drawn[scene.cell.label], leading, leagues) for scene in scenes]
-    if controls := controls_tables(found):
-        nodes.append(
-            Section("Rare or hard: other class orders, splits and balanced data", controls, "controls", True)
-        )
-    if papers or missing:
-        told = [Text("Missing:", list(missing), True)] if missing else []
-        nodes.append(Section("The papers' tables", [*papers, *told], "papers", len(papers) > 2))
-    glance = glance_table(sections, baseline)
-    rest: list[object] = [*([glance] if glance else []), checklist]
-    nodes.append(Section("All data cells, and the checklist", rest, "all-cells", True))
-    if gaps := _gaps(drawn):
-        nodes.append(Section("Not drawn", [Text(items=gaps)], "not-drawn", True))
-    return Document(title, results, Section(title, nodes), leagues, list(scenes))
+    lacking = Text("Missing:", missing, True) if missing else None
+    summary = [glance_table(sections, baseline), checklist_table(scenes)]
+    gaps = _gaps(drawn)
+    nodes = [
+        Section("Overview", overview, "overview"),
+        *(
+            _cell_section(scene, drawn[scene.cell.label], scene.cell in leading, leagues[1:])
+            for scene in scenes
+        ),
+        Section(
+            "Rare or hard: other class orders, splits and balanced data",
+            controls_tables(found),
+            "controls",
+            True,
+        ),
+        Section("The papers' tables", [*papers, lacking], "papers", len(papers) > 2),
+        Section("All data cells, and the checklist", summary, "all-cells", True),
+        Section("Not drawn", [Text(items=gaps)] if gaps else [], "not-drawn", True),
+    ]
+    return Document(results, scenes, Section(title, nodes), leagues, sentences)
 
 
 def _cell_section(
-    scene: Scene, drawn: Mapping[str, list[Figure]], leading: Sequence[CellResults], leagues: Sequence[Table]
+    scene: Scene, drawn: Mapping[str, list[Figure]], lead: bool, leagues: Sequence[Table]
 ) -> Section:
     """Arrange one data cell: its own league and forest, classes, samples, curves, bottleneck, cost; details folded."""
-    cell, runs = scene.cell, scene.runs
-    lead = cell in leading
+    cell = scene.cell
 
     def plots(*names: str, first: int = 0) -> list[Plot]:
         every = [f for name in names for f in drawn.get(name, [])]
         return [Plot(f, lead and i < first) for i, f in enumerate(every)]
 
-    def some(*tables: Table | None) -> list[Table]:
-        return [table for table in tables if table is not None]
+    def folded(title: str, name: str, nodes: Sequence[object]) -> Section:
+        return Section(f"{title}{cell.label}", nodes, f"cell-{cell.slug}-{name}", True, cell)
 
-    own = [t for t in leagues[1:] if t.name == f"league-{cell.slug}"]
-    per_class = per_class_tables(cell)
-    nodes: list[object] = [
-        *plots("forest"),
-        *(own or some(None if lead else overall_table(cell))),
-        *plots("heat", first=1),
-        *plots("class"),
-        *plots("samples", first=1),
-        *plots("guidance", first=2),  # one a kind of sampler
-        *plots("budget", "nfe", "hyper", "counts", "tsne", "entanglement", "noise", "cost"),
-    ]
-    details: Sequence[object] = some(
-        overall_table(cell) if lead else None,
+    overall = overall_table(cell)
+    own: list[Table | None] = [t for t in leagues if t.name == f"league-{cell.slug}"]
+    tables: list[Table | None] = [
+        overall if lead else None,
         groups_table(cell),
         pooled_table(cell),
         tail_table(cell),
         contrast_table(cell, scene.differences),
         best_guidance_table(cell),
         entanglement_table(cell, scene.probes),
-        cost_table(cell, runs),
+        cost_table(cell, scene.runs),
         spread_table(cell),
         rank_table(cell),
-    )
-    anchor = f"cell-{cell.slug}"
-    nodes.append(Section(f"Tables of {cell.label}", details, f"{anchor}-tables", True, cell))
-    if per_class:
-        nodes.append(Section(f"Per class, {cell.label}", per_class, f"{anchor}-classes", True, cell))
-    if (settings := settings_table(cell)) is not None:
-        nodes.append(Section(f"Every setting, {cell.label}", [settings], f"{anchor}-settings", True, cell))
-    more: Sequence[Plot] = plots("confusion", "nearest", "training")
-    if more:
-        nodes.append(
-            Section(f"Confusion, nearest images, training, {cell.label}", more, f"{anchor}-more", True, cell)
-        )
-    return Section(cell.label, nodes, anchor, cell=cell)
+    ]
+    nodes: list[object] = [
+        *plots("forest"),
+        *(own or [None if lead else overall]),
+        *plots("heat", first=1),
+        *plots("class"),
+        *plots("samples", first=1),
+        *plots("guidance", first=2),  # one a kind of sampler
+        *plots("budget", "nfe", "hyper", "counts", "tsne", "entanglement", "noise", "cost"),
+        folded("Tables of ", "tables", tables),
+        folded("Per class, ", "classes", per_class_tables(cell)),
+        folded("Every setting, ", "settings", [settings_table(cell)]),
+        folded("Confusion, nearest images, training, ", "more", plots("confusion", "nearest", "training")),
+    ]
+    return Section(cell.label, nodes, f"cell-{cell.slug}", cell=cell)
 
 
 def _gaps(drawn: Mapping[str, Mapping[str, list[Figure]]]) -> list[str]:

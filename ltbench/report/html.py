@@ -7,7 +7,6 @@ to the pointer, and the page stays small; pictures travel as PNG.
 from __future__ import annotations
 
 import base64
-import functools
 import io
 import json
 import math
@@ -16,15 +15,14 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from PIL import Image as Picture
 
 import ltbench
 from ltbench.report.document import Document, Section
 from ltbench.report.figures.model import Figure, Image, Mark, Panel
 from ltbench.report.names import method_rank, method_title
-from ltbench.report.tables.grid import Bold
+from ltbench.report.render import environment
 from ltbench.runs.run import Run
 from ltbench.text import visible
 
@@ -50,11 +48,11 @@ def html_page(document: Document) -> str:
     methods = sorted(map(str, document.results.scores["method"].unique()), key=method_rank)
     styles = document.scenes[0].styles
     return (
-        _environment()
+        environment(_escaped)
         .get_template("report.html.j2")
         .render(
             version=ltbench.__version__,
-            title=document.title,
+            title=document.top.title,
             top=document.top,
             contents=list(_contents(document.top)),
             datasets=sorted({c.data_name for c in cells}),
@@ -64,8 +62,6 @@ def html_page(document: Document) -> str:
             colours={m: styles[m].colour for m in methods},
             runs=[_run(run) for _, run in sorted(document.results.runs.items())],
             pictures=pictures,
-            kind_of=_kind_of,
-            is_bold=_is_bold,
             charts=Markup(_script_json(charts)),
             css=_inline("report.css"),
             js=_inline("report.js"),
@@ -73,35 +69,14 @@ def html_page(document: Document) -> str:
     )
 
 
-@functools.cache
-def _environment() -> Environment:
-    loader = PackageLoader("ltbench.report", "templates")
-    return Environment(
-        loader=loader,
-        autoescape=select_autoescape(default=True),
-        finalize=_shown,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def _shown(value: object) -> object:
-    """Write out control characters, which autoescaping leaves: a page may be read in a terminal."""
-    plain = isinstance(value, str) and not isinstance(value, Markup)
-    return visible(str(value), keep="\n\t") if plain else value
+def _escaped(plain: str) -> str:
+    """Escape text for HTML, control characters too, which autoescaping leaves: a page may be read in a terminal."""
+    return escape(visible(plain, keep="\n\t"))
 
 
 def _inline(name: str) -> Markup:
     """Return a template's file as it is: our own CSS or script, which needs no escaping."""
     return Markup((resources.files("ltbench.report") / "templates" / name).read_text(encoding="utf-8"))
-
-
-def _is_bold(entry: str) -> bool:
-    return isinstance(entry, Bold)
-
-
-def _kind_of(node: object) -> str:
-    return type(node).__name__
 
 
 def _contents(section: Section, depth: int = 0) -> Iterator[tuple[int, Section]]:

@@ -2,122 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import rich.box
 import rich.table
+from jinja2 import Environment, PackageLoader
+from markupsafe import Markup
 from rich.console import Console, RenderableType
 from rich.text import Text as RichText
 
 from ltbench import text
 from ltbench.files import write_text
-from ltbench.report.document import Document, Plot, Section, Text
-from ltbench.report.names import MISSING
+from ltbench.report.document import Document, Plot, Section
 from ltbench.report.tables.grid import Bold, Table
+
+_LATEX = {
+    "block_start_string": "<%",
+    "block_end_string": "%>",
+    "variable_start_string": "<<",
+    "variable_end_string": ">>",
+}
+
+
+@functools.cache
+def environment(escape: Callable[[str], str], **syntax: Any) -> Environment:
+    """Return the templates' environment of a format: every text that they print passes through its `escape`.
+
+    Parameters
+    ----------
+    escape
+        Plain text -> the same in the format's terms.
+    syntax
+        Delimiters, where the format has a use of its own for Jinja's.
+    """
+
+    def shown(value: object) -> object:
+        plain = isinstance(value, str) and not isinstance(value, Markup)
+        return Markup(escape(str(value))) if plain else value
+
+    out = Environment(
+        loader=PackageLoader("ltbench.report", "templates"),
+        autoescape=True,
+        finalize=shown,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        **syntax,
+    )
+    kinds = {"bold": Bold, "section": Section, "table": Table, "plot": Plot}
+    out.tests.update({name: lambda value, kind=kind: isinstance(value, kind) for name, kind in kinds.items()})
+    out.filters |= {"slug": text.slug, "with_code": _with_code}
+    return out
+
 
 # -- Markdown -------------------------------------------------------------------------------------------------
 
 
 def markdown_pages(document: Document) -> dict[str, str]:
     """Return ``report.md`` (what leads) and ``details.md`` (what the page folds away)."""
-    title = text.markdown(document.title)
-    first = [f"# {title}", "", *_open(document.top, 1)]
-    first += ["Every table: [details.md](details.md). Interactive: index.html. Every number: tables/.", ""]
-    second = [f"# {title}: details", "", "The tables that [report.md](report.md) leaves out.", ""]
-    second += _folded(document.top)
-    second += _runs(document)
-    return {"report.md": "\n".join(first), "details.md": "\n".join(second)}
+    templates = environment(text.markdown)
+    names = ("report.md", "details.md")
+    return {name: templates.get_template(f"{name}.j2").render(document=document) for name in names}
 
 
-def _open(section: Section, level: int) -> Iterator[str]:
-    """Yield the lines of what is not folded: one table a data cell, and the figures that were drawn."""
-    for node in section.nodes:
-        if isinstance(node, Section):
-            lines = [] if node.folded else list(_open(node, level + 1))
-            if lines:
-                yield from (f"{'#' * (level + 1)} {text.markdown(node.title)}", "", *lines)
-        elif not isinstance(node, Plot) or node.first:
-            yield from _leaf(node, drawn=True)
-
-
-def _folded(section: Section) -> Iterator[str]:
-    """Yield the lines of what is folded, each section of it as one of details.md."""
-    for node in section.nodes:
-        if isinstance(node, Section) and node.folded:
-            yield from (f"## {text.markdown(node.title)}", "")
-            for leaf in node.nodes:
-                yield from _leaf(leaf, drawn=False)
-        elif isinstance(node, Section):
-            yield from _folded(node)
-
-
-def _leaf(node: object, drawn: bool) -> Iterator[str]:
-    """Yield the lines of a table, a text or a figure, which is shown where it was `drawn`."""
-    if isinstance(node, Table):
-        yield from markdown_table(node)
-    elif isinstance(node, Text):
-        yield from _text(node)
-    elif isinstance(node, Plot):
-        title = text.markdown(node.figure.title)
-        yield f"![{title}](figures/{node.figure.name}.png)" if drawn else f"Figure on the page: {title}."
-        yield ""
-
-
-def _text(node: Text) -> Iterator[str]:
-    if node.text:
-        said = text.markdown(node.text)
-        yield from (f"<sub>{said}</sub>" if node.small else said, "")
-    if node.items:
-        yield from (*(f"- {_with_code(item)}" for item in node.items), "")
-
-
-def _with_code(item: str) -> str:
-    """Escape a sentence that may hold a command between backticks, which stays as it is."""
-    parts = item.split("`")
-    return "".join(f"`{part}`" if i % 2 else _spaced(part) for i, part in enumerate(parts))
-
-
-def _spaced(part: str) -> str:
-    """Escape a part of a sentence, which keeps the space to its neighbours."""
-    return f"{' ' * part.startswith(' ')}{text.markdown(part)}{' ' * (part != ' ' and part.endswith(' '))}"
-
-
-def markdown_table(table: Table) -> Iterator[str]:
-    """Yield a table as GitHub Markdown with its title and notes."""
-    align = [":--" if table.is_text(i) else "--:" for i in range(len(table.columns))]
-    yield from (f"**{text.markdown(table.title)}**", "")
-    yield "| " + " | ".join(text.markdown(c) for c in table.columns) + " |"
-    yield "| " + " | ".join(align) + " |"
-    for row in table.rows:
-        yield "| " + " | ".join(_entry(e) for e in row) + " |"
-    yield ""
-    if table.notes:
-        yield from (f"<sub>{text.markdown(' '.join(n for n in table.notes if n))}</sub>", "")
-
-
-def _entry(entry: str) -> str:
-    escaped = text.markdown(entry)
-    return f"**{escaped}**" if isinstance(entry, Bold) and entry not in ("", MISSING) else escaped
-
-
-def _runs(document: Document) -> Iterator[str]:
-    """List the run folders behind each series, so that every number can be traced."""
-    yield from ("## Runs", "", "| Data | Method | Series | Folders |", "| :-- | :-- | :-- | :-- |")
-    for scene in document.scenes:
-        for one in scene.cell.series:
-            folders = "<br>".join(f"`{name.replace('`', '')}`" for name in one.runs)
-            yield f"| {text.markdown(scene.cell.label)} | {text.markdown(one.label)} | `{one.key}` | {folders} |"
-    yield from (
-        "",
-        "A series is one setting over its seeds; tables/series.csv and tables/summary.csv have all of it.",
-        "",
-    )
+def _with_code(item: str) -> Markup:
+    """Escape a sentence that may hold commands between backticks, which stay as they are."""
+    parts = re.split(r"(\s*`[^`]*`\s*)", item)
+    return Markup("".join(part if i % 2 else text.markdown(part) for i, part in enumerate(parts)))
 
 
 # -- LaTeX ----------------------------------------------------------------------------------------------------
-
 
 _LONGEST = 30  # rows of a LaTeX table: more would not fit a page
 
@@ -136,55 +95,18 @@ def latex_table(table: Table) -> str:
         )
         for i, start in enumerate(cuts)
     ]
-    return "\n".join(map(_latex_part, parts))
-
-
-def _latex_part(table: Table) -> str:
-    columns = "".join("l" if table.is_text(i) else "r" for i in range(len(table.columns)))
-    lines = [
-        r"\begin{table}",
-        r"\centering",
-        rf"\caption{{{text.latex(table.title)}}}",
-        rf"\label{{tab:{text.slug(table.name)}}}",
-        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
-        r"\toprule",
-        " & ".join(text.latex(c) for c in table.columns) + r" \\",
-        r"\midrule",
-    ]
-    for i, row in enumerate(table.rows):
-        if i in table.rules:
-            lines.append(r"\midrule")
-        cells = (rf"\textbf{{{text.latex(e)}}}" if isinstance(e, Bold) else text.latex(e) for e in row)
-        lines.append(" & ".join(cells) + r" \\")
-    lines += [
-        r"\bottomrule",
-        r"\end{tabular}}",
-        r"\par\smallskip",
-        r"\begin{minipage}{\linewidth}\footnotesize",
-    ]
-    lines += [rf"{text.latex(note)}\par" for note in table.notes if note]
-    lines += [r"\end{minipage}", r"\end{table}"]
-    return "\n".join(lines) + "\n"
+    template = environment(text.latex, **_LATEX).get_template("table.tex.j2")
+    return "\n".join(template.render(t=part) for part in parts)
 
 
 def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
     r"""Write ``NAME.tex`` a table and ``all-tables.tex``, a document that shows them all."""
-    paths = []
-    for table in tables:
-        paths.append(folder / f"{text.slug(table.name)}.tex")
-        write_text(paths[-1], latex_table(table))
-    document = [
-        r"\documentclass[10pt]{article}",
-        r"\usepackage[landscape,margin=15mm]{geometry}",
-        r"\usepackage{booktabs,graphicx}",
-        r"\begin{document}",
-        *(rf"\input{{{path.name}}}\clearpage" for path in paths),
-        r"\end{document}",
-    ]
-    paths.append(folder / "all-tables.tex")
-    write_text(paths[-1], "\n".join(document) + "\n")
-    return paths
+    pages = {f"{text.slug(table.name)}.tex": latex_table(table) for table in tables}
+    whole = environment(text.latex, **_LATEX).get_template("all-tables.tex.j2")
+    pages |= {"all-tables.tex": whole.render(names=[Markup(name) for name in pages])}
+    for name, content in pages.items():
+        write_text(folder / name, content)
+    return [folder / name for name in pages]
 
 
 # -- terminal -------------------------------------------------------------------------------------------------

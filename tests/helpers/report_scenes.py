@@ -4,13 +4,12 @@ from ltbench.report import load_results
 from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
-from ltbench.report.tables.differences import differences
 
 
 def scenes_of(root, baseline="ddpm"):
     results = load_results(root)
     found = cells(results.scores)
-    return make_scenes(found, results, {c.label: differences(c, baseline) for c in found}, baseline)
+    return make_scenes(found, results, baseline)
 
 
 def drawn_of(root, kind):

@@ -14,7 +14,6 @@ from ltbench.report import load_results, write_report
 from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import KINDS, figures_of
-from ltbench.report.tables.differences import differences
 
 
 def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
@@ -28,7 +27,7 @@ def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
     report = write_report(root, tmp_path / "out", all_figures=True)
     results = load_results(root)
     (cell,) = cells(results.scores)
-    (scene,) = make_scenes([cell], results, {cell.label: differences(cell, "ddpm")}, "ddpm")
+    (scene,) = make_scenes([cell], results, "ddpm")
     made = figures_of(scene)
     assert set(made) >= {
         "noise",

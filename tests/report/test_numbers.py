@@ -83,8 +83,7 @@ def test_printed_scores_are_the_means_of_the_stored_ones(cell, folders):
 def test_every_table_of_the_committed_study_compiles(folders, tmp_path):
     results = load_results(folders)
     found = cells(results.scores, results.runs)
-    frames = {cell.label: of_differences.differences(cell, "ddpm") for cell in found}
-    document = build(make_scenes(found, results, frames, "ddpm"), results, "digits")
+    document = build(make_scenes(found, results, "ddpm"), results, "digits")
     tables = document.tables()
     write_latex(tables, tmp_path)
     command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "all-tables.tex"]

@@ -194,14 +194,14 @@ def test_the_first_page_is_short_and_says_how_numbers_were_made(report):
     assert len(markdown.splitlines()) < 200
     for told in ("CORAL", "dpmsolver++", "NFE 20", "guidance ω 0", "deterministic sampler", "forest.png"):
         assert told in markdown
-    assert 1 <= len(report.findings) <= 6
-    assert all(len(sentence.split()) <= 25 for sentence in report.findings)
+    assert 1 <= len(report.document.findings) <= 6
+    assert all(len(sentence.split()) <= 25 for sentence in report.document.findings)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_terminals_table_is_never_wider_than_the_terminal(report, width):
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(terminal_table(report.league[0], width))
+    console.print(terminal_table(report.document.league[0], width))
     lines = console.export_text().splitlines()
     assert max(map(len, lines)) <= width
     assert any("CORAL" in line for line in lines)

@@ -64,7 +64,7 @@ def test_a_study_files_title_is_the_reports(runs, tmp_path):
     finally:
         study.unlink()
     assert "<title>Shapes &amp; &lt;crosses&gt;</title>" in (report.path / "index.html").read_text()
-    assert report.document.title == "Shapes & <crosses>"
+    assert report.document.top.title == "Shapes & <crosses>"
     assert write_report(runs, tmp_path / "b").document.title == "runs"
 
 

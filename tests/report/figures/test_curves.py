@@ -12,7 +12,6 @@ from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
 from ltbench.report.figures.curves import at_most, varied
-from ltbench.report.tables.differences import differences
 
 
 def test_one_guidance_axis_is_of_one_kind_of_sampler(tmp_path):
@@ -24,7 +23,7 @@ def test_one_guidance_axis_is_of_one_kind_of_sampler(tmp_path):
             )
     results = load_results(tmp_path)
     (cell,) = cells(results.scores)
-    (scene,) = make_scenes([cell], results, {cell.label: differences(cell, "ddpm")}, "ddpm")
+    (scene,) = make_scenes([cell], results, "ddpm")
     curves = figures_of(scene, ["guidance"])["guidance"]
     assert sorted(f.name for f in curves) == [
         "digits-r0.05-guidance-deterministic",
