@@ -130,32 +130,23 @@ def summarise(points: pd.DataFrame) -> pd.DataFrame:
     sampled more than once) and ``n_sampling`` (sample sets behind it).
     """
     keys = ["series", *PLACE, *MEASURE, "role"]
-    group = row_codes(points, keys)
-    main, value = points["main"].to_numpy(), points["value"].to_numpy(float)
-    size = int(group.max()) + 1 if len(group) else 0
-    mean, sd, n = _moments(group[main], value[main], size)
-    first = np.zeros(size, int)
-    first[group[::-1]] = np.arange(len(group))[::-1]
-    seed = points["train_seed"].fillna(-1).to_numpy()
-    within = np.unique(np.stack([group, seed]), axis=1, return_inverse=True)
-    trained = within[0][0].astype(int)
-    _, sd_within, n_within = _moments(within[1].ravel(), value, len(trained))
-    again = n_within > 1
-    df = np.bincount(trained[again], n_within[again] - 1, size)
-    ss = np.bincount(trained[again], sd_within[again] ** 2 * (n_within[again] - 1), size)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        sd_sampling = np.sqrt(ss / df)
-    out = points.iloc[first][keys].reset_index(drop=True)
-    out = out.assign(mean=mean, sd=sd, n=n, sd_sampling=sd_sampling)
-    out["n_sampling"] = np.bincount(trained[again], n_within[again], size).astype(int)
+    row, main = row_codes(points, keys), points["main"].to_numpy()
+    points = points.assign(row=row, seed=points["train_seed"].fillna(-1))
+    mean, sd, n = _moments(row, points["value"].to_numpy(float), main)
+    sets = points.groupby(["row", "seed"])["value"].agg(["var", "count"])
+    again = sets[sets["count"] > 1].assign(df=lambda of: of["count"] - 1, ss=lambda of: of["var"] * of["df"])
+    pooled = again.groupby("row")[["ss", "df", "count"]].sum().reindex(range(len(n)))
+    out = points.drop_duplicates("row").sort_values("row", ignore_index=True)[keys]
+    out = out.assign(mean=mean, sd=sd, n=n, sd_sampling=np.sqrt(pooled["ss"] / pooled["df"]))
+    out["n_sampling"] = pooled["count"].fillna(0).astype(int)
     return out[n > 0].sort_values(["series", "scope"], kind="stable", ignore_index=True)
 
 
-def _moments(group: np.ndarray, value: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return mean, sample sd and count of each group, (size,)."""
-    n = np.bincount(group, minlength=size)
+def _moments(row: np.ndarray, value: np.ndarray, main: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return mean, sample sd (nan for one) and count of each row's main values."""
+    size, row, value = int(row.max(initial=-1)) + 1, row[main], value[main]
+    n = np.bincount(row, minlength=size)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.bincount(group, value, size) / n
-        squares = np.bincount(group, (value - mean[group]) ** 2, size)
-        sd = np.sqrt(squares / (n - 1))
+        mean = np.bincount(row, value, size) / n
+        sd = np.sqrt(np.bincount(row, (value - mean[row]) ** 2, size) / (n - 1))
     return mean, np.where(n > 1, sd, np.nan), n

@@ -45,7 +45,8 @@ class Series:
     @property
     def flat(self) -> dict[str, Any]:
         """Its settings by name."""
-        return _flat(self.settings)
+        found: dict[str, Any] = _flat(self.settings)
+        return found
 
     @property
     def passes(self) -> float:
@@ -97,10 +98,7 @@ T = TypeVar("T")
 K = TypeVar("K", bound=Hashable)
 
 
-@functools.lru_cache(maxsize=4096)
-def _flat(settings: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(settings)
-    return found
+_flat = functools.lru_cache(maxsize=4096)(json.loads)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -127,6 +125,12 @@ def joined(blocks: Iterable[Block]) -> list[Series]:
 def several(series: Iterable[Series], name: str) -> bool:
     """Tell whether some series differ in an attribute, as text: nan is like nan."""
     return len({str(getattr(one, name)) for one in series}) > 1
+
+
+def agreeing(one: Series, other: Series, *names: str) -> int:
+    """Count the attributes in which two series agree; nan is like nan."""
+    pairs = ((getattr(one, name), getattr(other, name)) for name in names)
+    return sum(a == b or (a != a and b != b) for a, b in pairs)
 
 
 def grouped(things: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -162,21 +166,15 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
     stated = [settings for settings in flat if settings]
     varying = [k for k in keys if is_hyperparameter(k) or len({json.dumps(s.get(k)) for s in stated}) > 1]
     varying = [k for k in varying if not k.endswith(".variant")]
-    methods: dict[str, list[int]] = {}
-    for i, one in enumerate(series):
-        methods.setdefault(one.method, []).append(i)
     labels = [""] * len(series)
-    for method, rows in methods.items():
+    for method, rows in grouped(range(len(series)), lambda i: series[i].method).items():
         apart = _telling_apart([series[i].variant for i in rows], [flat[i] for i in rows])
         parts: list[list[str]] = [[] for _ in rows]
         for name, template in _PARTS:
-            if name in without:
-                continue
             shown = apart if name == "settings" else [getattr(series[i], name) for i in rows]
-            tell = (
-                [series[i].passes for i in rows] if name == "nfe" else shown
-            )  # guidance doubles it: nothing new
-            if len(set(map(str, tell))) > 1:
+            # NFE tells nothing new where guidance alone doubles it
+            tell = [series[i].passes for i in rows] if name == "nfe" else shown
+            if name not in without and len(set(map(str, tell))) > 1:
                 for part, value in zip(parts, shown, strict=True):
                     part += [template.format(value)] if value == value and value != "" else []
         for i, part in zip(rows, parts, strict=True):

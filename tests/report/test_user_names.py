@@ -65,13 +65,13 @@ def test_a_study_files_title_is_the_reports(runs, tmp_path):
         study.unlink()
     assert "<title>Shapes &amp; &lt;crosses&gt;</title>" in (report.path / "index.html").read_text()
     assert report.document.top.title == "Shapes & <crosses>"
-    assert write_report(runs, tmp_path / "b").document.title == "runs"
+    assert write_report(runs, tmp_path / "b").document.top.title == "runs"
 
 
 def test_a_broken_study_file_stops_no_report(runs, tmp_path):
     study = runs / "study.toml"
     study.write_text("title = [[[")
     try:
-        assert write_report(runs, tmp_path).document.title == "runs"
+        assert write_report(runs, tmp_path).document.top.title == "runs"
     finally:
         study.unlink()

@@ -7,7 +7,7 @@ which first falls under .05 at n = 6; and only for the one contrast that the stu
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ import pandas as pd
 from ltbench.report.cell_results import MEASURE, CellResults
 from ltbench.report.names import Measure
 from ltbench.report.protocols import main_protocols
-from ltbench.report.series import Series, joined
+from ltbench.report.series import Series, agreeing, joined
 from ltbench.specs import PLAIN
 from ltbench.stats import EXACT_UP_TO, holm, paired_columns, sign_flip_p
 
@@ -30,13 +30,13 @@ PLACES = ("", "tail")  # all images, and the classes that this is about
 class Difference(NamedTuple):
     """One row of the frame: a series' paired difference with its baseline, of one measure at one place."""
 
+    measure: Measure
     series: str
     label: str
     baseline: str
     baseline_label: str
     scope: str
     place: str
-    measure: Measure
     n: int
     mean: float
     low: float
@@ -55,24 +55,31 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
     compared with), ``n``, ``seeds``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p_t`` (two-sided paired
     t test, uncorrected), ``p`` (a sentence).
     """
-    matched = [
-        (one, base, rules)
+    pairs = [
+        (one, base, rules, _is_declared(cell, one, base, rules, declared))
         for rules in (False, True)
         for one in cell.series
         if (base := other_rule(cell, one, declared) if rules else matching_baseline(cell, one, baseline))
     ]
+    places = [
+        (scope, place, measure)
+        for scope in ("overall", "group", "pooled")
+        for measure in cell.measures(scope)
+        for place in ([""] if scope == "overall" else cell.groups(scope))
+    ]
     rows: list[dict[Any, Any]] = []
-    for scope, place, measure in _places(cell):
+    for scope, place, measure in places:
+        asked = declared is not None and (declared.metric, declared.scope) == (
+            measure.metric,
+            place or "overall",
+        )
         wide = cell.by_seed(scope, measure, place)
-        here = [(one, base, rules) for one, base, rules in matched if one.key in wide and base.key in wide]
-        bases = wide[[base.key for _, base, _ in here]].to_numpy()
+        here = [pair for pair in pairs if pair[0].key in wide and pair[1].key in wide]
+        bases = wide[[base.key for _, base, *_ in here]].to_numpy()
         apart = wide[[one.key for one, *_ in here]].to_numpy() - bases
         numbers = paired_columns(apart).rename(columns={"p": "p_t"}).to_dict("records")
-        for (one, base, rules), values, described in zip(here, apart.T, numbers, strict=True):
+        for (one, base, rules, named), values, described in zip(here, apart.T, numbers, strict=True):
             known = np.isfinite(values)
-            chosen = bool(declared and declared.rule) == rules and _is_declared(
-                declared, cell, one, base, measure, place
-            )
             row: dict[Any, Any] = {
                 "cell": cell.label,
                 "series": one.key,
@@ -84,20 +91,13 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
                 **measure._asdict(),
                 "better": measure.better,
                 "rules": rules,
-                "declared": chosen,
+                "declared": asked and named,
                 **described,
                 "seeds": " ".join(f"{seed:.0f}" for seed in wide.index[known]),
-                "p": p_statement(values[known], chosen),
+                "p": p_statement(values[known], asked and named),
             }
             rows += [row] if known.any() else []
     return pd.DataFrame(rows)
-
-
-def _places(cell: CellResults) -> Iterator[tuple[str, str, Measure]]:
-    for scope in ("overall", "group", "pooled"):
-        for measure in cell.measures(scope):
-            for place in [""] if scope == "overall" else cell.groups(scope):
-                yield scope, place, measure
 
 
 def matching_baseline(cell: CellResults, series: Series, baseline: str) -> Series | None:
@@ -107,61 +107,35 @@ def matching_baseline(cell: CellResults, series: Series, baseline: str) -> Serie
     label; another step never is, nor a deterministic sampler against a stochastic one or one rule of guidance
     against another, under which a scale means another thing.
     """
-
-    def alike(one: Series) -> int:
-        pairs = (
-            (getattr(one, name), getattr(series, name)) for name in ("sampler", "guidance", "nfe", "origin")
-        )
-        return sum(a == b or (a != a and b != b) for a, b in pairs)
-
     if series.method == baseline:
         return None
-    rows = [
-        s
-        for s in cell.series
-        if (s.method, s.step, s.kind, s.rule) == (baseline, series.step, series.kind, series.rule)
-    ]
-    return max(rows, key=alike, default=None)
+    wanted = (baseline, series.step, series.kind, series.rule)
+    rows = [s for s in cell.series if (s.method, s.step, s.kind, s.rule) == wanted]
+    return max(rows, key=lambda s: agreeing(s, series, "sampler", "guidance", "nfe", "origin"), default=None)
 
 
 def other_rule(cell: CellResults, series: Series, declared: Contrast | None) -> Series | None:
     """Return the series that a declared contrast of rules sets a series against: one scale, as many evaluations."""
-    if declared is None or not declared.rule or series.method != declared.method:
+    if declared is None or not declared.rule or not _is_of(series, declared.method, declared.rule):
         return None
-    if not _has_rule(series, declared.rule):
-        return None
-    same = (series.step, series.sampler, series.guidance, series.nfe, series.origin)
-    rows = [
-        s
-        for s in cell.series
-        if s.method == declared.baseline
-        and _has_rule(s, declared.baseline_rule)
-        and (s.step, s.sampler, s.guidance, s.nfe, s.origin) == same
-    ]
-    return next(iter(rows), None)
+    same = ("step", "sampler", "guidance", "nfe", "origin")
+    rows = (s for s in cell.series if _is_of(s, declared.baseline, declared.baseline_rule))
+    return next((s for s in rows if agreeing(s, series, *same) == len(same)), None)
 
 
-def _has_rule(series: Series, name: str) -> bool:
+def _is_of(series: Series, method: str, rule: str) -> bool:
     words = series.rule or PLAIN
-    return name in (words, words.partition(" ")[0])
+    return series.method == method and rule in (words, words.partition(" ")[0])
 
 
 def _is_declared(
-    declared: Contrast | None,
-    cell: CellResults,
-    series: Series,
-    base: Series,
-    measure: Measure,
-    place: str,
+    cell: CellResults, series: Series, base: Series, rules: bool, declared: Contrast | None
 ) -> bool:
     return (
         declared is not None
-        and declared.method == series.method
-        and declared.baseline == base.method
-        and declared.metric == measure.metric
-        and declared.scope == (place or "overall")
-        and declared.covers(cell.key, vars(series))
-        and declared.covers(cell.key, vars(base))
+        and bool(declared.rule) == rules
+        and (declared.method, declared.baseline) == (series.method, base.method)
+        and all(declared.covers(cell.key, vars(one)) for one in (series, base))
     )
 
 
@@ -194,13 +168,10 @@ def of_measure(
 
 
 def _rows(frame: pd.DataFrame) -> list[Difference]:
-    columns = ["series", "label", "baseline", "baseline_label", "scope", "class_or_group"]
-    numbers = ["n", "mean", "low", "high", "agree", "p_t", "p"]
-    size = len(columns), len(columns) + len(MEASURE)
-    return [
-        Difference._make((*row[: size[0]], Measure._make(row[slice(*size)]), *row[size[1] :]))
-        for row in frame[[*columns, *MEASURE, *numbers]].itertuples(index=False, name=None)
-    ]
+    measures = map(Measure._make, frame[MEASURE].itertuples(index=False, name=None))
+    rest = frame.rename(columns={"class_or_group": "place"})[list(Difference._fields[1:])]
+    others = rest.itertuples(index=False, name=None)
+    return [Difference(measure, *row) for measure, row in zip(measures, others, strict=True)]
 
 
 def shown_to_differ(rows: Sequence[Difference]) -> set[Difference]:
@@ -225,6 +196,5 @@ def declared_rows(cell: CellResults, frame: pd.DataFrame) -> list[Difference]:
     if frame.empty:
         return []
     shown = [one.key for one in joined(main_protocols(cell))]
-    return _rows(
-        frame[frame["declared"] & frame["series"].where(~frame["rules"], frame["baseline"]).isin(shown)]
-    )
+    compared = frame["series"].where(~frame["rules"], frame["baseline"])
+    return _rows(frame[frame["declared"] & compared.isin(shown)])
