@@ -127,7 +127,7 @@ def terminal_table(table: Table, width: int, notes: int = 1) -> RenderableType:
 
 
 def _rich(table: Table, shown: int, notes: int) -> rich.table.Table:
-    said = [n for n in table.notes if n][:notes]
+    said = table.notes[:notes]
     if shown < len(table.columns):
         said.insert(0, f"{len(table.columns) - shown} more columns on the page.")
     out = rich.table.Table(

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import ANY, MISSING, Measure, mean_sd
-from ltbench.report.series import Block, Series, grouped, joined
+from ltbench.report.series import Block, Series, by_key, grouped, joined
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
 
@@ -48,7 +48,7 @@ class Table:
     rows : entries, one list a row; marked ones are `Bold`. See `of_columns`.
     text_columns : how many of the first columns are left-aligned text; `settings` of the last ones are too.
     rules : indices of rows that have a rule above them; those of no inner row are dropped.
-    notes : sentences below the table: what was measured, on what, with what.
+    notes : sentences below the table: what was measured, on what, with what; empty ones are left out.
     settings : how many of the last columns say how the row was made: after the numbers, so that these show first.
     row_tags, column_tags : what a filter knows of a row or column (``method``, ``guidance``, ``floor``).
     """
@@ -67,6 +67,7 @@ class Table:
     def __post_init__(self) -> None:
         inner = sorted({rule for rule in self.rules if 0 < rule < len(self.rows)})
         object.__setattr__(self, "rules", tuple(inner))
+        object.__setattr__(self, "notes", [note for note in self.notes if note])
 
     @classmethod
     def of_columns(
@@ -141,19 +142,27 @@ def measure_columns(
     out = []
     for title, measure in zip(measure_titles(measures), measures, strict=True):
         out.append(Column(title, measure, scope, place))
-        if cell.means(scope, measure, place, "at_floor_n") and measure.output.companion is None:
+        if at_floor(cell, out[-1]).role:
             name, arrow = split_arrow(title)
             out.append(Column(f"{name} at the floor's n{arrow}", measure, scope, place, "at_floor_n"))
     return out
 
 
+def at_floor(cell: CellResults, column: Column) -> Column:
+    """Return the column at its floor's size where that is another than its own, else the column."""
+    beside = column.measure.output.companion is not None
+    other = replace(column, role="at_floor_n")
+    return column if beside or not other.means(cell) else other
+
+
 def entries(cell: CellResults, blocks: Sequence[Block], column: Column, intervals: bool = False) -> list[str]:
     """Return a column's entries, a series each: mean ± sd (or [t interval]), in each block the best marked."""
     means, bold = column.means(cell), bold_of(cell, blocks, column)
-    decimals = column.measure.decimals
-    return [
-        marked(score_text(means.get(one.key), decimals, intervals), one.key in bold) for one in joined(blocks)
-    ]
+    texts = (
+        (key, score_text(means.get(key), column.measure.decimals, intervals))
+        for key in by_key(joined(blocks))
+    )
+    return [marked(text, key in bold) for key, text in texts]
 
 
 def grid(
@@ -174,29 +183,26 @@ def grid(
     series = joined(blocks)
     settings, constants = protocol_columns(series)
     scores = [entries(cell, blocks, column, intervals) for column in columns]
-    rows = [list(row) for row in zip(row_labels(series), *scores, *(t for _, t in settings), strict=True)]
     floors = ["" if column.role else column.floor(cell) for column in columns]
-    reasons = [
-        column.missing(cell) for column, texts in zip(columns, scores, strict=True) if MISSING in texts
+    shown = [
+        ("Method", row_labels(series), FLOOR),
+        *zip([column.title for column in columns], scores, floors, strict=True),
+        *((header, texts, "") for header, texts in settings),
     ]
-    missing = list(dict.fromkeys(filter(None, reasons)))
-    tags = [series_tags(one) for one in series]
-    if set(floors) - {MISSING, ""}:
-        rows.append([FLOOR, *floors, *[""] * len(settings)])
-        tags.append({"floor": "1"})
-    dashes = f"{MISSING}: {'; '.join(missing) if missing else 'not measured'}."
-    dash = any(MISSING in row for row in rows)
-    return Table(
+    last = 1 if set(floors) - {MISSING, ""} else 0
+    table = Table.of_columns(
         name,
         title,
-        ["Method", *(c.title for c in columns), *(header for header, _ in settings)],
-        rows,
-        1,
-        ends(blocks),
-        [n for n in (constants, *notes, dashes if dash else "") if n],
-        len(settings),
-        tags,
+        [(header, [*texts, *[floor] * last]) for header, texts, floor in shown],
+        rules=ends(blocks),
+        notes=[constants, *notes],
+        settings=len(settings),
+        row_tags=[*map(series_tags, series), {"floor": "1"}],
     )
+    if any(MISSING in row for row in table.rows):
+        why = [c.missing(cell) for c, texts in zip(columns, scores, strict=True) if MISSING in texts]
+        table.notes.append(f"{MISSING}: {'; '.join(dict.fromkeys(filter(None, why))) or 'not measured'}.")
+    return table
 
 
 def ends(blocks: Iterable[Sequence[object]]) -> tuple[int, ...]:
@@ -224,14 +230,11 @@ def row_labels(series: Sequence[Series]) -> list[str]:
 
 def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
     """Return the series to print bold: in each block the best, and what cannot be told from it."""
-    better = column.measure.better
-    wide = cell.by_seed(column.scope, column.measure, column.place, column.role)
-    table, bold = wide.to_numpy(), set[str]()
-    at = {key: i for i, key in enumerate(wide.columns)}
+    wide, bold = cell.by_seed(column.scope, column.measure, column.place, column.role), set[str]()
     for block in blocks:
         for rows in grouped(block, lambda one: one.kind).values():
-            keys = [one.key for one in rows if one.key in at]
-            best = best_columns(table[:, [at[key] for key in keys]], better)
+            keys = [one.key for one in rows if one.key in wide]
+            best = best_columns(wide[keys].to_numpy(), column.measure.better)
             bold |= {key for key, yes in zip(keys, best, strict=True) if yes}
     return bold
 

@@ -24,6 +24,7 @@ from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
     Column,
     Table,
+    at_floor,
     ends,
     entries,
     grid,
@@ -182,32 +183,28 @@ def per_class_tables(cell: CellResults) -> list[Table]:
 def _per_class_table(
     cell: CellResults, blocks: Sequence[Block], measure: Measure, title: str, role: str = ""
 ) -> Table:
-    shown = joined(blocks)
-    if len(shown) < len(cell.series):
+    shown, every = joined(blocks), len(cell.series)
+    if len(shown) < every:
         shown = labelled(shown)
-    places = [("class", str(c), n) for c, n in cell.classes().itertuples(index=False)]
-    classes = len(places)
-    places += [("group", g, np.nan) for g in cell.groups() if cell.means("group", measure.any_size, g, role)]
-    rows, missing = [], list[str]()
-    for scope, place, n_train in places:
-        name = cell.class_name(place) if scope == "class" else group_title(place)
-        column = Column(name, measure if scope == "class" else measure.any_size, scope, place, role)
-        count = integer(n_train) if scope == "class" else ""
-        rows.append([name, count, *entries(cell, blocks, column), column.floor(cell)])
-        missing += filter(None, [column.missing(cell)])
+    labels, counts = cell.classes().to_numpy().T
+    groups = [Column(group_title(g), measure.any_size, "group", g, role) for g in cell.groups()]
+    columns = [Column(cell.class_name(str(c)), measure, "class", str(c), role) for c in labels]
+    columns += [group for group in groups if group.means(cell)]
+    images = [*map(integer, counts), *[""] * len(groups)]
+    rows = [
+        [c.title, n, *entries(cell, blocks, c), c.floor(cell)] for c, n in zip(columns, images, strict=False)
+    ]
+    several = any(len(one.train_seeds) > 1 for one in shown)
+    missing = "; ".join(dict.fromkeys(filter(None, (column.missing(cell) for column in columns))))
     notes = [
         protocol_columns(shown)[1],
         measured_as([measure], "class"),
         "As many images as the floor has, whichever is fewer of generated and held out." if role else "",
-        "Mean ± standard deviation over training seeds; bold as in the overall table."
-        if any(len(one.train_seeds) > 1 for one in shown)
-        else "",
-        f"{len(shown)} of {len(cell.series)} settings are shown; summary.csv has all."
-        if len(shown) < len(cell.series)
-        else "",
-        f"{MISSING}: {'; '.join(dict.fromkeys(missing))}." if missing else "",
+        "Mean ± standard deviation over training seeds; bold as in the overall table." if several else "",
+        f"{len(shown)} of {every} settings are shown; summary.csv has all." if len(shown) < every else "",
+        f"{MISSING}: {missing}." if missing else "",
     ]
-    kind = f"{measure.metric}{'-at-floor-size' if role else ''}{'-' * bool(measure.extractor)}{measure.extractor}"
+    kind = "-".join(filter(None, (measure.metric, role and "at-floor-size", measure.extractor)))
     suffix = ", at the floor's sample size" if role else ""
     companion = measure.output.companion
     return Table(
@@ -215,9 +212,8 @@ def _per_class_table(
         f"{title} per class{suffix}, {cell.label}",
         ["Class", "Training images", *(one.label for one in shown), companion[1] if companion else "Floor"],
         rows,
-        1,
-        (classes,),
-        [note for note in notes if note],
+        rules=(len(labels),),
+        notes=notes,
         column_tags=[{}, {}, *map(series_tags, shown), {}],
     )
 
@@ -242,10 +238,8 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     for metric, scope, place, template in _LEAGUE:
         measure = cell.leading(metric, scope)
         if measure is not None and (not place or place in cell.groups()):
-            measure = measure if scope == "overall" else measure.any_size
-            at_floor = cell.means(scope, measure, place, "at_floor_n")
-            role = "at_floor_n" if at_floor and measure.output.companion is None else ""
-            columns.append(Column(template.format(measure.plain), measure, scope, place, role))
+            measure = measure.any_size if place else measure
+            columns.append(at_floor(cell, Column(template.format(measure.plain), measure, scope, place)))
     if not columns:
         return None
     blocks = main_protocols(cell)
@@ -259,19 +253,20 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
             (companion[1].lower() if companion else "floor", [beside.replace(MISSING, "")] * len(series)),
         ]
     costs = [training_flops(one, runs) for one in series]
-    known = (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c)
-    base = next(known, np.nan)
+    base = next(
+        (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c), np.nan
+    )
+    relative = [f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs" for cost in costs]
     shown += [
         ("NFE", [evaluations_text(one.nfe) for one in series]),
-        ("Training cost", [_cost_text(cost, base) for cost in costs]),
+        ("Training cost", [t if c == c else MISSING for c, t in zip(costs, relative, strict=True)]),
         ("ω", [", ".join(filter(None, (number(one.guidance, 1), one.rule))) for one in series]),
         ("Seeds", [str(len(one.train_seeds)) for one in series]),
     ]
     fewer = len(main_protocols(cell, every=True)) - len(blocks)
+    at_floors = "Scores are at the floor's number of images, so that the two may be compared."
     sentences = [
-        "Scores are at the floor's number of images, so that the two may be compared."
-        if any(column.role for column in columns)
-        else "",
+        at_floors if any(column.role for column in columns) else "",
         "Bold: best of one guidance, and what cannot be told from it (Holm, 5 %).",
         f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}." if base == base else "",
         protocol_columns(series)[1],
@@ -285,10 +280,3 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         notes=[" ".join(filter(None, sentences))],
         row_tags=[series_tags(one) for one in series],
     )
-
-
-def _cost_text(flops: float, base: float) -> str:
-    """Print the cost of a training, relative to the baseline's where that is on record."""
-    if flops != flops:
-        return MISSING
-    return f"{flops / base:.2f}x" if base == base else f"{flops:.2g} FLOPs"
