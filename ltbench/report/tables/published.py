@@ -7,8 +7,10 @@ data cells, methods and metrics there are is read off the files: a new file is a
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -23,7 +25,6 @@ from ltbench.metrics.registry import METRICS
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
     MISSING,
-    Measure,
     evaluations_text,
     integer,
     known_methods_in_tree,
@@ -34,7 +35,7 @@ from ltbench.report.names import (
     seeds_text,
 )
 from ltbench.report.series import Series
-from ltbench.report.tables.grid import Column, Table, Tags, ends, entries, score_text
+from ltbench.report.tables.grid import Column, Table, Tags, ends, entries
 from ltbench.study.presets import load_all
 
 _COLUMNS = ["source", "table", "dataset", "imbalance_ratio", "method", "metric", "value", "confidence"]
@@ -53,7 +54,6 @@ _OURS = {
         ("recall", "inception"),
     ],
 }
-_CELL = ["dataset", "imbalance_ratio"]
 
 
 def load_published() -> pd.DataFrame:
@@ -90,100 +90,145 @@ def published_title(metric: str) -> str:
     return metric.replace("_", " ").replace("fid", "FID").replace("kid", "KID")
 
 
-def _named(dataset: str, ratio: float, joint: str) -> str:
-    """Name a published data cell: its data set, and its ratio where the source states one."""
-    return dataset if ratio != ratio else f"{dataset}{joint}{ratio:g}"
+@dataclass(frozen=True)
+class _Paper:
+    """One published data cell: its numbers beside our results of it.
+
+    Attributes
+    ----------
+    dataset, ratio : as the source states them; nan is not stated.
+    numbers : its rows of `load_published`.
+    cell : the published split's results, if any: no other class order, split, size or head count.
+    """
+
+    dataset: str
+    ratio: float
+    numbers: pd.DataFrame
+    cell: CellResults | None
+
+    def name(self, joint: str) -> str:
+        """Name it: its data set, and its ratio where the source states one."""
+        return self.dataset if self.ratio != self.ratio else f"{self.dataset}{joint}{self.ratio:g}"
+
+    @functools.cached_property
+    def series(self) -> list[Series]:
+        """Our series: of each method and setting the most trained, most finely sampled."""
+        every = [] if self.cell is None else self.cell.series
+        finest = sorted(every, key=lambda one: (one.step != one.step, one.step, one.nfe != one.nfe, one.nfe))
+        best = {(*one.pair, one.differs, one.scale): one for one in finest}
+        return [one for one in every if best[*one.pair, one.differs, one.scale] is one]
+
+    @property
+    def order(self) -> tuple[str, bool, float]:
+        """Sort key in print: each data set's by falling ratio."""
+        return self.dataset, self.ratio != self.ratio, -self.ratio
+
+    @property
+    def absent(self) -> list[str]:
+        """Its methods that nobody has run here."""
+        return sorted(set(self.numbers["method"]) - {one.method for one in self.series}, key=method_rank)
+
+    def column(self, metric: str, scope: str = "overall") -> Column | None:
+        """Return our measure that stands for a published metric, the papers' protocol before others."""
+        scored = [] if self.cell is None else self.cell.measures(scope)
+        for protocol in _OURS.get(metric, []):
+            if match := [m for m in scored if (m.metric, m.extractor) == protocol]:
+                return Column("", max(match, key=lambda m: m.n_generated), scope)
+        return None
+
+
+def _papers(found: Sequence[CellResults], published: pd.DataFrame) -> list[_Paper]:
+    """Return the published data cells in the files' order, with our results of those that were run."""
+
+    def is_of(cell: CellResults, dataset: str, ratio: float) -> bool:
+        same = cell.key == f"{dataset}, ratio {ratio:g}" and cell.imbalance_ratio == ratio
+        return cell.dataset == dataset and (same or (ratio != ratio and cell.published))
+
+    out = []
+    for _, rows in published.groupby(["dataset", "imbalance_ratio"], sort=False, dropna=False):
+        dataset, ratio = rows.iloc[0][["dataset", "imbalance_ratio"]]
+        cell = next((cell for cell in found if is_of(cell, dataset, ratio)), None)
+        out.append(_Paper(dataset, ratio, rows, cell))
+    return out
 
 
 # -- the papers' tables, filled with ours -----------------------------------------------------------------------
 
 
-def paper_tables(found: list[CellResults], published: pd.DataFrame) -> list[Table]:
+def paper_tables(found: Sequence[CellResults], published: pd.DataFrame) -> list[Table]:
     """Fill the papers' tables with our numbers: one a published data set; what nobody has run shows dashes."""
+    papers = _papers(found, published)
     out = []
-    for dataset, theirs in published.groupby("dataset", sort=False):
-        metrics = [m for m in _OURS if m in set(theirs["metric"])]
-        if not metrics:
-            continue
+    for dataset in published["dataset"].unique():
+        own = sorted((paper for paper in papers if paper.dataset == dataset), key=lambda paper: paper.order)
+        metrics = [m for m in _OURS if any(m in set(paper.numbers["metric"]) for paper in own)]
         columns = ["Data", "Method", *map(published_title, metrics), "Step", "Sampler", "Guidance ω", "Seeds"]
-        blocks = [
-            _paper_rows(found, here, metrics)
-            for _, here in theirs.groupby(-theirs["imbalance_ratio"], dropna=False)
-        ]
+        blocks = [_paper_rows(paper, metrics) for paper in own]
         notes = [
             f"Ours only; the papers' own numbers stand beside them in a table of their own. {MISSING}: not run. Mean ± "
             "standard deviation over training seeds; bold as in the overall table. The papers' scales of guidance are "
             "those of ancestral sampling, which is stochastic."
         ]
-        title = f"{dataset}, as the papers print it"
-        rows = list(itertools.chain(*blocks))
-        out.append(Table(f"paper-{dataset}", title, columns, rows, 2, ends(blocks), notes, 4))
-    return [*out, *_paper_classes(found, published)]
+        if metrics:
+            title, rows = f"{dataset}, as the papers print it", list(itertools.chain(*blocks))
+            out.append(Table(f"paper-{dataset}", title, columns, rows, 2, ends(blocks), notes, 4))
+    return [*out, *filter(None, map(_paper_classes, papers))]
 
 
-def _paper_rows(found: list[CellResults], theirs: pd.DataFrame, metrics: Sequence[str]) -> list[list[str]]:
+def _paper_rows(paper: _Paper, metrics: Sequence[str]) -> list[list[str]]:
     """Return the rows of one published data cell: our series, then the methods that nobody has run."""
-    dataset, ratio = theirs.iloc[0][_CELL]
-    cell, name = cell_for(found, dataset, ratio), _named(dataset, ratio, ", ")
-    series = candidates(cell)
-    columns = []
+    name, scores = paper.name(", "), []
     for metric in metrics:
-        measure = our_measure(cell, metric, "overall")
-        if cell is None or measure is None:
-            columns.append([MISSING] * len(series))
+        if paper.cell is None or (column := paper.column(metric)) is None:
+            scores.append([MISSING] * len(paper.series))
         else:
-            columns.append(entries(cell, [series], Column("", measure)))
-    rows = [[name, one.label, *scores] for one, *scores in zip(series, *columns, strict=True)]
-    for row, one in zip(rows, series, strict=True):
-        row += [integer(one.step), one.sampler, one.scale_text, seeds_text(one.train_seeds)]
-    absent = sorted(set(theirs["method"]) - {one.method for one in series}, key=method_rank)
-    return [*rows, *([name, method_title(m), *[MISSING] * (len(metrics) + 4)] for m in absent)]
+            scores.append(entries(paper.cell, [paper.series], column))
+    rows = [
+        [name, one.label, *own, integer(one.step), one.sampler, one.scale_text, seeds_text(one.train_seeds)]
+        for one, *own in zip(paper.series, *scores, strict=True)
+    ]
+    return rows + [[name, method_title(m), *[MISSING] * (len(metrics) + 4)] for m in paper.absent]
 
 
-def _paper_classes(found: list[CellResults], published: pd.DataFrame) -> list[Table]:
-    """Per-class FID of the published cells that were run: by group, and a column a class where ten or fewer."""
-    out = []
-    for dataset, ratio in published[_CELL].drop_duplicates().itertuples(index=False):
-        cell = cell_for(found, str(dataset), ratio)
-        measure = our_measure(cell, "fid", "class")
-        if cell is None or measure is None:
-            continue
-        classes = [str(c) for c in cell.classes()["class_or_group"]]
-        shown = [Column(g, measure.any_size, "group", g) for g in cell.groups()]
-        shown += [Column(cell.class_name(c), measure, "class", c) for c in classes if len(classes) <= 10]
-        series = candidates(cell)
-        columns = [("Method", [one.label for one in series])]
-        for column in shown:
-            means = column.means(cell)
-            columns.append((column.title, [score_text(means.get(s.key), measure.decimals) for s in series]))
-        note = f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."
-        name, title = f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}"
-        out.append(Table.of_columns(name, title, columns, notes=[note]))
-    return out
+def _paper_classes(paper: _Paper) -> Table | None:
+    """Per-class FID of a published cell that was run: by group, and a column a class where ten or fewer."""
+    cell, fid = paper.cell, paper.column("fid", "class")
+    if cell is None or fid is None:
+        return None
+    classes = [str(c) for c in cell.classes()["class_or_group"]]
+    shown = [Column(g, fid.measure.any_size, "group", g) for g in cell.groups()]
+    shown += [replace(fid, title=cell.class_name(c), place=c) for c in classes if len(classes) <= 10]
+    alone = [[one] for one in paper.series]  # none is marked as best
+    columns = [("Method", [one.label for one in paper.series])]
+    columns += [(column.title, entries(cell, alone, column)) for column in shown]
+    note = f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."
+    name, title = f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}"
+    return Table.of_columns(name, title, columns, notes=[note])
 
 
 # -- published beside ours --------------------------------------------------------------------------------------
 
 
-def published_table(found: list[CellResults], published: pd.DataFrame, every: bool = False) -> Table | None:
+def published_table(
+    found: Sequence[CellResults], published: pd.DataFrame, every: bool = False
+) -> Table | None:
     """Set each published number beside ours, with what of both protocols is on record.
 
     `every` shows also those of data cells that were not run; otherwise None where none of the papers' was.
     """
     rows: list[list[str]] = []
     tags: list[Tags] = []
-    order = published.assign(rank=published["method"].map(method_rank)).sort_values(
-        ["dataset", "imbalance_ratio", "rank"], ascending=[True, False, True], kind="stable"
-    )
-    for _, theirs in order.groupby([*_CELL, "method", "metric"], sort=False, dropna=False):
-        first = theirs.iloc[0]
-        cell = cell_for(found, first["dataset"], first["imbalance_ratio"])
-        ours: list[_Ours | None] = [*_ours(cell, first["metric"], first["method"])]
-        if not ours and not every:
-            continue
-        for _, number in theirs.iterrows():
-            rows += [_beside(number, one) for one in ours or [None]]
-            tags += [{"method": first["method"]} for _ in ours or [None]]
+    ranked = published.assign(rank=published["method"].map(method_rank)).sort_values("rank", kind="stable")
+    for paper in sorted(_papers(found, ranked), key=lambda paper: paper.order):
+        for _, theirs in paper.numbers.groupby(["method", "metric"], sort=False):
+            method, metric = theirs.iloc[0][["method", "metric"]]
+            column = paper.column(metric)
+            scored = column.means(paper.cell) if paper.cell is not None and column is not None else {}
+            ours = [one for one in paper.series if one.method == method and one.key in scored]
+            every_one: list[Series | None] = [*ours] or [None] * every
+            pairs = list(itertools.product((row for _, row in theirs.iterrows()), every_one))
+            rows += [_beside(paper, column, row, one) for row, one in pairs]
+            tags += [{"method": method} for _ in pairs]
     if not rows:
         return None
     columns = ["Data", "Method", "Metric", "Published", "Ours", "Δ", "Source"]
@@ -199,65 +244,41 @@ def published_table(found: list[CellResults], published: pd.DataFrame, every: bo
     return Table("published-beside-ours", title, columns, rows, 3, (), notes, 13, tags)
 
 
-_Ours = tuple[CellResults, Measure, Series]
-
-
-def _ours(cell: CellResults | None, metric: str, method: str) -> list[_Ours]:
-    """Return the series of ours that stand beside a published number."""
-    measure = our_measure(cell, metric, "overall")
-    if cell is None or measure is None:
-        return []
-    scored = cell.means("overall", measure)
-    return [(cell, measure, one) for one in candidates(cell) if one.method == method and one.key in scored]
-
-
-def _beside(theirs: pd.Series, ours: _Ours | None) -> list[str]:
+def _beside(paper: _Paper, column: Column | None, theirs: pd.Series, one: Series | None) -> list[str]:
     sure = "" if theirs["confidence"] == "T" else f" ({theirs['confidence']})"
-    data = _named(theirs["dataset"], theirs["imbalance_ratio"], ", ratio ")
-    label, value, difference = method_title(theirs["method"]), MISSING, MISSING
-    how = [""] * 7
-    if ours is not None:
-        cell, measure, one = ours
-        found = cell.means("overall", measure)[one.key]
-        data, label = cell.label, one.label
+    data, label = paper.name(", ratio "), method_title(theirs["method"])
+    value, difference, how = MISSING, MISSING, [""] * 7
+    if paper.cell is not None and column is not None and one is not None:
+        measure, found = column.measure, column.means(paper.cell)[one.key]
+        data, label = paper.cell.label, one.label
         value = mean_sd(found.mean, found.sd, measure.decimals)
         difference = f"{found.mean - theirs['value']:+.{measure.decimals}f}"
         how = [one.sampler, evaluations_text(one.nfe), integer(measure.n_generated), measure.extractor]
         how += [one.scale_text, integer(one.step), seeds_text(one.train_seeds)]
+    counts = [f"{int(t):,}" if t.isdecimal() else t for t in theirs[_PROTOCOL]]
     texts = [data, label, published_title(theirs["metric"]), f"{theirs['value']:g}{sure}", value, difference]
-    return [*texts, theirs["source"], *(_count(theirs[c]) for c in _PROTOCOL), *how]
-
-
-def _count(text: str) -> str:
-    return f"{int(text):,}" if text.isdecimal() else text
+    return [*texts, theirs["source"], *counts, *how]
 
 
 # -- what is missing ----------------------------------------------------------------------------------------------
 
 
-def missing_runs(found: list[CellResults], published: pd.DataFrame, runs: Path = Path("runs")) -> list[str]:
+def missing_runs(
+    found: Sequence[CellResults], published: pd.DataFrame, runs: Path = Path("runs")
+) -> list[str]:
     """Say which of the papers' numbers we have no counterpart to, with a command that makes them, if there is one."""
     out = []
-    for _, theirs in published.groupby(_CELL, sort=False, dropna=False):
-        dataset, ratio = theirs.iloc[0][_CELL]
-        name = _named(dataset, ratio, "-r")
-        cell = cell_for(found, dataset, ratio)
-        have = {one.method for one in cell.series} if cell is not None else set()
-        absent = sorted(set(theirs["method"]) - have, key=method_rank)
-        ours = [m for m in absent if _installed(m)]
-        if ours:
-            how = f"`{_command(dataset, ratio, ours)}`" if dataset in SOURCES else _NO_SET.format(dataset)
-            out.append(f"{name}: {', '.join(map(method_title, ours))}; {how}")
-        if alone := [m for m in absent if m not in ours]:
-            out.append(f"{name}: {', '.join(map(method_title, alone))}; no method of that name is installed")
-        for metric in theirs["metric"].unique():
-            if cell is not None and our_measure(cell, str(metric), "overall") is None:
-                title = published_title(str(metric)).rstrip(" ↓↑")
-                out.append(f"{name}: {title}; {_evaluation(str(metric), runs)}")
+    for paper in _papers(found, published):
+        missing = []
+        if ours := [m for m in paper.absent if _installed(m)]:
+            missing.append(f"{', '.join(map(method_title, ours))}; {_training(paper, ours)}")
+        if alone := [m for m in paper.absent if m not in ours]:
+            missing.append(f"{', '.join(map(method_title, alone))}; no method of that name is installed")
+        metrics = paper.numbers["metric"].unique() if paper.cell is not None else ()
+        lacking = [metric for metric in metrics if paper.column(metric) is None]
+        missing += [f"{published_title(m).rstrip(' ↓↑')}; {_evaluation(m, runs)}" for m in lacking]
+        out += [f"{paper.name('-r')}: {line}" for line in missing]
     return out
-
-
-_NO_SET = "no data set called {} is installed"
 
 
 def _installed(method: str) -> bool:
@@ -271,12 +292,15 @@ def _installed(method: str) -> bool:
     return method in known_methods()
 
 
-def _command(dataset: str, ratio: float, methods: Sequence[str]) -> str:
-    preset = f"paper/{_named(dataset, ratio, '-r')}"
-    if preset in load_all():
-        return text.command("ltbench", "run", "--preset", preset, "--methods", ",".join(methods))
-    command = ["ltbench", "run", "--dataset", dataset, "--methods", ",".join(methods)]
-    return text.command(*(command if ratio != ratio else [*command, "--imbalance-ratio", f"{ratio:g}"]))
+def _training(paper: _Paper, methods: Sequence[str]) -> str:
+    """Say with which command methods are trained on a published data cell."""
+    if paper.dataset not in SOURCES:
+        return f"no data set called {paper.dataset} is installed"
+    preset = f"paper/{paper.name('-r')}"
+    chosen = ["--preset", preset] if preset in load_all() else ["--dataset", paper.dataset]
+    stated = preset in load_all() or paper.ratio != paper.ratio
+    ratio = [] if stated else ["--imbalance-ratio", f"{paper.ratio:g}"]
+    return f"`{text.command('ltbench', 'run', *chosen, '--methods', ','.join(methods), *ratio)}`"
 
 
 def _evaluation(metric: str, runs: Path) -> str:
@@ -287,40 +311,3 @@ def _evaluation(metric: str, runs: Path) -> str:
             command = ["ltbench", "evaluate", str(runs), "--metrics", owner, "--extractors", extractor]
             return f"`{text.command(*command)}`"
     return "no metric of that name is installed"
-
-
-# -- which of ours ------------------------------------------------------------------------------------------------
-
-
-def cell_for(found: list[CellResults], dataset: str, ratio: float) -> CellResults | None:
-    """Return the published split's cell: no other class order, split, size or head count; any ratio where nan."""
-    for cell in found:
-        if cell.dataset != dataset:
-            continue
-        if ratio != ratio and cell.published:
-            return cell
-        if cell.key == f"{dataset}, ratio {cell.imbalance_ratio:g}" and cell.imbalance_ratio == ratio:
-            return cell
-    return None
-
-
-def candidates(cell: CellResults | None) -> list[Series]:
-    """Return for each method and setting its most trained, most finely sampled series."""
-    if cell is None:
-        return []
-    finest = sorted(
-        cell.series, key=lambda one: (one.step != one.step, one.step, one.nfe != one.nfe, one.nfe)
-    )
-    best = {(*one.pair, one.differs, one.scale): one for one in finest}
-    return [one for one in cell.series if best[*one.pair, one.differs, one.scale] is one]
-
-
-def our_measure(cell: CellResults | None, metric: str, scope: str) -> Measure | None:
-    """Return the measure that stands for a published metric, the papers' protocol before others."""
-    if cell is None:
-        return None
-    for name, extractor in _OURS.get(metric, []):
-        match = [m for m in cell.measures(scope) if (m.metric, m.extractor) == (name, extractor)]
-        if match:
-            return max(match, key=lambda m: m.n_generated)
-    return None
