@@ -14,7 +14,6 @@ import pandas as pd
 from ltbench.report.names import ANY, GROUP_ORDER, SHOT_GROUPS, Measure, class_title, metric_rank, output_of
 from ltbench.report.series import Series
 from ltbench.runs.samples import class_names_of
-from ltbench.runs.score_rows import row_codes
 from ltbench.text import slug
 
 MEASURE = list(Measure._fields)
@@ -222,7 +221,8 @@ class CellResults:
             rows = self._summary.rows(scope, measure, place, role)[::-1]  # the first of a series stays
             columns = (self._summary.columns[name][rows].tolist() for name in Numbers._fields)
             numbers = map(Numbers._make, zip(*columns, strict=True))
-            self._kept[key] = dict(zip(self._summary.series_of(rows), numbers, strict=True))
+            series = self._summary.names[self._summary.codes[rows]].tolist()
+            self._kept[key] = dict(zip(series, numbers, strict=True))
         result: dict[str, Numbers] = self._kept[key]
         return result
 
@@ -269,24 +269,13 @@ class _Lookup:
     def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
         series = frame["series"].astype("category")
         self.codes, self.names = series.cat.codes.to_numpy(), series.cat.categories.to_numpy(str)
-        self.columns = {c: frame[c].to_numpy(None if c in Numbers._fields else float) for c in columns}
-        self.columns |= {c: frame[c].to_numpy(float) for c in ("n_reference", "n_generated")}
+        self.columns = {c: frame[c].to_numpy() for c in (*columns, "n_reference", "n_generated")}
         by = ["scope", "role", "class_or_group", *_NAMES]
-        codes = row_codes(frame, by)
-        order = np.argsort(codes, kind="stable")
-        starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-        first = frame.iloc[order[starts]]
-        keys = zip(*(first[c].astype(object) for c in by), strict=True)
-        self._rows: dict[Key, np.ndarray] = dict(zip(keys, np.split(order, starts[1:]), strict=True))
-
-    def series_of(self, rows: np.ndarray) -> list[str]:
-        """Return the keys of the rows' series."""
-        keys: list[str] = self.names[self.codes[rows]].tolist()
-        return keys
+        self._rows: dict[Any, Any] = frame.groupby(by, observed=True, sort=False, dropna=False).indices
 
     def rows(self, scope: str, measure: Measure, place: str, role: str) -> np.ndarray:
         """Return the rows of a measure at a place; a floor has sizes of its own, a score at the floor's size its number."""
-        rows = self._rows.get((scope, role, place, *measure[:6]), _NONE)
+        rows: np.ndarray = self._rows.get((scope, role, place, *measure[:6]), _NONE)
         if role.startswith("floor"):
             return rows
         for name in ("n_reference", "n_generated") if role != "at_floor_n" else ("n_reference",):

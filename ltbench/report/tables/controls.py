@@ -9,23 +9,21 @@ import pandas as pd
 
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
-    MISSING,
-    Measure,
     integer,
     mean_sd,
     method_title,
     seeds_text,
 )
 from ltbench.report.protocols import main_protocols, main_series
-from ltbench.report.series import Series
-from ltbench.report.tables.grid import Table, Tags, score_text, series_tags
+from ltbench.report.series import Series, agreeing, grouped
+from ltbench.report.tables.grid import Table, ends, score_text, series_tags
 from ltbench.runs.series import label_without
 from ltbench.stats import t_half_width
 from ltbench.text import slug
 
 _ORDER = ("class order", "split seed")  # parts of a cell's label that move images between classes, no more
 _BALANCE = (*_ORDER, "ratio", "head count")
-_Fit = tuple[float, float, pd.Series]  # b, explained share, each class's term
+_Fit = tuple[float, float, pd.Series]  # b, explained share of the variation within classes, each class's term
 
 
 def controls_tables(found: list[CellResults]) -> list[Table]:
@@ -52,7 +50,7 @@ def balanced_controls(cell: CellResults, found: Iterable[CellResults]) -> list[C
     """Return a long tail's balanced controls: as many images of every class as its head or as its tail has."""
     if cell.imbalance_ratio == 1:
         return []
-    ends = cell.classes()["n_train"].agg(["max", "min"])
+    sizes = cell.classes()["n_train"].agg(["max", "min"])
     rest = label_without(cell.label, _BALANCE)
     controls = [
         c
@@ -60,7 +58,7 @@ def balanced_controls(cell: CellResults, found: Iterable[CellResults]) -> list[C
         if c.imbalance_ratio == 1
         and c.published
         and label_without(c.label, _BALANCE) == rest
-        and bool((ends == c.classes()["n_train"].max()).any())
+        and bool((sizes == c.classes()["n_train"].max()).any())
     ]
     return sorted(controls, key=lambda other: -other.classes()["n_train"].max())
 
@@ -76,36 +74,34 @@ def change(cell: CellResults, other: CellResults) -> str:
 
 def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
     measures = [m for c in (cell, other) if (m := c.frechet("class")) is not None]
-    blocks = [main_series(c) for c in (cell, other)]
-    methods = [m for m in dict.fromkeys(s.method for s in blocks[0]) if m in {s.method for s in blocks[1]}]
+    blocks = [grouped(main_series(c), lambda one: one.method) for c in (cell, other)]
+    methods = [method for method in blocks[0] if method in blocks[1]]
     if len(measures) < 2 or not methods:
         return None
     decimals, changed = measures[0].decimals, change(cell, other)
-    counts: list[dict[str, float]] = [dict(c.classes().itertuples(index=False)) for c in (cell, other)]
-    labels = list(counts[0])
+    counts = [c.classes().set_index("class_or_group")["n_train"] for c in (cell, other)]
+    labels = list(counts[0].index)
     tail = labels[-(len(labels) // 3) :]
-    columns = [
-        ("Class", [*map(cell.class_name, labels), "these tail classes"]),
-        *(
-            (title, [*(integer(count.get(label, np.nan)) for label in labels), ""])
-            for title, count in zip(("Images", f"Images, {changed}"), counts, strict=True)
-        ),
-    ]
+    columns: list[tuple[str, list[str]]] = [("Class", [*map(cell.class_name, labels), "these tail classes"])]
+    for title, count in zip(("Images", f"Images, {changed}"), counts, strict=True):
+        columns.append((title, [*map(integer, count.reindex(labels)), ""]))
     for method in methods:
         titles = method_title(method), f"{method_title(method)}, {changed}"
         for c, title, measure, block in zip((cell, other), titles, measures, blocks, strict=True):
-            key = next(one.key for one in block if one.method == method)
+            key = block[method][0].key
             scores = [score_text(c.means("class", measure, label).get(key), decimals) for label in labels]
-            columns.append((title, [*scores, _mean_over(c, measure, key, tail)]))
+            seeds = [c.by_seed("class", measure, label).reindex(columns=[key]) for label in tail]
+            means = pd.concat(seeds, axis=1).dropna().mean(axis=1)
+            columns.append((title, [*scores, mean_sd(means.mean(), means.std(ddof=1), decimals)]))
     reading = (
         "A class that is as bad among equally few images of every class suffers from scarcity, not imbalance."
         if other.imbalance_ratio == 1
         else "A class that is bad with many images too is hard, not rare."
     )
     note = (
-        f"{measures[0].plain} of the same class in both data cells, at guidance {blocks[0][0].guidance:g}; mean ± standard "
-        f"deviation over training seeds. {reading} Last row: mean over the classes that are the tail of {cell.label}, "
-        "in both."
+        f"{measures[0].plain} of the same class in both data cells, at guidance {main_series(cell)[0].guidance:g}; mean ± "
+        f"standard deviation over training seeds. {reading} Last row: mean over the classes that are the tail of "
+        f"{cell.label}, in both."
     )
     return Table.of_columns(
         f"control-{cell.slug}-and-{slug(changed)[:30]}",
@@ -117,14 +113,6 @@ def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
     )
 
 
-def _mean_over(cell: CellResults, measure: Measure, series: str, classes: Sequence[str]) -> str:
-    frames = [cell.by_seed("class", measure, c) for c in classes]
-    if not frames or any(series not in frame for frame in frames):
-        return MISSING
-    means = pd.concat([frame[series] for frame in frames], axis=1).dropna().mean(axis=1)
-    return mean_sd(means.mean(), means.std(ddof=1), measure.decimals)
-
-
 # -- rarity and difficulty ------------------------------------------------------------------------------------
 
 
@@ -134,20 +122,10 @@ def rarity_table(cell: CellResults, others: list[CellResults]) -> Table | None:
     For one training seed, over the classes k of all cells c: log FD_kc = a_k - b log10 n_kc. The class's own
     term a_k is its difficulty; exp(b) is by how much FD grows when a class has a tenth of the images.
     """
-    rows: list[list[str]] = []
-    tags: list[Tags] = []
-    ends = []
-    for block in main_protocols(cell):
-        for one in block:
-            points = pd.concat([class_points(c, one) for c in (cell, *others)], ignore_index=True)
-            fits = {
-                int(str(seed)): _fit(part) for seed, part in points.groupby(points["train_seed"].astype(int))
-            }
-            known = {seed: fit for seed, fit in fits.items() if fit is not None}
-            if known:
-                rows.append(_rarity_row(cell, one, known))
-                tags.append(series_tags(one))
-        ends.append(len(rows))
+    blocks = main_protocols(cell)
+    fitted = [[(s, fits) for s in block if (fits := _fits(cell, others, s))] for block in blocks]
+    rows = [_rarity_row(cell, one, fits) for block in fitted for one, fits in block]
+    tags = [series_tags(one) for block in fitted for one, _ in block]
     measure = cell.frechet("class")
     if not rows or measure is None:
         return None
@@ -162,14 +140,14 @@ def rarity_table(cell: CellResults, others: list[CellResults]) -> Table | None:
         "here, which draws the factor towards 1."
     ]
     title = f"Rarity and difficulty apart, {cell.label}"
-    return Table(f"rarity-{cell.slug}", title, columns, rows, 1, tuple(ends), notes, 3, tags)
+    return Table(f"rarity-{cell.slug}", title, columns, rows, 1, ends(fitted), notes, 3, tags)
 
 
 def class_points(cell: CellResults, like: Series) -> pd.DataFrame:
     """Return a method's class scores at the same setting in a control: train_seed, class_or_group, n_train, value."""
     columns = ["train_seed", "class_or_group", "n_train", "value"]
     same = ("method", "variant", "guidance", "step", "sampler", "nfe", "settings")
-    found = [one.key for one in cell.series if all(getattr(one, n) == getattr(like, n) for n in same)]
+    found = [one.key for one in cell.series if agreeing(one, like, *same) == len(same)]
     measure = cell.frechet("class")
     if measure is None or not found:
         return pd.DataFrame(columns=columns)
@@ -178,30 +156,35 @@ def class_points(cell: CellResults, like: Series) -> pd.DataFrame:
     return points[columns].astype({"class_or_group": str})
 
 
-def _fit(points: pd.DataFrame) -> _Fit | None:
-    """Return b, the explained share of the variation within classes, and each class's term at equal counts."""
+def _fits(cell: CellResults, others: Sequence[CellResults], one: Series) -> dict[int, _Fit]:
+    """Fit a series' class scores over all its data cells by training seed, where the classes' counts differ."""
+    points = pd.concat([class_points(c, one) for c in (cell, *others)], ignore_index=True)
     points = points[(points["value"] > 0) & (points["n_train"] > 0)]
-    y, x = np.log(points["value"].astype(float)), np.log10(points["n_train"].astype(float))
-    table = pd.DataFrame({"name": points["class_or_group"], "y": y, "x": x})
-    means = table.groupby("name")[["x", "y"]].mean()
-    own = table[["x", "y"]] - means.loc[table["name"]].to_numpy()
-    moved = float((own["x"] ** 2).sum())
-    if moved < 1e-9:  # another split alone: every class has the count that it had
-        return None
-    slope = float((own["x"] * own["y"]).sum()) / moved
-    left = float(((own["y"] - slope * own["x"]) ** 2).sum())
-    total = float((own["y"] ** 2).sum())
-    return -slope, 1 - left / total if total else 0.0, means["y"] - slope * (means["x"] - means["x"].mean())
+    points = points.assign(
+        y=np.log(points["value"].astype(float)), x=np.log10(points["n_train"].astype(float))
+    )
+    out = {}
+    for seed, table in points.groupby(points["train_seed"].astype(int)):
+        means = table.groupby("class_or_group")[["x", "y"]].mean()
+        own = table[["x", "y"]] - means.loc[table["class_or_group"]].to_numpy()
+        moved, total = (float((own[name] ** 2).sum()) for name in "xy")
+        if moved < 1e-9:  # another split alone: every class has the count that it had
+            continue
+        slope = float((own["x"] * own["y"]).sum()) / moved
+        left = float(((own["y"] - slope * own["x"]) ** 2).sum())
+        terms = means["y"] - slope * (means["x"] - means["x"].mean())
+        out[int(str(seed))] = -slope, 1 - left / total if total else 0.0, terms
+    return out
 
 
 def _rarity_row(cell: CellResults, one: Series, fits: dict[int, _Fit]) -> list[str]:
-    growth = np.array([fit[0] for fit in fits.values()])
-    terms = pd.concat([fit[2] for fit in fits.values()], axis=1).mean(axis=1)
+    growths, shares, each = zip(*fits.values(), strict=True)
+    growth, terms = np.array(growths), pd.concat(each, axis=1).mean(axis=1)
     text = f"{np.exp(growth.mean()):.2f}"
     if len(growth) > 1:
         half = t_half_width(float(growth.std(ddof=1)), len(growth))
         text += f" [{np.exp(growth.mean() - half):.2f}, {np.exp(growth.mean() + half):.2f}]"
-    share = f"{100 * np.mean([fit[1] for fit in fits.values()]):.0f} %"
+    share = f"{100 * np.mean(shares):.0f} %"
     hardest = [cell.class_name(str(terms.idxmax())), f"{np.exp(terms.max() - terms.min()):.2f}"]
     how = [one.variant, one.scale_text, seeds_text(tuple(sorted(fits)))]
     return [method_title(one.method), text, share, *hardest, *how]
