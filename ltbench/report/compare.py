@@ -5,7 +5,6 @@ over training seeds leaves out 0; with one seed on either side there is no sprea
 equality or a difference is reported. Numbers of another definition, extractor or reference are not compared.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +27,8 @@ STATUSES = (
     "only in A",
     "only in B",
 )
-_PLACE = [c for c in PLACE if c != "n_train"]
-_SAME = ["cell", "series", *_PLACE, "metric", "extractor", "n_reference", "n_generated"]
+_SHOWN = ("moved", "differs, one seed", "not comparable")
+_SAME = ["cell", "series", *PLACE[:2], "metric", "extractor", "n_reference", "n_generated"]
 _DEFINED = ["definition", "extractor_hash", "reference", "reference_hash"]
 
 
@@ -53,19 +52,26 @@ class Comparison:
         found = self.rows["status"].value_counts()
         return {status: int(found.get(status, 0)) for status in STATUSES}
 
-    def table(self, statuses: Sequence[str] = ("moved", "differs, one seed", "not comparable")) -> Table:
-        """Return the numbers with the given statuses, largest standardised move first."""
-        rows = self.rows[self.rows["status"].isin(statuses)]
-        rows = rows.assign(
-            rank=rows["status"].map(STATUSES.index), size=-(rows["difference"] / rows["mean_a"]).abs()
-        )
-        entries = [_entries(row) for _, row in rows.sort_values(["rank", "size"], kind="stable").iterrows()]
-        told = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
+    def table(self) -> Table:
+        """Return the numbers that moved, differ or cannot be compared, each kind's largest relative move first.
+
+        The largest move that its spread covers is named besides: one broken run hides in the spread it makes.
+        """
+        size = (self.rows["difference"] / self.rows["mean_a"]).abs()
+        rows = self.rows.assign(size=size).sort_values("size", ascending=False, kind="stable")
+        of = {status: rows[rows["status"] == status] for status in STATUSES}
+        shown = [_entries(row) for status in _SHOWN for _, row in of[status].iterrows()]
+        counts = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
         notes = [
-            f"A: {self.a}; B: {self.b}. {told}. Moved: the 95 % Welch interval of the difference of means "
-            "over training seeds leaves out 0; about one in twenty does by chance alone.",
-            self._largest_within(),
+            f"A: {self.a}; B: {self.b}. {counts}. Moved: the 95 % Welch interval of the difference of means "
+            "over training seeds leaves out 0; about one in twenty does by chance alone."
         ]
+        within = of["within spread"][of["within spread"]["mean_a"] != 0]
+        for _, row in within[[not output_of(m).auxiliary for m in within["metric"]]].head(1).iterrows():
+            data, label, where, metric, mean_a, _, mean_b, *_ = _entries(row)
+            notes.append(
+                f"Largest move within spread: {label}, {where}, {metric}: {mean_a} -> {mean_b} ({data})."
+            )
         columns = [
             "Data",
             "Method",
@@ -80,20 +86,7 @@ class Comparison:
             "Verdict",
         ]
         title = f"What moved between {self.a.name} and {self.b.name}"
-        return Table("comparison", title, columns, entries, 4, (), notes)
-
-    def _largest_within(self) -> str:
-        """Name the largest relative move that its spread covers: one broken run hides in the spread it makes."""
-        rows = self.rows[(self.rows["status"] == "within spread") & (self.rows["mean_a"] != 0)]
-        rows = rows[[not output_of(m).auxiliary for m in rows["metric"]]]
-        if rows.empty:
-            return ""
-        size = (rows["difference"] / rows["mean_a"]).abs()
-        row = rows.assign(size=size).sort_values("size").iloc[-1]
-        label, where, metric, mean_a, _, mean_b, *_ = _entries(row)[1:]
-        return (
-            f"Largest move within spread: {label}, {where}, {metric}: {mean_a} -> {mean_b} ({row['cell']})."
-        )
+        return Table("comparison", title, columns, shown, 4, (), notes)
 
 
 def compare(a: str | Path, b: str | Path) -> Comparison:
@@ -116,16 +109,13 @@ def compare(a: str | Path, b: str | Path) -> Comparison:
 
 
 def _side(root: Path) -> pd.DataFrame:
-    frames = []
-    for cell in cells(load_results(root).scores):
-        rows = cell.summary[(cell.summary["role"] == "").to_numpy()]
-        rows = rows.astype({c: object for c in rows if rows[c].dtype == "category"})
-        frames.append(
-            rows.assign(cell=cell.label).merge(series_table(cell)[["series", "label"]], on="series")
-        )
-    table = pd.concat(frames, ignore_index=True)
-    table["defined"] = table[_DEFINED].agg("|".join, axis=1)
-    return table[[*_SAME, "label", "defined", "mean", "sd", "n"]]
+    found = cells(load_results(root).scores)
+    rows = pd.concat([cell.summary.astype(object).assign(cell=cell.label) for cell in found])
+    labels = pd.concat([series_table(cell)[["series", "label"]] for cell in found])
+    rows = rows[rows["role"] == ""].merge(labels, on="series")
+    rows = rows.astype(dict.fromkeys(["mean", "sd", "n", "n_reference", "n_generated"], float))
+    rows["defined"] = rows[_DEFINED].agg("|".join, axis=1)
+    return rows[[*_SAME, "label", "defined", "mean", "sd", "n"]]
 
 
 def _judged(both: pd.DataFrame) -> pd.DataFrame:
@@ -150,14 +140,15 @@ def _judged(both: pd.DataFrame) -> pd.DataFrame:
 
 
 def _entries(row: pd.Series) -> list[str]:
-    decimals = output_of(row["metric"]).decimals + 1
-    place = row["class_or_group"]
+    """Print one number of both: data cell, method, place, metric, A, n, B, n, difference, interval, status."""
+    decimals, place, status = output_of(row["metric"]).decimals + 1, row["class_or_group"], row["status"]
     where = {"class": f"class {place}", "pooled": f"{place}, pooled"}.get(row["scope"], group_title(place))
-    interval = (
-        f"[{row['low']:+.{decimals}f}, {row['high']:+.{decimals}f}]" if np.isfinite(row["low"]) else MISSING
+    difference, low, high = (
+        f"{row[name]:+.{decimals}f}" if np.isfinite(row[name]) else MISSING
+        for name in ("difference", "low", "high")
     )
-    difference = f"{row['difference']:+.{decimals}f}" if np.isfinite(row["difference"]) else MISSING
+    interval = MISSING if low == MISSING else f"[{low}, {high}]"
     a, b = ([number(row[f"mean_{side}"], decimals), integer(row[f"n_{side}"])] for side in "ab")
-    verdict = marked(row["status"], row["status"] == "moved")
     title = metric_title(row["metric"], row["extractor"])
+    verdict = marked(status, status == "moved")
     return [row["cell"], row["label"], where, title, *a, *b, difference, interval, verdict]

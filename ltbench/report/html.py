@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -95,14 +95,39 @@ def _script_json(content: object) -> str:
     return said.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _number(value: float) -> float | None:
-    if value is None or not math.isfinite(value):
-        return None
-    return float(f"{value:.{_DIGITS}g}")
+# What the page's script calls the parts of a figure; the last of a mark are left out where they are empty.
+_PANEL = {"title": "title", "x": "x_title", "y": "y_title", "g": "guidance"}
+_AXES = {
+    "xLog": "x_log",
+    "yLog": "y_log",
+    "xDown": "x_reversed",
+    "side": "sideways",
+    "zero": "zero",
+    "floor": "floor",
+}
+_MATRIX = {
+    "matrix": "matrix",
+    "rows": "row_names",
+    "methods": "row_methods",
+    "text": "matrix_text",
+    "range": "matrix_range",
+}
+_MARK = {"l": "label", "m": "method", "g": "guidance"}
+_LINE = {"x": "x", "y": "y", "line": "line", "open": "hollow"}
+_MAYBE = {"lo": "low", "hi": "high", "p": "points", "t": "text"}
 
 
-def _numbers(values: Sequence[float]) -> list[float | None]:
-    return [_number(v) for v in values]
+def _plain(value: Any) -> Any:
+    """Return numbers to five digits (None where there is none) in lists, and all else as it is."""
+    if isinstance(value, str | bool):
+        return value
+    if isinstance(value, Sequence):
+        return [_plain(v) for v in value]
+    return float(f"{value:.{_DIGITS}g}") if value is not None and math.isfinite(value) else None
+
+
+def _stated(thing: object, names: Mapping[str, str]) -> dict[str, Any]:
+    return {short: _plain(getattr(thing, name)) for short, name in names.items()}
 
 
 def _chart(figure: Figure) -> dict[str, Any]:
@@ -110,46 +135,15 @@ def _chart(figure: Figure) -> dict[str, Any]:
 
 
 def _panel(panel: Panel) -> dict[str, Any]:
-    out: dict[str, Any] = {"title": panel.title, "x": panel.x_title, "y": panel.y_title, "g": panel.guidance}
-    if panel.matrix:
-        out |= {
-            "matrix": [_numbers(row) for row in panel.matrix],
-            "rows": list(panel.row_names),
-            "methods": list(panel.row_methods),
-            "text": [list(row) for row in panel.matrix_text],
-            "range": _numbers(panel.matrix_range),
-        }
-    else:
-        out |= {
-            "marks": [_mark(m) for m in panel.marks],
-            "xLog": panel.x_log,
-            "yLog": panel.y_log,
-            "xDown": panel.x_reversed,
-            "side": panel.sideways,
-            "zero": panel.zero,
-            "floor": [_numbers(f) for f in panel.floor],
-        }
-    return out | {"names": list(panel.categories)}
+    marks = {} if panel.matrix else {"marks": [_mark(mark) for mark in panel.marks]}
+    drawn = _stated(panel, _MATRIX if panel.matrix else _AXES)
+    return _stated(panel, _PANEL) | marks | drawn | {"names": list(panel.categories)}
 
 
 def _mark(mark: Mark) -> dict[str, Any]:
-    out: dict[str, Any] = {
-        "l": mark.label,
-        "m": mark.method,
-        "g": mark.guidance,
-        "c": mark.style.colour,
-        "s": mark.style.marker,
-        "d": list(mark.style.dash),
-        "x": _numbers(mark.x),
-        "y": _numbers(mark.y),
-        "line": mark.line,
-        "open": mark.hollow,
-    }
-    if len(mark.low):
-        out |= {"lo": _numbers(mark.low), "hi": _numbers(mark.high)}
-    if len(mark.points):
-        out["p"] = [_numbers(p) for p in mark.points]
-    return out | ({"t": list(mark.text)} if len(mark.text) else {})
+    style = {"c": mark.style.colour, "s": mark.style.marker, "d": list(mark.style.dash)}
+    maybe = {short: value for short, value in _stated(mark, _MAYBE).items() if value}
+    return _stated(mark, _MARK) | style | _stated(mark, _LINE) | maybe
 
 
 def _picture(image: Image) -> dict[str, Any]:
@@ -186,12 +180,6 @@ def _run(run: Run) -> dict[str, Any]:
         "version": code.get("ltbench", ""),
         "machine": ", ".join(str(part) for part in parts if part),
         "torch": machine.get("libraries", {}).get("torch", ""),
-        "stages": [
-            (s.get("stage", ""), _seconds(s.get("wall_seconds")), s.get("device", "")) for s in stages
-        ],
+        "stages": [(s.get("stage", ""), s.get("wall_seconds"), s.get("device", "")) for s in stages],
         "finished": stages[-1].get("finished", "") if stages else "",
     }
-
-
-def _seconds(value: float | None) -> str:
-    return "" if value is None else f"{value:,.1f} s"
