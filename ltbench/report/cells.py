@@ -15,7 +15,7 @@ import pandas as pd
 
 from ltbench.report.cell_results import MEASURE, CellResults, Key
 from ltbench.report.names import method_rank, split_metric
-from ltbench.report.series import Series, labelled
+from ltbench.report.series import Series, labelled, stated
 from ltbench.runs.run import Run
 from ltbench.runs.score_rows import row_codes
 
@@ -95,8 +95,8 @@ def _series(points: pd.DataFrame) -> list[Series]:
     ]
 
     def order(one: Series) -> Key:
-        numbers = [(v != v, v) for v in (one.step, one.nfe, one.guidance)]
-        return method_rank(one.method), one.variant, numbers[0], one.sampler, *numbers[1:], one.settings
+        method, numbers = method_rank(one.method), stated(one.nfe, one.guidance)
+        return method, one.variant, stated(one.step), one.sampler, numbers, one.settings
 
     return labelled(sorted(out, key=order))
 

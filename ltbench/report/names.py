@@ -41,13 +41,10 @@ def output_of(metric: str) -> Output:
 def metric_title(metric: str, extractor: str, arrow: bool = True) -> str:
     """Name a metric for print: "FID" is Inception's Frechet distance alone, any other is "FD (extractor)"."""
     output = output_of(metric)
-    title = output.title
-    if output.inception_title is not None:
-        special = {
-            "inception": output.inception_title,
-            "inception_clean": f"{output.inception_title} (clean)",
-        }
-        title = special.get(extractor, f"{title} ({extractor})" if extractor else title)
+    title, ours = output.title, output.inception_title
+    if ours is not None and extractor:
+        special = {"inception": ours, "inception_clean": f"{ours} (clean)"}
+        title = special.get(extractor, f"{title} ({extractor})")
     return title + (arrow_of(metric) if arrow else "")
 
 

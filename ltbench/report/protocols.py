@@ -10,9 +10,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ltbench.diffusion.registry import kind
 from ltbench.report.cell_results import CellResults
-from ltbench.report.series import Block, Series, by_key, grouped, labelled
+from ltbench.report.series import Block, Series, by_key, grouped, labelled, stated
 
 MOST_METHODS = 14  # side by side: a method is left out only beyond
 _MOST_GUIDANCES = 3  # in tables and figures of methods side by side
@@ -23,11 +22,9 @@ Protocol = tuple[Any, ...]
 def protocol_of(one: Series) -> Protocol:
     """Return what must be alike for series to stand side by side: the rest, then the scale of guidance and its rule.
 
-    ``passes`` is NFE without guidance's second pass; a number that is not stated is None.
+    ``passes`` is NFE without guidance's second pass.
     """
-    numbers = (None if v != v else v for v in (one.step, one.passes))
-    scale = None if one.guidance != one.guidance else one.guidance
-    return (*numbers, one.sampler, one.common), (scale, one.rule)
+    return (stated(one.step, one.passes), one.sampler, one.common), (stated(one.guidance), one.rule)
 
 
 def main_protocol(series: Sequence[Series]) -> Protocol:
@@ -36,27 +33,16 @@ def main_protocol(series: Sequence[Series]) -> Protocol:
     groups = grouped(series, protocol_of)
 
     def order(protocol: Protocol) -> tuple[Any, ...]:
-        (step, passes, sampler, common), (scale, rule) = protocol
-        rows = groups[protocol]
-        size = -len({one.method for one in rows}), -sum(len(one.train_seeds) for one in rows)
-        stochastic = kind(sampler) == "stochastic"
-        return (
-            *size,
-            *_last(step, -1),
-            *_last(scale),
-            *_last(passes, -1),
-            not stochastic,
-            sampler,
-            rule,
-            common,
-        )
+        rows, one = groups[protocol], groups[protocol][0]
+        numbers = stated(-one.step, one.guidance, -one.passes)
+        names = one.kind != "stochastic", one.sampler, one.rule, one.common
+        return -len({row.method for row in rows}), -_trainings(rows), numbers, names
 
     return min(groups, key=order)
 
 
-def _last(value: float | None, sign: int = 1) -> tuple[bool, float]:
-    """Sort key of a number that may not be stated: those that are not come last."""
-    return value is None, 0.0 if value is None else sign * value
+def _trainings(block: Block) -> int:
+    return sum(len(one.train_seeds) for one in block)
 
 
 def one_a_method(series: Sequence[Series], limit: int) -> list[Series]:
@@ -71,9 +57,9 @@ def one_a_method(series: Sequence[Series], limit: int) -> list[Series]:
 
 def block_title(block: Block) -> str:
     """Name a block by its guidance, its rule, and the kind of sampler that its scale is for."""
-    scales = {one.guidance for one in block if one.guidance == one.guidance}
+    scales = sorted({one.guidance for one in block if one.guidance == one.guidance})
     scale = (
-        f"ω = {scales.pop():g}"
+        f"ω = {scales[0]:g}"
         if len(scales) == 1
         else "guidance as labelled"
         if scales
@@ -96,19 +82,14 @@ def main_series(cell: CellResults, limit: int = MOST_METHODS) -> list[Series]:
     """
     main = main_protocol(cell.series)
     at_main = {one.method for one in cell.series if protocol_of(one) == main}
-    longest = {
-        one.method: one for one in sorted(cell.series, key=lambda one: (one.step != one.step, one.step))
-    }
-    chosen = [
-        one
-        for one in cell.series
-        if protocol_of(one) == main or (one.method not in at_main and one is longest[one.method])
-    ]
+    longest = {one.method: one for one in sorted(cell.series, key=lambda one: stated(one.step))}
+    only = {one for method, one in longest.items() if method not in at_main}
+    chosen = [one for one in cell.series if protocol_of(one) == main or one in only]
     return one_a_method(chosen, limit)
 
 
 @functools.lru_cache(maxsize=256)
-def main_protocols(cell: CellResults, limit: int = MOST_METHODS, every: bool = False) -> list[list[Series]]:
+def main_protocols(cell: CellResults, every: bool = False) -> list[list[Series]]:
     """Return `main_series`, then the same at other guidances that at least two methods share, rising.
 
     A ranking of methods can turn round with guidance, so no statement is made at one guidance alone; the sampler
@@ -116,30 +97,23 @@ def main_protocols(cell: CellResults, limit: int = MOST_METHODS, every: bool = F
     curve) at most three are shown, unless `every` one is asked for: those scored by as many measures as the main
     one, with the most trainings, nearest to 1. Other rules of guidance follow in the same way.
     """
-    first, main = main_series(cell, limit), main_protocol(cell.series)
+    first, main = main_series(cell), main_protocol(cell.series)
     others = [one for one in cell.series if (at := protocol_of(one)) != main and at[0] == main[0]]
     enough = min(2, len({one.method for one in first}))
-    blocks = sorted(
-        (
-            rows
-            for rows in grouped(others, protocol_of).values()
-            if len({one.method for one in rows}) >= enough
-        ),
-        key=lambda rows: (rows[0].rule, rows[0].guidance != rows[0].guidance, rows[0].guidance),
-    )
+    groups = [
+        rows for rows in grouped(others, protocol_of).values() if len({one.method for one in rows}) >= enough
+    ]
+    blocks = sorted(groups, key=lambda rows: (rows[0].rule, stated(rows[0].guidance)))
     if not every:
-        measured = [max((cell.measured(one.key) for one in rows), default=0) for rows in (first, *blocks)]
-        order = sorted(
-            range(len(blocks)),
-            key=lambda i: (
-                -measured[i + 1],
-                -sum(len(one.train_seeds) for one in blocks[i]),
-                abs(blocks[i][0].guidance - 1),
-            ),
-        )
-        full = [i for i in order if measured[i + 1] >= measured[0]] or order[:1]
+        measured = [max(map(cell.measured, by_key(rows))) for rows in (first, *blocks)]
+
+        def order(i: int) -> tuple[int, int, float]:
+            return -measured[i + 1], -_trainings(blocks[i]), abs(blocks[i][0].guidance - 1)
+
+        best = sorted(range(len(blocks)), key=order)
+        full = [i for i in best if measured[i + 1] >= measured[0]] or best[:1]
         blocks = [blocks[i] for i in sorted(full[: _MOST_GUIDANCES - 1])]
-    return [first, *(one_a_method(rows, limit) for rows in blocks)]
+    return [first, *(one_a_method(rows, MOST_METHODS) for rows in blocks)]
 
 
 def shown_blocks(cell: CellResults, series: Sequence[Series]) -> list[list[Series]]:
@@ -152,9 +126,8 @@ def shown_blocks(cell: CellResults, series: Sequence[Series]) -> list[list[Serie
     blocks = grouped(series, key).values()
 
     def order(block: Block) -> tuple[Any, ...]:
-        one = block[0]
-        numbers = [(v != v, v) for v in (one.step, one.passes, one.guidance)]
-        return not any(one.key in main for one in block), numbers[0], one.sampler, *numbers[1:]
+        one, shared = block[0], any(one.key in main for one in block)
+        return not shared, stated(one.step), one.sampler, stated(one.passes, one.guidance)
 
     return sorted(blocks, key=order)
 

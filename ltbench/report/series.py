@@ -127,6 +127,11 @@ def several(series: Iterable[Series], name: str) -> bool:
     return len({str(getattr(one, name)) for one in series}) > 1
 
 
+def stated(*values: float) -> tuple[tuple[bool, float], ...]:
+    """Return a key, to sort and to group by, of numbers that may not be stated (nan): those that are not come last."""
+    return tuple((v != v, 0.0 if v != v else v) for v in values)
+
+
 def agreeing(one: Series, other: Series, *names: str) -> int:
     """Count the attributes in which two series agree; nan is like nan."""
     pairs = ((getattr(one, name), getattr(other, name)) for name in names)

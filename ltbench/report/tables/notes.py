@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import MISSING, Measure, guidance_text, integer, seeds_text
-from ltbench.report.series import Series, several
+from ltbench.report.series import Series, grouped, several
 
 
 def apart(
@@ -73,7 +73,7 @@ def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str
         elif texts[0] and name != "differs" and texts[0] not in ("ours", MISSING):
             same.append(f"{header if header == 'NFE' else header[:1].lower() + header[1:]} {texts[0]}")
     kinds = {one.kind for one in series}
-    if len(kinds) == 1 and kinds != {"unknown"}:
+    if len(kinds) == 1 and "unknown" not in kinds:
         same.append(f"a scale of guidance under a {kinds.pop()} sampler")
     columns.append(("Seeds", [seeds_text(one.train_seeds) for one in series]))
     return columns, (f"All rows: {', '.join(same)}." if same else "")
@@ -83,15 +83,16 @@ def measured_as(measures: Sequence[Measure], scope: str) -> str:
     """Say what the numbers of some measures are: definition, extractor, images generated and real."""
     titles = dict(zip(measures, measure_titles(measures), strict=True))
     per = " a class" if scope in ("class", "group") else ""
-    groups: dict[tuple[str, str, str], list[str]] = {}
-    for measure, title in titles.items():
-        key = integer(measure.n_generated), integer(measure.n_reference), measure.reference
-        shown = measure.extractor and f"({measure.extractor})" not in title
-        how = [*([measure.extractor] if shown else []), measure.definition]
-        groups.setdefault(key, []).append(f"{title.rstrip(' ↓↑')} ({', '.join(how)})")
+
+    def how(measure: Measure) -> str:
+        title, extractor = titles[measure].rstrip(" ↓↑"), measure.extractor
+        shown = extractor if f"({extractor})" not in title else ""
+        return f"{title} ({', '.join(filter(None, (shown, measure.definition)))})"
+
+    sizes = grouped(measures, lambda m: (integer(m.n_generated), integer(m.n_reference), m.reference))
     what = (
-        f"{made} generated against {real} real images of {reference}{per}: {'; '.join(each)}"
-        for (made, real, reference), each in groups.items()
+        f"{made} generated against {real} real images of {reference}{per}: {'; '.join(map(how, each))}"
+        for (made, real, reference), each in sizes.items()
     )
     return f"{'. '.join(what)}."
 

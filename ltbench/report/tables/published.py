@@ -34,7 +34,7 @@ from ltbench.report.names import (
     metric_title,
     seeds_text,
 )
-from ltbench.report.series import Series
+from ltbench.report.series import Series, stated
 from ltbench.report.tables.grid import Column, Table, Tags, ends, entries
 from ltbench.study.presets import load_all
 
@@ -114,7 +114,7 @@ class _Paper:
     def series(self) -> list[Series]:
         """Our series: of each method and setting the most trained, most finely sampled."""
         every = [] if self.cell is None else self.cell.series
-        finest = sorted(every, key=lambda one: (one.step != one.step, one.step, one.nfe != one.nfe, one.nfe))
+        finest = sorted(every, key=lambda one: stated(one.step, one.nfe))
         best = {(*one.pair, one.differs, one.scale): one for one in finest}
         return [one for one in every if best[*one.pair, one.differs, one.scale] is one]
 
