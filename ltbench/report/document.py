@@ -18,7 +18,7 @@ from ltbench.report.figures.model import Figure
 from ltbench.report.findings import best_guidance_table, findings
 from ltbench.report.names import known_methods_in_tree
 from ltbench.report.protocols import long_tails, main_series
-from ltbench.report.tables.contrasts import contrast_table, glance_table
+from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table, spread_table
 from ltbench.report.tables.controls import controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
 from ltbench.report.tables.differences import differences
@@ -32,7 +32,6 @@ from ltbench.report.tables.scores import (
     settings_table,
     tail_table,
 )
-from ltbench.report.tables.spread import rank_table, spread_table
 from ltbench.runs.results import Results
 
 if TYPE_CHECKING:

@@ -59,16 +59,14 @@ def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[st
         members, parts = by_key(block), []
         for place in PLACES:
             here = [row for row in rows if row.place == place and row in shown]
-            better = [members[row.series].label for row in here if row.mean < 0]
-            worse = [members[row.series].label for row in here if row.mean > 0]
-            where = "in the tail " if place else ""
-            if better:
-                parts.append(f"{where}{_several(better)} {'beats' if len(better) == 1 else 'beat'} {name}")
-            elif worse:
-                parts.append(
-                    f"{where}{_several(worse)} {'is' if len(worse) == 1 else 'are'} worse than {name}"
-                )
-            elif place == "":
+            sides = grouped(here, lambda row: row.mean < 0)
+            better = True in sides
+            names = [members[row.series].label for row in sides.get(better, [])]
+            one, more = ("beats", "beat") if better else ("is worse than", "are worse than")
+            if names:
+                verb = one if len(names) == 1 else more
+                parts.append(f"{'in the tail ' if place else ''}{_several(names)} {verb} {name}")
+            elif not place:
                 parts.append(f"no method is shown to differ from {name}")
         at = f"ω={block[0].scale_text}"
         yield f"{_short(cell)}, {at}: {'; '.join(parts)} ({_word(measure.plain)}, Holm 5 %)."

@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -19,11 +19,10 @@ from markupsafe import Markup, escape
 from PIL import Image as Picture
 
 import ltbench
-from ltbench.report.document import Document, Section
+from ltbench.report.document import Document
 from ltbench.report.figures.model import Figure, Image, Mark, Panel
 from ltbench.report.names import method_rank, method_title
 from ltbench.report.render import environment
-from ltbench.runs.run import Run
 from ltbench.text import visible
 
 LARGEST = 4 << 20  # bytes of pictures that a page may hold
@@ -54,13 +53,12 @@ def html_page(document: Document) -> str:
             version=ltbench.__version__,
             title=document.top.title,
             top=document.top,
-            contents=list(_contents(document.top)),
             datasets=sorted({c.data_name for c in cells}),
             ratios=sorted({c.imbalance_ratio for c in cells}, reverse=True),
             guidances=sorted(scales, key=float),
             methods=[(m, method_title(m), styles[m].colour) for m in methods],
             colours={m: styles[m].colour for m in methods},
-            runs=[_run(run) for _, run in sorted(document.results.runs.items())],
+            runs=[run for _, run in sorted(document.results.runs.items())],
             pictures=pictures,
             charts=Markup(_script_json(charts)),
             css=_inline("report.css"),
@@ -77,13 +75,6 @@ def _escaped(plain: str) -> str:
 def _inline(name: str) -> Markup:
     """Return a template's file as it is: our own CSS or script, which needs no escaping."""
     return Markup((resources.files("ltbench.report") / "templates" / name).read_text(encoding="utf-8"))
-
-
-def _contents(section: Section, depth: int = 0) -> Iterator[tuple[int, Section]]:
-    for node in section.nodes:
-        if isinstance(node, Section) and node.anchor:
-            yield depth, node
-            yield from _contents(node, depth + 1)
 
 
 # -- figures --------------------------------------------------------------------------------------------------
@@ -163,23 +154,3 @@ def _uri(strip: np.ndarray | None) -> str:
     buffer = io.BytesIO()
     Picture.fromarray(strip[..., 0] if grey else strip).save(buffer, format="PNG", optimize=True)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-# -- provenance -----------------------------------------------------------------------------------------------
-
-
-def _run(run: Run) -> dict[str, Any]:
-    """Return what is on record of a run: stages, code and machine."""
-    stages = [stage for stage in run.provenance.get("stages", []) if isinstance(stage, dict)]
-    code = stages[-1].get("code", {}) if stages else {}
-    machine = run.provenance.get("machine", {})
-    parts = (machine.get("host"), machine.get("processor"), *machine.get("gpus", []))
-    return {
-        "name": run.name,
-        "commit": (code.get("git_commit") or "")[:10] + ("+" if code.get("git_dirty") else ""),
-        "version": code.get("ltbench", ""),
-        "machine": ", ".join(str(part) for part in parts if part),
-        "torch": machine.get("libraries", {}).get("torch", ""),
-        "stages": [(s.get("stage", ""), s.get("wall_seconds"), s.get("device", "")) for s in stages],
-        "finished": stages[-1].get("finished", "") if stages else "",
-    }

@@ -114,16 +114,10 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
 
 def terminal_table(table: Table, width: int, notes: int = 1) -> RenderableType:
     """Return a table for a terminal of `width` characters: columns at its end are left out, and counted, until it fits."""
-    shown = len(table.columns)
-    while (
-        shown > 2
-        and _rich(table, shown, notes)
-        .__rich_measure__(Console(width=10_000), Console(width=10_000).options)
-        .maximum
-        > width
-    ):
-        shown -= 1
-    return _rich(table, shown, notes)
+    endless = Console(width=10_000)
+    counts = range(len(table.columns), 2, -1)
+    fitting = (n for n in counts if endless.measure(_rich(table, n, notes)).maximum <= width)
+    return _rich(table, next(fitting, min(2, len(table.columns))), notes)
 
 
 def _rich(table: Table, shown: int, notes: int) -> rich.table.Table:

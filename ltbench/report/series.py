@@ -148,16 +148,17 @@ def grouped(things: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 
 # -- what they are called -------------------------------------------------------------------------------------
 
-_PARTS = (
-    ("variant", "{}"),
-    ("settings", "{}"),
-    ("rule", "{}"),
-    ("sampler", "{}"),
-    ("nfe", "{:g} NFE"),
-    ("guidance", "ω={:g}"),
-    ("step", "step {:,.0f}"),
-    ("origin", "{}"),
-)
+PARTS = {
+    "variant": "{}",
+    "settings": "{}",
+    "rule": "{}",
+    "sampler": "{}",
+    "nfe": "{:g} NFE",
+    "guidance": "ω={:g}",
+    "step": "step {:,.0f}",
+    "origin": "{}",
+}
+"""How a label states each attribute, in order."""
 
 
 def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Series]:
@@ -175,7 +176,7 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
     for method, rows in grouped(range(len(series)), lambda i: series[i].method).items():
         apart = _telling_apart([series[i].variant for i in rows], [flat[i] for i in rows])
         parts: list[list[str]] = [[] for _ in rows]
-        for name, template in _PARTS:
+        for name, template in PARTS.items():
             shown = apart if name == "settings" else [getattr(series[i], name) for i in rows]
             # NFE tells nothing new where guidance alone doubles it
             tell = [series[i].passes for i in rows] if name == "nfe" else shown

@@ -1,16 +1,17 @@
-"""Tables of paired differences, views of the one frame: a cell's contrasts with the baseline, all cells at a glance."""
+"""Who leads and how surely: paired differences with the baseline of one cell and of all, sources of spread, ranks."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import MISSING, group_title, method_rank, method_title
-from ltbench.report.protocols import main_protocols
-from ltbench.report.series import by_key, grouped
+from ltbench.report.cell_results import CellResults, Numbers
+from ltbench.report.names import MISSING, Measure, group_title, method_rank, method_title, number
+from ltbench.report.protocols import block_title, main_protocols, main_series
+from ltbench.report.series import by_key, grouped, joined
 from ltbench.report.tables.differences import (
     PLACES,
     Difference,
@@ -97,23 +98,21 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
     numbers meet; each measure is a family of comparisons of its own.
     """
     lines = []
-    run = set[tuple[tuple[str, str], str]]()  # which method was run in which data cell
+    cells = Counter[tuple[str, str]]()  # in how many data cells a method was run
     for cell, frame in sections:
         frechet, kernel = (cell.leading(name, "overall") for name in ("frechet", "kid"))
         if frame.empty or frechet is None:
             continue
-        for block in main_protocols(cell):
-            run |= {(one.pair, cell.label) for one in block if one.method != baseline}
+        blocks = main_protocols(cell)
+        cells.update({one.pair for one in joined(blocks) if one.method != baseline})
+        for block, measure, place in itertools.product(blocks, filter(None, (frechet, kernel)), PLACES):
             base = next((one for one in block if one.method == baseline), None)
-            for measure in filter(None, (frechet, kernel)):
-                for place in PLACES:
-                    found = of_measure(frame, measure, block, [place])
-                    if found and base is not None:
-                        lines.append((cell, block, place, base, measure, found))
+            found = of_measure(frame, measure, block, [place])
+            if found and base is not None:
+                lines.append((cell, block, place, base, measure, found))
     families = grouped((row for *_, found in lines for row in found), lambda row: row.measure.metric)
     if "frechet" not in families:
         return None
-    cells = Counter(pair for pair, _ in run)
     compared = {pair for pair, count in cells.items() if count > 1} or set(cells)
     methods = sorted(compared, key=lambda pair: (method_rank(pair[0]), pair[1]))
     differ = set[Difference]().union(*map(shown_to_differ, families.values()))
@@ -162,3 +161,73 @@ def pair_title(pair: tuple[str, str], compared: Collection[tuple[str, str]]) -> 
     method, variant = pair
     alone = sum(other == method for other, _ in compared) == 1
     return method_title(method) if alone else f"{method_title(method)} ({variant})"
+
+
+# -- spread and ranks ------------------------------------------------------------------------------------------
+
+
+def spread_table(cell: CellResults) -> Table | None:
+    """Set the three sources of spread side by side, where more than the training seeds' was measured.
+
+    Training seeds: everything that training draws. Sampling seeds: the same network sampled again. Image
+    bootstrap: the same images drawn again, evaluation noise only.
+    """
+    rows = []
+    series = by_key(joined(main_protocols(cell))).values()
+    wanted = {m.metric for m in cell.headline()}
+    for scope, place in (("overall", ""), ("group", "tail")):
+        measures = [m for m in cell.measures(scope) if m.metric in wanted and place in ("", *cell.groups())]
+        for measure, title in zip(measures, measure_titles(measures), strict=True):
+            means, low, high = (cell.means(scope, measure, place, role) for role in ("", "ci_low", "ci_high"))
+            for one in series:
+                found = means.get(one.key)
+                if found is None or (found.n_sampling == 0 and one.key not in low):
+                    continue
+                ends = (low[one.key], high[one.key]) if one.key in low else None
+                how = [group_title(place), title, one.scale_text]
+                rows.append([one.label, *_spreads(found, ends, measure), *how])
+    if not rows:
+        return None
+    columns = ["Method", "Mean", "SD, training seeds", "SD, sampling seeds", "Image bootstrap 95 %"]
+    notes = [
+        "Headline measures at the main protocols; every other number's spreads are in summary.csv. SD over "
+        "training seeds at one sampling seed; over sampling seeds: within a training, pooled; n counts sample sets. "
+        "Image bootstrap: evaluation noise of one sample set (ends averaged over training seeds); it says nothing "
+        "about another training."
+    ]
+    columns += ["Where", "Metric", "Guidance ω"]
+    return Table(f"spread-{cell.slug}", f"Sources of spread, {cell.label}", columns, rows, 1, (), notes, 3)
+
+
+def _spreads(found: Numbers, ends: tuple[Numbers, Numbers] | None, measure: Measure) -> list[str]:
+    """Print mean, both standard deviations and the bootstrap's interval."""
+    d = measure.decimals
+    again = f"{number(found.sd_sampling, d + 1)} (n={found.n_sampling})" if found.n_sampling else MISSING
+    interval = f"[{ends[0].mean:.{d}f}, {ends[1].mean:.{d}f}]" if ends is not None else MISSING
+    return [number(found.mean, d), f"{number(found.sd, d + 1)} (n={found.n})", again, interval]
+
+
+def rank_table(cell: CellResults) -> Table | None:
+    """Rank the methods by mean a measure; None with fewer than two methods or nothing to rank by."""
+    shown = main_series(cell)
+    measures = [m for m in cell.measures("overall") if m.better is not None]
+    if len(shown) < 2 or not measures:
+        return None
+    columns = [("Method", [one.label for one in shown])]
+    for measure, title in zip(measures, measure_titles(measures), strict=True):
+        wide = cell.by_seed("overall", measure).reindex(columns=[one.key for one in shown])
+        ascending = measure.better == "lower"
+        seeds = wide.dropna().rank(axis=1, ascending=ascending)
+        ranks = wide.mean().rank(ascending=ascending)
+        spans = [
+            f" [{low:g}, {high:g}]" * (len(seeds) > 1)
+            for low, high in zip(seeds.min(), seeds.max(), strict=True)
+        ]
+        texts = [f"{r:g}{span}" if r == r else MISSING for r, span in zip(ranks, spans, strict=True)]
+        columns.append((title, texts))
+    notes = [
+        f"{block_title(shown)} sampler. Rank of the mean (in brackets: lowest to highest over the seeds that all rows "
+        "share). Ranks describe these runs; they test nothing."
+    ]
+    tags = [series_tags(one) for one in shown]
+    return Table.of_columns(f"ranks-{cell.slug}", f"Ranks, {cell.label}", columns, notes=notes, row_tags=tags)

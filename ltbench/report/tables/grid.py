@@ -12,17 +12,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
 from ltbench.report.cell_results import CellResults, Numbers
-from ltbench.report.names import ANY, MISSING, Measure, mean_sd
-from ltbench.report.series import Block, Series, by_key, grouped, joined
+from ltbench.report.names import ANY, MISSING, Measure, mean_sd, number
+from ltbench.report.protocols import main_protocols
+from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
 
 FLOOR = "real vs real (floor)"
 Tags = Mapping[str, str]
-_UNTAGGED: Tags = {}
 
 
 class Bold(str):
@@ -68,6 +66,8 @@ class Table:
         inner = sorted({rule for rule in self.rules if 0 < rule < len(self.rows)})
         object.__setattr__(self, "rules", tuple(inner))
         object.__setattr__(self, "notes", [note for note in self.notes if note])
+        for tags, count in ((self.row_tags, len(self.rows)), (self.column_tags, len(self.columns))):
+            tags.extend([{}] * (count - len(tags)))
 
     @classmethod
     def of_columns(
@@ -80,14 +80,6 @@ class Table:
     def is_text(self, column: int) -> bool:
         """Tell whether a column is left-aligned text."""
         return column < self.text_columns or column >= len(self.columns) - self.settings
-
-    def row_tag(self, row: int) -> Tags:
-        """Return what a filter knows of a row."""
-        return self.row_tags[row] if row < len(self.row_tags) else _UNTAGGED
-
-    def column_tag(self, column: int) -> Tags:
-        """Return what a filter knows of a column."""
-        return self.column_tags[column] if column < len(self.column_tags) else _UNTAGGED
 
 
 @dataclass(frozen=True)
@@ -122,17 +114,10 @@ class Column:
         measure = self.measure
         if companion := measure.output.companion:
             beside = measure.any_size._replace(metric=companion[0])
-            points = cell.points_of(self.scope, beside, self.place)
-            return (
-                mean_sd(float(points["value"].mean()), np.nan, measure.decimals) if len(points) else MISSING
-            )
+            return number(cell.points_of(self.scope, beside, self.place)["value"].mean(), measure.decimals)
         mean, sd, n = cell.floor(self.scope, measure, self.place)
-        text = mean_sd(mean, sd, measure.decimals)
-        return (
-            f"{text} (n={n:,.0f})"
-            if text != MISSING and n == n and measure.n_generated not in (n, ANY)
-            else text
-        )
+        fewer = mean == mean and n == n and measure.n_generated not in (n, ANY)
+        return mean_sd(mean, sd, measure.decimals) + (f" (n={n:,.0f})" if fewer else "")
 
 
 def measure_columns(
@@ -167,19 +152,21 @@ def entries(cell: CellResults, blocks: Sequence[Block], column: Column, interval
 
 def grid(
     cell: CellResults,
-    blocks: Sequence[Block],
     columns: Sequence[Column],
-    *,
     name: str,
     title: str,
-    notes: Sequence[str] = (),
+    notes: Sequence[str],
+    *,
+    blocks: Sequence[Block] | None = None,
     intervals: bool = False,
 ) -> Table:
-    """Build a table of scores: a row a series in blocks of one protocol, a column a `Column`, floors below.
+    """Build a table of scores: a row a series in blocks of one protocol (else the main ones), a column a `Column`,
+    floors below.
 
     Series of one block may be compared with one another: the best is marked within each. `intervals` prints 95 % t
     intervals over seeds in place of standard deviations.
     """
+    blocks = main_protocols(cell) if blocks is None else blocks
     series = joined(blocks)
     settings, constants = protocol_columns(series)
     scores = [entries(cell, blocks, column, intervals) for column in columns]
@@ -191,8 +178,8 @@ def grid(
     ]
     last = 1 if set(floors) - {MISSING, ""} else 0
     table = Table.of_columns(
-        name,
-        title,
+        f"{name}-{cell.slug}",
+        f"{title}, {cell.label}",
         [(header, [*texts, *[floor] * last]) for header, texts, floor in shown],
         rules=ends(blocks),
         notes=[constants, *notes],
@@ -217,14 +204,8 @@ def series_tags(one: Series) -> Tags:
 
 def row_labels(series: Sequence[Series]) -> list[str]:
     """Name rows by their label, and by guidance and settings where labels repeat between blocks."""
-    shown = (
-        ("guidance", "ω={:g}".format),
-        ("rule", str),
-        ("sampler", str),
-        ("step", "step {:,.0f}".format),
-        ("differs", str),
-        ("key", str),
-    )
+    names = ("guidance", "rule", "sampler", "step", "differs", "key")
+    shown = [(name, PARTS.get(name, "{}").format) for name in names]
     return apart([one.label for one in series], series, shown, "{}, {}".format)
 
 

@@ -53,7 +53,7 @@ def overall_table(cell: CellResults) -> Table:
     A cell with many settings shows the main protocol at every guidance; `settings_table` has them all.
     """
     blocks = main_protocols(cell) if len(cell.series) > _MOST_ROWS else shown_blocks(cell, cell.series)
-    table = _overall(cell, blocks, f"overall-{cell.slug}", f"Overall scores, {cell.label}")
+    table = _overall(cell, blocks, "overall", "Overall scores")
     if left_out := len(cell.series) - len(joined(blocks)):
         table.notes.append(
             f"{left_out} more settings (samplers, steps, hyper-parameters): see every setting."
@@ -65,8 +65,7 @@ def settings_table(cell: CellResults) -> Table | None:
     """Build the table of every setting that was run (samplers, steps, hyper-parameters), where that is more."""
     if len(cell.series) <= _MOST_ROWS:
         return None
-    blocks = shown_blocks(cell, cell.series)
-    return _overall(cell, blocks, f"settings-{cell.slug}", f"Every setting, overall scores, {cell.label}")
+    return _overall(cell, shown_blocks(cell, cell.series), "settings", "Every setting, overall scores")
 
 
 def _overall(cell: CellResults, blocks: Sequence[Block], name: str, title: str) -> Table:
@@ -75,7 +74,7 @@ def _overall(cell: CellResults, blocks: Sequence[Block], name: str, title: str) 
     measures = [m for m in cell.measures("overall") if shown & set(cell.means("overall", m))]
     notes = [measured_as(measures, "overall"), *spread_notes(cell, series)]
     columns = measure_columns(cell, measures, "overall")
-    return grid(cell, blocks, columns, name=name, title=title, notes=notes)
+    return grid(cell, columns, name, title, notes, blocks=blocks)
 
 
 def groups_table(cell: CellResults) -> Table | None:
@@ -88,10 +87,8 @@ def groups_table(cell: CellResults) -> Table | None:
         f"{measure.plain} of each class, averaged{_members(cell)}; macro: over all classes. In brackets: 95 % t "
         "interval of the mean over training seeds, none for one seed. Bold as in the overall table."
     ]
-    title = f"{measure.title} by group, mean over classes, {cell.label}"
-    return grid(
-        cell, main_protocols(cell), columns, name=f"groups-{cell.slug}", title=title, notes=notes, intervals=True
-    )  # fmt: skip
+    title = f"{measure.title} by group, mean over classes"
+    return grid(cell, columns, "groups", title, notes, intervals=True)
 
 
 def _members(cell: CellResults) -> str:
@@ -121,8 +118,7 @@ def pooled_table(cell: CellResults) -> Table | None:
         "One value of all the group's images as one set: not the mean over its classes, and never in one column "
         f"with it.{f' Groups: {labels}.' if labels else ''}"
     ]
-    title = f"Pooled groups, {cell.label}"
-    return grid(cell, main_protocols(cell), columns, name=f"pooled-{cell.slug}", title=title, notes=notes)
+    return grid(cell, columns, "pooled", "Pooled groups", notes)
 
 
 def _group_labels(cell: CellResults) -> str:
@@ -147,9 +143,8 @@ def tail_table(cell: CellResults) -> Table | None:
         "coverage, Vendi; memorised: share of images nearer to a training image than real images are. Last row: "
         "real against real, or the value that is expected of real images."
     ]
-    title = f"Fidelity, diversity and memorisation in the tail, {cell.label}"
     columns = measure_columns(cell, leading, "group", "tail")
-    return grid(cell, main_protocols(cell), columns, name=f"tail-{cell.slug}", title=title, notes=notes)
+    return grid(cell, columns, "tail", "Fidelity, diversity and memorisation in the tail", notes)
 
 
 # -- per class ------------------------------------------------------------------------------------------------
