@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data import Dataset
-from ltbench.data.class_folders import Scan, class_names, images_below, plain, read_level
+from ltbench.data.class_folders import (
+    HELD_OUT_NAMES,
+    TRAIN_NAMES,
+    Scan,
+    class_names,
+    images_below,
+    is_split,
+    plain,
+    read_level,
+)
 from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
 from ltbench.errors import DataCorrupt, UsageError
 from ltbench.specs import UNLABELLED
@@ -45,6 +55,7 @@ def read_folder(path: Path, dataset: Dataset) -> tuple[NDArray[np.uint8], NDArra
     if flat:
         files = [(file, UNLABELLED) for file in images_below(path, scan)]
     else:
+        _refuse_parts(path, level.folders, dataset)
         labels_of, way = _labels_of(path, class_names(path, scan), dataset)
         files = [
             (file, label)
@@ -67,6 +78,22 @@ def read_folder(path: Path, dataset: Dataset) -> tuple[NDArray[np.uint8], NDArra
         notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
     what = "a folder of images" if flat else f"a folder of class folders, named {way}"
     return images, labels, "; ".join((what, *notes))
+
+
+def _refuse_parts(path: Path, names: Sequence[str], dataset: Dataset) -> None:
+    """Refuse a folder that holds a data set's parts, each with class folders: samples are one of them."""
+    known = {plain(name) for name in dataset.class_names}
+    if all(plain(name) in known for name in names):
+        return
+    parts = [
+        name for name in names if is_split(path, name, TRAIN_NAMES) or is_split(path, name, HELD_OUT_NAMES)
+    ]
+    if parts:
+        shown = " and ".join(printable(name) for name in parts)
+        raise UsageError(
+            f"{printable(path)} holds {shown}, with class folders inside: samples are one folder of class folders, so "
+            f"give one of them, such as {printable(path / parts[0])}"
+        )
 
 
 def _labels_of(path: Path, names: tuple[str, ...], dataset: Dataset) -> tuple[dict[str, int], str]:

@@ -562,3 +562,22 @@ def test_more_than_one_data_cell_or_other_settings_are_refused():
     with pytest.raises(UsageError, match="did you mean 'digits_lt'"):
         data_cell("digit_lt", [], {}, None)
     assert data_cell("celeba5", [], {}, None).profile == "asis"
+
+
+@pytest.mark.parametrize("parts", [("train", "val"), ("Training-Set", "test"), ("val",)])
+def test_a_folder_of_a_sets_parts_is_told_that_samples_are_one_of_them(parts, tmp_path):
+    """It said "name parts train and val" of parts that were so named."""
+    for part in parts:
+        for name in NAMES:
+            (tmp_path / part / name).mkdir(parents=True)
+            for i in range(2):
+                Image.fromarray(pixels()[i].transpose(1, 2, 0)).save(tmp_path / part / name / f"{i}.png")
+    with pytest.raises(UsageError, match=re.escape(f"give one of them, such as {tmp_path / parts[0]}")):
+        read_samples(tmp_path, CELL)
+    assert len(read_samples(tmp_path / parts[0], CELL).images) == 6
+    named = SimpleNamespace(**{**vars(CELL), "class_names": ("train", "val", "test")})
+    if len(parts) > 1 and set(parts) <= {"train", "val"}:  # classes of those names are classes
+        (tmp_path / "test").mkdir()
+        with pytest.raises(LtbenchError) as refused:
+            read_samples(tmp_path, named)
+        assert "give one of them" not in str(refused.value)
