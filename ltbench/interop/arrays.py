@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,7 +85,12 @@ class ArrayFile:
                 return self._read_member(name)
             with safe_open(self.path, framework="np") as handle:
                 part = handle.get_slice(name)
-                shape = part.get_shape()
+                shape, stored = part.get_shape(), part.get_dtype()
+                if not re.fullmatch("BOOL|[FIUC][0-9]+", stored):  # BF16, F8_E4M3, ...
+                    raise DataCorrupt(
+                        f"{printable(self.path)}: array {name!r} holds {stored} values, which NumPy cannot hold: "
+                        "save it as float32 or uint8"
+                    )
                 self._fits(name, math.prod(shape))
                 value: NDArray[Any] = handle.get_tensor(name)
                 return value

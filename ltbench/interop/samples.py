@@ -84,7 +84,7 @@ def read_samples(
         without = _WITHOUT.format("put each class into a folder of its own")
         return ExternalSamples(images, _unlabelled(path, len(images)), how + without)
     arrays = ArrayFile(path)
-    raw = _pick(arrays, IMAGE_NAMES, "images")
+    raw, layout = to_nchw(path, _pick(arrays, IMAGE_NAMES, "images"), dataset)
     own = _labels_in(arrays)
     given = own if labels is None else _read_labels(labels)
     if labels is not None and own is not None:
@@ -94,7 +94,6 @@ def read_samples(
         if given is None
         else _check_labels(labels or path, given, len(raw), dataset)
     )
-    raw, layout = to_nchw(path, raw, dataset)
     images, meaning = to_uint8(path, raw, value_range)
     without = _WITHOUT.format(_how_to_label(arrays)) if given is None else ""
     return ExternalSamples(images, checked, f"{layout}, {meaning}{without}")

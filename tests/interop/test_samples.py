@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from report_folders import make_spec, score_rows, write_scores
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_tensors
 
 from ltbench.cli.app import main
 from ltbench.cli.results import numbers_table
@@ -581,3 +582,26 @@ def test_a_folder_of_a_sets_parts_is_told_that_samples_are_one_of_them(parts, tm
         with pytest.raises(LtbenchError) as refused:
             read_samples(tmp_path, named)
         assert "give one of them" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("images", "part"),
+    [
+        (np.uint8(3), "images must be N x C x H x W"),  # was an internal error
+        (pixels().transpose(1, 0, 2, 3), "theirs.npz holds images 6 x 8 x 8"),  # was "6 labels for 3 images"
+        (pixels().reshape(6, -1), "images must be N x C x H x W"),
+    ],
+)
+def test_images_of_no_layout_are_told_so_before_their_labels_are_counted(images, part, tmp_path):
+    with pytest.raises(LtbenchError) as refused:
+        read_samples(saved(tmp_path, images), CELL)
+    assert part in str(refused.value)
+
+
+@pytest.mark.parametrize(("kind", "named"), [(torch.bfloat16, "BF16"), (torch.float8_e4m3fn, "F8_E4M3")])
+def test_numbers_that_numpy_cannot_hold_are_named(kind, named, tmp_path):
+    """It said that the file is truncated, or none of plain arrays, and to save it again."""
+    path = tmp_path / "theirs.safetensors"
+    save_tensors({"images": (torch.tensor(pixels()) / 255).to(kind)}, path)
+    with pytest.raises(DataCorrupt, match=f"holds {named} values.*save it as float32"):
+        read_samples(path, CELL)
