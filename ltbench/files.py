@@ -285,6 +285,9 @@ def ensure_writable(folder: Path) -> None:
         No file can be written in it.
     """
     require_utf8(folder)
+    if os.path.lexists(folder) and not folder.is_dir():
+        broken = "no folder" if folder.exists() else "a link that leads nowhere"
+        raise StorageError(f"{folder} is {broken}: choose another folder with --out")
     try:
         with replacing(folder / ".ltbench-write-test") as probe:
             probe.write_bytes(b"ok")

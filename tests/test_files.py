@@ -207,10 +207,22 @@ def test_a_folder_whose_name_is_not_utf8_is_refused_before_anything_is_kept_ther
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("name", ["a_file", "a_file/deeper", "x" * 300, "/proc/here/no/folder"])
-def test_a_path_that_can_be_no_folder_is_named(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("a_file", "a_file is no folder"),  # was "cannot write a_file/.ltbench-write-test (File exists)"
+        ("a_file/deeper", "cannot write .*"),
+        ("x" * 300, "cannot write .*"),
+        ("/proc/here/no/folder", "cannot write .*"),
+        ("gone", "gone is a link that leads nowhere"),
+        ("round", "round is a link that leads nowhere"),
+    ],
+)
+def test_a_path_that_can_be_no_folder_is_named(tmp_path, name, what):
+    (tmp_path / "gone").symlink_to(tmp_path / "absent")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
     (tmp_path / "a_file").write_text("kept")
-    with pytest.raises(StorageError, match=r"cannot write .*: choose another folder with --out"):
+    with pytest.raises(StorageError, match=rf"{what}: choose another folder with --out"):
         ensure_writable(tmp_path / name)
     assert (tmp_path / "a_file").read_text() == "kept"
 

@@ -248,6 +248,9 @@ def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], boot
     from ltbench.extractors import torchscript
 
     request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
+    for what in ("metrics", "extractors"):
+        if not getattr(request, what):
+            raise UsageError(f"{what} names nothing: give at least one name")
     for name in request.extractors:
         if name.startswith(torchscript.PREFIX):
             torchscript.trust(name)

@@ -179,6 +179,11 @@ def load_initial_weights(root: Path, digest: str | None) -> dict[str, Tensor] | 
     if digest is None:
         return None
     path = initial_weights_path(root, digest)
+    if not path.exists():
+        raise CheckpointError(
+            f"the weights that training starts from, {path}, are not there: name their file or run with --init-from, which "
+            "keeps them and sets train.init_weights"
+        )
     weights = load_weights(path, "ema")
     if sha256(path) != digest:
         raise CheckpointError(

@@ -123,6 +123,8 @@ def _check_names(score: ScoreSpec, settings: Layer) -> None:
         ("groups", check_grouping, ()),
     )
     for key, check, special in checks:
+        if not getattr(score, key) and key != "groups" and not score.probes:  # probes alone need no metric
+            raise UsageError(f"{settings[key].where}: score.{key} is an empty list; give at least one value")
         for name in getattr(score, key):
             try:
                 if name not in special:
@@ -172,6 +174,8 @@ def _sentence(error: Any, where: str, key: str) -> str:
         return f"{where}: {key} must match {context['pattern'].strip('^$')}, not {given!r}"
     if error["type"] in ("int_parsing", "int_type", "int_from_float", "float_parsing", "float_type"):
         message = "a whole number" if error["type"].startswith("int") else "a number"
+    if error["type"] == "tuple_type":
+        message = "a list"
     if error["type"].startswith("bool"):
         message = "true or false"
     return f"{where}: {key} must be {message}, not {given!r}"

@@ -147,10 +147,15 @@ def _short_guesses(key: str) -> list[str]:
     return [name for name in fields() if name.rpartition(".")[2] == tail]
 
 
+def _is_table(key: str) -> bool:
+    """Tell whether a key names a table: a section, or a method with its hyper-parameters."""
+    return key in SECTIONS or key == "method" or (key not in SHORT and "." not in key and _is_method(key))
+
+
 def flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the entries of nested tables under dotted keys."""
+    """Yield the entries of nested tables under dotted keys; an empty table where a value belongs is an entry too."""
     for key, value in table.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and (value or _is_table(prefix + key)):
             yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value

@@ -224,8 +224,30 @@ WRONG_IN_A_FILE = [
     ("[[grid]]\nmethods = ['ddpm']\n'coral.tau_sc' = [1]", ["no run has method 'coral'"]),
     ("[contrast]\nmethod = 'coral'\nbaseline = 'ddpm'\nmertic = 'frechet'", ["did you mean 'metric'"]),
     ("[contrast]\nmethod = 'coral'\nbaseline = 'dpm'", ["[contrast]", "ddpm"]),
+    (
+        "[train]\nsteps = {}",
+        ["study.toml: train.steps", "a whole number, not {}"],
+    ),  # was passed over: 150,000 steps
+    ("[sample.x]", ["unknown key 'sample.x'"]),
+    ("[[grid]]\nseeds = {}", ["train_seed takes whole numbers"]),
+    ("[train]\nsnapshots = 5", ["train.snapshots must be a list, not 5"]),
+    (
+        "[score]\nmetrics = []",
+        ["score.metrics is an empty list; give at least one value"],
+    ),  # ended in no scores
+    (
+        "[score]\nextractors = []",
+        ["score.extractors is an empty list"],
+    ),  # IndexError after training and sampling
     ("x = = 1", ["not valid TOML", "line 1"]),
 ]
+
+
+def test_empty_tables_and_lists_that_leave_nothing_out_are_none(study):
+    (run,) = load_study(
+        study("[coral]\n[train]\n[for.coral]\n[score]\nprobes = true\nmetrics = []\ngroups = []")
+    ).runs
+    assert (run.score.metrics, run.score.groups, run.train.steps) == ((), (), 150_000)
 
 
 @pytest.mark.parametrize(("text", "parts"), WRONG_IN_A_FILE, ids=lambda x: str(x)[:40])
