@@ -9,7 +9,7 @@ import pytest
 
 from ltbench.errors import UsageError
 from ltbench.metrics.base import Metric, Output
-from ltbench.metrics.registry import METRICS, REGISTRY, find_output, get_metric
+from ltbench.metrics.registry import METRICS, REGISTRY, find_output, get_metric, requested_metrics
 
 MEAN_GAP = Metric(
     "mean_gap",
@@ -105,3 +105,14 @@ def test_a_packages_unusable_metric_is_left_out_and_says_why(plugin, broken, why
     assert "frechet" in REGISTRY
     with pytest.raises(UsageError, match=why):
         get_metric("x")
+
+
+def test_all_metrics_need_no_extractor_but_the_chosen_ones():
+    names = {metric.name for metric in requested_metrics(["all"])}
+    assert {"frechet", "prd", "cas"} <= names
+    assert "precision_recall_coral" not in names
+    assert "precision_recall_coral" in {m.name for m in requested_metrics(["all", "precision_recall_coral"])}
+
+
+def test_a_requests_words_are_compared_by_value():
+    assert requested_metrics(["".join(["def", "ault"])]) == requested_metrics(["default"])

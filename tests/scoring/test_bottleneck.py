@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from sklearn.manifold import TSNE
 from tiny_runs import digits, make_spec
 
 from ltbench import rng
@@ -16,7 +15,6 @@ from ltbench.diffusion.schedule import alpha_bar
 from ltbench.environment import Environment
 from ltbench.scoring import bottleneck as probes
 from ltbench.scoring.bottleneck import COLUMNS, PROBE_SEED, bottleneck, probe
-from ltbench.scoring.embedding import embed
 from ltbench.specs import train_key
 
 IMAGES = np.repeat(np.array([0, 51, 102, 204, 255], np.uint8), 4).reshape(5, 1, 2, 2)
@@ -56,23 +54,6 @@ def test_noised_features_have_the_null_label_and_each_images_own_noise(sample_ba
     assert found[:, 0] == pytest.approx(expected, abs=1e-5)
     assert found[:, 1].tolist() == [3] * 5
     assert found[:, 2].tolist() == [250] * 5
-
-
-def test_both_protocols_are_embedded_at_a_perplexity_that_their_images_allow():
-    stream = np.random.default_rng(0)
-    features = {"labels": np.array([0, 0, 0, 1, 1, 1])}
-    features |= {
-        name: stream.normal(size=(6, 4)).astype(np.float32)
-        for name in ("clean_0", "noised_100", "noised_750")
-    }
-    found = embed(features)
-    assert list(found) == ["labels", "clean_0", "noised_100"]
-    alone = TSNE(perplexity=1, max_iter=500, init="pca", random_state=0)  # (6 - 1) // 3
-    np.testing.assert_allclose(found["clean_0"], alone.fit_transform(features["clean_0"]), rtol=1e-4)
-    assert embed({"labels": features["labels"]}) == {}
-
-
-# -- a data set's probe -------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""Packing runs into a bundle: the same bytes, only what was asked for, nothing twice."""
+
+import json
+
+import pytest
+
+from ltbench.errors import UsageError
+from ltbench.runs.bundle import read_bundle, run_files
+from ltbench.runs.bundle_format import INDEX
+from ltbench.runs.pack import pack
+
+
+def test_the_same_runs_give_the_same_bytes_wherever_they_lie(runs, tmp_path):
+    first = pack([runs], tmp_path / "a" / "x.zip")
+    moved = runs.rename(tmp_path / "elsewhere")
+    for path in sorted(moved.rglob("*"), reverse=True):
+        path.touch()
+    second = pack([moved], tmp_path / "b" / "y.zip")
+    assert first.path.read_bytes() == second.path.read_bytes()
+    assert first.digest == second.digest
+
+
+def test_images_features_and_weights_only_where_asked(runs, tmp_path):
+    names = {name for name, _ in run_files(pack([runs], tmp_path / "none"))}
+    assert not any(name.endswith((".npy", ".safetensors")) for name in names)
+    assert sum(name.endswith(("sheet.png", "nearest.npz")) for name in names) == 6
+    plain = {name for name, _ in run_files(pack([runs], tmp_path / "plain", sheets=False))}
+    assert names - plain == {name for name in names if name.endswith(("sheet.png", "nearest.npz"))}
+
+
+def test_a_bundle_that_is_packed_again_keeps_nothing_of_the_older_one(runs, tmp_path):
+    pack([runs], tmp_path / "b")
+    (tmp_path / "b" / "README.md").write_text("mine")
+    for table in runs.rglob("*.csv"):
+        table.unlink()
+    for note in runs.rglob("provenance.json"):  # not as ltbench writes JSON, so kept to the byte
+        note.unlink()
+    pack([runs], tmp_path / "b", sheets=False)
+    assert {p.name for p in (tmp_path / "b").iterdir() if p.is_file()} == {INDEX, "runs.jsonl", "README.md"}
+    some = {name for name, _ in run_files(pack([runs], tmp_path / "one", keep_arrays=[1], keep_weights=[0]))}
+    assert {n.split("/")[0][-10] for n in some if n.endswith(".npy")} == {"1"}
+    assert [n.split("/")[0][-10] for n in some if n.endswith(".safetensors")] == ["0"]
+
+
+def test_only_the_runs_and_the_sample_sets_that_are_named(runs, tmp_path):
+    whole = "digits_lt-r0.1-ddpm-s0-01234560"
+    packed = pack([runs], tmp_path / "run", only=[whole])
+    assert {name.split("/")[0] for name, _ in run_files(packed)} == {whole}
+    packed = pack([runs], tmp_path / "set", only=[f"{whole}/samples/bbbbbbbb"])
+    names = {name for name, _ in run_files(packed)}
+    assert f"{whole}/spec.json" in names
+    assert {name.split("/")[2] for name in names if "/samples/" in name} == {"bbbbbbbb"}
+    assert packed.index["numbers"] == 3
+
+
+@pytest.mark.parametrize("compression", ["gz", "xz"])
+def test_numbers_are_one_table_for_pandas(runs, tmp_path, compression):
+    import pandas as pd
+
+    pack([runs], tmp_path / "b", compression=compression)
+    table = pd.read_csv(tmp_path / "b" / f"scores.csv.{compression}")
+    assert len(table) == 9
+    assert table["value"].sum() == 2 * (0.25 * 3 + 3) + (0.25 * 3 + 6)
+    assert set(table["grouping"].dropna()) == {"thirds"}
+    assert json.loads((tmp_path / "b" / INDEX).read_text())["numbers"] == 9
+
+
+def test_another_compression_takes_the_place_of_the_first(runs, tmp_path):
+    pack([runs], tmp_path / "b")
+    before = dict(run_files(read_bundle(tmp_path / "b")))
+    pack([runs], tmp_path / "b", compression="xz")
+    assert {p.suffix for p in (tmp_path / "b").glob("*.csv.*")} == {".xz"}
+    assert dict(run_files(read_bundle(tmp_path / "b"))) == before
+    with pytest.raises(UsageError, match="choose gz or xz"):
+        pack([runs], tmp_path / "b", compression="bz2")
+
+
+def test_two_runs_of_one_name_and_no_runs_are_refused(runs, tmp_path):
+    import shutil
+
+    shutil.copytree(runs, tmp_path / "copy")
+    with pytest.raises(UsageError, match="have one name"):
+        pack([runs, tmp_path / "copy"], tmp_path / "b")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="no runs in"):
+        pack([tmp_path / "empty"], tmp_path / "b")
+    with pytest.raises(UsageError, match="no folder at"):
+        pack([tmp_path / "absent"], tmp_path / "b")

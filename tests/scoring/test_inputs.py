@@ -1,0 +1,59 @@
+"""What a metric is given: pools, places, references made ready once."""
+
+import dataclasses
+
+import pytest
+from scored_digits import CELL, HELD, REFERENCE, REQUEST, WHOLE, K, at, cut
+
+from ltbench.data.images import ImageSet
+from ltbench.extractors.registry import get_extractor
+from ltbench.metrics.registry import get_metric
+from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
+from ltbench.scoring.score import score_pools
+from ltbench.specs import ScoreSpec
+
+
+def test_memorisation_uses_every_held_out_image(cache, noisy):
+    request = ScoreSpec(metrics=("memorisation",))
+    rows = score_pools(CELL, ImageSet(*noisy), request, cache)
+    for k, count in enumerate((30, 28, 24)):
+        expected = at(rows, "memorisation_expected", "class", k)["value"]
+        assert expected == pytest.approx(max(1, int(0.05 * (count + 1))) / (count + 1))
+
+
+@pytest.mark.usefixtures("cache")
+def test_a_reference_made_ready_for_one_data_set_is_not_used_for_another(noisy, tmp_path):
+    """One process scores two references in turn, with one extractor: each number is as if scored alone."""
+    other = dataclasses.replace(CELL, reference=cut(WHOLE.reference, (20, 20, 20)))
+    request, samples = ScoreSpec(**REQUEST, bootstrap=0), ImageSet(*noisy)
+
+    def numbers(cell, prepared):
+        rows = score_pools(cell, samples, request, tmp_path, prepared=prepared)
+        return [row["value"] for row in rows]
+
+    shared = ReferenceCache()
+    first, second, again = (numbers(cell, shared) for cell in (CELL, other, CELL))
+    assert first == again != second
+    assert second == numbers(other, ReferenceCache())
+
+
+def test_a_reference_made_ready_on_one_extractor_is_not_used_on_another(cache, noisy):
+    class Twice:
+        """digits_cnn with all features doubled: every Frechet distance is four times as large."""
+
+        def __init__(self, hash_):
+            self.inner, self.name, self.hash = get_extractor("digits_cnn"), "twice", hash_
+            self.classifies, self.has_logits = "digits_lt", True
+
+        def __call__(self, images, *_):
+            out = self.inner(images)
+            return dataclasses.replace(out, features=2 * out.features)
+
+    pools = {"reference": REFERENCE, "heldout": HELD, "training": CELL.train, "generated": ImageSet(*noisy)}
+    shared = ReferenceCache()
+    metric = get_metric("frechet")
+    values = []
+    for extractor in (get_extractor("digits_cnn"), Twice("another")):
+        context = ScoringContext(pools, extractor, K, cache, "digits_lt", shared)
+        values.append(MetricInputs(metric, context).value(OVERALL)["frechet"])
+    assert values[1] == pytest.approx(4 * values[0], rel=1e-5)

@@ -1,0 +1,74 @@
+"""Rows of groups and classes: means, the worst, dashes with their reason."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from scored_digits import CELL, FRECHET, HELD, REQUEST, K, at, cut, value
+from tiny_runs import make_spec
+
+from ltbench.data.images import ImageSet
+from ltbench.metrics.registry import get_metric
+from ltbench.scoring.score import score_pools, score_samples
+from ltbench.specs import ScoreSpec
+
+
+def test_groups_are_means_of_their_classes_and_worst_is_the_worst(table):
+    for metric in ("frechet", "recall", "agreement"):
+        values = [value(table, metric, "class", k) for k in range(K)]
+        assert [value(table, metric, "group", name) for name in ("head", "middle", "tail")] == values
+        assert value(table, metric, "group", "macro") == pytest.approx(np.mean(values))
+        worst = max(values) if metric == "frechet" else min(values)
+        assert value(table, metric, "group", "worst") == worst
+    floors = [value(table, "frechet.floor", "class", k) for k in range(K)]
+    assert value(table, "frechet.floor", "group", "macro") == pytest.approx(np.mean(floors))
+
+
+def test_a_group_is_the_mean_of_its_classes_and_has_the_size_of_one(cache, noisy):
+    pairs = dataclasses.replace(CELL, groups={"head": (0, 1), "tail": (2,)})
+    request = ScoreSpec(metrics=("agreement",), floor_draws=1)
+    rows = score_pools(pairs, ImageSet(*noisy), request, cache)
+    found = {(row["metric"], row["scope"], row["class_or_group"]): row for row in rows}
+    head = found["agreement", "group", "head"]
+    both = [found["agreement", "class", k]["value"] for k in "01"]
+    assert head["value"] == pytest.approx(np.mean(both))
+    assert [head["n_train"], head["n_reference"], head["n_generated"]] == [60, 50, 30]
+
+
+def test_a_row_states_the_images_that_its_own_number_was_computed_from(cache, noisy):
+    """30 images a class are generated and 24 to 30 held out: floors are of 24 a class, and so are their rows."""
+    request = ScoreSpec(**REQUEST, bootstrap=3)
+    rows = score_pools(CELL, ImageSet(*noisy), request, cache)
+    for scope, place, made, used, real in (
+        ("overall", "", 90, 72, 150),
+        ("class", "0", 30, 24, 50),
+        ("pooled", "head", 30, 24, 50),
+        ("group", "macro", 30, 24, 50),
+    ):
+        for role, n in (("", made), (".floor", used), (".at_floor_n", used)):
+            row = at(rows, f"frechet{role}", scope, place)
+            assert (row["n_generated"], row["n_reference"]) == (n, real), (scope, role)
+    assert at(rows, "frechet.ci_low", "overall")["n_generated"] == 90
+
+
+def test_a_class_of_one_image_leaves_a_dash_in_its_row_its_group_macro_and_worst(cache):
+    few = cut(HELD, (6, 6, 1))
+    table = score_samples(CELL, few.images, few.labels, make_spec(score=FRECHET), cache)
+    frechet = table[table.metric == "frechet"].set_index(["scope", "class_or_group"])
+    assert frechet.loc[("class", "2"), "reason"] == "class 2 has 1 generated image and frechet needs 2"
+    for place in ("tail", "macro", "worst"):
+        row = frechet.loc[("group", place)]
+        assert np.isnan(row.value)
+        assert "no value of class 2: class 2 has 1 generated image" in row.reason
+    assert np.isfinite(frechet.loc[("group", "head"), "value"])
+    assert not frechet.loc[("group", "head"), "reason"]
+    remark = frechet.loc[("overall", ""), "reason"]
+    assert np.isfinite(frechet.loc[("overall", ""), "value"])
+    assert "1 to 6 images a class" in remark
+
+
+def test_one_number_a_class_becomes_a_row_a_class(cache, noisy, monkeypatch):
+    monkeypatch.setitem(get_metric("cas").settings, "steps", 2)  # a classifier of two steps is one
+    table = score_samples(CELL, *noisy, make_spec(score={"metrics": ["cas"], "floor_draws": 1}), cache)
+    classes = [value(table, "cas_class", "class", k) for k in range(K)]
+    assert value(table, "cas") == pytest.approx(np.mean(classes))
