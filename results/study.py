@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -96,6 +97,26 @@ class Study:
         """Return how many training seeds a method has."""
         return len(self.values(method, **filters))
 
+    def measured(self, methods: Mapping[str, str], **filters: object) -> dict[str, str]:
+        """Return those of the methods (name -> title) that have scores."""
+        return {name: title for name, title in methods.items() if self._has(name, **filters)}
+
+    def _has(self, method: str, **filters: object) -> bool:
+        try:
+            return self.seeds(method, **filters) > 0
+        except LookupError:
+            return False
+
+    def coverage(self, methods: Mapping[str, str], **filters: object) -> str:
+        """Return how many seeds which methods have: ``3 seeds of DDPM and CORAL, 1 of T2H``."""
+        by_seeds: dict[int, list[str]] = {}
+        for name, title in self.measured(methods, **filters).items():
+            by_seeds.setdefault(self.seeds(name, **filters), []).append(title)
+        parts = [f"{n} of {enumeration(titles)}" for n, titles in sorted(by_seeds.items(), reverse=True)]
+        first, *rest = parts
+        n, of, titles = first.partition(" of ")
+        return ", ".join([f"{n} seed{'s' * (n != '1')}{of}{titles}", *rest])
+
     def diverged(self, method: str, over: float = 10.0, **filters: object) -> int:
         """Return in how many training seeds the overall FD is over a bound."""
         return int((self.values(method, **filters) > over).sum())
@@ -163,6 +184,12 @@ class Study:
             min(methods, key=lambda name, scale=scale: mean(name, scale)) == method for scale in scales
         )
         return f"{first} of {len(scales)}"
+
+
+def enumeration(names: Sequence[str]) -> str:
+    """Return names as a sentence says them: ``A, B and C``."""
+    *most, last = names
+    return f"{', '.join(most)} and {last}" if most else last
 
 
 def _difference(a: pd.Series, b: pd.Series, digits: int) -> str:

@@ -59,6 +59,15 @@ def test_one_seed_has_no_interval_and_no_spread():
     assert one.diff("coral") == "-0.50 (one seed)"
 
 
+def test_who_was_measured_with_how_many_seeds_is_a_sentence():
+    one = asked(rows("ddpm", [1.0, 2.0]), rows("coral", [0.5]), rows("t2h", [0.5, 1.0]))
+    titles = {"ddpm": "DDPM", "cbdm": "CBDM", "coral": "CORAL", "t2h": "T2H"}
+    assert one.measured(titles) == {"ddpm": "DDPM", "coral": "CORAL", "t2h": "T2H"}
+    assert one.coverage(titles) == "2 seeds of DDPM and T2H, 1 of CORAL"
+    assert one.coverage({"coral": "CORAL"}) == "1 seed of CORAL"
+    assert study.enumeration(["A", "B", "C"]) == "A, B and C"
+
+
 def test_a_rule_is_taken_from_plain_guidance_of_the_same_method_and_scale():
     one = asked(
         rows("ddpm", [9.0], scope="group", place="tail"),
