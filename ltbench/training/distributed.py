@@ -17,6 +17,8 @@ from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 from torch.distributed.nn.functional import all_gather
 
+from ltbench.errors import UsageError
+
 
 @dataclass(frozen=True)
 class Group:
@@ -84,11 +86,29 @@ class Group:
 
 
 def local_device(name: str) -> torch.device:
-    """Return the device called `name`; of several processes, each takes the GPU of its own number."""
+    """Return the device called `name`; of several processes, each takes the GPU of its own number.
+
+    Raises
+    ------
+    UsageError
+        Several processes of a machine were given one GPU, or are more than its GPUs.
+    """
     device = torch.device(name)
-    if device.type == "cuda" and device.index is None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return device
+    if device.type != "cuda" or int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return device
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if device.index is not None:
+        if here > 1:
+            raise UsageError(
+                f"--device {name} is one GPU for the {here} processes that torchrun started here: leave it out"
+            )
+        return device
+    if here > (gpus := torch.cuda.device_count()):
+        raise UsageError(
+            f"torchrun started {here} processes here, which has {gpus} GPU{'s' * (gpus != 1)}: give "
+            f"--nproc-per-node {gpus}, or --device cpu"
+        )
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def join(device: torch.device) -> Group:

@@ -4,10 +4,12 @@ Each process writes its chunk's rows itself and flushes them before the chunk co
 bounded by the chunks in work, whatever the size of the data set.
 """
 
+import contextlib
 import hashlib
 import multiprocessing
 import os
 import signal
+import sys
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -15,6 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -198,6 +201,23 @@ def _ignore_interrupt() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the others
 
 
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Start processes that do not run the caller's script again.
+
+    A spawned process imports the main module, so a script without the guard `if __name__ == "__main__"` would run in
+    every one, and the pool break. What these processes do is this package's alone.
+    """
+    main = sys.modules["__main__"]
+    kept: dict[str, Any] = {name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    vars(main).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(main).update(kept)
+
+
 def converted(chunks: list[Chunk], workers: int) -> Iterator[Result]:
     """Run the chunks and yield each result when its rows are on disk."""
     if workers == 1 or len(chunks) < 2:
@@ -211,7 +231,8 @@ def converted(chunks: list[Chunk], workers: int) -> Iterator[Result]:
         pending: set[Future[Result]] = set()
         while True:
             while len(pending) < 2 * workers and (chunk := next(waiting, None)) is not None:
-                pending.add(pool.submit(_run, chunk))
+                with _without_main():  # the first call starts the processes
+                    pending.add(pool.submit(_run, chunk))
             if not pending:
                 return
             done, pending = wait(pending, return_when=FIRST_COMPLETED)

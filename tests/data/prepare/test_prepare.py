@@ -145,3 +145,18 @@ def test_a_full_disk_is_noticed_before_the_work(tmp_path, monkeypatch):
 def test_what_cannot_be_prepared_or_verified(tmp_path, call, error, message):
     with pytest.raises(error, match=message):
         call(tmp_path)
+
+
+def test_a_script_without_a_main_guard_prepares_with_several_processes(tmp_path):
+    """Each spawned process ran the caller's script again, and the parent said that one "died, perhaps for want of memory"."""
+    source = write_counted_classes(tmp_path / "src", [8, 8])
+    script = tmp_path / "mine.py"
+    script.write_text(
+        "from pathlib import Path\nfrom ltbench.data.prepare.prepare import prepare\n"
+        f"with open({str(tmp_path / 'ran')!r}, 'a') as file:\n    file.write('once\\n')\n"
+        f"prepare('folder_lt', Path({str(source)!r}), Path({str(tmp_path / 'data')!r}), image_size=8, workers=2)\n"
+        "assert __file__.endswith('mine.py')\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "ran").read_text() == "once\n"
