@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -186,14 +186,11 @@ class CellResults:
         return list(first.values())
 
     @functools.cached_property
-    def _measured(self) -> dict[str, int]:
+    def measured(self) -> Mapping[str, int]:
+        """By how many metrics each series was scored, overall."""
         overall = self.summary[(self.summary["scope"] == "overall").to_numpy()]
         counts = overall.groupby(overall["series"].astype(str))["metric"].nunique()
-        return {str(key): int(count) for key, count in counts.items()}
-
-    def measured(self, series: str) -> int:
-        """Return how many metrics a series was scored by, overall."""
-        return self._measured.get(series, 0)
+        return {one.key: int(counts.get(one.key, 0)) for one in self.series}
 
     # -- numbers --
 
@@ -254,10 +251,6 @@ class CellResults:
         value, n = self._points.columns["value"], self._points.columns["n_generated"]
         sd = float(value[spread].mean()) if len(spread) else np.nan
         return float(value[rows].mean()), sd, float(n[rows].max())
-
-    def reason(self, scope: str, place: str, metric: str) -> str:
-        """Say why a number is not there, where that is on record."""
-        return self.reasons.get((scope, place, metric), "")
 
 
 class _Lookup:

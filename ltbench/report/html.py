@@ -42,10 +42,8 @@ def html_page(document: Document) -> str:
                 budget -= size
                 pictures[name] = packed
     charts = {name: _chart(figure) for name, figure in figures.items() if figure.image is None}
-    cells = [scene.cell for scene in document.scenes]
-    scales = {one.scale for cell in cells for one in cell.series} - {""}
+    cells, styles = [scene.cell for scene in document.scenes], document.scenes[0].styles
     methods = sorted(map(str, document.results.scores["method"].unique()), key=method_rank)
-    styles = document.scenes[0].styles
     return (
         environment(_escaped)
         .get_template("report.html.j2")
@@ -53,12 +51,11 @@ def html_page(document: Document) -> str:
             version=ltbench.__version__,
             title=document.top.title,
             top=document.top,
-            datasets=sorted({c.data_name for c in cells}),
-            ratios=sorted({c.imbalance_ratio for c in cells}, reverse=True),
-            guidances=sorted(scales, key=float),
+            cells=cells,
+            guidances=sorted({one.scale for cell in cells for one in cell.series} - {""}, key=float),
             methods=[(m, method_title(m), styles[m].colour) for m in methods],
             colours={m: styles[m].colour for m in methods},
-            runs=[run for _, run in sorted(document.results.runs.items())],
+            runs=document.results.runs,
             pictures=pictures,
             charts=Markup(_script_json(charts)),
             css=_inline("report.css"),

@@ -105,7 +105,7 @@ def main_protocols(cell: CellResults, every: bool = False) -> list[list[Series]]
     ]
     blocks = sorted(groups, key=lambda rows: (rows[0].rule, stated(rows[0].guidance)))
     if not every:
-        measured = [max(map(cell.measured, by_key(rows))) for rows in (first, *blocks)]
+        measured = [max(cell.measured[one.key] for one in rows) for rows in (first, *blocks)]
 
         def order(i: int) -> tuple[int, int, float]:
             return -measured[i + 1], -_trainings(blocks[i]), abs(blocks[i][0].guidance - 1)

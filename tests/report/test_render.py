@@ -1,4 +1,4 @@
-"""The document as LaTeX: what is escaped, cut and compiled."""
+"""The document as Markdown and LaTeX: what is escaped, left out, cut and compiled."""
 
 import shutil
 import subprocess
@@ -7,7 +7,8 @@ import pytest
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
-from ltbench.report.render import latex_table, write_latex
+from ltbench.report.document import Document, Section, Text
+from ltbench.report.render import latex_table, markdown_pages, write_latex
 from ltbench.report.tables.grid import Bold, Table
 from ltbench.report.tables.published import load_published, paper_tables
 from ltbench.report.tables.scores import overall_table
@@ -44,3 +45,20 @@ def test_latex_compiles_for_real(pages_study, pages_report, tmp_path):
         assert done.returncode == 0, done.stdout[-2000:]
         assert "Overfull \\hbox" not in done.stdout
         assert (folder / "all-tables.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_markdown_escapes_every_text_but_commands_and_leaves_out_what_is_empty_or_folded():
+    items = Text(items=["run `ltbench run --methods a_b` for <x>", "one ` alone"])
+    folded = Section("Folded *", [Text("small | print", small=True), None], folded=True)
+    top = Section("T_ <b>", [Section("Lists", [items, folded]), Section("Nothing", [None])])
+    pages = markdown_pages(Document(None, [], top, [], []))
+    first, rest = pages["report.md"].splitlines(), pages["details.md"].splitlines()
+    assert first[0] == r"# T\_ &lt;b&gt;"
+    assert first[2:6] == [
+        "## Lists",
+        "",
+        "- run `ltbench run --methods a_b` for &lt;x&gt;",
+        r"- one \` alone",
+    ]
+    assert not any("Folded" in line or "Nothing" in line for line in first)
+    assert rest[4:7] == [r"## Folded \*", "", r"<sub>small \| print</sub>"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from ltbench.report.cell_results import CellResults
 from ltbench.report.names import MISSING, integer, number, output_of, seeds_text
 from ltbench.report.protocols import main_protocols, main_series
 from ltbench.report.series import Series
-from ltbench.report.tables.grid import Table, Tags
+from ltbench.report.tables.grid import Table
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
 from ltbench.runs.run import Run
 from ltbench.stats import seed_correlation
@@ -33,28 +33,33 @@ Runs = Mapping[str, Run]
 def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     """Build the table of what training and sampling took; None where it is not recorded."""
     blocks = main_protocols(cell)
-    rows: list[list[str]] = []
-    tags: list[Tags] = []
-    for one in blocks[0]:
-        seconds, flops = training_costs(one, runs)
-        row = [f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING, _middle(seconds / _MINUTE, 1)]
-        for block in blocks:
-            same = next((other for other in block if other.pair == one.pair), None)
-            row.append(_middle(sampling_cost(cell.folders(same.key)), 2) if same is not None else MISSING)
-        rows.append([one.label, *row, seeds_text(one.train_seeds)])
-        tags.append({"method": one.method})
-    if all(text == MISSING for row in rows for text in row[1:-1]):
+    shown = blocks[0]
+    step = integer(max(one.step for one in shown))
+    costs = [training_costs(one, runs) for one in shown]
+    columns = [
+        (
+            f"FLOPs, {step} steps",
+            [f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING for _, flops in costs],
+        ),
+        (f"Minutes, {step} steps", [_middle(seconds / _MINUTE, 1) for seconds, _ in costs]),
+    ]
+    for block in blocks:
+        folders = {one.pair: cell.folders(one.key) for one in reversed(block)}
+        times = [_middle(sampling_cost(folders.get(one.pair, [])), 2) for one in shown]
+        columns.append((f"s per 1,000 images, ω={block[0].scale_text}", times))
+    if all(text == MISSING for _, texts in columns for text in texts):
         return None
-    step = integer(max(one.step for one in blocks[0]))
-    columns = ["Method", f"FLOPs, {step} steps", f"Minutes, {step} steps"]
-    columns += [f"s per 1,000 images, ω={block[0].scale_text}" for block in blocks]
-    machines = processors(runs[name].provenance for one in blocks[0] for name in one.runs)
+    labels = ("Method", [one.label for one in shown])
+    seeds = ("Seeds", [seeds_text(one.train_seeds) for one in shown])
+    machines = processors(runs[name].provenance for one in shown for name in one.runs)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
         "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included. "
         f"Recorded on {' and '.join(machines)}{': times of one do not compare with the other' * (len(machines) > 1)}."
     ]
-    return Table(f"cost-{cell.slug}", f"Cost, {cell.label}", [*columns, "Seeds"], rows, 1, (), notes, 1, tags)
+    name, title, tags = f"cost-{cell.slug}", f"Cost, {cell.label}", [{"method": one.method} for one in shown]
+    columns = [labels, *columns, seeds]
+    return Table.of_columns(name, title, columns, notes=notes, settings=1, row_tags=tags)
 
 
 def training_costs(one: Series, runs: Runs) -> np.ndarray:
@@ -122,7 +127,8 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     if not joined:
         return None
     names = [m for m in PROBE_TITLES if m in at] + sorted(set(map(str, at)) - set(PROBE_TITLES))
-    values = [_by_seed(found, ["value", *names]) for found in joined]
+    by_seed: dict[str, Any] = {"index": "train_seed", "columns": "series", "dropna": False}
+    values: list[Any] = [found.pivot_table(values=["value", *names], **by_seed) for found in joined]
     rows = [
         [PROBE_TITLES.get(name, output_of(name).title)]
         + [_correlation(found[name], found["value"], within) for found in values for within in (False, True)]
@@ -138,12 +144,6 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     ]
     name = f"entanglement-{cell.slug}"
     return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
-
-
-def _by_seed(found: pd.DataFrame, names: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Return training seed x series of each of some columns."""
-    table = found.pivot_table(index="train_seed", columns="series", values=list(names), dropna=False)
-    return {name: cast("pd.DataFrame", table[name]) for name in names}
 
 
 def _correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> str:

@@ -106,7 +106,7 @@ class Column:
 
     def missing(self, cell: CellResults) -> str:
         """Say why it has no numbers, where that is on record."""
-        why = cell.reason(self.scope, self.place, self.measure.metric)
+        why = cell.reasons.get((self.scope, self.place, self.measure.metric), "")
         return f"{self.title.rstrip(' ↓↑')}: {why}" if why else ""
 
     def floor(self, cell: CellResults) -> str:
