@@ -91,7 +91,7 @@ def _short(cell: CellResults) -> str:
 def _best(cell: CellResults) -> Iterator[str]:
     """Say who leads where each method has its own best guidance."""
     measure = cell.frechet("overall")
-    rows = sorted(best_guidances(cell), key=lambda row: row[1].mean)
+    rows = best_guidances(cell)
     if measure is None or len(rows) < 2:
         return
     (name, best), (second, next_best) = rows[0], rows[1]
@@ -124,8 +124,6 @@ def _memorised(cell: CellResults) -> Iterator[str]:
 
 def _sureness(leading: Sequence[CellResults]) -> Iterator[str]:
     seeds = sorted({len(one.train_seeds) for cell in leading for one in main_protocols(cell)[0]})
-    if not seeds:
-        return
     if seeds[-1] == 1:
         yield "One training seed: these are measurements, and no ranking."
     else:
@@ -148,7 +146,7 @@ def _declared(sections: Sections) -> Iterator[str]:
 
 
 def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
-    """Return each method's best guidance of those run under one sampler, on seeds that all its guidances have."""
+    """Return each method's best guidance of those run under one sampler, on seeds that all its have, the best first."""
     measure = cell.frechet("overall")
     blocks = main_protocols(cell, every=True)
     if measure is None or len(blocks) < 2:
@@ -164,16 +162,15 @@ def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
     out = []
     for pair, rows in curves.items():
         columns = wide[[one.key for one in rows]].set_axis([one.guidance for one in rows], axis=1)
-        best = best_setting(columns, measure.better or "lower")
-        if best is not None:
+        if (best := best_setting(columns, measure.better or "lower")) is not None:
             out.append((pair_title(pair, list(methods)), best))
-    return out
+    return sorted(out, key=lambda row: row[1].mean)
 
 
 def best_guidance_table(cell: CellResults) -> Table | None:
     """Build the table of each method at its best guidance, valued on seeds that did not choose it where possible."""
     measure = cell.frechet("overall")
-    rows = sorted(best_guidances(cell), key=lambda row: row[1].mean)
+    rows = best_guidances(cell)
     if measure is None or not rows:
         return None
     decimals, first = measure.decimals, main_protocols(cell)[0][0]
