@@ -212,10 +212,11 @@ def row_labels(series: Sequence[Series]) -> list[str]:
 def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
     """Return the series to print bold: in each block the best, and what cannot be told from it."""
     wide, bold = cell.by_seed(column.scope, column.measure, column.place, column.role), set[str]()
+    table, at = wide.to_numpy(), {key: i for i, key in enumerate(wide)}
     for block in blocks:
         for rows in grouped(block, lambda one: one.kind).values():
-            keys = [one.key for one in rows if one.key in wide]
-            best = best_columns(wide[keys].to_numpy(), column.measure.better)
+            keys = [one.key for one in rows if one.key in at]
+            best = best_columns(table[:, [at[key] for key in keys]], column.measure.better)
             bold |= {key for key, yes in zip(keys, best, strict=True) if yes}
     return bold
 
