@@ -1,4 +1,4 @@
-"""Panels as axes: how large each is, where its names and titles go, and how marks and matrices are drawn."""
+"""Figures as canvases: panels in a grid that matplotlib lays out, and how marks, matrices and pictures are drawn."""
 
 from __future__ import annotations
 
@@ -12,69 +12,93 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from ltbench.report.figures.model import Figure, Mark, Panel
+from ltbench.report.figures.model import Figure, Image, Mark, Panel
 
 COLUMN = 3.3  # inches: one column of a paper
 PAGE = 6.9  # inches: both columns
 _FLOOR: dict[str, Any] = {"color": "black", "linestyle": (0, (2, 1.2)), "linewidth": 1.0}
-SMALL: dict[str, Any] = {"fontsize": 5.5, "color": "#555555"}
-MOST_MARKERS = 15  # points of a line that are marked; of more the line alone is drawn
+_SMALL: dict[str, Any] = {"fontsize": 5.5, "color": "#555555"}
+_MOST_MARKERS = 15  # points of a line that are marked; of more the line alone is drawn
+_LONGEST = 40  # letters of a name along x
+_MOST_NAMES = 20  # columns that are named each
 
 
 def plot(figure: Figure) -> Canvas:
-    """Lay a figure's panels out in a grid, with one legend above and its caption below, and draw them."""
+    """Draw a figure's panels in a grid, with one legend above and its caption below."""
     across = min(figure.across, len(figure.panels))
-    down = -(-len(figure.panels) // across)
     width = PAGE if across > 1 or len(figure.panels[0].categories) > 6 else COLUMN
-    names = {tuple(p.row_names) for p in figure.panels}
-    # Matrices of one kind: rows are named once, on the left.
-    shared = across > 1 and len(names) == 1 and names != {()}
-    margin = _left(figure.panels) - 0.1 if shared else 0.0
-    step = (width - margin) / across
-    rows = [figure.panels[i * across : (i + 1) * across] for i in range(down)]
-    lines = [max(len(_title(p, step - (0.1 if shared else _left(row)))) for p in row) for row in rows]
+    step = width / across
+    rows = [figure.panels[i : i + across] for i in range(0, len(figure.panels), across)]
+    titles = [[_title(panel, step) for panel in row] for row in rows]
     heights = [
-        max(_height(p, step) for p in row) + 0.11 * (n - 1) for row, n in zip(rows, lines, strict=True)
-    ]
-    shown = [p for p in figure.panels if not p.sideways and not _is_scatter(p)]
-    labels = list(dict.fromkeys(m.label for p in shown for m in p.marks))
-    has_floor = any(p.floor for p in figure.panels)
-    columns = _legend_columns([*labels, "floor"], width) if labels else 1
-    legend = 0.16 * -(-(len(labels) + has_floor) // columns) + 0.05 if labels else 0.0
-    small = textwrap.wrap(figure.caption, int(width * 23))
-    bottom = 0.1 + 0.095 * len(small)
-    total = sum(heights) + legend + bottom
-    canvas = Canvas(figsize=(width, total))
-    canvas.text(0.01, 0.04 / total, "\n".join(small), va="bottom", **SMALL)
+        max(_height(panel, step) + 0.11 * title.count("\n") for panel, title in zip(row, row_titles, strict=True))
+        for row, row_titles in zip(rows, titles, strict=True)
+    ]  # fmt: skip
+    legend_of = [p for p in figure.panels if not p.sideways and not _is_scatter(p)]
+    labels = list(dict.fromkeys(mark.label for p in legend_of for mark in p.marks))
+    labels += ["floor"] if labels and any(p.floor for p in figure.panels) else []
+    columns = _legend_columns(labels, width)
+    canvas = captioned(figure, width, sum(heights) + 0.16 * -(-len(labels) // columns))
+    grid: Any = canvas.subplots(len(rows), across, squeeze=False, height_ratios=heights)
+    # Matrices of one kind: rows are named once, on the left.
+    names = {tuple(p.row_names) for p in figure.panels}
     handles: dict[str, Any] = {}
-    top = total - legend
-    for i, row in enumerate(rows):
-        left = 0.1 if shared else _left(row)
-        for j, panel in enumerate(row):
-            if not panel.marks and not panel.matrix:
-                continue
-            narrow = not (panel.sideways or panel.matrix or _is_scatter(panel) or j == 0 or panel.y_title)
-            inner = left * 0.75 if narrow else left
-            below = _below(panel, step - inner)
-            box = (
-                (margin + j * step + inner) / width,
-                (top - heights[i] + below) / total,
-                (step - inner - 0.08) / width,
-                (heights[i] - below - 0.13 - 0.11 * lines[i]) / total,
+    for i, j in np.ndindex(grid.shape):
+        axes, panel = grid[i, j], rows[i][j] if j < len(rows[i]) else Panel()
+        if not panel.marks and not panel.matrix:
+            axes.remove()
+            continue
+        axes.set_title(titles[i][j], loc="left", pad=3, fontsize=7)
+        _panel(axes, panel)
+        if panel.sideways or panel.matrix:  # an inch stays for the values
+            most = int((step - 1) / 0.055)
+            axes.set_yticks(
+                axes.get_yticks(), [_cut(text.get_text(), most) for text in axes.get_yticklabels()]
             )
-            axes = canvas.add_axes(box)
-            axes.set_title("\n".join(_title(panel, step - left)), loc="left", pad=3, fontsize=7)
-            _panel(axes, panel)
-            if shared and j:
-                axes.set(yticks=[], ylabel="")
-            for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
-                handles.setdefault(label, handle)
-        top -= heights[i]
+        if j and len(names) == 1 and names != {()}:
+            axes.set(yticks=[], ylabel="")
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
     if labels:
-        named = {k: handles[k] for k in sorted(handles, key=lambda k: k == "floor")}
+        named = {label: handles[label] for label in labels if label in handles}  # matplotlib hides "_..."
         canvas.legend(
-            named.values(), named.keys(), loc="upper center", ncols=columns, columnspacing=1, bbox_to_anchor=(0.5, 1)
-        )  # fmt: skip
+            named.values(), named.keys(), loc="outside upper center", ncols=columns, columnspacing=1
+        )
+    return canvas
+
+
+def captioned(figure: Figure, width: float, height: float) -> Canvas:
+    """Return an empty canvas for contents of a height in inches, with the figure's caption below them."""
+    lines = textwrap.wrap(figure.caption, int(width * 23))
+    canvas = Canvas(figsize=(width, height + 0.1 + 0.095 * len(lines)), layout="constrained")
+    canvas.supxlabel("\n".join(lines), x=0.01, ha="left", **_SMALL)
+    return canvas
+
+
+def draw_images(figure: Figure, image: Image) -> Canvas:
+    """Draw pictures in a grid: classes named on the left, methods above, the caption below."""
+    shapes = [strip.shape for strip in image.strips.values()]
+    tall, wide = shapes[0][0], max(shape[1] for shape in shapes)
+    width = PAGE if len(image.columns) > 1 else COLUMN
+    step = (width - 0.95) / len(image.columns)
+    high = min(step * 0.97 * tall / wide, 0.9)
+    row = max(high + 0.03, 0.26)  # room for a name of two lines
+    pitch = tall + round(tall * (row / high - 1))  # pixels from strip to strip, white between
+    canvas = captioned(figure, width, 0.25 + row * len(image.rows))
+    grid: Any = canvas.subplots(1, len(image.columns), squeeze=False)[0]
+    for j, (name, _) in enumerate(image.columns):
+        column = np.full((pitch * len(image.rows), wide, 3), 255, np.uint8)
+        for i in range(len(image.rows)):
+            if (strip := image.strips.get((i, j))) is not None:
+                column[i * pitch :][: strip.shape[0], : strip.shape[1]] = strip
+        grid[j].imshow(column, interpolation="nearest")
+        grid[j].set_title(textwrap.shorten(name, int(step / 0.065), placeholder="…"), fontsize=7, pad=3)
+        grid[j].set(xticks=[], yticks=[])
+        grid[j].spines[:].set_visible(False)
+        grid[j].grid(False)
+    middles = np.arange(len(image.rows)) * pitch + tall / 2
+    grid[0].set_yticks(middles, [f"{name[:18]}\n{count}" for name, count in image.rows], fontsize=6)
+    grid[0].tick_params(length=0)
     return canvas
 
 
@@ -83,50 +107,41 @@ def _is_scatter(panel: Panel) -> bool:
 
 
 def _is_square(panel: Panel) -> bool:
-    return len(panel.matrix) == len(panel.categories) and not panel.matrix_text
+    return 0 < len(panel.matrix) == len(panel.categories) and not panel.matrix_text
 
 
-def _title(panel: Panel, inches: float) -> list[str]:
-    """Return a panel's title in lines that fit."""
-    return textwrap.wrap(panel.title, max(12, int(inches / 0.05))) or [""]
+def _cut(name: str, most: int) -> str:
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def _title(panel: Panel, inches: float) -> str:
+    """Return a panel's title in lines that fit beside what stands along y."""
+    names = panel.categories if panel.sideways else ()
+    beside = 0.15 if _is_scatter(panel) else 0.3 if _is_square(panel) else 0.55
+    room = inches - beside - 0.05 * max(map(len, names), default=0)
+    return "\n".join(textwrap.wrap(panel.title, max(12, int(room / 0.05))))
 
 
 def _height(panel: Panel, width: float) -> float:
+    """Return inches of a panel with its title and the names along x."""
     if _is_scatter(panel):
         return min(2.1, width + 0.15)
     if panel.sideways:
-        return 0.75 + 0.17 * len(panel.categories)
-    if panel.matrix:
-        return width + 0.1 + _below(panel, width) if _is_square(panel) else 0.95 + 0.15 * len(panel.matrix)
-    return 2.1
-
-
-def _left(row: Sequence[Panel]) -> float:
-    """Return inches left of a row's axes: its longest name along y."""
-    if any(_is_scatter(p) for p in row):
-        return 0.2
-    names = [n for p in row for n in (p.categories if p.sideways else p.row_names)]
-    if not names:
-        return 0.55
-    longest = max(map(len, names))
-    return min(2.6, 0.25 + 0.055 * longest)
-
-
-def _below(panel: Panel, width: float) -> float:
-    if panel.categories and not panel.sideways:
+        return 0.7 + 0.17 * len(panel.categories)
+    if _is_square(panel):
         longest = max(map(len, panel.categories))
-        room = width / len(panel.categories) / 0.055
-        if _is_square(panel):
-            return 0.25 + (0.1 if longest <= room else 0.05 * longest)
-        return 0.36 if longest <= room else min(1.0, 0.3 + 0.036 * longest)
-    return 0.1 if _is_scatter(panel) else 0.42
+        return width + 0.25 + (0.05 * longest if longest * 0.055 > width / len(panel.categories) else 0)
+    longest = min(_LONGEST, max(map(len, panel.categories), default=0))
+    turned = 0.036 * max(0, longest - 20)  # more than there is room for
+    return turned + (0.8 + 0.15 * len(panel.matrix) if panel.matrix else 2.0)
 
 
 def _panel(axes: Axes, panel: Panel) -> None:
+    if panel.matrix:
+        _heat(axes, panel)
     axes.set_xlabel(panel.x_title, labelpad=1)
     axes.set_ylabel(panel.y_title, labelpad=2)
     if panel.matrix:
-        _heat(axes, panel)
         return
     for mark in panel.marks:
         _mark(axes, mark, panel)
@@ -157,23 +172,19 @@ def _panel(axes: Axes, panel: Panel) -> None:
         axes.grid(False)
         axes.spines[:].set_visible(True)
     elif panel.categories:
-        _name_classes(axes, panel)
+        _name_columns(axes, panel.categories, 0)
+        axes.set_xlim(-0.6, len(panel.categories) - 0.4)
 
 
-def _name_classes(axes: Axes, panel: Panel) -> None:
-    many = len(panel.categories) > 20
-    at = (
-        np.unique(np.linspace(0, len(panel.categories) - 1, 8).round().astype(int))
-        if many
-        else range(len(panel.categories))
-    )
-    names = [panel.categories[i] for i in at]
-    inches = _inches(axes)
-    turned = max(map(len, names)) > inches / len(names) / 0.055
-    axes.set_xticks(
-        list(at), names, rotation=30 if turned else 0, ha="right" if turned else "center", fontsize=6
-    )
-    axes.set_xlim(-0.6, len(panel.categories) - 0.4)
+def _name_columns(axes: Axes, names: Sequence[str], first: float, upright: bool = False) -> None:
+    """Name what stands along x from `first` on: turned where names do not fit, eight of more than 20."""
+    count = min(len(names), 8) if len(names) > _MOST_NAMES else len(names)
+    at = np.unique(np.linspace(0, len(names) - 1, count).round().astype(int))
+    inches = axes.get_window_extent().width / axes.figure.dpi
+    turned = min(_LONGEST, max(map(len, names))) > inches / len(at) / 0.055
+    angle = (90 if upright else 30) if turned else 0
+    shown = [_cut(names[i], _LONGEST) for i in at]
+    axes.set_xticks(at + first, shown, rotation=angle, ha="right" if angle == 30 else "center", fontsize=6)
 
 
 def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
@@ -192,7 +203,7 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
         xerr=error if panel.sideways else None,
         yerr=None if panel.sideways else error,
         color=style.colour,
-        marker="" if mark.line and len(mark.x) > MOST_MARKERS else style.marker,
+        marker="" if mark.line and len(mark.x) > _MOST_MARKERS else style.marker,
         ls=dash if mark.line else "",
         ms=4,
         mfc="white" if mark.hollow else style.colour,
@@ -206,16 +217,15 @@ def _mark(axes: Axes, mark: Mark, panel: Panel) -> None:
 
 
 def _heat(axes: Axes, panel: Panel) -> None:
-    values = np.array(panel.matrix, float)
     low, high = panel.matrix_range
-    texts = np.array(panel.matrix_text) if len(panel.matrix_text) else False
+    texts = np.array(panel.matrix_text) if panel.matrix_text else None
     sns.heatmap(
-        values,
+        np.array(panel.matrix, float),
         ax=axes,
-        cmap="cividis" if not len(panel.matrix_text) else "YlOrRd",
+        cmap="cividis" if texts is None else "YlOrRd",
         vmin=low,
         vmax=high,
-        annot=texts if isinstance(texts, np.ndarray) else None,
+        annot=texts,
         fmt="",
         annot_kws={"fontsize": 5.5},
         cbar=False,
@@ -223,27 +233,11 @@ def _heat(axes: Axes, panel: Panel) -> None:
         xticklabels=False,
         yticklabels=list(panel.row_names),
     )
-    axes.set_xlabel(panel.x_title, labelpad=1)
-    axes.set_ylabel(panel.y_title, labelpad=2)
-    names = list(panel.categories)
-    inches = _inches(axes)
-    turned = max(map(len, names)) > inches / len(names) / 0.055
-    few = len(names) <= 20
-    if few:
-        axes.set_xticks(
-            np.arange(len(names)) + 0.5,
-            names,
-            rotation=(90 if _is_square(panel) else 30) if turned else 0,
-            ha="right" if turned and not _is_square(panel) else "center",
-        )
+    if len(panel.categories) <= _MOST_NAMES:
+        _name_columns(axes, panel.categories, 0.5, upright=_is_square(panel))
     axes.tick_params(length=0, pad=1, labelsize=6)
     axes.tick_params(axis="y", rotation=0)
     axes.grid(False)
-
-
-def _inches(axes: Axes) -> float:
-    """Return the width of some axes."""
-    return float(axes.get_window_extent().width / axes.figure.dpi)
 
 
 def _log(axes: Axes, which: str, values: Sequence[float]) -> None:

@@ -8,7 +8,6 @@ import os
 import pickle
 import subprocess
 import sys
-import textwrap
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +15,12 @@ from importlib import resources
 from pathlib import Path
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure as Canvas
 from PIL import Image as Picture
 
 from ltbench.files import replacing
-from ltbench.report.figures.axes import COLUMN, PAGE, SMALL, plot
-from ltbench.report.figures.model import Figure, Image
+from ltbench.report.figures.axes import draw_images, plot
+from ltbench.report.figures.model import Figure
 
 _WORTH_A_PROCESS = 4  # figures that a further process must have to be worth its start
 
@@ -115,7 +113,7 @@ def _draw_one(figure: Figure, folder: Path, pdf: bool) -> None:
         resources.as_file(resources.files("ltbench.report") / "ltbench.mplstyle") as sheet,
         mpl.rc_context(fname=sheet),
     ):
-        canvas = _picture(figure) if figure.image is not None else plot(figure)
+        canvas = plot(figure) if figure.image is None else draw_images(figure, figure.image)
         for path in _paths(figure, folder, pdf):
             with replacing(path) as temporary:
                 if path.suffix == ".pdf":
@@ -135,42 +133,3 @@ def _save_png(canvas: Canvas, path: Path, palette: bool) -> None:
         buffer = io.BytesIO()
         chart.save(buffer, "PNG", dpi=picture.info["dpi"])
     path.write_bytes(buffer.getvalue())
-
-
-# -- pictures -------------------------------------------------------------------------------------------------
-
-
-def _picture(figure: Figure) -> Canvas:
-    image: Image = figure.image  # type: ignore[assignment]
-    left, title = 0.95, 0.25
-    first = next(iter(image.strips.values()))
-    wide = max(s.shape[1] for s in image.strips.values())
-    width = PAGE if len(image.columns) > 1 else COLUMN
-    step = (width - left) / len(image.columns)
-    high = min(step * 0.97 * first.shape[0] / wide, 0.9)
-    small = textwrap.wrap(figure.caption, int(width * 23))
-    bottom = 0.1 + 0.095 * len(small)
-    row = max(high + 0.03, 0.26)
-    total = bottom + title + row * len(image.rows)
-    canvas = Canvas(figsize=(width, total))
-    canvas.text(0.01, 0.04 / total, "\n".join(small), va="bottom", **SMALL)
-    for i, (class_name, count) in enumerate(image.rows):
-        middle = (total - title - (i + 0.5) * row) / total
-        canvas.text((left - 0.05) / width, middle, class_name[:18], ha="right", va="bottom", fontsize=6.5)
-        canvas.text((left - 0.05) / width, middle, count, ha="right", va="top", **SMALL)
-    for j, (name, _) in enumerate(image.columns):
-        said = textwrap.shorten(name, int(step / 0.065), placeholder="…")
-        canvas.text(
-            (left + (j + 0.485) * step) / width, 1 - 0.12 / total, said, ha="center", va="center", fontsize=7
-        )
-        below = round(first.shape[0] * (row / high - 1))  # pixels of white under each strip
-        column = np.full(((first.shape[0] + below) * len(image.rows), wide, 3), 255, np.uint8)
-        for i in range(len(image.rows)):
-            if (strip := image.strips.get((i, j))) is not None:
-                top = i * (first.shape[0] + below)
-                column[top : top + strip.shape[0], : strip.shape[1]] = strip
-        box = ((left + j * step) / width, bottom / total, step * 0.97 / width, row * len(image.rows) / total)
-        axes = canvas.add_axes(box)
-        axes.imshow(column, interpolation="nearest", aspect="auto")
-        axes.set_axis_off()
-    return canvas

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 from PIL import Image as Picture
@@ -52,6 +53,18 @@ def test_figures_fit_the_columns_of_a_paper(pages_report):
     assert {"forest", "digits-r0.05-class-frechet", "digits-r0.05-samples", "digits-r0.05-training"} <= {
         p.stem for p in pngs
     }
+
+
+def test_names_of_any_length_leave_room_for_what_is_drawn(tmp_path):
+    """Matplotlib's layout gives up, with a warning, where names take all of a panel."""
+    name, style = "CORAL (" + "coral.weight=0.123, " * 12 + ")", Style("#0072B2", "o")
+    marks = [Mark(name, [0.0], [0.0], style), Mark("_hidden", [1.0], [1.0], style)]
+    sideways = [Panel(name, "x", "", marks, categories=[name] * 2, sideways=True)] * 2
+    heat = [Panel("", "x", "", categories=[name] * 3, matrix=[[0.0] * 3] * 2, row_names=[name] * 2)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for panels in (sideways, heat, [Panel(name, "x", "y", marks, categories=[name] * 3)]):
+            draw([Figure("long", "F", "A caption.", panels, len(panels))], tmp_path)
 
 
 def test_a_script_without_a_main_guard_draws_on_several_cores_and_no_torch_is_loaded(tmp_path):
