@@ -9,16 +9,16 @@ import math
 import pytest
 import torch
 from exact_trajectories import exact_diffusion, exact_flow
+from two_classes import TWO
 
 from ltbench import rng
 from ltbench.diffusion.calibration import SDS, SPACINGS, calibrate, calibration_table, settings_of, unfit
 from ltbench.diffusion.closed_form import ClosedForm
 from ltbench.diffusion.registry import SAMPLERS, kind
 from ltbench.diffusion.samplers import sample_batch
-from ltbench.diffusion.spacing import make_path, timesteps
+from ltbench.diffusion.spacing import make_path
 from ltbench.specs import SampleSpec
 
-TWO = ClosedForm([-0.5, 0.4], [0.1, 0.3], [0.9, 0.1], (1, 8, 8))
 EVERY = [(name, order) for name in SAMPLERS.all() for order in SAMPLERS[name].orders or (2,)]
 FAST = [pair for pair in EVERY if SAMPLERS[pair[0]].steps is None]
 
@@ -38,9 +38,6 @@ def start_of(count: int) -> torch.Tensor:
 
 def run(model: ClosedForm, spec: SampleSpec, labels: torch.Tensor) -> torch.Tensor:
     return sample_batch(model, labels, spec, generators_of(len(labels)), "cpu").double()
-
-
-# -- without guidance: the truth is the distribution itself ------------------------------------------------------
 
 
 @pytest.mark.parametrize(("sampler", "order"), EVERY)
@@ -129,9 +126,6 @@ def test_all_that_is_offered_is_the_published_update(spec: SampleSpec, omega: fl
     torch.testing.assert_close(run(TWO, spec, labels), published_update(spec, labels), atol=5e-4, rtol=0)
 
 
-# -- with guidance: a fine integration is the truth ---------------------------------------------------------------
-
-
 @pytest.mark.parametrize("omega", [0.0, 1.0, 3.0])
 @pytest.mark.parametrize(("sampler", "order"), [pair for pair in EVERY if kind(pair[0]) == "deterministic"])
 def test_deterministic_samplers_solve_the_guided_ode(sampler: str, order: int, omega: float) -> None:
@@ -157,9 +151,6 @@ def test_stochastic_samplers_solve_the_guided_sde(sampler: str, order: int, omeg
     made = run(TWO, spec_of(sampler, order, 1000, guidance=omega), labels)
     assert made.mean().item() == pytest.approx(exact.mean().item(), abs=0.02)
     assert made.std().item() == pytest.approx(exact.std().item(), rel=0.05)
-
-
-# -- what is offered, and what is said of it -----------------------------------------------------------------------
 
 
 def test_the_table_holds_all_that_is_offered() -> None:
@@ -203,21 +194,3 @@ def test_settings_that_distort_are_named_in_one_sentence(spec: SampleSpec) -> No
 )
 def test_nothing_is_said_of_good_settings(spec: SampleSpec) -> None:
     assert unfit(spec) is None
-
-
-def test_log_snr_is_uniform_where_whole_steps_allow_it() -> None:
-    visited = timesteps(20, "logsnr")
-    sigma = ((1 - TWO.levels) / TWO.levels).sqrt()[visited.copy()].log()
-    gaps = -sigma.diff()
-    assert visited[0] == 999
-    assert visited[-1] == 0
-    assert gaps[:14].std() / gaps.mean() < 0.02  # later ones are a few whole steps wide
-    assert (timesteps(1000, "logsnr") == timesteps(1000, "trailing")).all()
-    for name in (
-        "logsnr",
-        "karras",
-        "trailing",
-        "leading",
-        "linspace",
-    ):  # a name from a file is another object
-        assert (timesteps(20, name) == timesteps(20, "".join(list(name)))).all()

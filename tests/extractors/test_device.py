@@ -3,6 +3,7 @@
 import pytest
 import torch
 from fake_gpu import Waits, fake_mode, on_fake_cuda
+from published_networks import assert_close, images
 
 from ltbench.extractors import inception
 from ltbench.extractors.efficientnet import EfficientNetLite0
@@ -83,3 +84,15 @@ def test_the_stand_in_sees_a_pass_that_waits():
             return images.float().flatten(1) * scale, None
 
     assert fake_forward(Careless(), 1, 8) == ["blocking copy {'cpu'} -> cuda:0"]
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*vgg16")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("name", ["digits_cnn", "inception"])
+def test_cuda_gives_the_cpus_features(name, inception_file):
+    batch = images(4, 8, 8, 1)
+    weights = inception_file if name == "inception" else None
+    cpu, cuda = (get_extractor(name, weights=weights, device=d)(batch) for d in ("cpu", "cuda"))
+    assert_close(cuda.features, cpu.features, 1e-3)

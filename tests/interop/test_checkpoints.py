@@ -1,90 +1,26 @@
 """The authors' checkpoints become runs that compute what their code computed; runs become what diffusers loads."""
 
-import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from diffusers import UNet2DModel
-from huggingface_hub import ModelCard
-from PIL import Image
+from official_files import ALIKE, CBDM, CORAL, check_golden_outputs, golden, imported
 
-from ltbench.cli.app import main
-from ltbench.cli.exchange import export_network
 from ltbench.data import load_dataset
-from ltbench.data.prepare.prepare import prepare
 from ltbench.diffusion.samplers import sample
-from ltbench.diffusion.unet import SIZES, UNetConfig
+from ltbench.diffusion.unet import UNetConfig
 from ltbench.environment import Environment
-from ltbench.errors import CheckpointError, LtbenchError, UsageError
+from ltbench.errors import CheckpointError, UsageError
 from ltbench.extractors import torchscript
 from ltbench.files import read_json
 from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings
-from ltbench.interop.import_run import import_run
 from ltbench.interop.official import load_official
 from ltbench.method.registry import create
 from ltbench.pipeline import is_done, load_model, run_stage, stages
-from ltbench.runs.layout import kept_steps, weights_path
-from ltbench.runs.weights import load_weights
 from ltbench.specs import MethodSpec, ModelSpec, train_key
 from ltbench.study.file import load_study
-
-GOLDENS = Path(__file__).parents[1] / "goldens"
-CBDM, CORAL = (GOLDENS / f"official_{name}_ckpt.pt" for name in ("cbdm", "coral"))
-ALIKE = {"atol": 1e-4, "rtol": 0}
-
-
-def golden(path):
-    with np.load(path.with_name(f"{path.stem}_io.npz")) as arrays:
-        return {name: torch.from_numpy(arrays[name]) for name in arrays}
-
-
-def prepared(root, classes):
-    """Prepare a folder of a few 16x16 images a class."""
-    for k in range(classes):
-        for i in range(4):
-            path = root / "images" / f"class{k}" / f"{i}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            noise = np.random.default_rng(10 * k + i).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-            Image.fromarray(noise).save(path)
-    prepare("folder_lt", root / "images", root / "data", image_size=16, workers=1)
-    return root / "data"
-
-
-@pytest.fixture(scope="module")
-def ten(tmp_path_factory):
-    return prepared(tmp_path_factory.mktemp("ten"), 10)
-
-
-@pytest.fixture(scope="module")
-def five(tmp_path_factory):
-    return prepared(tmp_path_factory.mktemp("five"), 5)
-
-
-def imported(path, method, data_root, out, *sets):
-    import_run(path, method, out, dataset="folder_lt", sets=sets, data_root=data_root)
-    (folder,) = out.glob("folder_lt-*")
-    (spec,) = load_study(folder / "study.toml").runs
-    return folder, spec
-
-
-@pytest.fixture(scope="module")
-def cbdm(ten, tmp_path_factory):
-    """The golden checkpoint, imported by the command line: output root, its folder, the run it became."""
-    out = tmp_path_factory.mktemp("runs")
-    command = ["import", CBDM, "-m", "cbdm", "-d", "folder_lt", "--data-root", ten, "--out", out]
-    with pytest.raises(SystemExit) as ended:
-        main([str(a) for a in command])
-    assert ended.value.code == 0
-    (folder,) = out.iterdir()
-    (spec,) = load_study(folder / "study.toml").runs
-    return out, folder, spec
-
-
-# -- in ---------------------------------------------------------------------------------------------
 
 
 def test_an_imported_run_is_trained_and_knows_where_it_is_from(cbdm, ten):
@@ -96,16 +32,6 @@ def test_an_imported_run_is_trained_and_knows_where_it_is_from(cbdm, ten):
     assert recorded["origin"] == "external"
     assert recorded["imported"]["sha256"] == spec.train.imported
     assert spec.data.content == load_dataset(spec.data, ten).manifest["source"]["prepared"]
-
-
-def check_golden_outputs(predict, theirs):
-    """Compare a network, (x, t, label) -> noise, with what the authors' code computed with these weights."""
-    io = golden(CBDM)
-    with torch.no_grad():
-        conditional = predict(io["x"], io["t"], io["y"])
-        unconditional = predict(io["x"], io["t"], torch.full_like(io["y"], 10))
-    torch.testing.assert_close(conditional, io[f"{theirs}_eps_cond"], **ALIKE)
-    torch.testing.assert_close(unconditional, io[f"{theirs}_eps_uncond"], **ALIKE)
 
 
 @pytest.mark.parametrize(("ours", "theirs"), [("ema", "ema"), ("raw", "net")])
@@ -238,56 +164,6 @@ def test_a_method_that_the_file_contradicts(ten, five, tmp_path, path, method, s
     assert not list(tmp_path.glob("runs/folder_lt-*"))  # nothing half-made is left
 
 
-def test_what_the_file_does_not_say_is_asked_for(ten, tmp_path):
-    def run(path, dataset, ratio=None, *sets):
-        import_run(
-            path,
-            "cbdm",
-            tmp_path / "runs",
-            dataset=dataset,
-            flags={"imbalance_ratio": ratio},
-            sets=sets,
-            data_root=ten,
-        )
-
-    with pytest.raises(UsageError, match=r"3 x 16 x 16 images of 10 classes, .* say .* with --dataset"):
-        run(CBDM, None)
-    with pytest.raises(UsageError, match="did you mean 'cbdm'"):
-        import_run(CBDM, "cbdn", tmp_path / "runs", data_root=ten)
-    with pytest.raises(UsageError, match="at which imbalance ratio of cifar10_lt"):
-        run(CBDM, "cifar10_lt")
-    content = torch.load(CBDM, weights_only=True)
-    torch.save({key: value for key, value in content.items() if key != "step"}, tmp_path / "last.pt")
-    with pytest.raises(UsageError, match="how many steps it was trained: give --step"):
-        run(tmp_path / "last.pt", "folder_lt")
-    torch.save({key: value for key, value in content.items() if key != "step"}, tmp_path / "ckpt_7.pt")
-    assert imported(tmp_path / "ckpt_7.pt", "cbdm", ten, tmp_path / "seven")[1].train.steps == 7
-    with pytest.raises(UsageError, match=r"10 classes, but cifar100_lt has 3 x 16 x 16 of 100"):
-        run(CBDM, "cifar100_lt", 0.01)
-    with pytest.raises(UsageError, match=r"makes 3 x 16 x 16 .* has 3 x 32 x 32 .* or set data.image_size"):
-        run(CBDM, "cifar10_lt", 0.01, "data.image_size=32")
-
-
-def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
-    data = prepared(tmp_path, 10)  # folder_lt:images
-    (tmp_path / "images" / "class0" / "0.png").write_bytes(
-        (tmp_path / "images" / "class1" / "0.png").read_bytes()
-    )
-    prepare("folder_lt", tmp_path / "images", data, image_size=16, workers=1, own_name="two")
-    with pytest.raises(UsageError, match="folder_lt:two"):
-        import_run(CBDM, "cbdm", tmp_path / "runs", dataset="folder_lt", data_root=data)
-    for name in ("images", "two"):
-        import_run(CBDM, "cbdm", tmp_path / name, dataset=f"folder_lt:{name}", data_root=data)
-        (study,) = (tmp_path / name).glob("*/study.toml")
-        (spec,) = load_study(study).runs
-        assert (
-            spec.data.content
-            == read_json(data / "prepared" / f"folder_lt-{name}-16" / "manifest.json")["hash"]
-        )
-    with pytest.raises(LtbenchError, match="nothing prepared as 'three'"):
-        import_run(CBDM, "cbdm", tmp_path / "runs", dataset="folder_lt:three", data_root=data)
-
-
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -321,9 +197,6 @@ def test_files_that_are_no_checkpoint(tmp_path, ten, content):
     (tmp_path / "ckpt_1.pt").write_bytes(content)
     with pytest.raises(CheckpointError, match="truncated, damaged or no PyTorch checkpoint"):
         imported(tmp_path / "ckpt_1.pt", "cbdm", ten, tmp_path / "runs")
-
-
-# -- starting from ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("kind", ["official", "folder", "file"])
@@ -402,146 +275,3 @@ def test_the_papers_network_has_its_name_and_others_are_spelt_out():
 )
 def test_classes_and_size_tell_the_papers_data_sets(classes, channels, size, name):
     assert guess_dataset(config(num_classes=classes, image_channels=channels, image_size=size)) == name
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [{"attention": (1,)}, {"res_blocks": 3}, {"widths": (0, 8)}, {"widths": (8, 8), "attention": (2,)}],
-)
-def test_half_an_architecture_is_refused(fields):
-    with pytest.raises(ValueError, match=r"model\.(attention|widths)"):
-        ModelSpec(**fields)
-    assert ModelSpec().overrides == {}
-    assert "tiny" in SIZES
-
-
-# -- out --------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("weights", "theirs"), [("ema", "ema"), ("raw", "net")])
-def test_an_exported_network_computes_the_golden_outputs_in_diffusers(cbdm, tmp_path, weights, theirs):
-    export_network(cbdm[1], tmp_path / "out", None, weights)
-    unet = UNet2DModel.from_pretrained(tmp_path / "out").eval()
-    check_golden_outputs(lambda *inputs: unet(*inputs).sample, theirs)
-
-
-def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
-    _, folder, spec = cbdm
-    card = text_of(folder, tmp_path / "bare")
-    assert "None are stored." in card
-    samples = folder / "samples" / "0123abcd"
-    write_scores(samples / "scores.csv", spec)
-    try:
-        card = text_of(folder, tmp_path / "scored")
-    finally:
-        (samples / "scores.csv").unlink()
-        samples.rmdir()
-    data = ModelCard(card).data
-    assert data.library_name == "diffusers"
-    assert "long-tailed" in data.tags
-    results = {r.metric_name: r for r in data.eval_results}
-    assert results["frechet (overall, inception)"].metric_value == 12.5
-    assert results["frechet (tail, inception)"].metric_args["sampler"] == "ancestral"
-    assert (
-        results["frechet (overall, inception)"].dataset_args["imbalance_ratio"] == spec.data.imbalance_ratio
-    )
-    for words in (
-        "folder_lt",
-        "Qin et al.",
-        "gamma=0.25",
-        "1,000 steps",
-        "does not tell how it was trained; assumed: Adam 0.0002, batch 128",
-        spec.train.imported[:16],
-    ):
-        assert words in card
-    assert (
-        "| overall | frechet | inception | 12.5 | 3.25 | 50000 | 50000 | ancestral | 2000 | 1 | 0 |" in card
-    )
-    assert "| tail | frechet | inception | 40 |  |" in card
-    assert "label 10: no label" in card
-    assert "| 7 " not in card
-
-
-@pytest.mark.parametrize("shared", ["export", "ema only", "ddp"])
-def test_an_exported_network_and_shared_files_are_imported_again(cbdm, ten, tmp_path, shared):
-    """What others share of a network: a folder for diffusers, averaged weights alone, DataParallel's names."""
-    _, folder, _ = cbdm
-    path = tmp_path / "shared.pt"
-    if shared == "export":
-        path = tmp_path / "shared"
-        export_network(folder, path, None, "ema")
-    elif shared == "ema only":
-        torch.save(
-            {k: v for k, v in torch.load(CBDM, weights_only=True).items() if k in ("ema_model", "fixed_x_T")},
-            path,
-        )
-    else:
-        content = torch.load(CBDM, weights_only=True)
-        ema = {f"module.{k}": v for k, v in content["ema_model"].items()}
-        torch.save(content | {"ema_model": ema}, path)
-    import_run(path, "cbdm", tmp_path / "runs", dataset="folder_lt", step=1000, data_root=ten)
-    (back,) = (p.parent for p in (tmp_path / "runs").glob("*/spec.json"))
-    assert torch.equal(
-        read_ema(back)["denoiser.unet.conv_in.weight"], read_ema(folder)["denoiser.unet.conv_in.weight"]
-    )
-
-
-def read_ema(folder):
-    return load_weights(weights_path(folder, kept_steps(folder)[-1]), "ema")
-
-
-def text_of(folder, target):
-    export_network(folder, target, None, "ema")
-    return (target / "README.md").read_text()
-
-
-def write_scores(path, spec):
-    from ltbench.runs.score_columns import COLUMNS, run_columns
-
-    common = run_columns(spec, 2000) | {
-        "metric": "frechet",
-        "definition": "frechet/1",
-        "extractor": "inception",
-    }
-    common |= {"n_reference": 50000, "n_generated": 50000, "nfe": 2000, "guidance": 1.0, "class_or_group": ""}
-    common |= {"extractor_hash": "e", "reference_hash": "r", "n_train": 12406, "reference": "folder_lt"}
-    rows = [
-        common | {"scope": "overall", "value": 12.5},
-        common | {"scope": "overall", "value": 3.25, "metric": "frechet.floor"},
-        common | {"scope": "group", "class_or_group": "tail", "value": 40.0},
-        common | {"scope": "class", "class_or_group": "7", "value": 55.0},
-    ]
-    path.parent.mkdir(parents=True)
-    pd.DataFrame(rows).reindex(columns=list(COLUMNS)).to_csv(path, index=False)
-
-
-def test_what_cannot_be_exported_is_refused(cbdm, tmp_path):
-    _, folder, _ = cbdm
-    cases = [
-        ((tmp_path, tmp_path / "x", None, "ema"), "is no training's folder"),
-        ((folder, tmp_path / "x", 7, "ema"), "keeps no weights of step 7: there are 1000"),
-        ((folder, tmp_path / "x", None, "net"), "--weights takes ema or raw"),
-        ((folder, folder / "spec.json", None, "ema"), "spec.json is a file: give a folder with --to"),
-    ]
-    for arguments, says in cases:
-        with pytest.raises(UsageError, match=re.escape(says)):
-            export_network(*arguments)
-    bare = tmp_path / "bare"
-    bare.mkdir()
-    (bare / "spec.json").write_text((folder / "spec.json").read_text())
-    with pytest.raises(UsageError, match="has no weights yet"):
-        export_network(bare, tmp_path / "x", None, "ema")
-    (bare / "spec.json").write_text('{"origin": "external", "data": {}}')
-    with pytest.raises(UsageError, match="there is no network to export"):
-        export_network(bare, tmp_path / "x", None, "ema")
-    (bare / "spec.json").write_text('{"data": {"dataset": 3}}')
-    with pytest.raises(CheckpointError, match="no run of this version"):
-        export_network(bare, tmp_path / "x", None, "ema")
-    broken = tmp_path / "broken"
-    (broken / "weights").mkdir(parents=True)
-    (broken / "spec.json").write_text((folder / "spec.json").read_text())
-    whole = (folder / "weights" / "step-00001000.safetensors").read_bytes()
-    (broken / "weights" / "step-00001000.safetensors").write_bytes(whole[:5000])
-    with pytest.raises(LtbenchError, match="are broken"):
-        export_network(broken, tmp_path / "x", None, "ema")
-    assert not (tmp_path / "x").exists()

@@ -11,6 +11,25 @@ from ltbench.errors import UsageError
 from ltbench.metrics.base import Metric, Output
 from ltbench.metrics.registry import METRICS, REGISTRY, find_output, get_metric, requested_metrics
 
+
+def test_registry_names_the_nearest():
+    assert get_metric("frechet").definition == "frechet/1"
+    with pytest.raises(UsageError, match="did you mean 'precision_recall'"):
+        get_metric("precision_recal")
+    outputs = [o.name for m in REGISTRY.values() for o in m.outputs]
+    assert len(outputs) == len(set(outputs))
+
+
+def test_what_a_registered_metric_states():
+    """Fewest images and default bootstrap are part of what a stored number means."""
+    fewest = {
+        name: get_metric(name).minimum
+        for name in ("frechet", "frechet_infinity", "kid_subsets", "sfid", "fld")
+    }
+    assert fewest == {"frechet": 2, "frechet_infinity": 200, "kid_subsets": 1000, "sfid": 2024, "fld": 20}
+    assert {metric.name for metric in REGISTRY.values() if metric.quick} == {"agreement", "frechet"}
+
+
 MEAN_GAP = Metric(
     "mean_gap",
     "features",
@@ -54,19 +73,6 @@ def test_asking_what_a_metric_is_called_imports_no_torch():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
-
-
-def test_an_output_states_how_it_is_shown():
-    recall, ceiling = find_output("recall"), find_output("coverage_ceiling")
-    assert (recall.title, recall.better, recall.decimals, recall.auxiliary) == ("Recall", "higher", 3, False)
-    assert ceiling.auxiliary
-    assert ceiling.better is None
-    assert Output("mean_gap", "lower").title == "Mean gap"
-    outputs = {o.name: o for m in REGISTRY.values() for o in m.outputs}
-    companions = [o.companion[0] for o in outputs.values() if o.companion]
-    assert companions
-    assert all(outputs[name].auxiliary for name in companions)
-    assert find_output("no such number") is None
 
 
 @pytest.mark.parametrize("suffix", ["", "_cbdm", "_ccua"])

@@ -1,6 +1,7 @@
 """Batches: epochs, draws, dropped labels and flips, each a function of (seed, step) alone."""
 
 import dataclasses
+import threading
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ltbench.data import ImageSet
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.method import DrawRatio, Needs
 from ltbench.specs import TrainSpec
-from ltbench.training.batches import BatchSource, draw_power, draw_prior
+from ltbench.training.batches import BatchesAhead, BatchSource, draw_power, draw_prior
 
 CPU = torch.device("cpu")
 
@@ -209,3 +210,57 @@ def test_a_class_without_images_is_never_drawn(draw):
     with_empty = draw_prior(torch.tensor([0.6, 0.0, 0.3, 0.1]), draw)
     assert with_empty[1] == 0
     torch.testing.assert_close(with_empty[[0, 2, 3]], draw_prior(torch.tensor([0.6, 0.3, 0.1]), draw))
+
+
+def equal(one, other):
+    for field in dataclasses.fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        pairs = [*zip(a, b, strict=True)] if isinstance(a, tuple) else [(a, b)]
+        if not all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs):
+            return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "needs", [Needs(), Needs(draw=0.25), Needs(draw=DrawRatio(0.5), reference="balanced")], ids=str
+)
+def test_batches_made_ahead_are_the_same_bit_for_bit(needs):
+    spec = TrainSpec(batch_size=16, label_dropout=0.5)
+    plain = BatchSource(digits(), spec, needs, 3, CPU)
+    ahead = BatchesAhead(BatchSource(digits(), spec, needs, 3, CPU), 80)
+    try:
+        for step in (*range(45), 60, 61, 10):  # over an epoch's end, a jump, and back
+            assert equal(plain(step), ahead(step)), step
+    finally:
+        ahead.close()
+
+
+def test_the_next_batch_is_made_while_the_step_runs_and_none_after_the_last(monkeypatch):
+    source, drawn = BatchSource(digits(), TrainSpec(batch_size=8), Needs(), 0, CPU), []
+    draw, next_one = source.draw, threading.Event()
+
+    def watched(step):
+        drawn.append((step, threading.current_thread() is threading.main_thread()))
+        if step == 1:
+            next_one.set()
+        return draw(step)
+
+    monkeypatch.setattr(source, "draw", watched)
+    ahead = BatchesAhead(source, 3)
+    ahead(0)
+    assert next_one.wait(10)  # without anybody asking for step 1
+    ahead(1)
+    ahead(2)
+    ahead.close()
+    assert drawn == [(0, False), (1, False), (2, False)]
+
+
+def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_asked_for(monkeypatch):
+    source = BatchSource(digits(), TrainSpec(batch_size=8), Needs(), 0, CPU)
+    draw = source.draw
+    monkeypatch.setattr(source, "draw", lambda step: draw(step) if step == 0 else 1 / 0)
+    ahead = BatchesAhead(source, 9)
+    ahead(0)
+    with pytest.raises(ZeroDivisionError):
+        ahead(1)
+    ahead.close()

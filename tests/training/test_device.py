@@ -1,8 +1,6 @@
 """A GPU's rules without a GPU: devices of every tensor, what waits for the device, batches made ahead, options."""
 
 import contextlib
-import dataclasses
-import threading
 
 import pytest
 import torch
@@ -15,19 +13,16 @@ from ltbench.diffusion.calibration import calibrate
 from ltbench.diffusion.samplers import sample_batch
 from ltbench.environment import Environment
 from ltbench.errors import UsageError
-from ltbench.method import DrawRatio, Needs, Prediction, registry
+from ltbench.method import Prediction, registry
 from ltbench.runs.layout import weights_path
 from ltbench.runs.weights import save_weights
-from ltbench.specs import DataSpec, ModelSpec, SampleSpec, TrainSpec, train_key
+from ltbench.specs import DataSpec, ModelSpec, SampleSpec, train_key
 from ltbench.training import trainer
 from ltbench.training.batches import BatchesAhead, BatchSource
 from ltbench.training.model import build_model, load_model, state_of
 from ltbench.training.trainer import Training
 
 CPU = torch.device("cpu")
-
-
-# -- every method on a stand-in for a GPU ---------------------------------------------------------------
 
 
 def fake_step(name, variant, tmp_path, monkeypatch, **train):
@@ -156,63 +151,6 @@ def test_the_stand_in_sees_what_waits(tmp_path, monkeypatch):
         fake_step("cbdm", None, tmp_path, monkeypatch)
 
 
-# -- batches ahead --------------------------------------------------------------------------------------
-
-
-def equal(one, other):
-    for field in dataclasses.fields(one):
-        a, b = getattr(one, field.name), getattr(other, field.name)
-        pairs = [*zip(a, b, strict=True)] if isinstance(a, tuple) else [(a, b)]
-        if not all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y for x, y in pairs):
-            return False
-    return True
-
-
-@pytest.mark.parametrize(
-    "needs", [Needs(), Needs(draw=0.25), Needs(draw=DrawRatio(0.5), reference="balanced")], ids=str
-)
-def test_batches_made_ahead_are_the_same_bit_for_bit(needs):
-    spec = TrainSpec(batch_size=16, label_dropout=0.5)
-    plain = BatchSource(digits(), spec, needs, 3, CPU)
-    ahead = BatchesAhead(BatchSource(digits(), spec, needs, 3, CPU), 80)
-    try:
-        for step in (*range(45), 60, 61, 10):  # over an epoch's end, a jump, and back
-            assert equal(plain(step), ahead(step)), step
-    finally:
-        ahead.close()
-
-
-def test_the_next_batch_is_made_while_the_step_runs_and_none_after_the_last(monkeypatch):
-    source, drawn = BatchSource(digits(), TrainSpec(batch_size=8), Needs(), 0, CPU), []
-    draw, next_one = source.draw, threading.Event()
-
-    def watched(step):
-        drawn.append((step, threading.current_thread() is threading.main_thread()))
-        if step == 1:
-            next_one.set()
-        return draw(step)
-
-    monkeypatch.setattr(source, "draw", watched)
-    ahead = BatchesAhead(source, 3)
-    ahead(0)
-    assert next_one.wait(10)  # without anybody asking for step 1
-    ahead(1)
-    ahead(2)
-    ahead.close()
-    assert drawn == [(0, False), (1, False), (2, False)]
-
-
-def test_what_goes_wrong_in_the_thread_is_raised_where_the_batch_is_asked_for(monkeypatch):
-    source = BatchSource(digits(), TrainSpec(batch_size=8), Needs(), 0, CPU)
-    draw = source.draw
-    monkeypatch.setattr(source, "draw", lambda step: draw(step) if step == 0 else 1 / 0)
-    ahead = BatchesAhead(source, 9)
-    ahead(0)
-    with pytest.raises(ZeroDivisionError):
-        ahead(1)
-    ahead.close()
-
-
 def test_a_training_with_batches_ahead_ends_bit_identical(tmp_path):
     spec = make_spec("ccua+tempered", dropout=0.1, steps=6, flip=True)
     plain = train_in(tmp_path / "plain", spec)
@@ -221,9 +159,6 @@ def test_a_training_with_batches_ahead_ends_bit_identical(tmp_path):
     run._loop()
     run.batches.close()
     assert same_tensors(tensors(plain, 6), tensors(tmp_path / "ahead", 6))
-
-
-# -- options that change speed or memory only -----------------------------------------------------------
 
 
 def after_two_steps(tmp_path, name, dropout=0.3, **environment):

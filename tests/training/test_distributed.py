@@ -1,10 +1,13 @@
-"""A process's place among several: its GPU, and what cannot be one."""
+"""Several processes that train as one: shares of a batch, sums over processes."""
 
 import pytest
 import torch
+from tiny_runs import make_spec
 
 from ltbench.errors import UsageError
-from ltbench.training.distributed import local_device
+from ltbench.method.registry import create
+from ltbench.training import trainer as training
+from ltbench.training.distributed import Group, local_device
 
 
 def torchrun(monkeypatch, world, here, rank, gpus):
@@ -40,3 +43,8 @@ def test_processes_that_cannot_each_have_a_gpu_are_told_so(here, gpus, name, sen
     torchrun(monkeypatch, here, here, 0, gpus)
     with pytest.raises(UsageError, match=sentence):
         local_device(name)
+
+
+def test_a_batch_that_processes_cannot_share_is_refused():
+    with pytest.raises(UsageError, match="batch_size 8 is not divisible by 3 processes: choose a multiple"):
+        training._rows(make_spec(), create("ddpm"), Group(0, 3))

@@ -16,7 +16,6 @@ from ltbench.environment import Environment, Settings
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.interop.export import export_run
 from ltbench.interop.networks import with_networks
-from ltbench.interop.pipeline import omega_of_time
 from ltbench.interop.verify import REPRODUCED, SELF_REPORTED, verify
 from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name, weights_path
@@ -78,9 +77,6 @@ def by_other(folder, **sampling):
     return make_spec(score=SCORE, sample={**FEW, "rule": "auto", "bad_weights": str(folder), **sampling})
 
 
-# --- an earlier snapshot ----------------------------------------------------------------------------------------
-
-
 def test_the_training_keeps_the_step_that_its_sampling_needs(early):
     _, folder = early
     assert weights_path(folder, 2).exists()
@@ -122,9 +118,6 @@ def test_a_later_step_is_no_weaker_network(step):
         match=f"--set sample.bad_step: sample.bad_step {step} must be an earlier step than train.steps 4",
     ):
         load_study(sets=[*sets, "sample.rule=auto", f"sample.bad_step={step}"])
-
-
-# --- another run's network ----------------------------------------------------------------------------------------
 
 
 def test_another_runs_network_is_kept_by_what_its_weights_are(tmp_path, other):
@@ -203,9 +196,6 @@ def test_a_network_that_was_changed_is_not_sampled(tmp_path, other):
         load_other(named, tmp_path, digits())
 
 
-# --- the other doors ------------------------------------------------------------------------------------------------
-
-
 def test_a_run_that_a_snapshot_guided_is_reproduced_to_the_bit(tmp_path, early):
     _, folder = early
     result = reproduce(folder, tmp_path / "again", Settings())
@@ -238,14 +228,6 @@ def test_an_export_says_which_rule_its_scores_were_made_by(tmp_path, early):
     assert "1, auto (bad_step 2)" in card
     assert "This folder's pipeline does plain guidance" in card
     assert "guidance_rule: auto (bad_step 2)" in card
-
-
-def test_a_rule_that_goes_by_the_noise_is_a_function_of_time_for_pipelines():
-    omega = omega_of_time("interval", 1.5, sigma_low=0.28, sigma_high=2.9)
-    assert [omega(t) for t in (81, 82, 468, 469)] == [0.0, 1.5, 1.5, 0.0]
-    for settings in ({"rule": "per_class"}, {"rule": "auto", "bad_step": 1}):
-        with pytest.raises(UsageError, match="goes by more than the noise"):
-            omega_of_time(guidance=1.0, **settings)
 
 
 def test_where_a_rule_spares_some_classes_scores_state_the_mean(tmp_path):

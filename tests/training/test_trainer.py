@@ -24,7 +24,6 @@ from ltbench.method.registry import create
 from ltbench.plugins import Extension
 from ltbench.training import trainer as training
 from ltbench.training.batches import BatchSource
-from ltbench.training.distributed import Group
 from ltbench.training.model import build_model, state_of
 from ltbench.training.trainer import Training
 
@@ -70,9 +69,6 @@ def close(one, other, tolerance=2e-5):
     return len(one) == len(other) and all(
         torch.allclose(a, b, rtol=tolerance, atol=tolerance * scale) for a, b in zip(one, other, strict=True)
     )
-
-
-# -- every method -----------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +123,6 @@ def test_a_regulariser_shifts_no_draw_of_plain_denoising(first_row, name):
 def test_another_seed_is_another_network():
     one, other = initial(make_spec())["denoiser"], initial(make_spec(seed=1))["denoiser"]
     assert not torch.equal(one.unet.conv_in.weight, other.unet.conv_in.weight)
-
-
-# -- the protocol -----------------------------------------------------------------------------------
 
 
 def test_warm_up_starts_at_zero_and_the_average_follows_the_weights(tmp_path):
@@ -217,8 +210,6 @@ def test_dropout_is_another_at_every_step_and_equal_when_a_step_is_made_again(tm
     assert losses[0] == pytest.approx(losses[3], rel=1e-6)
     assert len(set(losses[:3])) == 3
 
-
-# -- stopping and going on --------------------------------------------------------------------------
 
 LONG = {"steps": 10, "snapshots": (3,)}
 METHOD = "cbdm+coral"  # draws of its own, an attached head, two passes
@@ -330,9 +321,6 @@ def test_progress_tells_step_loss_and_rate(tmp_path):
     assert all(event["loss"] > 0 and event["rate"] > 0 for event in told)
 
 
-# -- what goes wrong --------------------------------------------------------------------------------
-
-
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(tmp_path):
     with pytest.raises(
         NonFiniteLoss, match=r"became infinite or NaN between steps .*lower train\.learning_rate"
@@ -399,9 +387,6 @@ def test_a_checkpoint_that_does_not_fit_is_refused(tmp_path):
     (folder / "digests.json").unlink()  # as another version would have written it
     with pytest.raises(CheckpointError, match="does not fit the model: delete it"):
         train_in(folder, make_spec())
-
-
-# -- micro-batches and processes --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["cbdm", "t2h", "inverse_frequency+t2h", "cm", "cm+t2h", "min_snr+p2"])
@@ -488,14 +473,6 @@ def test_two_processes_train_as_one(tmp_path, two_processes, name, monkeypatch):
         assert one == pytest.approx(other, rel=1e-4)
 
 
-def test_a_batch_that_processes_cannot_share_is_refused():
-    with pytest.raises(UsageError, match="batch_size 8 is not divisible by 3 processes: choose a multiple"):
-        training._rows(make_spec(), create("ddpm"), Group(0, 3))
-
-
-# -- other people's methods -------------------------------------------------------------------------
-
-
 class Centres(Method):
     """Keeps class centres in a buffer and a frozen map, and has a term only at every other step."""
 
@@ -533,9 +510,6 @@ def test_a_plug_in_may_keep_buffers_frozen_parts_and_terms_that_come_and_go(tmp_
     assert "raw.methods.centres.frozen" in saved
     parts = train_in(tmp_path / "parts", make_spec("centres", steps=3))
     same_training(train_in(parts, make_spec("centres", steps=4)), whole, steps=(4,))
-
-
-# -- waiting for the device -------------------------------------------------------------------------
 
 
 def test_a_step_reads_nothing_back_from_the_device(tmp_path, monkeypatch):
