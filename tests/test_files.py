@@ -24,7 +24,7 @@ from ltbench.files import (
     write_text,
 )
 from ltbench.runs.results import load_results
-from ltbench.runs.weights import load_weights, save_checkpoint, save_weights, tensors_sha256
+from ltbench.runs.weights import load_weights, save_checkpoint, save_weights
 
 
 def names(folder):
@@ -115,8 +115,6 @@ def test_rows_are_appended_under_one_header(tmp_path):
     append_rows(path, ["a", "b"], [{"b": 3, "a": 2}, {"a": 4, "b": ""}])
     assert path.read_text() == 'a,b\n1,"x, y"\n2,3\n4,\n'
 
-
-# -- disks that are full or forbidden ---------------------------------------------------------------
 
 LIMIT = 20_000
 
@@ -230,22 +228,6 @@ def test_a_path_that_can_be_no_folder_is_named(tmp_path, name, what):
 def test_a_writable_folder_is_made_and_left_empty(tmp_path):
     ensure_writable(tmp_path / "new" / "runs")
     assert names(tmp_path / "new" / "runs") == []
-
-
-def test_equal_tensors_have_equal_hashes_whatever_the_order_of_their_names():
-    one = {"a": torch.arange(4.0), "b": torch.tensor(1, dtype=torch.bfloat16)}
-    same = {"b": one["b"].clone(), "a": torch.arange(8.0)[::2] / 2}
-    assert tensors_sha256(one) == tensors_sha256(same)
-    others = (
-        {"a": one["a"].reshape(2, 2)},
-        {"a": one["a"].double()},
-        {"a": one["a"] + 1e-6},
-        {"c": one["a"]},
-    )
-    assert len({tensors_sha256(o) for o in ({"a": one["a"]}, *others)}) == 5
-
-
-# -- reading what a user named ------------------------------------------------------------------------------
 
 
 TEXT = 'title = "Größe"\nx = 1\n'

@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,32 @@ from rich.text import Text
 
 from ltbench import errors
 from ltbench.cli import app, console
-from ltbench.cli.console import as_sentence, fail, make_console, styled
+from ltbench.cli.console import as_sentence, fail, make_console, styled, waiting
+
+
+def test_a_long_wait_says_what_it_waits_for(capsys):
+    with waiting("reading", after=0.05):
+        time.sleep(0.5)
+    out = capsys.readouterr()
+    assert out.out == "... reading\n"
+    assert out.err == ""
+
+
+def test_a_short_wait_says_nothing(capsys):
+    with waiting("reading", after=5.0):
+        pass
+    assert capsys.readouterr() == ("", "")
+
+
+def test_an_error_ends_the_wait():
+    start = time.monotonic()
+    try:
+        with waiting("reading", after=30.0):
+            raise ValueError
+    except ValueError:
+        pass
+    assert time.monotonic() - start < 5
+
 
 LTBENCH = [sys.executable, "-m", "ltbench"]
 

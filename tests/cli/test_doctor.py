@@ -1,7 +1,6 @@
 """The doctor finds what is there, says how to get what is not, and notices a number that is off."""
 
 import dataclasses
-import re
 from pathlib import Path
 
 import numpy as np
@@ -77,9 +76,6 @@ def test_the_command_prints_it_all_and_succeeds(tmp_path, capsys):
     assert shown.count("the files of cifar10_lt are missing") >= len(CHECK_VALUES)
 
 
-# -- published values, on data and weights that are here -------------------------------------------
-
-
 def digits_check(**changes):
     cell = load_dataset(DataSpec(dataset="digits_lt", imbalance_ratio=1.0))
     extractor = get_extractor("digits_cnn")
@@ -143,34 +139,3 @@ def test_the_published_values_are_those_on_record():
     assert all(0 < check.tolerance <= 0.05 * max(abs(check.value), 0.01) for check in CHECK_VALUES[:3])
     assert np.isfinite(values).all()
     assert issubclass(DataMissing, Exception)
-
-
-def test_calibration_prints_what_each_setting_makes_of_a_known_spread(capsys):
-    from ltbench.cli.calibrate import show_calibration
-
-    show_calibration("ddim,ancestral", "cpu")
-    lines = capsys.readouterr().out.splitlines()
-    (row,) = [line for line in lines if re.match(r"ddim +- +logsnr +20 ", line)]
-    assert "-12." in row
-    assert "off by more than 5 %" in row
-    assert any(line.startswith("ddim: first order") for line in lines)
-    (ancestral,) = [line for line in lines if re.match(r"ancestral +- +all +1000 ", line)]
-    assert "off by" not in ancestral
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--calibrate", "--sampler", "euler"], ["unknown sampler 'euler'"]),
-        (["--sampler", "ddim"], ["--calibrate"]),
-    ],
-)
-def test_what_cannot_be_calibrated_is_one_sentence(arguments, words, capsys):
-    from ltbench.cli.app import main
-
-    with pytest.raises(SystemExit) as end:
-        main(["doctor", *arguments])
-    err = capsys.readouterr().err
-    assert end.value.code
-    assert all(word in err for word in words)
-    assert "Traceback" not in err

@@ -1,168 +1,165 @@
 """`plan`, `settings`, `presets` and the Slurm dry run as a person meets them."""
 
-import tomllib
-
 import pytest
-from command_line import call_main
+import torch
+from app_settings import SHORT
+from rich.console import Console
 
-from ltbench.cli import settings, study
-from ltbench.cli.app import app
-from ltbench.cli.options import STUDY
-from ltbench.specs import RunSpec
-from ltbench.study.presets import load_all
-
-
-@pytest.fixture
-def ltbench(capfd, tmp_path, monkeypatch):
-    """Call the command in an empty folder; return exit code and everything printed."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*arguments):
-        code, out, err = call_main(capfd, arguments)
-        return code, " ".join((out + err).split())
-
-    return call
+from ltbench.cli import study
+from ltbench.cli import study as commands
+from ltbench.cli.study import print_plan
+from ltbench.diffusion.unet import Denoiser
+from ltbench.environment import Environment
+from ltbench.errors import DataMissing
+from ltbench.runs.layout import folder_name, weights_name
+from ltbench.study.file import load_study
+from ltbench.sweep.cost import make_plan
 
 
-SHORT = ("--set", "train.steps=10", "--set", "train.warmup_steps=0", "--set", "sample.per_class=2")
+def test_a_plan_says_which_files_are_missing_and_how_to_get_them(tmp_path, capsys):
+    study = load_study("paper/celeba5", ["model.size=tiny", "data.image_size=8", "train.batch_size=4"])
+    planned = make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False)
+    assert sum(run.images for run in planned.runs) == 5 * 50_000
+    print_plan(study, planned)
+    shown = capsys.readouterr().out
+    assert "(published)" in shown
+    assert "(released)" in shown
+    assert "the files of celeba5 are missing" in shown
+    assert "ltbench data prepare celeba5" in shown
+    with pytest.raises(DataMissing):
+        make_plan(study.runs, tmp_path, tmp_path, "cpu", 1)
 
 
-def test_plan_takes_every_flag_of_run_that_says_what_is_run():
-    import typer
-
-    commands = typer.main.get_command(app).commands
-    flags = {name: {o for p in commands[name].params for o in p.opts} for name in ("run", "plan")}
-    assert flags["run"] - flags["plan"] <= {
-        *(
-            "--slurm",
-            "--dry-run",
-            "--yes",
-            "-y",
-            "--init-from",
-            "--track",
-            "--sample-batch",
-            "--compile",
-            "--channels-last",
-            "--recompute",
-            "--cuda-graphs",
-            "--trust",
-        ),
-    }
-    assert {p.name for p in commands["plan"].params} >= set(STUDY)
+@pytest.mark.parametrize("preset", ["controls/cifar10_lt-r0.01", "controls/fashion_mnist_lt-r0.01"])
+def test_every_row_of_a_plan_names_another_run(preset, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(commands, "console", Console(highlight=False, width=200))  # each row one line
+    small = ["model.size=tiny", "data.image_size=8", "train.batch_size=4"]
+    study = load_study(preset, small)
+    print_plan(study, make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False), every_run=True)
+    rows = [line for line in capsys.readouterr().out.splitlines() if " ddpm seed " in line]
+    assert len(rows) == len(set(rows)) == 9
+    assert sum("data.head_count=" in row for row in rows) == 3
 
 
-def test_plan_reads_runs_flags(ltbench):
-    code, out = ltbench("plan", "-m", "ddpm,coral", "--seeds", "0..1", "--guidance", "0,1", *SHORT)
+def test_a_plan_says_which_snapshots_come_too_late(tmp_path, capsys):
+    """They were left out without a word: a training only goes forward."""
+    study = load_study("demo", ["train.steps=40", "train.snapshots=10,30", "methods=ddpm"])
+    (spec,) = study.runs
+    assert make_plan(study.runs, tmp_path, None, "cpu", 1).passed == ()
+    for step in (10, 40):
+        path = tmp_path / folder_name(spec) / weights_name(step)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    planned = make_plan(study.runs, tmp_path, None, "cpu", 1)
+    print_plan(study, planned)
+    assert len(planned.passed) == 1
+    assert "is trained past step 30 without keeping it" in " ".join(capsys.readouterr().out.split())
+    path.unlink()  # under way, at step 35
+    for name, content in (("checkpoint.pt", ""), ("train.csv", "step,loss\n35,1.0\n")):
+        (tmp_path / folder_name(spec) / name).write_text(content)
+    assert "past step 30 " in make_plan(study.runs, tmp_path, None, "cpu", 1).passed[0]
+
+
+def test_a_plan_times_forward_and_backward_with_a_workers_threads(tmp_path, monkeypatch):
+    """It timed the forward pass with every core, where a worker has one, and promised half the time."""
+    seen = []
+    forward = Denoiser.forward
+
+    def watched(self, x, *rest):
+        seen.append((torch.get_num_threads(), torch.is_grad_enabled()))
+        return forward(self, x, *rest)
+
+    monkeypatch.setattr(Denoiser, "forward", watched)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        planned = make_plan(load_study("demo", ["methods=ddpm"]).runs, tmp_path, None, "cpu", 1)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert set(seen[-6:]) == {(Environment().threads, False), (Environment().threads, True)}
+    assert planned.runs[0].seconds > 0
+
+
+def test_plan_reads_runs_flags(run_here):
+    code, out = run_here("plan", "-m", "ddpm,coral", "--seeds", "0..1", "--guidance", "0,1", *SHORT)
     assert code == 0
     assert "8 runs, 40 training steps, 160 images" in out
 
 
-def test_a_study_is_named_as_an_argument_or_as_a_preset_and_not_as_both(ltbench):
-    code, out = ltbench("run", "demo", "--dry-run", "-m", "ddpm", *SHORT)
+def test_a_study_is_named_as_an_argument_or_as_a_preset_and_not_as_both(run_here):
+    code, out = run_here("run", "demo", "--dry-run", "-m", "ddpm", *SHORT)
     assert code == 0
     assert "1 run, 10 training steps" in out
     for name in ("run", "plan"):
-        code, out = ltbench(name, "demo", "-p", "quick")
+        code, out = run_here(name, "demo", "-p", "quick")
         assert code == 2
         assert "a preset is given twice, demo and --preset quick: leave one out" in out
 
 
-@pytest.mark.parametrize(
-    ("listing", "name", "slip"),
-    [
-        ("methods", "coral", "corla"),
-        ("metrics", "frechet", "freche"),
-        ("samplers", "ddim", "ddmi"),
-        ("guidance", "interval", "intervall"),
-        ("datasets", "digits_lt", "digit_lt"),
-    ],
-)
-def test_a_listing_shows_one_that_is_named(ltbench, listing, name, slip):
-    code, whole = ltbench(listing)
-    assert code == 0
-    code, out = ltbench(listing, name)
-    assert code == 0
-    assert name in out
-    assert len(out) < len(whole)
-    code, out = ltbench(listing, slip)
-    assert code == 2
-    assert f"did you mean '{name}'?" in out
-
-
-def test_a_plan_names_a_rule_of_guidance_with_its_steps_and_evaluations(ltbench, monkeypatch):
+def test_a_plan_names_a_rule_of_guidance_with_its_steps_and_evaluations(run_here, monkeypatch):
     monkeypatch.setattr(study.console, "width", 200)  # a row a line
     interval = ["--set", "sample.rule=interval", "--set", "sample.sigma_high=2.9", "--guidance", "0,1"]
     sampler = ["--set", "sample.sampler=dpmsolver++", "--set", "sample.steps=20"]
-    code, out = ltbench("plan", "-m", "ddpm", "--seeds", "0", *interval, *sampler, *SHORT)
+    code, out = run_here("plan", "-m", "ddpm", "--seeds", "0", *interval, *sampler, *SHORT)
     assert code == 0
     # No training left, 20 images, 20 + 12 evaluations.
     assert "guidance 1, interval (sigma_high 2.9), 20 steps 0 20 32" in out
     assert "guidance 0 10 20 20" in out  # by whatever rule: no guidance
 
 
-def test_rules_of_guidance_are_listed_with_their_settings(ltbench, monkeypatch):
-    code, out = ltbench("guidance")
-    assert code == 0
-    for setting in ("sample.sigma_low", "sample.sigma_high", "sample.bad_weights", "sample.schedule_power"):
-        assert setting in out  # whole, at the width of any terminal
-    monkeypatch.setattr(settings.console, "width", 200)  # a row a line
-    code, out = ltbench("settings", "sample.rule")
-    assert code == 0
-    assert "auto | cfg | interval |" in out
-
-
-def test_plan_on_a_card_gives_hours_beside_this_machines(ltbench):
-    code, out = ltbench("plan", "-m", "ddpm", *SHORT, "--on", "h100")
+def test_plan_on_a_card_gives_hours_beside_this_machines(run_here):
+    code, out = run_here("plan", "-m", "ddpm", *SHORT, "--on", "h100")
     assert code == 0
     assert "on NVIDIA H100 SXM5: about 0 s with one card; here about" in out
     assert "peak stated in" in out.lower()
     assert "assumed" in out
 
 
-def test_plan_says_a_wrong_card_before_it_measures(ltbench, monkeypatch):
+def test_plan_says_a_wrong_card_before_it_measures(run_here, monkeypatch):
     monkeypatch.setattr("ltbench.sweep.cost.make_plan", None)
-    code, out = ltbench("plan", "--on", "h1000")
+    code, out = run_here("plan", "--on", "h1000")
     assert code == 2
     assert "did you mean 'h100'" in out
 
 
-def test_plan_names_weights_that_are_missing(ltbench, monkeypatch, tmp_path):
+def test_plan_names_weights_that_are_missing(run_here, monkeypatch, tmp_path):
     monkeypatch.setenv("LTBENCH_WEIGHTS", str(tmp_path))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    code, out = ltbench("plan", "-m", "ddpm", *SHORT, "--set", "score.extractors=inception")
+    code, out = run_here("plan", "-m", "ddpm", *SHORT, "--set", "score.extractors=inception")
     assert code == 0
     assert "the weights of inception are missing" in out
     assert "curl -L" in out
 
 
-def test_plan_names_a_network_of_the_users_that_is_not_there(ltbench, tmp_path):
-    code, out = ltbench(
+def test_plan_names_a_network_of_the_users_that_is_not_there(run_here, tmp_path):
+    code, out = run_here(
         "plan", "-m", "ddpm", *SHORT, "--set", f"score.extractors=torchscript:{tmp_path}/no.pt"
     )
     assert code == 0
     assert f"{tmp_path}/no.pt, which scoring needs, is no file" in out
 
 
-def test_a_slurm_typo_is_told_before_anything_is_measured(ltbench, monkeypatch):
+def test_a_slurm_typo_is_told_before_anything_is_measured(run_here, monkeypatch):
     monkeypatch.setattr("ltbench.sweep.cost.make_plan", None)
-    code, out = ltbench("run", "--slurm", "parition=gpu")
+    code, out = run_here("run", "--slurm", "parition=gpu")
     assert code == 2
     assert "did you mean 'partition'" in out
     assert "--slurm help" in out
 
 
-def test_slurm_help_lists_the_keys(ltbench):
+def test_slurm_help_lists_the_keys(run_here):
     from ltbench.sweep.slurm import KEYS
 
-    code, out = ltbench("run", "--slurm", "help")
+    code, out = run_here("run", "--slurm", "help")
     assert code == 0
     assert all(key in out for key in KEYS)
 
 
-def test_a_slurm_dry_run_prints_the_script_and_leaves_nothing(ltbench, tmp_path):
+def test_a_slurm_dry_run_prints_the_script_and_leaves_nothing(run_here, tmp_path):
     pytest.importorskip("submitit")
-    code, out = ltbench(
+    code, out = run_here(
         *("run", "-m", "ddpm,coral", "--slurm", "partition=gpu,exclude=n1,n2,time=8h", "--dry-run"), *SHORT
     )
     assert code == 0
@@ -178,68 +175,18 @@ def test_a_slurm_dry_run_prints_the_script_and_leaves_nothing(ltbench, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dry_run_here_is_the_plan(ltbench, tmp_path):
-    code, out = ltbench("run", "-m", "ddpm", "--dry-run", *SHORT)
+def test_a_dry_run_here_is_the_plan(run_here, tmp_path):
+    code, out = run_here("run", "-m", "ddpm", "--dry-run", *SHORT)
     assert code == 0
     assert "1 run, 10 training steps" in out
     assert list(tmp_path.iterdir()) == []
 
 
-def test_settings_lists_every_field_with_default_and_bounds(ltbench):
-    code, out = ltbench("settings")
-    assert code == 0
-    for section in ("data", "model", "train", "sample", "score"):
-        for name in type(getattr(RunSpec(), section)).model_fields:
-            hidden = f"{section}.{name}" in ("data.content", "train.init_weights", "train.imported")
-            assert (f"{section}.{name} " in out) != hidden
-    assert "train.steps 150000 int >= 1 optimiser steps" in out
-
-
-@pytest.mark.parametrize(
-    ("key", "shown"),
-    [
-        ("train.steps", "train.steps 150000"),
-        ("steps", "sample.steps 1000"),
-        ("guidance", "sample.guidance 0"),
-        ("precision", "train.precision fp32 fp32 | tf32 | bf16"),
-        ("sample", "sample.per_class 5000"),
-    ],
-)
-def test_settings_finds_a_key_by_its_end_its_section_or_its_short_name(ltbench, key, shown):
-    code, out = ltbench("settings", key)
-    assert code == 0
-    assert shown in out
-    assert "--set" in out
-
-
-def test_settings_of_an_unknown_key_names_the_nearest(ltbench):
-    code, out = ltbench("settings", "train.stepps")
-    assert code == 2
-    assert "did you mean 'train.steps'" in out
-
-
-def test_a_preset_can_be_shown_and_copied(ltbench, tmp_path):
-    code, out = ltbench("presets", "demo", "--show")
-    assert code == 0
-    assert 'title = "Demo' in out
-    assert "[train]" in out
-    code, out = ltbench("presets", "paper/cifar10_lt-r0.01", "--copy", "mine.toml")
-    assert code == 0
-    assert "ltbench run -p mine.toml" in out
-    assert tomllib.loads((tmp_path / "mine.toml").read_text()) == load_all()["paper/cifar10_lt-r0.01"]
-    code, out = ltbench("presets", "demo", "--copy", "mine.toml")
-    assert code == 2
-    assert "is there already" in out
-    code, out = ltbench("presets", "dmeo", "--show")
-    assert code == 2
-    assert "did you mean 'demo'" in out
-
-
-def test_a_cards_hours_call_runs_as_the_plan_does(ltbench, monkeypatch):
+def test_a_cards_hours_call_runs_as_the_plan_does(run_here, monkeypatch):
     """Two variants of one method stood there under one name."""
     monkeypatch.setattr("ltbench.cli.cards.console.width", 200)  # a row a line
     variants = ("--set", "coral.variant=published,released_formula", "--guidance", "0")
-    code, out = ltbench("plan", "-m", "coral", *SHORT, *variants, "--on", "h100")
+    code, out = run_here("plan", "-m", "coral", *SHORT, *variants, "--on", "h100")
     assert code == 0
     for variant in ("published", "released_formula"):
         assert f"coral ({variant}) seed 0 guidance 0 (fp32)" in out

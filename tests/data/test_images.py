@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from tiny_runs import digits
 
 from ltbench.data.images import ImageSet, balanced, content_sha256, halves
 
@@ -99,3 +100,15 @@ def test_image_set_digest_covers_pixels_labels_and_shape():
     assert digest == content_sha256(np.asfortranarray(images), labels)
     with pytest.raises(ValueError, match="4 images but 3 labels"):
         ImageSet(images, labels[:3])
+
+
+def test_halves_share_no_image_and_keep_the_classes():
+    cell = digits()
+    images = (
+        np.arange(len(cell.reference) * 4).astype("<u2").view(np.uint8).reshape(-1, 1, 2, 4)
+    )  # all differ
+    pool = ImageSet(images, cell.reference.labels)
+    first, second = halves(pool, "reference/halves")
+    assert not {image.tobytes() for image in first.images} & {image.tobytes() for image in second.images}
+    assert len(first.images) + len(second.images) == len(pool.images)
+    np.testing.assert_array_equal(np.bincount(first.labels), np.bincount(second.labels))

@@ -9,7 +9,6 @@ import torch
 from report_folders import make_spec, score_rows, write_scores
 
 from ltbench.cli.app import main
-from ltbench.cli.results import numbers_table
 from ltbench.data import load_dataset
 from ltbench.files import write_json
 from ltbench.report import write_report
@@ -64,22 +63,6 @@ def test_the_overall_table_shows_both_with_their_origin(scored):
     assert "Origin" in table.columns
     assert [row for row in table.rows if "gan" in row[0].lower() and "external" in row]
     assert [row for row in table.rows if "DDPM" in row[0] and "ours" in row]
-
-
-def test_the_main_numbers_are_each_measures_overall_value_class_mean_and_floor():
-    rows = [
-        ("overall", "", "kid", 0.25), ("overall", "", "frechet", 12.345), ("overall", "", "frechet.floor", 1.5),
-        ("overall", "", "frechet.ci_low", 9.0), ("group", "macro", "frechet", 20.0), ("group", "macro", "frechet.floor", 3.0),
-        ("group", "worst", "frechet", 40.0), ("class", "3", "frechet", 7.0), ("overall", "", "agreement", float("nan")),
-    ]  # fmt: skip
-    scores = pd.DataFrame(rows, columns=["scope", "class_or_group", "metric", "value"])
-    table = numbers_table(scores.assign(extractor="pixels", n_generated=400, n_reference=1200), "gan")
-    assert table.rows == [
-        ["FD (pixels) ↓", "12.35", "20.00", "1.50"],
-        ["Agreement ↑", "—", "—", "—"],
-        ["KD (pixels) ↓", "0.2500", "—", "—"],
-    ]
-    assert table.notes == ["400 images against 1,200 real ones"]
 
 
 def test_a_scoring_prints_its_numbers(scored, tmp_path, capsys):

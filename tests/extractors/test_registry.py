@@ -17,6 +17,7 @@ from ltbench.extractors.registry import (
     auto_extractors,
     get_extractor,
     known_extractors,
+    resolve_extractors,
 )
 
 
@@ -106,3 +107,26 @@ def test_a_packages_unusable_extractor_says_why_when_it_is_asked_for(plugin):
         get_extractor("wrong")
     with pytest.raises(UsageError, match="is taken by ltbench.extractors"):
         get_extractor("taken")
+
+
+@pytest.mark.parametrize(
+    ("names", "dataset", "resize", "expected"),
+    [
+        (("inception",), "cifar10_lt", "own", ("inception",)),
+        (("inception",), "cifar10_lt", "clean", ("inception_clean",)),
+        (("inception_clean",), "cifar10_lt", "legacy", ("inception",)),
+        (("inception", "inception_clean"), "cifar10_lt", "clean", ("inception_clean",)),
+        (("auto",), "cifar10_lt", "clean", ("inception_clean",)),  # also where another stands in for it
+        (("auto",), "digits_lt", "own", ("digits_cnn",)),
+    ],
+)
+def test_a_resizing_by_name_is_the_extractor_that_has_it(names, dataset, resize, expected):
+    assert resolve_extractors(names, dataset, resize) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["digits_cnn", "efficientnet_lite0", "torchscript:mine.pt", "inception_mixed_6"]
+)
+def test_a_resizing_of_a_network_with_one_way_is_refused(name):
+    with pytest.raises(UsageError, match=f"{name} resizes images in one way"):
+        resolve_extractors((name,), "digits_lt", "clean")

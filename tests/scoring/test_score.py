@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 from scored_digits import CELL, FRECHET, HELD, REFERENCE, REQUEST, SMALLEST, K, at, cut, features, value
-from tiny_runs import make_spec
+from tiny_runs import digits, make_spec
 
 from ltbench.data.images import ImageSet, balanced, halves
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
@@ -261,3 +261,24 @@ def test_a_quick_metric_has_its_interval_unasked(cache, noisy):
     table = score_samples(CELL, *noisy, make_spec(score=request), cache)
     low, high = (value(table, f"agreement.ci_{end}") for end in ("low", "high"))
     assert low <= value(table, "agreement") <= high
+
+
+def test_scores_name_the_half_they_are_against(tmp_path):
+    cell = digits()
+    generated = cell.heldout
+    found = {}
+    for half in ("none", "first", "second"):
+        request = ScoreSpec(metrics=("frechet",), floor_draws=1, reference_half=half)
+        rows = score_pools(cell, generated, request, tmp_path)
+        (found[half],) = [r for r in rows if r["scope"] == "overall" and r["metric"] == "frechet"]
+    assert [row["reference"] for row in found.values()] == [
+        "digits_lt",
+        "digits_lt, first half",
+        "digits_lt, second half",
+    ]
+    assert [row["n_reference"] for row in found.values()] == [1200, 600, 600]
+    assert (
+        len({row["value"] for row in found.values()})
+        == len({r["reference_hash"] for r in found.values()})
+        == 3
+    )

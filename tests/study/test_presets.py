@@ -1,34 +1,20 @@
 """Presets: the papers' settings number by number, fair comparisons that are fair, and plans without data."""
 
 import re
-from pathlib import Path
 
 import pytest
-import torch
-from rich.console import Console
 
-from ltbench.cli import study as commands
-from ltbench.cli.study import print_plan
 from ltbench.data import SOURCES, get_source
-from ltbench.data.facts import DatasetFacts, static_facts
 from ltbench.data.longtail import class_sizes
-from ltbench.data.source import Status
-from ltbench.diffusion.unet import Denoiser
-from ltbench.environment import Environment
-from ltbench.errors import DataMissing, UsageError
+from ltbench.errors import UsageError
 from ltbench.method.registry import create
 from ltbench.metrics.registry import REGISTRY
-from ltbench.runs.layout import folder_name, weights_name
-from ltbench.specs import DataSpec, RunSpec, train_key
-from ltbench.study.checks import validate, warnings
+from ltbench.specs import train_key
 from ltbench.study.file import load_study
 from ltbench.study.presets import default_preset, load_all, preset_folder, preset_names
-from ltbench.study.resolve import resolve_study
-from ltbench.study.selection import planned
-from ltbench.sweep.cost import make_plan
 
-STUDIES = sorted((Path(__file__).parents[2] / "results" / "second").glob("*.toml"))
 GUESSED = ("celeba5", "imagenet_lt")
+
 
 # CORAL's Table 3: omega of DDPM / CBDM / T2H / CORAL; CORAL's w, tau_SC, tau_r.
 TABLE_3 = {
@@ -95,19 +81,6 @@ def test_a_ratio_that_a_paper_reports_takes_that_cells_settings():
     assert default_preset("digits_lt", "0.05") == "demo"
 
 
-@pytest.mark.parametrize(
-    ("sets", "flags"),
-    [
-        ([], {"imbalance_ratio": "0.001"}),
-        (["data.imbalance_ratio=0.001"], {}),
-        (["imbalance_ratio=1e-3"], {}),
-    ],
-)
-def test_a_ratio_takes_its_cells_settings_however_it_is_given(sets, flags):
-    study = resolve_study(None, sets, {"dataset": "cifar10_lt", "method": "cbdm", **flags}, None)
-    assert {run.sample.guidance for run in study.runs} == {1.8}
-
-
 @pytest.mark.parametrize("name", preset_names())
 def test_every_preset_loads_says_what_it_is_and_asks_for_metrics_that_exist(name):
     study = load_study(name)
@@ -118,28 +91,6 @@ def test_every_preset_loads_says_what_it_is_and_asks_for_metrics_that_exist(name
         assert {*run.score.metrics} - {"default", "all"} <= {*REGISTRY}
         assert SOURCES[run.data.dataset].size(run.data.image_size)
         assert not (run.train.flip and not SOURCES[run.data.dataset].flip_allowed)
-
-
-@pytest.mark.parametrize("name", [*preset_names(), *map(str, STUDIES)])
-def test_no_preset_prints_a_note_against_itself(name):
-    """The demo's plan said of its own "train.ema_decay 0.9667 averages over more than the 300 steps; 0.9666 fits"."""
-    study = load_study(name)
-    runs = study.runs if study.select is None else planned(study.runs, study.select)
-    notes = {note for run in runs for note in warnings(run)}
-    if name.startswith("paper/"):  # a paper's sampler is kept as released, and what it distorts is said
-        notes = {note for note in notes if "ddim" not in note}
-    assert notes == set()
-
-
-@pytest.mark.parametrize(
-    ("steps", "decay", "noted"), [(300, 0.9667, False), (300, 0.9668, True), (7, 0, False), (7, 0.5, True)]
-)
-def test_an_average_is_too_long_beyond_its_fourth_decimal(steps, decay, noted):
-    (run,) = load_study(
-        None,
-        ["dataset=digits_lt", f"train.steps={steps}", f"train.ema_decay={decay}", "train.warmup_steps=0"],
-    ).runs
-    assert ["averages over more" in note for note in warnings(run)] == [True] * noted
 
 
 @pytest.mark.parametrize("name", [name for name in preset_names() if name.startswith("unified/")])
@@ -179,101 +130,6 @@ def test_controls_are_the_tail_everything_and_as_scarce_as_the_tail(name):
     assert {run.method.name for run in runs} == {"ddpm"}
     assert all(run.score.probes for run in runs)
     assert len({run.train for run in runs}) == len({run.sample for run in runs}) == 1
-
-
-# -- plans without data files -----------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("dataset", ["cifar100_lt", "celeba5", "imagenet_lt"])
-def test_a_plan_needs_no_files_and_a_run_does(dataset, tmp_path, monkeypatch):
-    monkeypatch.setattr(
-        type(SOURCES["cifar100_lt"]), "status", lambda _self, root: Status(False, (root / "cifar",))
-    )
-    spec = RunSpec(
-        data=DataSpec(dataset=dataset, profile=SOURCES[dataset].default_profile), model={"size": "tiny"}
-    )
-    facts = validate(spec, tmp_path, need_files=False)
-    assert isinstance(facts, DatasetFacts)
-    assert facts.shape == ((3, 32, 32) if dataset == "cifar100_lt" else (3, 64, 64))
-    assert facts.num_classes == SOURCES[dataset].num_classes
-    assert abs(facts.prior.sum() - 1) < 1e-12
-    if dataset != "cifar100_lt":  # cifar's loader may download
-        with pytest.raises(DataMissing, match=f"ltbench data prepare {dataset}"):
-            validate(spec, tmp_path)
-
-
-def test_a_plan_says_which_files_are_missing_and_how_to_get_them(tmp_path, capsys):
-    study = load_study("paper/celeba5", ["model.size=tiny", "data.image_size=8", "train.batch_size=4"])
-    planned = make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False)
-    assert sum(run.images for run in planned.runs) == 5 * 50_000
-    print_plan(study, planned)
-    shown = capsys.readouterr().out
-    assert "(published)" in shown
-    assert "(released)" in shown
-    assert "the files of celeba5 are missing" in shown
-    assert "ltbench data prepare celeba5" in shown
-    with pytest.raises(DataMissing):
-        make_plan(study.runs, tmp_path, tmp_path, "cpu", 1)
-
-
-@pytest.mark.parametrize("preset", ["controls/cifar10_lt-r0.01", "controls/fashion_mnist_lt-r0.01"])
-def test_every_row_of_a_plan_names_another_run(preset, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(commands, "console", Console(highlight=False, width=200))  # each row one line
-    small = ["model.size=tiny", "data.image_size=8", "train.batch_size=4"]
-    study = load_study(preset, small)
-    print_plan(study, make_plan(study.runs, tmp_path, tmp_path, "cpu", 1, need_files=False), every_run=True)
-    rows = [line for line in capsys.readouterr().out.splitlines() if " ddpm seed " in line]
-    assert len(rows) == len(set(rows)) == 9
-    assert sum("data.head_count=" in row for row in rows) == 3
-
-
-def test_a_plan_says_which_snapshots_come_too_late(tmp_path, capsys):
-    """They were left out without a word: a training only goes forward."""
-    study = load_study("demo", ["train.steps=40", "train.snapshots=10,30", "methods=ddpm"])
-    (spec,) = study.runs
-    assert make_plan(study.runs, tmp_path, None, "cpu", 1).passed == ()
-    for step in (10, 40):
-        path = tmp_path / folder_name(spec) / weights_name(step)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    planned = make_plan(study.runs, tmp_path, None, "cpu", 1)
-    print_plan(study, planned)
-    assert len(planned.passed) == 1
-    assert "is trained past step 30 without keeping it" in " ".join(capsys.readouterr().out.split())
-    path.unlink()  # under way, at step 35
-    for name, content in (("checkpoint.pt", ""), ("train.csv", "step,loss\n35,1.0\n")):
-        (tmp_path / folder_name(spec) / name).write_text(content)
-    assert "past step 30 " in make_plan(study.runs, tmp_path, None, "cpu", 1).passed[0]
-
-
-def test_a_plan_times_forward_and_backward_with_a_workers_threads(tmp_path, monkeypatch):
-    """It timed the forward pass with every core, where a worker has one, and promised half the time."""
-    seen = []
-    forward = Denoiser.forward
-
-    def watched(self, x, *rest):
-        seen.append((torch.get_num_threads(), torch.is_grad_enabled()))
-        return forward(self, x, *rest)
-
-    monkeypatch.setattr(Denoiser, "forward", watched)
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        planned = make_plan(load_study("demo", ["methods=ddpm"]).runs, tmp_path, None, "cpu", 1)
-        assert torch.get_num_threads() == 2
-    finally:
-        torch.set_num_threads(before)
-    assert set(seen[-6:]) == {(Environment().threads, False), (Environment().threads, True)}
-    assert planned.runs[0].seconds > 0
-
-
-def test_a_plan_refuses_what_no_files_could_mend(tmp_path):
-    with pytest.raises(DataMissing, match="folder_lt is not prepared"):
-        static_facts(DataSpec(dataset="folder_lt"), tmp_path)
-    with pytest.raises(UsageError, match="without an image"):
-        static_facts(DataSpec(imbalance_ratio=1e-5), tmp_path)
-    with pytest.raises(UsageError, match="image size 40"):
-        static_facts(DataSpec(image_size=40), tmp_path)
 
 
 def test_unknown_presets_and_absent_files(tmp_path):

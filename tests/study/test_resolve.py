@@ -3,6 +3,7 @@
 import pytest
 
 from ltbench.errors import UsageError
+from ltbench.study.resolve import resolve_study
 
 
 def test_more_than_one_data_cell_or_other_settings_are_refused():
@@ -15,3 +16,16 @@ def test_more_than_one_data_cell_or_other_settings_are_refused():
     with pytest.raises(UsageError, match="did you mean 'digits_lt'"):
         data_cell("digit_lt", [], {}, None)
     assert data_cell("celeba5", [], {}, None).profile == "asis"
+
+
+@pytest.mark.parametrize(
+    ("sets", "flags"),
+    [
+        ([], {"imbalance_ratio": "0.001"}),
+        (["data.imbalance_ratio=0.001"], {}),
+        (["imbalance_ratio=1e-3"], {}),
+    ],
+)
+def test_a_ratio_takes_its_cells_settings_however_it_is_given(sets, flags):
+    study = resolve_study(None, sets, {"dataset": "cifar10_lt", "method": "cbdm", **flags}, None)
+    assert {run.sample.guidance for run in study.runs} == {1.8}

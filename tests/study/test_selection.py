@@ -1,25 +1,15 @@
 """Tuning: equal grids, a choice on one half and one seed, a report on the other half and fresh seeds."""
 
-import json
-
-import numpy as np
 import pandas as pd
 import pytest
-from tiny_runs import digits, make_spec
 
-from ltbench.cli import study as commands
-from ltbench.data.images import ImageSet, halves
-from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, UsageError
-from ltbench.pipeline import run_stage, stages
 from ltbench.runs.layout import folder_name
 from ltbench.runs.score_columns import COLUMNS, run_columns
-from ltbench.scoring.score import score_pools
-from ltbench.specs import ScoreSpec, sample_key, train_key
+from ltbench.specs import sample_key, train_key
 from ltbench.study.file import load_study
 from ltbench.study.presets import preset_names
-from ltbench.study.selection import Selection, choose, planned, reported, trials, write_curves
-from ltbench.sweep import local
+from ltbench.study.selection import choose, planned, reported, trials, write_curves
 from ltbench.sweep.cost import make_plan
 
 STUDY = """
@@ -188,76 +178,3 @@ def test_the_tuned_presets_give_every_method_the_same_grid(name):
         grids.setdefault(run.method.name, set()).add(run.sample.guidance)
     assert set(grids) == {"ddpm", "cbdm", "t2h", "coral"}
     assert len(set(map(tuple, map(sorted, grids.values())))) == 1
-
-
-# -- halves -----------------------------------------------------------------------------------------
-
-
-def test_halves_share_no_image_and_keep_the_classes():
-    cell = digits()
-    images = (
-        np.arange(len(cell.reference) * 4).astype("<u2").view(np.uint8).reshape(-1, 1, 2, 4)
-    )  # all differ
-    pool = ImageSet(images, cell.reference.labels)
-    first, second = halves(pool, "reference/halves")
-    assert not {image.tobytes() for image in first.images} & {image.tobytes() for image in second.images}
-    assert len(first.images) + len(second.images) == len(pool.images)
-    np.testing.assert_array_equal(np.bincount(first.labels), np.bincount(second.labels))
-
-
-def test_scores_name_the_half_they_are_against(tmp_path):
-    cell = digits()
-    generated = cell.heldout
-    found = {}
-    for half in ("none", "first", "second"):
-        request = ScoreSpec(metrics=("frechet",), floor_draws=1, reference_half=half)
-        rows = score_pools(cell, generated, request, tmp_path)
-        (found[half],) = [r for r in rows if r["scope"] == "overall" and r["metric"] == "frechet"]
-    assert [row["reference"] for row in found.values()] == [
-        "digits_lt",
-        "digits_lt, first half",
-        "digits_lt, second half",
-    ]
-    assert [row["n_reference"] for row in found.values()] == [1200, 600, 600]
-    assert (
-        len({row["value"] for row in found.values()})
-        == len({r["reference_hash"] for r in found.values()})
-        == 3
-    )
-
-
-def test_run_tries_chooses_and_reports(tmp_path, monkeypatch, capsys):
-    """The whole command, its stages done in this process instead of by workers."""
-
-    def here(runs, root, *_, **__):
-        for run in runs:
-            for stage in stages(run):
-                run_stage(stage, root, Environment(sample_batch=40))
-        return local.survey(local.build_tasks(runs), local.Ledger(root))
-
-    monkeypatch.setattr(local, "run_local", here)
-    monkeypatch.setattr(commands, "make_report", lambda *_, **__: None)
-    study = tmp_path / "small.toml"
-    content = make_spec(score={"metrics": ("frechet",), "floor_draws": 1}).model_dump(mode="json")
-    tables = {k: content[k] for k in ("data", "model", "train", "sample", "score")}
-    lines = []
-    for section, values in tables.items():
-        lines.append(f"[{section}]")
-        lines += [
-            f"{k} = {json.dumps(v)}"
-            for k, v in values.items()
-            if v is not None and k not in ("seed", "guidance")
-        ]
-    lines += ["[select]", "seeds = [3]", "[[grid]]", 'method = "ddpm"', "guidance = [0.0, 1.0]"]
-    study.write_text("\n".join(lines))
-    commands.run_study(str(study), [], {}, tmp_path / "runs", None, "cpu", "1", True)
-    curve = pd.read_csv(tmp_path / "runs" / "selection" / "small.csv")
-    best = curve.loc[curve["score"].idxmin(), "value"]
-    assert curve.loc[curve["chosen"], "value"].tolist() == [best]
-    scores = pd.concat([pd.read_csv(p) for p in (tmp_path / "runs").glob("*/samples/*/scores.csv")])
-    final = scores[scores["reference"].str.endswith("second half")]
-    assert set(final["guidance"]) == {best}
-    assert set(final["sample_seed"]) == {3}
-    assert set(scores.loc[scores["reference"].str.endswith("first half"), "sample_seed"]) == {1000}
-    assert "fresh seeds" in capsys.readouterr().out
-    assert Selection().validation_seed == 1000

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sweep_driver import STUB
+from sweep_rows import rows_with
 from sweep_tools import GRID, artifacts, done_once, drive, runs_of, start, wait_for, workers_of, wrong
 
 from ltbench.environment import Settings
@@ -20,16 +21,6 @@ from ltbench.errors import UsageError
 from ltbench.sweep import local, status
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.local import run_local, slots
-from ltbench.sweep.progress import PlainScreen, Tally, make_screen
-from ltbench.sweep.tasks import build_tasks
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    root = tmp_path_factory.mktemp("undisturbed")
-    rows = drive(root, GRID)
-    assert status.exit_code(rows) == 0
-    return artifacts(root)
 
 
 def test_a_sweep_makes_every_result_once_and_a_second_one_nothing(tmp_path, undisturbed):
@@ -115,50 +106,6 @@ def test_ctrl_c_twice_stops_at_once(tmp_path, undisturbed):
     assert artifacts(tmp_path) == undisturbed
 
 
-def test_workers_whose_driver_is_gone_stop_at_their_next_checkpoint(tmp_path):
-    process = start(tmp_path, *GRID, slow=0.02)
-    pids = wait_for(lambda: workers_of(tmp_path))
-    process.kill()
-    process.wait()
-    wait_for(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), seconds=10)
-    outcomes = {
-        a.end["outcome"] for name in Ledger(tmp_path).claimed() for a in Ledger(tmp_path).attempts(name)
-    }
-    assert "interrupted" in outcomes
-
-
-def test_a_worker_paused_past_its_lease_publishes_nothing(tmp_path, undisturbed):
-    process = start(tmp_path, *GRID, workers=1, slow=0.02)
-    (pid,) = wait_for(lambda: workers_of(tmp_path))
-    wait_for(lambda: list(tmp_path.glob("*/checkpoint.json")))
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        (held,) = [n for n in Ledger(tmp_path).claimed() if Ledger(tmp_path).attempts(n)[-1].end is None]
-        rows = drive(tmp_path, GRID, lease=1.0)
-        assert status.exit_code(rows) == 0
-        assert artifacts(tmp_path) == undisturbed
-        stamps = {
-            p: p.stat().st_mtime_ns for p in tmp_path.rglob("*") if p.is_file() and ".sweep" not in p.parts
-        }
-    finally:
-        os.kill(pid, signal.SIGCONT)
-    output, _ = process.communicate(timeout=30)
-    assert process.returncode == 0, output
-    assert "taken over by another worker" in output
-    assert artifacts(tmp_path) == undisturbed
-    assert stamps == {p: p.stat().st_mtime_ns for p in stamps}
-    first, second = Ledger(tmp_path).attempts(held)
-    assert (first.end["outcome"], second.end["outcome"]) == ("lost", "done")
-
-
-# -- failures -------------------------------------------------------------------------------------------
-
-
-def rows_with(tmp_path, digits, *more):
-    rows = drive(tmp_path, ["seeds=0", "train.steps=10", wrong(digits), *more])
-    return rows, Ledger(tmp_path).attempts(rows[0].task.resource)
-
-
 def test_a_stage_that_kills_its_worker_is_tried_again_and_then_waits_while_others_finish(tmp_path):
     rows = drive(tmp_path, ["seeds=0,1", "train.steps=10", "train.learning_rate=0.0002,0.000201"])
     assert status.counts(rows) == {"done": 6, "queued": 4, "failed": 2}
@@ -186,32 +133,6 @@ def test_out_of_memory_is_tried_again_in_a_new_process(tmp_path, monkeypatch):
     assert status.exit_code(drive(tmp_path, ["seeds=0", "train.steps=10", wrong(3)])) == 0
     first, second = Ledger(tmp_path).attempts(rows[0].task.resource)
     assert first.owner["pid"] != second.owner["pid"]
-
-
-def test_a_bug_waits_for_a_person_with_its_traceback(tmp_path):
-    rows, (attempt,) = rows_with(tmp_path, 4)
-    assert (rows[0].state, rows[0].kind, rows[0].message) == (
-        "failed",
-        "bug",
-        "ZeroDivisionError: division by zero",
-    )
-    log = status.log_of([rows[0].task], Ledger(tmp_path))
-    assert "about to fail" in log
-    assert "Traceback" in log
-    assert "attempt 1" in log
-    again, attempts = rows_with(tmp_path, 4)
-    assert len(attempts) == 1
-    assert again[0].state == "failed"
-    assert status.requeue_failed([rows[0].task], Ledger(tmp_path)) == [rows[0].task]
-    _, attempts = rows_with(tmp_path, 4)
-    assert [a.end["outcome"] for a in attempts] == ["failed", "requeued", "failed"]
-    assert attempt.end["kind"] == "bug"
-
-
-def test_a_stage_that_ends_without_its_artifact_has_failed(tmp_path):
-    rows, _ = rows_with(tmp_path, 8)
-    assert (rows[0].state, rows[0].kind) == ("failed", "bug")
-    assert "without leaving its artifact" in rows[0].message
 
 
 def test_data_that_were_missing_are_looked_for_again_by_the_next_run(tmp_path):
@@ -275,9 +196,6 @@ def test_a_truncated_file_is_named_and_once_deleted_made_again(tmp_path, name):
     assert status.exit_code(rows) == 0
 
 
-# -- the driver's choices -------------------------------------------------------------------------------
-
-
 def test_slots_pin_gpus_or_share_out_cores(monkeypatch):
     assert [slot.device for slot in slots("3", "cpu", 1, width=9)] == ["cpu"] * 3
     assert len(slots("3", "cpu", 1, width=2)) == 2
@@ -297,37 +215,3 @@ def test_slots_pin_gpus_or_share_out_cores(monkeypatch):
     for wrong_number in ("0", "-1", "two", "1.5"):
         with pytest.raises(UsageError, match="--workers takes auto or a whole number"):
             slots(wrong_number, "cpu", 1, width=9)
-
-
-def test_a_live_screen_shows_each_worker_and_a_plain_one_prints_lines():
-    import io
-
-    from rich.console import Console
-
-    events = [
-        {"event": "claimed", "task": "t", "name": "train folder", "attempt": 3, "tries": 2},
-        {"event": "progress", "stage": "train", "step": 50, "total": 200, "loss": 0.25, "rate": 12.0},
-    ]
-    live = make_screen(4, 1, Console(file=io.StringIO(), force_terminal=True, width=120))
-    for event in events:
-        live.event(0, event)
-    out = io.StringIO()
-    Console(file=out, width=120).print(live.draw())
-    assert "train folder" in out.getvalue()
-    assert "50/200, loss 0.2500, 12 images/s" in out.getvalue()
-    assert "1 of 4 stages done" in out.getvalue()
-
-    text = io.StringIO()
-    plain = make_screen(4, 1, Console(file=text, force_terminal=False, width=200))
-    assert isinstance(plain, PlainScreen)
-    for event in [*events, {"event": "ended", "outcome": "done", "seconds": 3.2, "task": "t", "attempt": 2}]:
-        plain.event(0, event)
-    assert text.getvalue().splitlines() == [
-        "start: train folder (attempt 2)",
-        "done: train folder in 3 s (2 of 4 stages done)",
-    ]
-    assert str(Tally(3, 1, 2)) == "1 of 3 stages done, 2 failed attempts"
-
-
-def test_tasks_of_the_stub_are_those_of_the_pipeline():
-    assert {task.stage.kind for task in build_tasks(runs_of(GRID))} == {"train", "sample", "score", "probe"}

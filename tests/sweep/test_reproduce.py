@@ -1,5 +1,6 @@
 """Making a run again: what is read from the record, and what is compared with what strictness."""
 
+import json
 import shutil
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 from recorded_run import SETS, record
 from sweep_tools import runs_of
 
+from ltbench import errors
 from ltbench.environment import Settings
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.digests import DIGESTS
@@ -147,3 +149,43 @@ def test_a_used_folder_is_refused(tmp_path):
     folder = record(tmp_path / "old")
     with pytest.raises(UsageError, match="is not empty"):
         reproduce(folder, tmp_path / "old", Settings())
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit")
+
+
+def test_what_was_not_compared_is_said(tmp_path):
+    """Success was stated for an extractor that the record has no number of."""
+    old, new = record(tmp_path / "old"), record(tmp_path / "new")
+    table = next(new.glob("samples/*/scores.csv"))
+    lines = table.read_text().splitlines()
+    header = lines[0].split(",")
+    more = lines[1].split(",")
+    more[header.index("extractor")], more[header.index("metric")] = "digits_cnn", "kid"
+    import pandas as pd
+
+    from ltbench.runs import scores
+
+    rows = pd.concat([scores.read_scores(table), pd.DataFrame([dict(zip(header, more, strict=True))])])
+    scores.write_scores(table, rows)
+    result = compare(old, new)
+    assert result.reproduced
+    assert any("kid" in text and "not recorded" in text for text in result.unmatched)
+    result = compare(new, old)
+    assert any("kid" in text and "not made again" in text for text in result.unmatched)
+    assert not compare(old, old).unmatched
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"machine": 5, "stages": []}, {"machine": {}, "stages": [{}]}, {"machine": {"libraries": []}, "stages": [{}]},
+     {"machine": {"libraries": {}}, "stages": [{"stage": "train", "threads": "x"}]},
+     {"machine": {"libraries": {}}, "stages": [{"stage": "train", "threads": 10**12}]}, {"stages": 7}],
+    ids=str,
+)  # fmt: skip
+def test_a_provenance_of_another_shape_is_one_sentence(tmp_path, content):
+    folder = record(tmp_path)
+    for path in folder.rglob("provenance.json"):
+        path.write_text(json.dumps(content))
+    with pytest.raises(errors.CheckpointError):
+        reproduce(folder, tmp_path / "again", Settings(), command=("false",))

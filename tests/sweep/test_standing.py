@@ -12,16 +12,71 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from stub_tasks import ended, runs
 
 from ltbench.environment import Settings
 from ltbench.study.file import load_study
 from ltbench.sweep import ledger as ledger_module
+from ltbench.sweep import ledger as state
 from ltbench.sweep import status
 from ltbench.sweep.failures import KILLED, policy
 from ltbench.sweep.ledger import LEASE_SECONDS, Lease, Ledger
 from ltbench.sweep.standing import Attempt, standing
 from ltbench.sweep.tasks import build_tasks
 from ltbench.sweep.worker import Stages, Worker
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "failed", "streak"),
+    [
+        (["bug"], True, 1),
+        (["non-finite loss"], True, 1),
+        (["out of memory"], False, 1),
+        (["out of memory"] * 3, True, 3),
+        (["out of memory", "interrupted", "out of memory"], False, 1),
+        (["disk full", "disk full", "killed"], False, 3),
+        (["killed"] * 5, True, 5),
+        (["killed", "out of memory"] * 5, True, 10),
+        (["bug", "requeued"], False, 0),
+        (["bug", "requeued", "bug"], True, 1),
+    ],
+    ids=str,
+)
+def test_what_is_tried_again_and_what_waits(tmp_path, task, outcomes, failed, streak):
+    verdict = ended(tmp_path, task, *outcomes)
+    assert (verdict.failed, verdict.failures) == (failed, streak)
+    assert verdict.attempt == len(outcomes)
+
+
+@pytest.mark.parametrize(
+    ("steps", "failed"), [((10, 20, 30, 40, 50, 60), False), ((10, 20, 20, 20, 20, 20), True)]
+)
+def test_kills_of_a_stage_that_comes_further_each_time_are_not_held_against_it(tmp_path, task, steps, failed):
+    ledger = Ledger(tmp_path)
+    for step in steps:
+        lease = ledger.claim(task)
+        lease.beat({"step": step, "total": 100})
+        state.end_attempt(lease.folder, lease.number, "failed", kind="killed", message="SIGKILL")
+    assert standing(task.id, ledger.attempts(task.resource)).failed is failed
+
+
+def test_another_tasks_failures_on_the_same_folder_do_not_count(tmp_path):
+    short, long = (task for task in build_tasks(runs("train.steps=10,20")) if task.stage.kind == "train")
+    ended(tmp_path, short, "bug")
+    assert not standing(long.id, Ledger(tmp_path).attempts(long.resource)).failed
+
+
+def test_a_resources_second_task_is_at_its_first_try(tmp_path):
+    short, long = (task for task in build_tasks(runs("train.steps=10,20")) if task.stage.kind == "train")
+    ended(tmp_path, short, "bug")
+    ended(tmp_path, short, "bug")
+    ledger = Ledger(tmp_path)
+    assert ledger.claim(long).number == 3
+    assert (ledger.tries(short), ledger.tries(long)) == (2, 1)
+    (row,) = (row for row in status.survey([short, long], ledger) if row.state == "running")
+    assert row.task is long
+    assert (row.attempt, row.tries) == (3, 1)
+
 
 HERE, ELSEWHERE = "here", "elsewhere"
 EVENTS = (
@@ -280,9 +335,6 @@ def test_from_every_state_of_eight_events_a_named_command_leads_on(quick_folder,
     assert explore(quick_folder, monkeypatch, 8) > 2000
 
 
-# -- the dead ends that there were ----------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("host", [HERE, ELSEWHERE])
 @pytest.mark.parametrize("kills", [1, 5, 6, 7, 11])
 def test_any_number_of_kills_in_a_row_leaves_a_way_on(tmp_path, monkeypatch, host, kills):
@@ -340,23 +392,6 @@ def test_without_hard_links_a_claim_is_still_exclusive(tmp_path, monkeypatch):
     assert lease.number == 1
     assert world.ledger().claim(world.task) is None
     assert world.ledger().attempts(world.task.resource)[0].owner["host"] == HERE
-
-
-@pytest.mark.parametrize(
-    "content",
-    [b"null", b"[]", b'{"task": 5, "owner": 7}', b'{"owner": {"pid": "x", "boot": null}}', b"[" * 100_000, b"\xff",
-     b'{"task": null, "owner": []}'],
-)  # fmt: skip
-@pytest.mark.parametrize("suffix", ["claim", "beat", "end"])
-def test_ledger_files_with_any_content_are_read(tmp_path, content, suffix):
-    task = build_tasks(load_study(None, ["dataset=digits_lt"]).runs)[0]
-    lease = Ledger(tmp_path).claim(task)
-    if suffix == "end":
-        lease.end("failed", kind="bug", message="x")
-    (lease.folder / f"1.{suffix}").write_bytes(content)
-    ledger = Ledger(tmp_path, lease=0.0)
-    status.closing_lines(status.survey([task], ledger), tmp_path, ledger)
-    assert status.survey([task], ledger)[0].state in ("queued", "running", "stale")
 
 
 def test_progress_of_any_shape_is_no_error():

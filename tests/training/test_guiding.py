@@ -25,7 +25,6 @@ from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.runs.weights import load_weights, save_weights
 from ltbench.specs import DataSpec, ModelSpec, SampleSpec, sample_key, train_key
-from ltbench.study.file import load_study
 from ltbench.sweep.cost import make_plan
 from ltbench.sweep.reproduce import reproduce
 from ltbench.sweep.tasks import build_tasks
@@ -108,16 +107,6 @@ def test_a_step_that_is_not_kept_is_said_in_the_plan_and_in_one_sentence(early):
         CheckpointError, match="keeps no weights of step 3, which sample.bad_step names: there are 2, 4"
     ):
         load_other(late, root, digits())
-
-
-@pytest.mark.parametrize("step", [4, 9])
-def test_a_later_step_is_no_weaker_network(step):
-    sets = ["dataset=digits_lt", "train.steps=4", "sample.sampler=ddim", "sample.steps=3", "guidance=1"]
-    with pytest.raises(
-        UsageError,
-        match=f"--set sample.bad_step: sample.bad_step {step} must be an earlier step than train.steps 4",
-    ):
-        load_study(sets=[*sets, "sample.rule=auto", f"sample.bad_step={step}"])
 
 
 def test_another_runs_network_is_kept_by_what_its_weights_are(tmp_path, other):

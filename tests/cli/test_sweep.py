@@ -8,10 +8,8 @@ from sweep_driver import STUB
 from sweep_tools import drive, start, wait_for, workers_of, wrong
 
 from ltbench.cli.app import main
-from ltbench.study.file import load_study
 from ltbench.sweep import local
 from ltbench.sweep.ledger import Ledger
-from ltbench.sweep.study_run import study_tasks
 
 SETS = ["seeds=0", "train.steps=10", f"{wrong(0)},{wrong(4).partition('=')[2]}"]  # one training has a bug
 
@@ -70,12 +68,6 @@ def test_status_and_retry_of_a_study_count_its_stages_alone(root, tmp_path, caps
     assert "no study file" in err
     (tmp_path / "demo").mkdir()  # a folder of that name is a folder of runs
     assert "demo" in say(capsys, "status", tmp_path / "demo")[2]
-
-
-def test_a_study_that_tunes_has_its_trials_as_stages_until_they_are_scored(tmp_path):
-    study = load_study("tuned/cifar10_lt-r0.01")
-    sampled = [task.stage.spec for task in study_tasks(study, tmp_path) if task.stage.kind == "sample"]
-    assert {spec.sample.seed for spec in sampled} == {study.select.validation_seed}
 
 
 def test_status_of_a_running_sweep_names_host_pid_and_step(tmp_path, capsys):

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image
 
 from ltbench.cli.app import main
-from ltbench.errors import UsageError
 from ltbench.extractors import trained
-from ltbench.extractors.registry import EXTRACTORS, resolve_extractors
+from ltbench.extractors.registry import EXTRACTORS
 from ltbench.runs.scores import read_scores
 
 
@@ -74,29 +73,6 @@ def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, c
     overall = rows[(rows["scope"] == "overall") & rows["metric"].isin(["frechet", "agreement"])]
     assert overall["value"].notna().all()
     assert set(overall["extractor"]) == {"shapes_cnn"}
-
-
-@pytest.mark.parametrize(
-    ("names", "dataset", "resize", "expected"),
-    [
-        (("inception",), "cifar10_lt", "own", ("inception",)),
-        (("inception",), "cifar10_lt", "clean", ("inception_clean",)),
-        (("inception_clean",), "cifar10_lt", "legacy", ("inception",)),
-        (("inception", "inception_clean"), "cifar10_lt", "clean", ("inception_clean",)),
-        (("auto",), "cifar10_lt", "clean", ("inception_clean",)),  # also where another stands in for it
-        (("auto",), "digits_lt", "own", ("digits_cnn",)),
-    ],
-)
-def test_a_resizing_by_name_is_the_extractor_that_has_it(names, dataset, resize, expected):
-    assert resolve_extractors(names, dataset, resize) == expected
-
-
-@pytest.mark.parametrize(
-    "name", ["digits_cnn", "efficientnet_lite0", "torchscript:mine.pt", "inception_mixed_6"]
-)
-def test_a_resizing_of_a_network_with_one_way_is_refused(name):
-    with pytest.raises(UsageError, match=f"{name} resizes images in one way"):
-        resolve_extractors((name,), "digits_lt", "clean")
 
 
 def test_a_resizing_is_a_flag_and_a_setting_that_is_checked_before_any_training(

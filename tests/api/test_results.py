@@ -1,0 +1,45 @@
+"""Stored results from Python: comparisons, and nothing to compare."""
+
+import pandas as pd
+import pytest
+
+import ltbench as lt
+from ltbench.errors import UsageError
+
+
+def test_nothing_to_evaluate_or_compare_is_one_sentence():
+    with pytest.raises(UsageError, match="was given no run"):
+        lt.evaluate([], metrics="kid")
+    with pytest.raises(UsageError, match="the table that load_scores returns"):
+        lt.compare(pd.DataFrame())
+
+
+def test_a_comparison_is_paired_by_seed_against_closed_form():
+    rows = [
+        {
+            "method": method,
+            "train_seed": seed,
+            "value": value,
+            "series": method,
+            "train_key": f"{method}{seed}",
+        }
+        for method, values in {"ddpm": (10.0, 12.0, 14.0), "coral": (9.0, 11.5, 12.5)}.items()
+        for seed, value in enumerate(values)
+    ]
+    from ltbench.runs.score_columns import as_stored
+
+    table = as_stored(pd.DataFrame(rows)).assign(
+        scope="overall", metric="frechet", definition="frechet/1", extractor="digits_cnn", reference="digits_lt",
+        dataset="digits_lt", imbalance_ratio=0.1, step=100.0, sampler="ddim", nfe=20.0, guidance=0.0,
+        sample_seed=0.0, origin="ours", n_generated=100.0, n_reference=100.0, run="r", folder="f",
+        cell="digits_lt, ratio 0.1", settings="{}", series=[row["series"] for row in rows],
+    )  # fmt: skip
+    (row,) = lt.compare(table).to_dict("records")
+    # differences -1, -0.5, -1.5: mean -1, sd 0.5, t quantile of 2 degrees 4.3027
+    half = 4.302652729749464 * 0.5 / 3**0.5
+    assert (row["n"], row["mean"], row["agree"]) == (3, -1.0, 3)
+    assert (row["low"], row["high"]) == pytest.approx((-1 - half, -1 + half))
+    with pytest.raises(UsageError, match="baseline called 't2h'"):
+        lt.compare(table, "t2h")
+    with pytest.raises(UsageError, match="no 'recall' in 'overall'"):
+        lt.compare(table, metric="recall")
