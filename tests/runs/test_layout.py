@@ -1,0 +1,41 @@
+"""Names in a run's folder, written out by hand."""
+
+from pathlib import Path
+
+from tiny_runs import make_spec
+
+from ltbench.runs.layout import (
+    folder_name,
+    kept_steps,
+    probe_path,
+    sample_folder,
+    samples_name,
+    training_folder,
+    weights_name,
+    weights_path,
+)
+from ltbench.specs import sample_key, train_key
+
+
+def test_a_folder_says_data_ratio_method_seed_and_key():
+    spec = make_spec("coral+t2h", seed=3)
+    name = folder_name(spec)
+    assert name == f"digits_lt-r0.1-coral_t2h-s3-{train_key(spec)[:8]}"
+    assert sample_folder(spec) == Path(name, "samples", sample_key(spec)[:8])
+
+
+def test_a_sample_set_leads_to_its_training_and_a_folder_elsewhere_to_itself():
+    assert training_folder(Path("runs/a/samples/01234567")) == Path("runs/a")
+    assert training_folder(Path("elsewhere/scores")) == Path("elsewhere/scores")
+    assert samples_name("0123456789") == "samples/01234567"
+
+
+def test_steps_have_eight_digits_and_are_read_back_in_order(tmp_path):
+    assert weights_name(1500) == "weights/step-00001500.safetensors"
+    assert probe_path(Path("a"), 20) == Path("a/probes/step-00000020.csv")
+    for step in (100_000_000, 20, 1500):
+        weights_path(tmp_path, step).parent.mkdir(exist_ok=True)
+        weights_path(tmp_path, step).touch()
+    (tmp_path / "weights" / "other.safetensors").touch()
+    assert kept_steps(tmp_path) == (20, 1500, 100_000_000)
+    assert kept_steps(tmp_path / "weights") == ()
