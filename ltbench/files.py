@@ -287,7 +287,7 @@ def ensure_writable(folder: Path) -> None:
     require_utf8(folder)
     if os.path.lexists(folder) and not folder.is_dir():
         broken = "no folder" if folder.exists() else "a link that leads nowhere"
-        raise StorageError(f"{folder} is {broken}: choose another folder with --out")
+        raise StorageError(f"cannot write {folder}, which is {broken}: choose another folder with --out")
     try:
         with replacing(folder / ".ltbench-write-test") as probe:
             probe.write_bytes(b"ok")
