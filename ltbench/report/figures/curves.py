@@ -65,17 +65,31 @@ class Curve:
     label: str = ""
 
     @property
+    def kind(self) -> str:
+        """The kind of sampler of all its points."""
+        return self.series[0].kind
+
+    @property
+    def rule(self) -> str:
+        """The rule of guidance of all its points."""
+        return self.series[0].rule
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The training seeds that any of its points has."""
         return tuple(sorted({seed for one in self.series for seed in one.train_seeds}))
 
 
 def _curves(scene: Scene, *factors: str) -> Figures:
-    cell = scene.cell
+    cell, measures = scene.cell, scene.cell.headline()
     for factor in factors:
-        kinds = grouped_by_kind(varied(scene, factor))
+        # The papers' kind of sampler first; plain guidance first of its rules, which are compared downwards.
+        lines = sorted(
+            varied(scene, factor), key=lambda curve: (curve.kind != "stochastic", curve.rule != "")
+        )
+        kinds = grouped(lines, lambda curve: curve.kind)
         for sampler_kind, every in kinds.items():
-            rules = _by_rule([named(at_most(alike), factor) for alike in grouped(every, _rule).values()])
+            rules = [named(at_most(alike), factor) for alike in grouped(every, lambda c: c.rule).values()]
             curves = [curve for alike in rules for curve in alike]
             about = f" ({sampler_kind} samplers)" if factor == "guidance" or len(kinds) > 1 else ""
             title = f"Score against {_TITLES.get(factor, factor)}{about}"
@@ -86,32 +100,14 @@ def _curves(scene: Scene, *factors: str) -> Figures:
                 f"{how_made(cell, [_without(curve, factor) for curve in curves])}{' Some points have fewer seeds.' * fewer}"
                 + (f" {more} shorter curves are left out: see every setting." if more > 0 else "")
             )
-            measures = cell.headline()
+            titles = [alike[0].rule or "plain guidance" if len(rules) > 1 else "" for alike in rules]
             panels = [
-                _curve_panel(scene, measure, factor, alike, _rule_title(alike) if len(rules) > 1 else "")
-                for alike in rules
+                _curve_panel(scene, measure, factor, alike, rule)
+                for alike, rule in zip(rules, titles, strict=True)
                 for measure in measures
             ]
-            yield scene.figure(
-                f"{factor}-{sampler_kind}" if len(kinds) > 1 else factor,
-                title,
-                caption,
-                panels,
-                len(measures) if len(rules) > 1 else 0,
-            )
-
-
-def _rule(curve: Curve) -> str:
-    return curve.series[0].rule
-
-
-def _by_rule(rules: Sequence[list[Curve]]) -> list[list[Curve]]:
-    """Put plain guidance first; rows of panels are compared downwards."""
-    return sorted(rules, key=lambda alike: _rule(alike[0]) != "")
-
-
-def _rule_title(alike: Sequence[Curve]) -> str:
-    return _rule(alike[0]) or "plain guidance"
+            name = f"{factor}-{sampler_kind}" if len(kinds) > 1 else factor
+            yield scene.figure(name, title, caption, panels, len(measures) if len(rules) > 1 else 0)
 
 
 def _without(curve: Curve, factor: str) -> Series:
@@ -121,12 +117,6 @@ def _without(curve: Curve, factor: str) -> Series:
         n: nan for n in (factor, *_FOLLOWS.get(factor, ())) if n in ("step", "guidance", "nfe")
     }
     return replace(curve.series[0], label=curve.label, train_seeds=curve.seeds, **blank)
-
-
-def grouped_by_kind(curves: Sequence[Curve]) -> dict[str, list[Curve]]:
-    """Return curves by the kind of their sampler, the papers' kind first."""
-    papers_first = sorted(curves, key=lambda curve: curve.series[0].kind != "stochastic")
-    return grouped(papers_first, lambda curve: curve.series[0].kind)
 
 
 def varied(scene: Scene, factor: str) -> list[Curve]:
