@@ -49,6 +49,10 @@ class Study:
         LookupError
             No such score, or several of one seed: the query has to say which.
         """
+        return self._rows(method, where, **filters).set_index("train_seed")["value"].sort_index()
+
+    def _rows(self, method: str, where: str, **filters: object) -> pd.DataFrame:
+        """Return the rows of the scores behind `values`, one a training seed; errors as there."""
         asked = (
             {"metric": "frechet", "sampler": STOCHASTIC, "guidance": 0.0, "rule": ""}
             | self.defaults
@@ -61,14 +65,10 @@ class Study:
             rows = rows[rows["variant"] == variant]
         for column, value in asked.items():
             rows = rows[rows[COLUMNS.get(column, column)] == value]
-        values = rows.set_index("train_seed")["value"].sort_index()
-        if values.empty:
-            raise LookupError(f"{self.folder.name}: no score of {method} in {where} with {asked}")
-        if not values.index.is_unique:
-            raise LookupError(
-                f"{self.folder.name}: several scores a seed of {method} in {where} with {asked}"
-            )
-        return values
+        problem = "no score" if rows.empty else "several scores a seed"
+        if rows.empty or not rows["train_seed"].is_unique:
+            raise LookupError(f"{self.folder.name}: {problem} of {method} in {where} with {asked}")
+        return rows
 
     def mean(
         self, method: str, where: str = "overall", digits: int = 2, spread: bool = True, **filters: object
@@ -92,6 +92,10 @@ class Study:
     ) -> str:
         """Return the metric of held-out real images against the reference."""
         return f"{self.values('ddpm', where, metric=f'{metric}.floor', **filters).mean():.{digits}f}"
+
+    def reference(self, where: str = "overall", **filters: object) -> int:
+        """Return how many reference images DDPM's Frechet distance is measured against."""
+        return int(self._rows("ddpm", where, **filters)["n_reference"].iloc[0])
 
     def seeds(self, method: str = "ddpm", **filters: object) -> int:
         """Return how many training seeds a method has."""

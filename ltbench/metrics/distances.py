@@ -105,7 +105,8 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
         if same_set and rows != columns:
             keep(columns, rows, tile.T)
     squared, index = _by_differences(queries, others, index, memory)
-    tied = torch.nonzero(_contested(queries, others, centre, squared, k))[:, 0]
+    contested = _contested(queries, others, centre, squared, k).cpu()  # the one read of a value
+    tied = torch.nonzero(contested)[:, 0].to(queries.device)
     squared, index = squared[:, :k], index[:, :k]
     if len(tied):
         asked, own = queries[tied], tied if same_set else None

@@ -59,6 +59,14 @@ def test_one_seed_has_no_interval_and_no_spread():
     assert one.diff("coral") == "-0.50 (one seed)"
 
 
+def test_the_reference_images_of_a_distance_are_told():
+    one = asked(
+        rows("ddpm", [1.0]).assign(n_reference=136.0),
+        rows("ddpm", [2.0], scope="class", place="3").assign(n_reference=17.0),
+    )
+    assert (one.reference(), one.reference("3")) == (136, 17)
+
+
 def test_who_was_measured_with_how_many_seeds_is_a_sentence():
     one = asked(rows("ddpm", [1.0, 2.0]), rows("coral", [0.5]), rows("t2h", [0.5, 1.0]))
     titles = {"ddpm": "DDPM", "cbdm": "CBDM", "coral": "CORAL", "t2h": "T2H"}
