@@ -7,6 +7,7 @@ duplicated points are at distance 0 and a decision does not depend on how the se
 
 from collections.abc import Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,8 +106,8 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
         if same_set and rows != columns:
             keep(columns, rows, tile.T)
     squared, index = _by_differences(queries, others, index, memory)
-    contested = _contested(queries, others, centre, squared, k).cpu()  # the one read of a value
-    tied = torch.nonzero(contested)[:, 0].to(queries.device)
+    contested = np.flatnonzero(_contested(queries, others, centre, squared, k).cpu().numpy())  # one read
+    tied = torch.from_numpy(contested).to(queries.device)
     squared, index = squared[:, :k], index[:, :k]
     if len(tied):
         asked, own = queries[tied], tied if same_set else None
