@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -103,13 +104,12 @@ class Study:
 
     def measured(self, methods: Mapping[str, str], **filters: object) -> dict[str, str]:
         """Return those of the methods (name -> title) that have scores."""
-        return {name: title for name, title in methods.items() if self._has(name, **filters)}
-
-    def _has(self, method: str, **filters: object) -> bool:
-        try:
-            return self.seeds(method, **filters) > 0
-        except LookupError:
-            return False
+        found = {}
+        for name, title in methods.items():
+            with contextlib.suppress(LookupError):
+                self.values(name, **filters)
+                found[name] = title
+        return found
 
     def coverage(self, methods: Mapping[str, str], **filters: object) -> str:
         """Return how many seeds which methods have: ``3 seeds of DDPM and CORAL, 1 of T2H``."""

@@ -25,6 +25,11 @@ def tile_rows(d: int, memory: int = MEMORY) -> int:
     return s
 
 
+def _rounding(d: int) -> float:
+    """Return what rounding may change in a squared distance of d numbers, as a share of |a|^2 + |b|^2."""
+    return _EPS * (d + 16)
+
+
 def tiles(
     a: Tensor, b: Tensor, centre: Tensor, memory: int = MEMORY, *, upper: bool = False
 ) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
@@ -48,7 +53,7 @@ def tiles(
     slack : what rounding may have changed in them, same shape.
     """
     side = tile_rows(a.shape[1], memory)
-    unit = _EPS * (a.shape[1] + 16)
+    unit = _rounding(a.shape[1])
     for rows in in_blocks(len(a), side):
         x = a[rows].double() - centre
         xx = x.square().sum(dim=1, keepdim=True)
@@ -85,9 +90,8 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
     """
     same_set = points is None
     others = queries if points is None else points
-    wide = min(
-        k + 1, len(others) - same_set
-    )  # one more than asked for tells where rows compete for the last place
+    # One more than asked for tells where rows compete for the last place.
+    wide = min(k + 1, len(others) - same_set)
     squared = torch.full((len(queries), wide), torch.inf, dtype=torch.float64, device=queries.device)
     index = torch.full((len(queries), wide), -1, dtype=torch.int64, device=queries.device)
 
@@ -132,7 +136,7 @@ def _contested(queries: Tensor, points: Tensor, centre: Tensor, squared: Tensor,
     if squared.shape[1] == k:
         return torch.zeros(len(squared), dtype=torch.bool, device=squared.device)
     length = torch.stack([_longest(queries, centre), _longest(points, centre)]).sum()
-    return squared[:, k] - squared[:, k - 1] <= 4 * _EPS * (queries.shape[1] + 16) * length
+    return squared[:, k] - squared[:, k - 1] <= 4 * _rounding(queries.shape[1]) * length
 
 
 def _longest(x: Tensor, centre: Tensor) -> Tensor:
