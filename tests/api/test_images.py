@@ -70,6 +70,8 @@ def test_no_labels_are_no_images():
         (np.zeros((9, 1, 8, 8), np.uint8), np.arange(9), {}, "9 of 10 classes"),
         (np.zeros((10, 1, 9, 9), np.uint8), np.arange(10), {}, "the data set's images"),
         (np.zeros((10, 1, 8, 8), np.uint8), np.arange(10), {"metrics": "fdi"}, "no metric called 'fdi'"),
+        (np.zeros((10, 1, 8, 8), np.uint8), np.arange(10), {"metrics": ","}, "metrics names nothing"),
+        (np.zeros((10, 1, 8, 8), np.uint8), np.arange(10), {"extractors": []}, "extractors names nothing"),
     ],
 )
 def test_what_cannot_be_scored_is_one_sentence(images, labels, settings, says):
