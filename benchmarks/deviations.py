@@ -8,7 +8,7 @@ OPTIONS = {  # name -> environment, training settings
     "once more, unchanged": ({}, {}),
     "`--recompute`": ({"recompute": True}, {}),
     "`--channels-last`": ({"channels_last": True}, {}),
-    "`--compile`": ({"compiled": True}, {}),
+    "`--compile`": ({"compile": True}, {}),
     "`train.precision=tf32`": ({}, {"precision": "tf32"}),
     "`train.precision=bf16`": ({}, {"precision": "bf16"}),
 }

@@ -1,4 +1,4 @@
-"""What a GPU reaches with ltbench, in one table: training, sampling, the host's share, a killed run, scores.
+"""What a GPU reaches with ltbench, in one table: training, sampling, the host's share, scores, a killed run, graphs.
 
 Called by gpu.sh. Training is the trainer's own step: the 35.7 M U-Net at batch 128 on 3x32x32, everything in it. Each part
 stands by itself: one that fails leaves its reason in the table. Times are medians over steps, after a warm-up.
@@ -24,12 +24,14 @@ from steps import stepper, synthetic_cell, training_of
 HERE = Path(__file__).resolve().parent
 SETTINGS = {
     "fp32": {},
-    "fp32, compile": {"compiled": True},
+    "fp32, compile": {"compile": True},
     "tf32": {"precision": "tf32"},
     "bf16": {"precision": "bf16"},
     "bf16, channels_last": {"precision": "bf16", "channels_last": True},
-    "bf16, channels_last, compile": {"precision": "bf16", "channels_last": True, "compiled": True},
+    "bf16, channels_last, compile": {"precision": "bf16", "channels_last": True, "compile": True},
+    "bf16, channels_last, CUDA graphs": {"precision": "bf16", "channels_last": True, "cuda_graphs": True},
 }
+GRAPHED = (("ddpm", 0.0), ("ddpm", 0.1), ("cbdm", 0.0), ("coral", 0.0), ("cm", 0.0), ("ccua", 0.0))
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def training(device: str, scale: Scale) -> Iterator[Row]:
 
     cell = synthetic_cell("cifar10_lt", (3, 32, 32))
     for name, given in SETTINGS.items():
-        if scale is SMALL and given.get("compiled"):
+        if scale is SMALL and {"compile", "cuda_graphs"} & set(given):
             continue  # a compiler's minute says nothing about the script
         fresh(device)
         try:
@@ -332,7 +334,46 @@ def metrics(device: str, scale: Scale) -> Iterator[Row]:
     )
 
 
-PARTS = {"training": training, "sampling": sampling, "host": host, "metrics": metrics, "killed": killed}
+def graphs(device: str, scale: Scale) -> Iterator[Row]:
+    """A small network's steps a second, eager and by CUDA graphs, and how far the losses of the two are apart."""
+    cell = synthetic_cell("digits_lt", (1, 8, 8))
+    for method, dropout in GRAPHED:
+        name, rates, losses = f"small network, {method}, dropout {dropout:g}", [], []
+        try:
+            for graphed in (False, scale is FULL):  # a compiler's minute says nothing about the script
+                fresh(device)
+                made = training_of(
+                    method,
+                    cell,
+                    device,
+                    size="tiny",
+                    dropout=dropout,
+                    batch_size=64,
+                    cuda_graphs=graphed,
+                    learning_rate=1e-3,
+                    warmup_steps=0,
+                )
+                one = stepper(made)
+                for _ in range(20):
+                    one()
+                losses.append(float(made.totals["loss"]) / 20)
+                rates.append(1 / timed(one, device, Scale(**{**vars(scale), "seconds": scale.seconds / 6})))
+        except Exception as error:
+            yield name, "failed", reason(error)
+            continue
+        apart = abs(losses[1] - losses[0]) / losses[0]
+        note = f"by CUDA graphs, eager {rates[0]:,.0f}; 0.16 M, batch 64, 1x8x8; mean loss of 20 steps {apart:.0e} apart"
+        yield name, f"{rates[1]:,.0f} steps/s", note
+
+
+PARTS = {
+    "training": training,
+    "sampling": sampling,
+    "host": host,
+    "metrics": metrics,
+    "killed": killed,
+    "graphs": graphs,
+}
 
 
 def reason(error: BaseException) -> str:
@@ -359,7 +400,7 @@ def table(device: str, rows: list[Row], seconds: float, small: bool) -> str:
             "",
             f"Written by `benchmarks/gpu.sh` in {seconds:.0f} s on {datetime.date.today()}, commit {commit}; "
             f"PyTorch {torch.__version__}, CUDA {torch.version.cuda}, {here['cores']} cores of {here['processor']}. "
-            f"Training: 35.7 M U-Net, DDPM, batch 128, 3x32x32, dropout 0.1; medians.{scaled}",
+            f"Training: 35.7 M U-Net, DDPM, batch 128, 3x32x32, dropout 0.1; all times are medians.{scaled}",
             "",
             "| What | Measured | How |",
             "| :-- | --: | :-- |",

@@ -14,6 +14,7 @@ from pairs import Comparison, compare
 from released import BY, CLASSES, PRIOR, SIZE, checkouts, commit, images_and_labels
 
 TARGETS = {"ddpm": 1.05, "cbdm": 1.0, "t2h": 1.05, "coral": 1.05}  # most that ours may take of released
+SPEED = ("compile", "channels_last", "cuda_graphs", "recompute")
 FASTER, SMALLER = 20, 50  # T2H's transfer
 
 
@@ -52,12 +53,9 @@ def training_of(
     *,
     size: str,
     dropout: float = 0.1,
-    channels_last: bool = False,
-    compiled: bool = False,
-    recompute: bool = False,
-    **train,
+    **settings,
 ):
-    """Return our trainer, ready for its first step."""
+    """Return our trainer, ready for its first step; `settings` are train's (batch_size) and a command's (compile)."""
     from ltbench.environment import Environment
     from ltbench.method.registry import resolve
     from ltbench.specs import ModelSpec, RunSpec, TrainSpec
@@ -67,9 +65,9 @@ def training_of(
         data=cell.spec,
         model=ModelSpec(size=size, dropout=dropout),
         method=resolve(method, {}),
-        train=TrainSpec(**train),
+        train=TrainSpec(**{name: value for name, value in settings.items() if name not in SPEED}),
     )
-    env = Environment(device=device, channels_last=channels_last, compile=compiled, recompute=recompute)
+    env = Environment(device=device, **{name: value for name, value in settings.items() if name in SPEED})
     with tempfile.TemporaryDirectory() as folder:  # a step alone writes nothing
         training = Training(spec, cell, Path(folder), env)
     training.model.train()
@@ -275,8 +273,8 @@ def compare_settings(options) -> str:
         variants = {
             "tf32": {"precision": "tf32"},
             **variants,
-            "compiled": {"compiled": True},
-            "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compiled": True},
+            "compiled": {"compile": True},
+            "bf16, channels_last, compiled": {"precision": "bf16", "channels_last": True, "compile": True},
         }
     batch = options.batch or (128 if options.device == "cuda" else 16)
     given, rows = {"method": "ddpm", "batch": batch, "device": options.device}, []

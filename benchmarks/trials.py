@@ -15,7 +15,7 @@ SIZES = {"tiny": ((1, 8, 8), 64, 0.0), "small": ((1, 16, 16), 64, 0.1), "ddpm32"
 TRIALS = {  # name -> (what changes, on which networks)
     "channels_last (oneDNN's nhwc layout)": ({"channels_last": True}, ("tiny", "small")),
     "without oneDNN (im2col and BLAS)": ({"onednn": False}, ("tiny", "small")),
-    "graph capture (torch.compile, inductor)": ({"compiled": True}, ("tiny", "small")),
+    "graph capture (torch.compile, inductor)": ({"compile": True}, ("tiny", "small")),
     "dropout by counter (Philox)": ({"counter": True}, ("small", "ddpm32")),
 }
 

@@ -30,6 +30,7 @@ def test_every_part_measures_something_and_the_killed_run_goes_on(tmp_path):
         "| a batch on the host |",
         "scores against the CPU's | 0.0e+00 |",  # the device is the CPU
         "killed and resumed | done |",
+        "| small network, ccua, dropout 0 |",
     ):
         assert part in text, text
     assert "Scaled down" in text
