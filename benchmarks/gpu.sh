@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One command on a machine with a GPU: what ltbench reaches there, as one Markdown table. Under 8 minutes on an
+# One command on a machine with a GPU: what ltbench reaches there, as one Markdown table. About 8 minutes on an
 # H100-class card; needs no network and no data.
 #
 #     benchmarks/gpu.sh                        # writes benchmarks/GPU-<card>.md

@@ -1,6 +1,7 @@
 """Hours on a named GPU: from a plan's FLOPs and a table of stated peaks to a range of seconds.
 
-The table is ``cards.toml``: peak FLOP/s with their source, and the share of it that is assumed to be reached.
+The table is ``cards.toml``: peak FLOP/s with their source, and what a measured card reached of it, or the share that
+is assumed to be reached.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ class Card:
     speed
         Precision -> (least, most) FLOP/s that are expected to be sustained.
     source
-        Where the peak is stated, and the assumed share of it.
+        Where the speed was measured; or where the peak is stated, and the assumed share of it.
     """
 
     key: str
@@ -65,17 +66,27 @@ def known_cards() -> dict[str, Card]:
     shares = _table()["utilisation"]
     cards = {}
     for key, card in _table()["cards"].items():
-        speed: dict[str, tuple[float, float]] = {}
-        before = (0.0, 0.0)
-        for precision, peak in card[
-            "peak"
-        ].items():  # from fp32 on: a faster mode is never expected to be slower
-            low, high = (peak * 1e12 * share for share in shares[precision])
-            before = speed[precision] = (max(low, before[0]), max(high, before[1]))
-        assumed = ", ".join(f"{p} {shares[p][0]:.0%} to {shares[p][1]:.0%}" for p in speed)
-        source = f"peak stated in {card['source']}; assumed to be reached: {assumed}"
+        if "reached" in card:
+            speed = {p: (low * 1e12, high * 1e12) for p, (low, high) in card["reached"].items()}
+            source = f"measured: {card['measured']}"
+        else:
+            speed = _assumed(card["peak"], shares)
+            assumed = ", ".join(f"{p} {shares[p][0]:.0%} to {shares[p][1]:.0%}" for p in speed)
+            source = f"peak stated in {card['source']}; assumed to be reached: {assumed}"
         cards[key] = Card(key, card["name"], card["memory"], speed, source)
     return cards
+
+
+def _assumed(
+    peaks: Mapping[str, float], shares: Mapping[str, tuple[float, float]]
+) -> dict[str, tuple[float, float]]:
+    """Return peak times share by precision, from fp32 on: a faster mode is never expected to be slower."""
+    speed: dict[str, tuple[float, float]] = {}
+    before = (0.0, 0.0)
+    for precision, peak in peaks.items():
+        low, high = (peak * 1e12 * share for share in shares[precision])
+        before = speed[precision] = (max(low, before[0]), max(high, before[1]))
+    return speed
 
 
 def get_card(text: str) -> Card:

@@ -112,6 +112,10 @@ def test_plan_on_a_card_gives_hours_beside_this_machines(run_here):
     code, out = run_here("plan", "-m", "ddpm", *SHORT, "--on", "h100")
     assert code == 0
     assert "on NVIDIA H100 SXM5: about 0 s with one card; here about" in out
+    assert "Measured: benchmarks/GPU-NVIDIA-H100" in out
+    assert "assumed" not in out
+    code, out = run_here("plan", "-m", "ddpm", *SHORT, "--on", "a100")
+    assert code == 0
     assert "peak stated in" in out.lower()
     assert "assumed" in out
 
