@@ -44,13 +44,19 @@ def forest(scene: Scene) -> Figure | None:
     panels = [panel for block in blocks for panel in forest_panels(scene, block)]
     if measure is None:
         return None
-    name = method_title(scene.baseline)
+    title, caption = _forest_words(scene.baseline)
+    made = how_made(scene.cell, joined(blocks), measure, "overall", "")
+    return scene.figure("forest", title, f"{caption} {made}", panels, 2)
+
+
+def _forest_words(baseline: str) -> tuple[str, str]:
+    """Return a forest plot's title, and what its marks are."""
+    name = method_title(baseline)
     caption = (
-        f"Frechet distance minus {name}'s, seed by seed; left of 0 is better. Mean, 95 % t interval and every "
-        "seed's difference; the interval holds for one comparison alone, and one seed has none. "
-        f"{how_made(scene.cell, joined(blocks), measure, 'overall', '')}"
+        f"Frechet distance minus {name}'s, seed by seed; left of 0 is better. Mean, 95 % t interval (of one "
+        "comparison alone; one seed has none) and every seed's difference."
     )
-    return scene.figure("forest", f"Paired differences with {name}", caption, panels, 2)
+    return f"Paired differences with {name}", caption
 
 
 def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> list[Panel]:
@@ -142,14 +148,10 @@ def overall_forest(scenes: Sequence[Scene]) -> Figure | None:
                 panels += new if len(new) != 1 else [*new, Panel()]
     if not panels:
         return None
-    name = method_title(scenes[0].baseline)
-    rest = f" {more} more guidances are in the data cells' own figures." if more else ""
-    caption = (
-        f"Frechet distance minus {name}'s, seed by seed; left of 0 is better. Mean, 95 % t interval (of one "
-        "comparison alone; one seed has none) and every seed's difference. "
-        f"Left: all images, right: mean of the tail's classes.{rest}"
-    )
-    return Figure("forest", f"Who is ahead: paired differences with {name}", caption, panels, 2)
+    title, caption = _forest_words(scenes[0].baseline)
+    caption += " Left: all images, right: mean of the tail's classes."
+    caption += f" {more} more guidances are in the data cells' own figures." if more else ""
+    return Figure("forest", f"Who is ahead: {title[0].lower()}{title[1:]}", caption, panels, 2)
 
 
 # -- per class ------------------------------------------------------------------------------------------------
