@@ -137,7 +137,7 @@ def command_line() -> str:
     """Every command with its arguments and flags."""
     import typer
 
-    from ltbench.cli.app import app
+    from ltbench.cli.tree import app
 
     parts = ["# Command line", "Made from the program; `ltbench COMMAND --help` says the same."]
 

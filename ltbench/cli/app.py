@@ -1,82 +1,30 @@
-"""The command line: parse, call, print. Libraries are imported by the command that needs them, so `--help` is quick."""
+"""The command line: parse, call, print; a mistake or a signal ends it in one sentence and a non-zero exit."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
-from typing import Annotated, Any
 
-import typer
-from typer.core import TyperGroup
-
-from ltbench.cli.commands import (
-    bundles,
-    data,
-    exchange,
-    extractor,
-    lists,
-    new,
-    results,
-    running,
-    statistics,
-    sweeps,
-)
-from ltbench.cli.console import Streams, fail
-from ltbench.cli.options import EXCHANGE, OWN
-from ltbench.errors import Interrupted
-
-
-class _Commands(TyperGroup):
-    """Ctrl-C outside the workers ends like a soft stop; typer would end without a word."""
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise Interrupted("stopped: what is done is kept; run the same command to go on") from error
-
-
-app = typer.Typer(
-    name="ltbench",
-    cls=_Commands,
-    help="The fair comparison of diffusion models trained on long-tailed data.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-for group in (running, sweeps, results, exchange, lists, bundles):
-    app.registered_commands += group.app.registered_commands
-app.add_typer(statistics.app, name="statistics", rich_help_panel=EXCHANGE)
-for name, group in (("data", data), ("extractor", extractor), ("new", new)):
-    app.add_typer(group.app, name=name, rich_help_panel=OWN)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        from ltbench.cli.version import version_text
-
-        typer.echo(version_text())
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    _asked: Annotated[
-        bool,
-        typer.Option(
-            "--version",
-            callback=_version,
-            is_eager=True,
-            help="Print the version, commit and libraries; what a bug report needs.",
-        ),
-    ] = False,
-) -> None:
-    from ltbench.plugins import check_one_checkout
-
-    check_one_checkout()
+from ltbench.cli.signals import STOPPED, Stopping
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence and a non-zero exit."""
+    with Stopping():
+        try:
+            _run(arguments)
+        except KeyboardInterrupt:  # while the commands are still being imported, or while one ends
+            with contextlib.suppress(OSError):  # what reads standard error may have been stopped as well
+                os.write(2, f"{STOPPED}\n".encode())
+            sys.exit(130)
+
+
+def _run(arguments: list[str] | None) -> None:
+    # Imported here: they take a third of a second, in which a signal must be heard too.
+    from ltbench.cli.console import Streams, fail
+    from ltbench.cli.tree import app
+
     streams = Streams()
     streams.guard()
     try:

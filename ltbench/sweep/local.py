@@ -247,10 +247,12 @@ class LocalDriver:
         def on_signal(_signal: int, _frame: FrameType | None) -> None:
             self.interrupts += 1
 
-        handlers = {
-            number: signal.signal(number, on_signal)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        }
+        heard = [signal.SIGINT, signal.SIGTERM]
+        if (
+            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+        ):  # as under nohup, whose sweep outlives its terminal
+            heard.append(signal.SIGHUP)
+        handlers = {number: signal.signal(number, on_signal) for number in heard}
         try:
             yield
         finally:

@@ -64,7 +64,7 @@ def test_bash_is_given_values_and_not_only_flags():
         "COMP_WORDS": "ltbench run --methods ddpm,co",
         "COMP_CWORD": "3",
     }
-    code = "from ltbench.cli.app import app; app(prog_name='ltbench')"
+    code = "from ltbench.cli.tree import app; app(prog_name='ltbench')"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench import errors
-from ltbench.cli import app, console
+from ltbench.cli import console, tree
 from ltbench.cli.console import as_sentence, fail, make_console, styled, waiting
 
 
@@ -137,7 +137,7 @@ def test_help_keeps_every_word():
                 else [((*path, name), command)]
             )
 
-    for path, command in commands(typer.main.get_command(app.app)):
+    for path, command in commands(typer.main.get_command(tree.app)):
         for text in [command.help, *(getattr(parameter, "help", "") for parameter in command.params)]:
             assert Text.from_markup(text or "").plain == (text or ""), path
 

@@ -1,7 +1,7 @@
 """Options that commands share."""
 
-from ltbench.cli.app import app
 from ltbench.cli.options import STUDY
+from ltbench.cli.tree import app
 
 
 def test_plan_takes_every_flag_of_run_that_says_what_is_run():

@@ -92,7 +92,7 @@ def test_commands_that_are_not_run_are_still_commands(page):
     """In text and in other fences: each `ltbench WORD` names a command of the program."""
     import typer
 
-    from ltbench.cli.app import app
+    from ltbench.cli.tree import app
 
     commands = set(typer.main.get_command(app).commands)
     text = page.read_text(encoding="utf-8")
@@ -107,7 +107,7 @@ def test_commands_that_are_not_run_are_still_commands(page):
 def flags_of(command):
     import typer
 
-    from ltbench.cli.app import app
+    from ltbench.cli.tree import app
 
     found = typer.main.get_command(app).commands[command]
     parts = [found, *getattr(found, "commands", {}).values()]
@@ -242,7 +242,7 @@ def test_every_command_has_a_place_in_the_guide():
     """Beside the generated reference: on a page that says what it is for."""
     import typer
 
-    from ltbench.cli.app import app
+    from ltbench.cli.tree import app
 
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     commands = typer.main.get_command(app).commands

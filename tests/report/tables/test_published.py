@@ -12,7 +12,7 @@ from report_folders import (
     write_scores,
 )
 
-from ltbench.cli.app import app
+from ltbench.cli.tree import app
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table

@@ -1,0 +1,82 @@
+"""A signal ends any command in one sentence: the real process, at moments from its first import to its last file."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ltbench.cli.signals import STOPPED, Stopping
+
+SLOW = """
+import sys, time
+from ltbench.cli import app
+import ltbench.runs.pack as pack
+from ltbench.files import replacing
+
+def write(roots, target, **_):
+    with replacing(target) as temporary:
+        temporary.write_bytes(b"half")
+        print("writing", flush=True)
+        time.sleep(60)
+
+pack.pack = write
+app.main(["pack", "x", "-o", "bundle.zip"])
+"""
+
+
+def start(code, tmp_path, ignored=()):
+    def prepare():
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN if number in ignored else signal.SIG_DFL)
+        if signal.SIGINT not in ignored:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    return subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        preexec_fn=prepare,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_while_a_file_is_written_ends_in_a_sentence_and_leaves_no_file(tmp_path, number, times):
+    process = start(SLOW, tmp_path)
+    assert process.stdout.readline() == "writing\n"
+    for _ in range(times):
+        process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, f"{STOPPED}\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_hangup_that_is_ignored_as_under_nohup_stops_nothing(tmp_path):
+    process = start(SLOW, tmp_path, ignored=[signal.SIGHUP])
+    assert process.stdout.readline() == "writing\n"
+    process.send_signal(signal.SIGHUP)
+    time.sleep(0.3)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_while_the_commands_are_imported_ends_in_the_same_sentence(tmp_path, number):
+    (tmp_path / "typer.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
+    process = start("from ltbench.cli.app import main; main(['methods'])", tmp_path)
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, f"{STOPPED}\n")
+
+
+def test_a_block_that_hears_no_signal_leaves_handlers_as_they_were():
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+    with Stopping():
+        assert signal.getsignal(signal.SIGTERM) not in before
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before

@@ -1,0 +1,25 @@
+"""The tree of commands: how one of them ends that is stopped."""
+
+import pytest
+import typer
+
+from ltbench.cli import tree
+from ltbench.errors import Interrupted
+
+
+def test_a_stop_while_arguments_are_read_ends_so_too(monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(typer.core.TyperGroup, "parse_args", stopped)
+    with pytest.raises(Interrupted, match="run the same command to go on"):
+        typer.main.get_command(tree.app)(["doctor"])
+
+
+def test_a_command_that_is_stopped_ends_as_a_sweep_that_is_stopped(monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ltbench.cli.version.version_text", stopped)
+    with pytest.raises(Interrupted, match="run the same command to go on"):
+        typer.main.get_command(tree.app)(["doctor"], standalone_mode=False)
