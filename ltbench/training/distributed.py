@@ -8,7 +8,7 @@ may run the network several times a step (CBDM) or only once, and both must redu
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -43,17 +43,26 @@ class Group:
         return torch.cat(tuple(all_gather(local.contiguous())))
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Average the gradients of all processes in place, in one flat all-reduce a dtype."""
+        """Average the gradients of all processes in place, in one flat all-reduce a dtype.
+
+        A process whose rows left a parameter out, as those without an image of some class, adds 0 to it. Where all
+        left it out it has no gradient, as with one process: to the optimiser that is not the same as 0.
+        """
         if self.world == 1:
             return
-        grads = [p.grad for p in parameters if p.grad is not None]
-        for dtype in sorted({g.dtype for g in grads}, key=str):
-            same = [g for g in grads if g.dtype == dtype]
-            flat = _flatten_dense_tensors(same)
+        parameters = list(parameters)
+        for dtype in sorted({p.dtype for p in parameters}, key=str):
+            same = [p for p in parameters if p.dtype == dtype]
+            grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in same]
+            has = torch.tensor([float(p.grad is not None) for p in same], dtype=dtype).to(same[0].device)
+            flat = _flatten_dense_tensors([*grads, has])
             dist.all_reduce(flat)
-            flat.div_(self.world)
-            for grad, reduced in zip(same, _unflatten_dense_tensors(flat, same), strict=True):
-                grad.copy_(reduced)
+            *sums, having = _unflatten_dense_tensors(flat, [*grads, has])
+            for index, (parameter, total) in enumerate(zip(same, sums, strict=True)):
+                if parameter.grad is not None:
+                    parameter.grad.copy_(total / self.world)
+                elif having[index] > 0:  # on a GPU this waits for it, and is asked of what is left out alone
+                    parameter.grad = total / self.world
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean of a detached tensor over processes."""
@@ -62,6 +71,16 @@ class Group:
         total = value.clone()
         dist.all_reduce(total)
         return total / self.world
+
+    def means(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return the mean of each named scalar over processes; one that a process has not counts there as 0."""
+        if self.world == 1:
+            return dict(values)
+        named: list[list[str]] = [[] for _ in range(self.world)]
+        dist.all_gather_object(named, list(values))
+        zero = torch.zeros_like(next(iter(values.values())))
+        every = dict.fromkeys(name for names in named for name in names)
+        return {name: self.mean(values.get(name, zero)) for name in every}
 
     def agree(self, flag: bool, device: torch.device) -> bool:
         """Return the main process's flag in all processes."""

@@ -227,7 +227,7 @@ class Training:
             )
 
     def _write_row(self, started: float, first: int) -> None:
-        means = {name: self.group.mean(total / self.counted) for name, total in self.totals.items()}
+        means = self.group.means({name: total / self.counted for name, total in self.totals.items()})
         row = {"step": self.step, "learning_rate": self._learning_rate(self.step - 1)}
         row |= {name: float(value) for name, value in means.items()}
         rate = (self.step - first) * self.spec.train.batch_size / max(time.monotonic() - started, 1e-9)
@@ -257,7 +257,7 @@ class Training:
             save_weights(path, averaged, state_of(self.model), self.key, self.step, self.env.guard)
 
     def _save(self) -> None:
-        totals = {name: self.group.mean(total) for name, total in self.totals.items()}
+        totals = self.group.means(self.totals)
         if self.group.main:
             state = {
                 "key": self.key,
