@@ -184,6 +184,7 @@ def usable_device(name: str | None) -> str:
     import torch
 
     try:
+        name = str(name)  # a torch.device too
         if not re.fullmatch(r"(cpu|cuda|xpu|mps)(:[0-9]{1,3})?", name):  # "meta" computes nothing
             raise RuntimeError("no device that computes")
         torch.empty(0, device=name)

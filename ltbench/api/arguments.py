@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import UsageError
@@ -14,25 +17,111 @@ if TYPE_CHECKING:
 
 
 def plain_array(values: Any, what: str) -> np.ndarray:
-    """Return an array of what can be one and masks nothing.
+    """Return an array of what can be one and masks nothing; a tensor is fetched from its device and its graph.
 
     Raises
     ------
     UsageError
-        Rows of unequal length, a tensor that has to be fetched first, or masked entries.
+        Rows of unequal length, masked entries, or an object that is no array, such as a generator.
     """
     import numpy as np
+    import torch
 
     if isinstance(values, np.ma.MaskedArray) and (masked := int(np.ma.getmaskarray(values).sum())):
         raise UsageError(
             f"{what} have {masked} masked entries: leave those images out, and give a plain array"
         )
+    if isinstance(values, list | tuple) and any(isinstance(value, torch.Tensor) for value in values):
+        values = [value.detach().cpu() if isinstance(value, torch.Tensor) else value for value in values]
     try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError) as error:
+        if isinstance(values, torch.Tensor):
+            values = values.detach().cpu()
+            values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+        array = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError, NotImplementedError) as error:
         raise UsageError(
             f"{what} are no array ({str(error).partition('.')[0]}): give a NumPy array"
         ) from error
+    if array.dtype == object and array.ndim == 0:
+        raise UsageError(
+            f"{what} are a {type(values).__name__}, which is no array: give a NumPy array, of batches one array by "
+            "numpy.concatenate"
+        )
+    return array
+
+
+def pixels(images: Any, shape: tuple[int, int, int]) -> np.ndarray:
+    """Return images (N,C,H,W) uint8 of a data set's shape (C,H,W); what could mean two things is refused.
+
+    Raises
+    ------
+    UsageError
+        Another type, layout or shape; the sentence says how to make them right.
+    """
+    import numpy as np
+
+    array = plain_array(images, "images")
+    seen = f"images must be uint8 (N,C,H,W), not {array.dtype} {array.shape}"
+    if array.dtype != np.uint8:
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise UsageError(f"{seen}, and hold NaN or infinite values: leave those images out")
+        ways = {
+            "f": "from [0, 1] by (255 * images).round().astype('uint8'), from [-1, 1] by "
+            "(127.5 * images + 127.5).round().clip(0, 255).astype('uint8')",
+            "i": "if they are 0..255, by images.astype('uint8')",
+            "u": "if they are 0..255, by images.astype('uint8')",
+            "b": "if True is white, by 255 * images.astype('uint8')",
+            "O": "stack images of one size with numpy.stack",
+        }
+        way = ways.get(array.dtype.kind)
+        raise UsageError(seen + (f": {way}" if way else ""))
+    channels, size, _ = shape
+    if array.ndim == 3 and channels == 1:
+        raise UsageError(f"{seen}: give grey images their channel, images[:, None]")
+    if array.ndim != 4:
+        raise UsageError(seen)
+    if array.shape[1:] != shape and array.shape[1:] == (size, size, channels):
+        raise UsageError(
+            f"images are (N,H,W,C), {array.shape}: put the channels first, images.transpose(0, 3, 1, 2)"
+        )
+    return np.ascontiguousarray(array)
+
+
+def a_path(value: Any, what: str) -> Path:
+    """Return a path of text or a path; what is neither is refused by the argument's name."""
+    if not isinstance(value, str | os.PathLike) or "\0" in str(value):
+        raise UsageError(f"{what} must be a path, not {_short(value)}")
+    return Path(value)
+
+
+def a_name(value: Any, what: str) -> str:
+    """Return a name as text; what is no text is refused by the argument's name."""
+    if not isinstance(value, str):
+        raise UsageError(f"{what} must be a name, not {_short(value)}")
+    return value
+
+
+def some_names(names: str | Sequence[str], what: str) -> tuple[str, ...]:
+    """Return names from a sequence of them or from text with commas.
+
+    Raises
+    ------
+    UsageError
+        They are none, or one is no text.
+    """
+    given = names.split(",") if isinstance(names, str) else names
+    if not isinstance(given, list | tuple | set | frozenset):
+        raise UsageError(f"{what} must be names, not {_short(names)}")
+    kept = tuple(name.strip() for name in (a_name(each, what) for each in given) if name.strip())
+    if not kept:
+        raise UsageError(f"{what} names nothing: give at least one name")
+    return kept
+
+
+def _short(value: Any) -> str:
+    """Return a value as an error shows it: its text where that is short, else its type."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 
 def whole_numbers(labels: Any, num_classes: int, count: int | None = None) -> np.ndarray:
@@ -60,10 +149,29 @@ def whole_numbers(labels: Any, num_classes: int, count: int | None = None) -> np
     wanted = "(N,)" if count is None else f"one for each of the {count} images"
     right = array.ndim == 1 if count is None else array.shape == (count,)
     if not right or array.dtype.kind not in "iu":
-        raise UsageError(f"labels must be whole numbers, {wanted}, not {array.dtype} {array.shape}")
+        raise UsageError(
+            f"labels must be whole numbers, {wanted}, not {array.dtype} {array.shape}{_how_to_label(array, num_classes)}"
+        )
     if len(array) and not 0 <= int(array.min()) <= int(array.max()) < num_classes:
         raise UsageError(f"labels must be 0..{num_classes - 1}, not {array.min()}..{array.max()}")
     return array.astype(np.int64)
+
+
+def _how_to_label(array: np.ndarray, num_classes: int) -> str:
+    """Return how to make labels (N,) of whole numbers out of a usual other form; blank for an unusual one."""
+    if array.ndim == 2 and array.shape[1] == num_classes:
+        return ": of one column a class make labels by labels.argmax(1)"
+    if array.ndim == 2 and array.shape[1] == 1:
+        return ": give the one column, labels[:, 0]"
+    if array.ndim != 1 or array.dtype.kind in "iu":
+        return ""
+    if array.dtype.kind in "UO":
+        return (
+            ": give the class's numbers, of its names by [dataset.class_names.index(name) for name in labels]"
+        )
+    if array.dtype.kind == "f" and (array == array.round()).all():
+        return ": give labels.astype(int)"
+    return ""
 
 
 def class_shares(counts: Any, num_classes: int) -> np.ndarray | None:

@@ -37,7 +37,7 @@ def available(kind: str) -> pd.DataFrame:
     import pandas as pd
 
     if kind not in KINDS:
-        raise UsageError(f"nothing of the kind {kind!r}{nearest(kind, KINDS)}")
+        raise UsageError(f"nothing of the kind {kind!r}{nearest(str(kind), KINDS)}")
     if kind == "presets":
         from ltbench.study.presets import load_all
 

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import ltbench.runs.run as stored
-from ltbench.api.arguments import batch_like, checked_omega, class_shares, plain_array, whole_numbers
+from ltbench.api.arguments import (
+    a_path,
+    batch_like,
+    checked_omega,
+    class_shares,
+    pixels,
+    some_names,
+    whole_numbers,
+)
 from ltbench.environment import usable_device
 from ltbench.errors import UsageError
 from ltbench.specs import UNLABELLED, ScoreSpec
@@ -22,6 +30,7 @@ if TYPE_CHECKING:
     from ltbench.data import Dataset
     from ltbench.diffusion.guidance import Omega
     from ltbench.method import Prediction
+    from ltbench.runs.run import SampleSet
 
 
 class DenoiserLike(Protocol):
@@ -225,45 +234,52 @@ def score(
     import numpy as np
     import pandas as pd
 
-    from ltbench.data import ImageSet
+    from ltbench.data import Dataset, ImageSet
     from ltbench.scoring.score import score_pools
 
-    images = plain_array(images, "images")
-    if images.ndim != 4 or images.dtype != np.uint8:
-        raise UsageError(f"images must be uint8 (N,C,H,W), not {images.dtype} {images.shape}")
+    if not isinstance(dataset, Dataset):
+        raise UsageError(
+            f"dataset must be what load_dataset returns, not a {type(dataset).__name__}: lt.load_dataset('digits_lt')"
+        )
+    images = pixels(images, dataset.shape)
+    if not len(images):
+        raise UsageError("images are empty: score at least a few of every class")
     if labels is None:
         labels = np.full(len(images), UNLABELLED)
     else:
         labels = whole_numbers(labels, dataset.num_classes, len(images))
     request = _request(metrics, extractors, bootstrap)
-    generated = ImageSet(np.ascontiguousarray(images), labels.astype(np.int64))
+    generated = ImageSet(images, labels.astype(np.int64))
     with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
-        features_folder = Path(scratch) if cache is None else Path(cache)
+        features_folder = Path(scratch) if cache is None else a_path(cache, "cache")
         rows = score_pools(dataset, generated, request, features_folder, usable_device(device))
     return pd.DataFrame(rows)
 
 
 def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
     """Return a request; a TorchScript file that the caller names here may run."""
+    from pydantic import ValidationError
+
     from ltbench.extractors import torchscript
 
-    request = ScoreSpec(metrics=_names(metrics), extractors=_names(extractors), bootstrap=bootstrap)
-    for what in ("metrics", "extractors"):
-        if not getattr(request, what):
-            raise UsageError(f"{what} names nothing: give at least one name")
+    named = {
+        "metrics": some_names(metrics, "metrics"),
+        "extractors": some_names(extractors, "extractors"),
+    }
+    try:
+        request = ScoreSpec(**named, bootstrap=bootstrap)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(map(str, first["loc"]))
+        raise UsageError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
     for name in request.extractors:
         if name.startswith(torchscript.PREFIX):
             torchscript.trust(name)
     return request
 
 
-def _names(names: str | Sequence[str]) -> tuple[str, ...]:
-    given = names.split(",") if isinstance(names, str) else names
-    return tuple(name.strip() for name in given if name.strip())
-
-
 def evaluate(
-    runs: Run | str | Path | Sequence[Run | str | Path],
+    runs: Run | SampleSet | str | Path | Sequence[Run | SampleSet | str | Path],
     *,
     metrics: str | Sequence[str],
     extractors: str | Sequence[str] = "auto",
@@ -276,7 +292,7 @@ def evaluate(
     Parameters
     ----------
     runs
-        Runs, their folders, or folders of runs.
+        Runs, sample sets of them, their folders, or folders of runs.
     metrics, extractors, bootstrap, device
         As `score`.
     recompute
@@ -303,10 +319,15 @@ def evaluate(
 
     from ltbench.scoring.evaluate import evaluate_sets
 
-    given = [runs] if isinstance(runs, stored.Run | str | Path) else list(runs)
+    given = list(runs) if isinstance(runs, list | tuple | set) else [runs]
     if not given:
         raise UsageError("evaluate was given no run: name some, or their folder")
-    folders = [entry.folder if isinstance(entry, stored.Run) else Path(entry) for entry in given]
+    folders = [
+        entry.folder
+        if isinstance(entry, stored.Run | stored.SampleSet)
+        else a_path(entry, "runs, and each of them,")
+        for entry in given
+    ]
     request = _request(metrics, extractors, bootstrap)
     tables = [table for _, table in evaluate_sets(folders, request, recompute, device=device)]
     return pd.concat(tables, ignore_index=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ltbench.api.arguments import a_name, a_path
+from ltbench.errors import UsageError
+
 if TYPE_CHECKING:
     from ltbench.data import Dataset
     from ltbench.study.file import Study
@@ -65,6 +68,7 @@ def load_dataset(
     from ltbench.data.dataset import cached_dataset
     from ltbench.study.resolve import resolve_cell
 
+    a_name(name, "name")
     settings: dict[str, Any] = {
         "class_order": class_order,
         "split_seed": split_seed,
@@ -73,7 +77,7 @@ def load_dataset(
     if get_source(name).default_profile != "asis" or imbalance_ratio != _PUBLISHED_RATIO:
         settings["imbalance_ratio"] = imbalance_ratio
     given = {f"data.{key}": value for key, value in settings.items() if value is not None}
-    root = None if data_root is None else Path(data_root)
+    root = None if data_root is None else a_path(data_root, "data_root")
     return cached_dataset(resolve_cell(name, flags=given, data_root=root), root)
 
 
@@ -107,11 +111,19 @@ def load_study(preset_or_path: str | Path | None = None, **settings: Any) -> Stu
     """
     from ltbench.study.resolve import resolve_study
 
-    return resolve_study(preset_or_path, flags={key: _plain(value) for key, value in settings.items()})
+    if preset_or_path is not None:
+        a_path(preset_or_path, "preset_or_path")
+    return resolve_study(preset_or_path, flags={key: _plain(key, value) for key, value in settings.items()})
 
 
-def _plain(value: Any) -> Any:
-    """Return NumPy's and torch's numbers and arrays as Python's, which settings are written in."""
-    if isinstance(value, list | tuple):
-        return type(value)(_plain(item) for item in value)
-    return value.tolist() if hasattr(value, "tolist") else value
+def _plain(key: str, value: Any) -> Any:
+    """Return a setting's value as Python's numbers, text or lists, which settings are written in."""
+    if hasattr(value, "tolist"):  # NumPy's, torch's and pandas's
+        value = value.tolist()
+    if isinstance(value, list | tuple | range):
+        if not len(value):
+            raise UsageError(f"{key} is an empty list: give at least one value, or leave it out")
+        return [_plain(key, item) for item in value]
+    if value is not None and not isinstance(value, str | bool | int | float | Path):
+        raise UsageError(f"{key} must be text, a number or a list of them, not a {type(value).__name__}")
+    return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ltbench.api.arguments import a_name, a_path
 from ltbench.errors import UsageError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def load_scores(*roots: str | Path) -> pd.DataFrame:
     """
     from ltbench.runs import results
 
-    return results.load_scores(roots or ("runs",))
+    return results.load_scores([a_path(root, "each folder of runs") for root in roots or ("runs",)])
 
 
 def compare(
@@ -86,8 +87,18 @@ def compare(
     """
     import pandas as pd
 
-    if "cell" not in getattr(scores, "columns", ()):
-        raise UsageError("compare takes the table that load_scores returns, and this has no column 'cell'")
+    from ltbench.runs.score_columns import COLUMNS
+
+    columns = getattr(scores, "columns", ())
+    if lacking := [name for name in ("cell", "settings", "series", *COLUMNS) if name not in columns]:
+        raise UsageError(
+            f"compare takes the table that load_scores returns, and this has no column {lacking[0]!r}"
+        )
+    if not pd.api.types.is_numeric_dtype(scores["value"]):
+        raise UsageError(
+            f"compare takes numbers in the column 'value', which holds {scores['value'].dtype} values"
+        )
+    a_name(baseline, "baseline")
     from ltbench.report.cells import cells
     from ltbench.report.tables.differences import differences
 
@@ -186,9 +197,15 @@ def report(
     import pandas as pd
 
     from ltbench.report import write_report
+    from ltbench.study.contrast import Contrast
 
-    given = [Path(root) for root in roots or ("runs",)]
-    target = Path(out) if out is not None else given[0] / "report"
+    given = [a_path(root, "each folder of runs") for root in roots or ("runs",)]
+    target = a_path(out, "out") if out is not None else given[0] / "report"
+    a_name(baseline, "baseline")
+    if contrast is not None and not isinstance(contrast, Contrast):
+        raise UsageError(
+            f"contrast must be what load_study(...).contrast is, not a {type(contrast).__name__}"
+        )
     written = write_report(given, target, paper=paper, baseline=baseline, contrast=contrast)
     tables = {
         table.name: pd.DataFrame([list(map(str, row)) for row in table.rows], columns=table.columns)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import ltbench.runs.run as stored
+from ltbench.api.arguments import a_path
 from ltbench.api.loading import load_study
 from ltbench.environment import Settings, usable_device
 from ltbench.errors import Interrupted, RunFailed, UsageError
@@ -53,6 +54,8 @@ class Run(stored.Run):
         from ltbench.study.checks import validate
         from ltbench.training.model import load_model
 
+        if weights not in ("ema", "raw"):
+            raise UsageError(f"weights must be 'ema', the averaged, or 'raw', the last, not {weights!r}")
         if self.spec is None:
             raise UsageError(f"{self.folder} holds images made elsewhere: there is no network")
         if not self.steps:
@@ -113,11 +116,12 @@ def run(
     """
     from ltbench.interop.networks import with_networks
     from ltbench.runs.layout import folder_name
+    from ltbench.study.file import Study
     from ltbench.sweep.status import closing_lines
     from ltbench.sweep.study_run import StudyRun
 
-    asked = load_study(study) if isinstance(study, str | Path) else study
-    out, settings = Path(out), Settings(device=usable_device(device))
+    asked = study if isinstance(study, Study) else load_study(a_path(study, "study"))
+    out, settings = a_path(out, "out"), Settings(device=usable_device(device))
     ensure_writable(out)
     named, networks = with_networks(asked.runs, out, None)
     job = StudyRun(dataclasses.replace(asked, runs=named), out, settings, str(workers), networks)
@@ -167,7 +171,7 @@ def load_run(folder: str | Path) -> Run:
     >>> run.train_log()["step"].tolist()
     [4]
     """
-    folder = Path(folder)
+    folder = a_path(folder, "folder")
     record = stored.read_run(folder)
     if record.spec is None and record.data is None:
         raise UsageError(f"{folder} is no run's folder: give one that `ltbench run` made")

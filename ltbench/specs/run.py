@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ltbench.specs.sampling import SampleSpec
 from ltbench.specs.training import DataSpec, Frozen, MethodSpec, ModelSpec, TrainSpec
@@ -44,6 +44,13 @@ class ScoreSpec(Frozen):
         description="compare with one half of the reference only: tune with one, report with the other",
     )
 
+    @field_validator("bootstrap")
+    @classmethod
+    def _has_a_spread(cls, replicates: int | None) -> int | None:
+        if replicates == 1:
+            raise ValueError("one replicate has no spread: give 0, or at least 2")
+        return replicates
+
 
 class RunSpec(Frozen):
     """One training, one sample set drawn from it, and what is scored on it."""
@@ -66,4 +73,6 @@ class RunSpec(Frozen):
         known = {key: value for key, value in content.items() if key in cls.model_fields}
         if isinstance(known.get("sample"), Mapping):
             known["sample"] = SampleSpec.stored(known["sample"])
+        if isinstance(score := known.get("score"), Mapping) and score.get("bootstrap") == 1:
+            known["score"] = {**score, "bootstrap": 0}  # was taken once, and no interval came of it
         return cls.model_validate(known)

@@ -43,3 +43,26 @@ def test_a_comparison_is_paired_by_seed_against_closed_form():
         lt.compare(table, "t2h")
     with pytest.raises(UsageError, match="no 'recall' in 'overall'"):
         lt.compare(table, metric="recall")
+    with pytest.raises(UsageError, match="has no column 'train_seed'"):
+        lt.compare(table.drop(columns="train_seed"))
+    with pytest.raises(UsageError, match="numbers in the column 'value'"):
+        lt.compare(table.assign(value=table["value"].astype(str)))
+    with pytest.raises(UsageError, match="baseline must be a name, not None"):
+        lt.compare(table, None)
+
+
+@pytest.mark.parametrize("root", [None, 3, ["runs"], "a\0b"])
+def test_folders_of_another_type_are_one_sentence(root):
+    for function in (lt.load_scores, lt.report):
+        with pytest.raises(UsageError, match="each folder of runs must be a path"):
+            function(root)
+
+
+def test_a_reports_arguments_of_another_type_are_one_sentence(tmp_path):
+    for wrong, says in (
+        ({"out": 3}, "out must be a path"),
+        ({"baseline": None}, "baseline must be a name"),
+        ({"contrast": "coral"}, r"what load_study\(\.\.\.\)\.contrast is, not a str"),
+    ):
+        with pytest.raises(UsageError, match=says):
+            lt.report(tmp_path, **wrong)

@@ -25,6 +25,7 @@ from ltbench.specs import RunSpec
         {"train_seed": 1.5},
         {"sample": {"sampler": "ancestral", "steps": 50}},
         {"sample": {"guidance": -1}},
+        {"score": {"bootstrap": 1}},
     ],
 )
 def test_impossible_specs_are_refused(content):
@@ -36,3 +37,7 @@ def test_the_former_import_path_holds_the_same_specs():
     """Scripts of users say ``from ltbench.spec import RunSpec``."""
     assert ltbench.spec.__all__ == ltbench.specs.__all__
     assert all(getattr(ltbench.spec, name) is getattr(ltbench.specs, name) for name in ltbench.specs.__all__)
+
+
+def test_a_stored_run_of_one_replicate_is_still_read():
+    assert RunSpec.stored({"score": {"bootstrap": 1}}).score.bootstrap == 0
