@@ -15,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ltbench.data.file_kind import ARCHIVE, kind_of_file
 from ltbench.data.image_file import printable, wrong_with
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 
@@ -164,6 +165,10 @@ def class_names(path: Path, scan: Scan) -> tuple[str, ...]:
     if not names:
         if scan.problems:
             raise DataCorrupt(f"{scan.problems[0]}: give a folder of class folders")
+        if level.files and all(Path(name).suffix.casefold() in ARCHIVES for name in level.files):
+            raise DataMissing(
+                f"{shown} has no class folders but archives ({_some(level.files)}): unpack each into a folder of its own"
+            )
         loose = f" but {len(level.files):,} files" if level.files else ""
         raise DataMissing(
             f"{shown} has no class folders{loose}: put the images of each class into one of its own"
@@ -207,9 +212,13 @@ def is_split(path: Path, name: str, names: re.Pattern[str]) -> bool:
 
 def no_folder(path: Path) -> str:
     """Return what is wrong with a path that is no folder and should be one of class folders, and how to mend it."""
-    packed = path.is_file() and path.suffix.casefold() in ARCHIVES
-    first = "is an archive: unpack it, and give the" if packed else "is no folder: give a"
-    return f"{printable(path)} {first} folder of class folders"
+    kind = None
+    with contextlib.suppress(OSError):
+        kind = kind_of_file(path) if path.is_file() else None
+    if kind == ARCHIVE or (path.is_file() and path.suffix.casefold() in ARCHIVES):
+        return f"{printable(path)} is an archive: unpack it, and give the folder of class folders"
+    what = f"is {kind} and no folder" if kind else "is no folder"
+    return f"{printable(path)} {what}: give a folder of class folders"
 
 
 def _some(names: Sequence[str], most: int = 5) -> str:

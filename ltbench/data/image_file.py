@@ -17,13 +17,21 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
+from ltbench.data.file_kind import ARCHIVE, kind_of
 from ltbench.errors import DataCorrupt, LtbenchError, UsageError
 from ltbench.text import visible
 
 GROUND = "white"  # what transparent images are laid on; a browser's
 MEND = ": mend or remove it"
+_TO_8_BITS = ": convert it to 8 bits"
+_SMALLER = ": make it smaller"
+_UNPACK = ": unpack it beside the class folders, or remove it"
+_CONVERT = ": convert it to PNG or JPEG"
+_NO_EXIF = ": turn it upright and save it without EXIF data"
+_EXIF = f" has EXIF data that cannot be read, so which side is up cannot be told{_NO_EXIF}"
+_ADVICE = (MEND, _TO_8_BITS, _SMALLER, _UNPACK, _CONVERT, _NO_EXIF)
 MOST_NAMED = 20  # unusable files named in one error; the rest are counted
 LARGEST = 1 << 30  # bytes of one image file; what claims more is none
 READING = (
@@ -136,28 +144,56 @@ def decode(content: bytes, name: str, channels: int, ground: str = GROUND) -> De
     Raises
     ------
     DataCorrupt
-        It is truncated, no image, or has more than 8 bits a channel.
+        It is empty, truncated, no image or too large, has more than 8 bits a channel, or its EXIF data, which say
+        what side is up, are broken.
     """
+    if not content:
+        raise DataCorrupt(f"{name} is empty{MEND}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.filterwarnings("error", message="(?i).*corrupt exif", category=UserWarning)
             with Image.open(io.BytesIO(content)) as file:
                 return _decoded(file, name, channels, ground)
     except (LtbenchError, MemoryError):
         raise
+    except UnidentifiedImageError as error:
+        raise DataCorrupt(_unidentified(content, name)) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        limit = f"{(Image.MAX_IMAGE_PIXELS or 0) / 1e6:.0f} million"
+        raise DataCorrupt(f"{name} has more than the {limit} pixels that are read{_SMALLER}") from error
+    except UserWarning as error:
+        raise DataCorrupt(f"{name}{_EXIF}") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on broken input
         reason = str(error).partition("<")[0].strip() or type(error).__name__
-        raise DataCorrupt(f"{name} is truncated or no image ({reason}){MEND}") from error
+        raise DataCorrupt(f"{name} cannot be decoded ({reason}){MEND}") from error
+
+
+def _unidentified(content: bytes, name: str) -> str:
+    """Return what is wrong with bytes that no decoder takes for an image."""
+    kind = kind_of(content[:512])
+    if kind == ARCHIVE:
+        return f"{name} is {kind}{_UNPACK}"
+    if kind is not None and kind.endswith("image"):
+        return f"{name} is {kind}, which cannot be read{_CONVERT}"
+    if kind is not None:
+        return f"{name} is {kind}, no image{MEND}"
+    return f"{name} is no image, or truncated at its start{MEND}"
 
 
 def _decoded(file: Image.Image, name: str, channels: int, ground: str) -> Decoded:
     if file.mode.startswith(("I", "F")) or _deep(file):
-        raise DataCorrupt(f"{name} has more than 8 bits a channel: convert it to 8 bits")
+        raise DataCorrupt(f"{name} has more than 8 bits a channel{_TO_8_BITS}")
     frames = int(getattr(file, "n_frames", 1))
     profile = file.info.get("icc_profile")
     file.load()
-    upright = ImageOps.exif_transpose(file)
-    turned = upright.getexif().get(0x0112) is None and file.getexif().get(0x0112, 1) not in (1, None)
+    try:
+        upright = ImageOps.exif_transpose(file)
+        turned = upright.getexif().get(0x0112) is None and file.getexif().get(0x0112, 1) not in (1, None)
+    except MemoryError:
+        raise
+    except Exception as error:  # Pillow reads EXIF data as a TIFF, whose reader raises nearly anything
+        raise DataCorrupt(f"{name}{_EXIF}") from error
     image, transparent = _on_ground(upright, ground)
     return Decoded(
         image.convert("RGB" if channels == 3 else "L"),
@@ -243,12 +279,12 @@ def all_at_once(problems: Sequence[str]) -> DataCorrupt | None:
     Parameters
     ----------
     problems
-        ``FILE is WHAT``, one a file; advice after a colon is left out where there are several.
+        ``FILE is WHAT``, one a file, with advice of its own after a colon or without.
     """
     if not problems:
         return None
     if len(problems) == 1:
-        return DataCorrupt(problems[0] + ("" if problems[0].endswith(MEND) else MEND))
+        return DataCorrupt(problems[0] + ("" if problems[0].endswith(_ADVICE) else MEND))
     lines = "".join(f"\n  {problem.removesuffix(MEND)}" for problem in problems[:MOST_NAMED])
     more = f"\n  and {len(problems) - MOST_NAMED:,} more" if len(problems) > MOST_NAMED else ""
     return DataCorrupt(f"{len(problems):,} files cannot be used: mend or remove them{lines}{more}")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 
 from ltbench.data.class_folders import ARCHIVES, no_folder
+from ltbench.data.file_kind import ARCHIVE, kind_of_file
 from ltbench.data.image_file import printable
 from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory, UsageError
 from ltbench.files import check_regular, decoding, memory_bytes
@@ -41,14 +42,16 @@ class ArrayFile:
                 f"{printable(path)} is packed: unpack it, and give {path.stem}" if packed else no_folder(path)
             )
         if self._kind not in SUFFIXES:
-            raise UsageError(
-                f"{printable(path)} is none of {', '.join(SUFFIXES)} and no folder: save the samples as one"
-            )
+            raise UsageError(_other_kind(path))
         with self._errors():
             if self._kind != ".safetensors":
                 with path.open("rb") as handle:  # a file's own word counts, as numpy's reader has it
                     self._kind = ".npz" if handle.read(2) == b"PK" else ".npy"
+            if self._kind != ".npz" and kind_of_file(path) == ARCHIVE:
+                raise UsageError(no_folder(path))
             self.names = self._names()
+            if self._kind == ".npz" and self.names and kind_of_file(path) == ARCHIVE:
+                raise UsageError(no_folder(path))
 
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
@@ -120,6 +123,23 @@ class ArrayFile:
                 f"{printable(self.path)}: array {name!r} has {size_text(claimed)}, this machine "
                 f"{size_text(memory_bytes())} of memory: save it as .npy, which is read a piece at a time"
             )
+
+
+def _other_kind(path: Path) -> str:
+    """Return what a file with another ending is, and how it becomes an array file."""
+    kind, shown = kind_of_file(path), printable(path)
+    if kind == ARCHIVE:
+        return no_folder(path)
+    if kind in ("a PyTorch file", "a Python pickle"):
+        return (
+            f"{shown} is {kind}, which could run code when it is read: where it was made, save its arrays by "
+            "numpy.savez('samples.npz', images=images.cpu().numpy(), labels=labels.cpu().numpy())"
+        )
+    if kind in ("HDF5", "a MATLAB file"):
+        return (
+            f"{shown} is {kind}: save its arrays by numpy.savez('samples.npz', images=images, labels=labels)"
+        )
+    return f"{shown} is none of {', '.join(SUFFIXES)} and no folder: save the samples as one"
 
 
 def _header(handle: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:

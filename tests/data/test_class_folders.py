@@ -1,6 +1,7 @@
 """Folders of class folders: order of labels, junk, layouts; `data prepare` and `score` agree."""
 
 import csv
+import gzip
 import os
 
 import numpy as np
@@ -8,10 +9,10 @@ import pytest
 from image_folders import prepared, write_named_classes, write_noisy
 from PIL import Image
 
-from ltbench.data.class_folders import label_order
+from ltbench.data.class_folders import Scan, class_names, label_order, no_folder
 from ltbench.data.prepare.prepare import prepare
 from ltbench.data.prepare.verify import verify
-from ltbench.errors import DataCorrupt, LtbenchError, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, LtbenchError, UsageError
 from ltbench.interop.samples import read_samples
 
 
@@ -226,3 +227,22 @@ def test_a_folder_of_system_files_is_given_up(tmp_path):
         DataCorrupt, match="more than 1,000 files cannot be used, the first: .*0.png is empty"
     ):
         prepare("folder_lt", tmp_path / "src", tmp_path / "data", workers=1)
+
+
+def test_a_folder_of_archives_says_so(tmp_path):
+    for name in ("cat.zip", "dog.ZIP"):
+        (tmp_path / name).write_bytes(b"PK\x05\x06" + bytes(18))
+    with pytest.raises(
+        DataMissing, match=r"no class folders but archives \(cat\.zip, dog\.ZIP\): unpack each"
+    ):
+        class_names(tmp_path, Scan())
+
+
+def test_what_is_no_folder_is_named_by_its_content(tmp_path):
+    (tmp_path / "images").write_bytes(gzip.compress(b"x"))
+    assert no_folder(tmp_path / "images").endswith(
+        "is an archive: unpack it, and give the folder of class folders"
+    )
+    (tmp_path / "images").write_bytes(b"a,b\n")
+    assert no_folder(tmp_path / "images").endswith("is text and no folder: give a folder of class folders")
+    assert no_folder(tmp_path / "gone").endswith("gone is no folder: give a folder of class folders")

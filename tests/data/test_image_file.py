@@ -150,11 +150,54 @@ def test_the_tally_says_what_was_done():
     assert Tally().sentences() == []
 
 
-def test_a_decompression_bomb_is_no_image(monkeypatch):
-    content = encoded(Image.new("L", (64, 64)))
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataCorrupt, match="truncated or no image"):
+@pytest.mark.parametrize("side", [1500, 64_000])
+def test_too_many_pixels_are_named_as_that(monkeypatch, side):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 2_000_000)
+    content = encoded(Image.new("1", (1500, side)))  # Pillow warns over the limit and refuses over twice that
+    with pytest.raises(
+        DataCorrupt, match="x has more than the 2 million pixels that are read: make it smaller"
+    ):
         decode(content, "x", 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"<!DOCTYPE html><p>404", "x is an HTML page, no image: mend or remove it"),
+        (
+            b"\x00\x00\x00\x18ftypheic" + bytes(100),
+            "x is a HEIC image, which cannot be read: convert it to PNG",
+        ),
+        (b"PK\x03\x04" + bytes(100), "x is an archive: unpack it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1",
+            "x is a pointer of Git LFS, whose file was not fetched",
+        ),
+        (bytes(100), "x is no image, or truncated at its start"),
+    ],
+)
+def test_what_is_no_image_is_named_by_its_content(content, says):
+    with pytest.raises(DataCorrupt, match=f"^{says}"):
+        decode(content, "x", 3)
+
+
+@pytest.mark.parametrize("position", [6, 14])
+def test_broken_exif_data_are_named_as_that(position):
+    """Position 6: their head, which Pillow raises on; 14: their number of entries, on which it only warns."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = bytearray(encoded(half_white(), "JPEG", exif=exif))
+    start = content.find(b"Exif\0\0") + position
+    content[start : start + 2] = b"\xff\xff"
+    with pytest.raises(DataCorrupt, match="^x has EXIF data that cannot be read.*save it without EXIF data$"):
+        decode(bytes(content), "x", 3)
+
+
+def test_one_unusable_file_is_given_one_advice():
+    with pytest.raises(DataCorrupt) as caught:
+        decode(encoded(Image.new("I;16", (4, 4))), "x", 1)
+    assert str(all_at_once([str(caught.value)])) == "x has more than 8 bits a channel: convert it to 8 bits"
+    assert str(all_at_once(["x is empty"])) == "x is empty: mend or remove it"
 
 
 def test_a_ground_that_is_no_colour():

@@ -2,10 +2,12 @@
 
 import io
 import os
+import tarfile
 import zipfile
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import save_file
 
 from ltbench.errors import DataCorrupt, DataMissing, OutOfMemory, UsageError
@@ -68,6 +70,32 @@ def test_endings_are_read_in_any_case_and_contents_by_their_own_word(tmp_path):
     (tmp_path / "a.pt").touch()
     with pytest.raises(UsageError, match="none of .npy, .npz, .safetensors"):
         ArrayFile(tmp_path / "a.pt")
+
+
+def test_other_files_are_named_by_their_content(tmp_path):
+    torch.save({"images": torch.zeros(2)}, tmp_path / "a.pt")
+    torch.save(torch.zeros(2), tmp_path / "old.ckpt", _use_new_zipfile_serialization=False)
+    for name, kind in (("a.pt", "a PyTorch file"), ("old.ckpt", "a Python pickle")):
+        with pytest.raises(UsageError, match=rf"{name} is {kind}, which could run code .*numpy\.savez"):
+            ArrayFile(tmp_path / name)
+    (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
+    with pytest.raises(UsageError, match=r"a\.mat is a MATLAB file: save its arrays by numpy\.savez"):
+        ArrayFile(tmp_path / "a.mat")
+
+
+@pytest.mark.parametrize(
+    "name", ["samples", "samples.dat", "samples.npz", "samples.npy", "samples.safetensors"]
+)
+@pytest.mark.parametrize("form", ["zip", "tar", "tar.gz"])
+def test_an_archive_of_images_is_one_by_any_name(tmp_path, name, form):
+    if form == "zip":
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("cat/0.png", b"x" * 600)
+    else:
+        with tarfile.open(tmp_path / name, "w:gz" if form == "tar.gz" else "w") as archive:
+            archive.addfile(tarfile.TarInfo("cat/0.png"))
+    with pytest.raises(UsageError, match="is an archive: unpack it, and give the folder of class folders"):
+        ArrayFile(tmp_path / name)
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

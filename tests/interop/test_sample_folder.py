@@ -40,8 +40,8 @@ def test_a_folder_of_images_and_no_folder_is_a_set_without_labels(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("0/a.png", b"no image", "0/a.png is truncated or no image"),
-        ("0/notes.txt", b"hello", "0/notes.txt is truncated or no image"),
+        ("0/a.png", b"no image", "0/a.png is text, no image"),
+        ("0/notes.txt", b"hello", "0/notes.txt is text, no image"),
         ("dog/a.png", None, "dog is no class of three: name its folders 0..2 or air plane, Bird, cat"),
         ("7/a.png", None, "7 is no class of three"),
     ],

@@ -45,11 +45,11 @@ JPEG = encoded(Image.effect_noise((64, 64), 80), "JPEG")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "truncated or no image"),
-        (b"a text file", "truncated or no image"),
-        (JPEG[: len(JPEG) // 2], "truncated or no image"),
-        (JPEG[:3], "truncated or no image"),
-        (encoded(Image.effect_noise((64, 64), 80))[:-200], "truncated or no image"),
+        (b"", "is empty"),
+        (b"a text file", "is text, no image"),
+        (JPEG[: len(JPEG) // 2], "cannot be decoded"),
+        (JPEG[:3], "is no image, or truncated at its start"),
+        (encoded(Image.effect_noise((64, 64), 80))[:-200], "cannot be decoded .*truncated"),
         (encoded(Image.new("I;16", (8, 8))), "more than 8 bits"),
     ],
     ids=["empty", "text", "half a jpeg", "three bytes", "cut png", "16 bits"],

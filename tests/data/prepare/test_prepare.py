@@ -23,7 +23,7 @@ def test_a_broken_file_is_named_and_after_mending_only_the_rest_is_done(tmp_path
     broken = source / "b" / "0012.jpg"
     content = broken.read_bytes()
     broken.write_bytes(content[:80])
-    with pytest.raises(DataCorrupt, match=r"src/b/0012\.jpg is truncated or no image"):
+    with pytest.raises(DataCorrupt, match=r"src/b/0012\.jpg cannot be decoded \(Truncated"):
         prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
     assert data.get_source("folder_lt").candidates(tmp_path, None) == []
     broken.write_bytes(content)
@@ -40,7 +40,7 @@ def test_a_stray_file_in_a_class_folder_is_not_passed_over(tmp_path):
     (source / "a" / ".DS_Store").write_text("hidden files are")
     prepare("folder_lt", source, tmp_path / "p", workers=1)
     (source / "a" / "notes.txt").write_text("not an image")
-    with pytest.raises(DataCorrupt, match=r"a/notes\.txt is truncated or no image .*mend or remove it"):
+    with pytest.raises(DataCorrupt, match=r"a/notes\.txt is text, no image: mend or remove it"):
         prepare("folder_lt", source, tmp_path / "q", workers=1)
 
 
