@@ -70,17 +70,15 @@ def exposure(
     """Return one row a method, step and panel: showings of the rarest images, and the mean, lowest and highest seed."""
     rows = []
     for method, title in methods.items():
-        for step in sorted(
-            study.scores.loc[study.scores["method"] == method.partition(":")[0], "step"].unique()
-        ):
-            seen = presentations(method.partition(":")[0], counts, int(step) * batch)
+        for step in study.steps(method):
+            seen = presentations(method.partition(":")[0], counts, step * batch)
             for metric, where, panel in PANELS:
                 values = study.values(method, where, metric=metric, step=step, guidance=guidance)
                 rows.append(
                     (
                         title,
                         method,
-                        int(step),
+                        step,
                         seen,
                         panel,
                         values.mean(),

@@ -102,6 +102,11 @@ class Study:
         """Return how many training seeds a method has."""
         return len(self.values(method, **filters))
 
+    def steps(self, method: str = "ddpm") -> list[int]:
+        """Return the training steps at which a method was scored, ascending."""
+        name = method.partition(":")[0]
+        return sorted(map(int, self.scores.loc[self.scores["method"] == name, "step"].unique()))
+
     def measured(self, methods: Mapping[str, str], **filters: object) -> dict[str, str]:
         """Return those of the methods (name -> title) that have scores."""
         found = {}

@@ -86,6 +86,14 @@ def test_a_rule_is_taken_from_plain_guidance_of_the_same_method_and_scale():
     assert one.best("ddpm", "tail", scales=(0.0, 1.0)) == (1.0, 4.0)  # of plain guidance alone
 
 
+def test_the_steps_of_a_method_are_those_it_was_scored_at():
+    late = rows("ddpm", [1.0]).assign(step=24000)
+    one = asked(late, rows("ddpm", [1.0, 2.0]), rows("coral", [1.0]))
+    assert one.steps() == [1500, 24000]
+    assert one.steps("coral") == [1500]
+    assert one.steps("cm") == []
+
+
 def test_a_rank_correlation_turns_with_the_order_of_the_methods():
     means = {"ddpm": (1.0, 3.0), "coral": (2.0, 2.0), "cbdm": (3.0, 1.0)}
     turned = [rows(m, [a]) for m, (a, _) in means.items()] + [
