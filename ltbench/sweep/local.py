@@ -248,9 +248,7 @@ class LocalDriver:
             self.interrupts += 1
 
         heard = [signal.SIGINT, signal.SIGTERM]
-        if (
-            signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
-        ):  # as under nohup, whose sweep outlives its terminal
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's sweep outlives its terminal
             heard.append(signal.SIGHUP)
         handlers = {number: signal.signal(number, on_signal) for number in heard}
         try:
