@@ -11,6 +11,7 @@ import html as _html
 import re
 import shlex
 import unicodedata
+from collections.abc import Sequence
 from pathlib import Path
 
 from ltbench.errors import DataCorrupt, LtbenchError
@@ -219,3 +220,10 @@ def checked_name(
 def whole_number(text: str) -> int | None:
     """Read a whole number of plain digits, None where it is none; ``²``, ``١`` and a thousand digits are none."""
     return int(text) if re.fullmatch(r"[0-9]{1,15}", text) else None
+
+
+def foreign_separator(header: Sequence[str]) -> str | None:
+    """Return what separates the columns of a header that was read as one with commas and is one without; else None."""
+    if len(header) == 1:
+        return next((name for mark, name in ((";", "';'"), ("\t", "tabs")) if mark in header[0]), None)
+    return None

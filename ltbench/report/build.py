@@ -19,9 +19,10 @@ from ltbench.report.cells import PLACE, cells, series_table
 from ltbench.report.document import Document, build, make_scenes
 from ltbench.report.figures.base import Scene
 from ltbench.report.html import html_page
+from ltbench.report.published_files import load_published
 from ltbench.report.render import markdown_pages, write_latex
 from ltbench.report.tables.grid import Table
-from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
+from ltbench.report.tables.published import missing_runs, paper_tables, published_table
 from ltbench.runs.results import Results, load_results, study_title
 
 if TYPE_CHECKING:

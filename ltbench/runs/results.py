@@ -16,17 +16,17 @@ import pandas as pd
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import require_utf8
 from ltbench.runs.bundle import is_bundle
-from ltbench.runs.layout import training_folder
+from ltbench.runs.layout import SCORES, training_folder
 from ltbench.runs.places import places
 from ltbench.runs.provenance import sampled_weights
 from ltbench.runs.run import Run, read_run
 from ltbench.runs.score_columns import NUMBERS
-from ltbench.runs.score_rows import is_repeated, row_codes
+from ltbench.runs.score_rows import is_repeated, number_codes, row_codes
 from ltbench.runs.scores import find_scores, read_many
 from ltbench.runs.series import PROTOCOL, with_series
 from ltbench.runs.spec_files import checked_spec_of_samples
 from ltbench.specs import train_key
-from ltbench.text import one_line
+from ltbench.text import command, one_line
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,10 @@ def load_results(root: str | Path | Sequence[str | Path]) -> Results:
             f"no scores in {where}: run `ltbench run --out {roots[0]}` first, or give another folder"
         )
     scores = _with_runs(scores, paths, owners)
-    unique = scores[~is_repeated(scores)].reset_index(drop=True)
+    repeated = is_repeated(scores)
+    if repeated.any():
+        _refuse_contradictions(scores)
+    unique = scores[~repeated].reset_index(drop=True)
     notes: tuple[str, ...] = ()
     if len(unique) < len(scores):
         notes = (f"{len(scores) - len(unique)} numbers were found in more than one place and count once.",)
@@ -157,6 +160,30 @@ def _refuse_strangers(scores: pd.DataFrame, paths: Sequence[Path], owners: Seque
                 f"{path} holds scores of another training (key {str(row.train_key)[:8]}) than its folder's spec states "
                 f"({train_key(run.spec)[:8]}): one of the two was changed or copied; restore it"
             )
+
+
+def _refuse_contradictions(scores: pd.DataFrame) -> None:
+    """Refuse a file that states one number twice and differently: no merge leaves that, a hand does."""
+    place = pd.DataFrame(
+        {
+            "number": number_codes(scores),
+            "folder": scores["folder"].to_numpy(),
+            "value": scores["value"].to_numpy(),
+        }
+    )
+    same = place.groupby(["number", "folder"], observed=True)["value"].agg(["nunique", "size", "count"])
+    differ = same[(same["nunique"] > 1) | ((same["count"] < same["size"]) & (same["count"] > 0))]
+    if len(differ):
+        number, folder = differ.index[0]
+        rows = scores[(place["number"] == number) & (place["folder"] == folder)]
+        first = rows.iloc[0]
+        where = " ".join(str(first[name]) for name in ("scope", "class_or_group") if first[name] != "")
+        values = " and ".join(f"{value:g}" for value in rows["value"].unique()[:3])
+        path = Path(str(folder)) / SCORES
+        raise CheckpointError(
+            f"{path} states {first['metric']} ({where}) as {values}: delete it and run "
+            f"`{command('ltbench', 'evaluate', path.parent)}`"
+        )
 
 
 def _trained_again(scores: pd.DataFrame) -> Iterator[str]:

@@ -125,7 +125,8 @@ class Run:
 
     def train_log(self) -> pd.DataFrame | None:
         """Return ``train.csv`` (one row a logged step), or None where it is absent or empty."""
-        return read_table(self.folder / TRAIN_LOG, required=("step",))
+        table = read_table(self.folder / TRAIN_LOG, required=("step",))
+        return None if table is None else table.drop_duplicates("step", keep="last", ignore_index=True)
 
     def probes(self) -> pd.DataFrame | None:
         """Return the bottleneck's figures, a row a (step, protocol, t, metric), or None where none are kept."""

@@ -6,6 +6,8 @@ of a later version is read with that column blank.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -119,13 +121,29 @@ def as_stored(table: pd.DataFrame) -> pd.DataFrame:
     table = completed(table)
     for column in SCHEMA:
         if column.kind != "text":
+            values = table[column.name].to_numpy(object)  # Arrow's strings are slow one by one
             try:
-                values = table[column.name].to_numpy(object)  # Arrow's strings are slow one by one
-                numbers = [np.nan if v is None or v == "" else float(v) for v in values]
+                numbers = np.array([np.nan if v is None or v == "" else float(v) for v in values], float)
             except (TypeError, ValueError) as error:
-                raise ValueError(f"column {column.name!r} is not a number ({error})") from error
-            table[column.name] = np.array(numbers, dtype=float)
+                raise ValueError(_no_number(column.name, values)) from error
+            for i in np.flatnonzero(np.isinf(numbers)):
+                if isinstance(values[i], str) and "inf" not in values[i].casefold():  # 1e400
+                    raise ValueError(
+                        f"column {column.name!r} is too large in line {i + 2} ({values[i][:40]!r})"
+                    )
+            table[column.name] = numbers
     return table
+
+
+def _no_number(name: str, values: Iterable[object]) -> str:
+    """Return which of a column's values is no number: line 1 is the header."""
+    for line, value in enumerate(values, 2):
+        try:
+            float(value or 0)  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            comma = "; decimals take a point" if re.fullmatch(r"-?[0-9.]*,[0-9]+", str(value)) else ""
+            return f"column {name!r} is not a number in line {line} ({str(value)[:40]!r}{comma})"
+    return f"column {name!r} is not a number"
 
 
 def completed(table: pd.DataFrame) -> pd.DataFrame:

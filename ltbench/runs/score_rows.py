@@ -63,15 +63,19 @@ def identity(table: pd.DataFrame) -> pd.Series:
 
 def is_repeated(table: pd.DataFrame) -> np.ndarray:
     """Tell which rows are a number that an earlier row is already (see `identity`), for a table of any size."""
+    repeated = np.ones(len(table), bool)
+    repeated[np.unique(number_codes(table), return_index=True)[1]] = False
+    return repeated
+
+
+def number_codes(table: pd.DataFrame) -> np.ndarray:
+    """Return (n,) int64, equal where rows are one number (see `identity`), for a table of any size."""
     pins = {}
     for name, pin in PINNED_BY.items():
         text = [f"{a}|{b}" if not b else str(b) for a, b in zip(*_pairs(table, name, pin), strict=True)]
         pins[pin] = pd.Categorical(text)[row_codes(table, [name, pin])] if len(text) else pd.Categorical([])
     columns = [column.name for column in SCHEMA if column.identity] + list(PINNED_BY.values())
-    codes = row_codes(table.assign(**pins), columns)
-    repeated = np.ones(len(table), bool)
-    repeated[np.unique(codes, return_index=True)[1]] = False
-    return repeated
+    return row_codes(table.assign(**pins), columns)
 
 
 def _pairs(table: pd.DataFrame, name: str, pin: str) -> tuple[list[str], list[str]]:

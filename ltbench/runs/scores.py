@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import union_categoricals
+from pandas.api.types import is_string_dtype, union_categoricals
 
 from ltbench.errors import CheckpointError
 from ltbench.files import write_json
@@ -22,7 +22,7 @@ from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import SCORED, SCORES
 from ltbench.runs.score_columns import SCHEMA, as_reason, as_stored, completed, is_reason
 from ltbench.runs.score_rows import in_order, superseded
-from ltbench.text import checked_name, command, is_name
+from ltbench.text import checked_name, command, foreign_separator, is_name
 
 _REQUIRED = tuple(column.name for column in SCHEMA if column.since == 1)
 _BATCH = 32 << 20  # characters of rows that are parsed at once
@@ -54,7 +54,13 @@ def read_scores(path: Path) -> pd.DataFrame:
         rows = list(csv.reader(io.StringIO(text), strict=True))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CheckpointError(f"{path} is not a CSV file ({error}): {advice}") from error
+    if "\0" in text:
+        raise CheckpointError(f"{path} holds a NUL character, as no text does: {advice}")
     header = rows[0] if rows else []
+    if mark := foreign_separator(header):
+        raise CheckpointError(
+            f"{path} has its columns separated by {mark}, as spreadsheets write them: {advice}"
+        )
     missing = [name for name in _REQUIRED if name not in header]
     if missing:
         raise CheckpointError(f"{path} lacks the column {missing[0]!r}: {advice}")
@@ -114,7 +120,13 @@ def _plain_lines(path: Path) -> tuple[str, str]:
         return "", ""
     first, _, body = text.partition("\n")
     names, commas = first.split(","), first.count(",")
-    plain = '"' not in text and "\r" not in text and text.endswith("\n") and len(set(names)) == len(names)
+    plain = (
+        '"' not in text
+        and "\0" not in text
+        and "\r" not in text
+        and text.endswith("\n")
+        and len(set(names)) == len(names)
+    )
     plain = (
         plain
         and set(_REQUIRED) <= set(names)
@@ -131,9 +143,11 @@ def _batch(header: str, bodies: list[str], files: list[int], paths: Sequence[Pat
         types: dict[str, Any] = {name: "float64" if name in number else "category" for name in names}
         blank = {name: [""] for name in number}
         try:
-            table = pd.read_csv(
-                io.StringIO("".join(bodies)), names=names, dtype=types, keep_default_na=False, na_values=blank
-            )  # fmt: skip
+            table = _parsed("".join(bodies), names, types, blank)
+            if any(not is_string_dtype(table[n].cat.categories) for n in names if types[n] == "category"):
+                # names of digits alone, as a hash may be, were read as numbers: 007, 12e45
+                plain = {name: str if kind == "category" else kind for name, kind in types.items()}
+                table = _parsed("".join(bodies), names, plain, blank).astype(types)
             table = completed(table).assign(file=np.repeat(files, [body.count("\n") for body in bodies]))
             table = table.astype({n: "category" for n in table if n in kinds and kinds[n] == "text"})
             if _is_sound(table):
@@ -145,14 +159,22 @@ def _batch(header: str, bodies: list[str], files: list[int], paths: Sequence[Pat
     return table.astype({n: "category" for n in table if kinds.get(str(n), "text") == "text" and n != "file"})
 
 
+def _parsed(
+    text: str, names: list[str], types: Mapping[str, Any], blank: Mapping[str, list[str]]
+) -> pd.DataFrame:
+    return pd.read_csv(
+        io.StringIO(text), names=names, dtype=dict(types), keep_default_na=False, na_values=dict(blank)
+    )
+
+
 def _is_sound(table: pd.DataFrame) -> bool:
-    """Say whether names are names and counts finite; if not, each file is read by itself, which says where."""
+    """Say whether names are names and numbers finite; if not, each file is read by itself, which says where."""
     for column in SCHEMA:
         if column.kind == "text":
             fits = is_reason if column.prose else is_name
             if not all(name == "" or fits(name) for name in table[column.name].cat.categories):
                 return False
-        elif column.name != "value" and np.isinf(table[column.name]).any():
+        elif np.isinf(table[column.name]).any():
             return False
     return True
 

@@ -18,7 +18,7 @@ import pandas as pd
 from ltbench.errors import CheckpointError
 from ltbench.files import append_rows, read_text, write_text
 from ltbench.runs.digests import check_digest, seal, unseal
-from ltbench.text import whole_number
+from ltbench.text import foreign_separator, whole_number
 
 
 def append(path: Path, row: Mapping[str, Any]) -> None:
@@ -77,13 +77,26 @@ def read_table(path: Path, required: Iterable[str] = ()) -> pd.DataFrame | None:
         rows = list(csv.reader(text[: text.rfind("\n") + 1].splitlines()))
     except csv.Error as error:
         raise CheckpointError(f"{path} is no CSV file ({error}): {advice}") from error
+    if rows and (mark := foreign_separator(rows[0])):
+        raise CheckpointError(
+            f"{path} has its columns separated by {mark}, as spreadsheets write them: {advice}"
+        )
     if len(rows) < 2 or any(c not in rows[0] for c in required):
         return None
-    rows = [row for row in rows if len(row) == len(rows[0])]
-    table = pd.DataFrame(rows[1:], columns=rows[0])
+    if len(set(rows[0])) < len(rows[0]):
+        raise CheckpointError(f"{path} has a column twice: {advice}")
+    whole = [(line, row) for line, row in enumerate(rows, 1) if len(row) == len(rows[0])]
+    table = pd.DataFrame([row for _, row in whole[1:]], columns=rows[0])
     for column in table:
         numbers = pd.to_numeric(table[column], errors="coerce")
         if not numbers.isna().all() or (table[column] == "").all():
+            words = numbers.isna() & ~table[column].str.strip().str.casefold().isin(["", "nan", "-nan"])
+            if words.any():
+                at = int(words.to_numpy().argmax())
+                raise CheckpointError(
+                    f"{path}: column {column!r} is not a number in line {whole[at + 1][0]} "
+                    f"({table[column].iloc[at][:40]!r}): {advice}"
+                )
             table[column] = numbers
     return table
 

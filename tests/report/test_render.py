@@ -8,9 +8,10 @@ import pytest
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.document import Document, Section, Text
+from ltbench.report.published_files import load_published
 from ltbench.report.render import latex_table, markdown_pages, write_latex
 from ltbench.report.tables.grid import Bold, Table
-from ltbench.report.tables.published import load_published, paper_tables
+from ltbench.report.tables.published import paper_tables
 from ltbench.report.tables.scores import overall_table
 
 

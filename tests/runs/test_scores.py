@@ -7,7 +7,7 @@ from report_folders import make_spec, score_rows
 from ltbench.errors import CheckpointError
 from ltbench.runs.results import load_scores
 from ltbench.runs.score_columns import COLUMNS, SCHEMA, as_stored
-from ltbench.runs.scores import merge_scores, read_scores, write_scores
+from ltbench.runs.scores import merge_scores, read_many, read_scores, write_scores
 
 
 @pytest.fixture
@@ -44,11 +44,28 @@ def test_a_merge_that_adds_nothing_keeps_every_byte(tmp_path, table):
 DAMAGE = {
     "row cut short": (lambda text: text[: text.rindex(",frechet") + 8] + "\n", "cut off at line"),
     "no newline at the end": (lambda text: text.rstrip("\n"), "cut off at line"),
-    "text for a number": (lambda text: text.replace(",20,0.0,", ",abc,0.0,"), "column 'nfe' is not a number"),
+    "text for a number": (
+        lambda text: text.replace(",20,0.0,", ",abc,0.0,"),
+        r"column 'nfe' is not a number in line 2 \('abc'\)",
+    ),
+    "a decimal comma": (
+        lambda text: text.replace(",20,0.0,", ',20,"0,5",', 1),
+        r"column 'guidance' is not a number in line 2 \('0,5'; decimals take a point\)",
+    ),
+    "a number beyond floats": (
+        lambda text: text.replace(",20,0.0,", ",20,1e400,", 1),
+        r"column 'guidance' is too large in line 2 \('1e400'\)",
+    ),
+    "semicolons": (
+        lambda text: text.replace(",", ";"),
+        "columns separated by ';', as spreadsheets write them",
+    ),
+    "tabs": (lambda text: text.replace(",", "\t"), "columns separated by tabs"),
+    "a NUL": (lambda text: text.replace("ddpm", "dd\0pm", 1), "holds a NUL character"),
     "column gone": (lambda text: text.replace(",value,", ",val,", 1), "lacks the column 'value'"),
     "column twice": (lambda text: text.replace(",variant,", ",method,", 1), "lacks the column 'variant'"),
     "empty": (lambda _: "", "lacks the column"),
-    "binary": (lambda _: "\x00\x01" * 50, "lacks the column|not a CSV file"),
+    "binary": (lambda _: "\x00\x01" * 50, "holds a NUL|not a CSV file"),
 }
 
 
@@ -85,3 +102,25 @@ def test_a_later_versions_columns_survive_a_merge(tmp_path, table):
     merged = read_scores(path)
     assert list(merged.columns) == [*COLUMNS, "grade"]
     assert sorted(merged["grade"]) == [""] + ["a"] * (len(table) - 1)
+
+
+def test_names_of_digits_alone_stay_names(tmp_path, table):
+    """pandas reads them as numbers: 007 as 7, and the hash 12345678901234e5 as a number of twenty digits."""
+    rows = table[table["scope"] == "class"].assign(
+        reference_hash="12345678901234e5", extractor_hash="0012345678901234", grade="007"
+    )
+    rows.pipe(lambda t: write_scores(tmp_path / "a.csv", t))
+    write_scores(tmp_path / "b.csv", table)
+    together = read_many([tmp_path / "a.csv", tmp_path / "b.csv"])
+    mine = together[together["file"] == 0]
+    assert set(mine["reference_hash"]) == {"12345678901234e5"}
+    assert set(mine["extractor_hash"]) == {"0012345678901234"}
+    assert set(mine["grade"]) == {"007"}
+    assert list(mine["class_or_group"]) == list(rows["class_or_group"])
+
+
+def test_a_column_that_a_spreadsheet_added_spoils_no_other_file(tmp_path, table):
+    write_scores(tmp_path / "a.csv", table.assign(**{"Unnamed": range(len(table))}))
+    write_scores(tmp_path / "b.csv", table)
+    together = read_many([tmp_path / "a.csv", tmp_path / "b.csv"])
+    assert together["value"].tolist() == [*table["value"], *table["value"]]

@@ -7,6 +7,7 @@ from report_folders import (
     write_run,
 )
 
+from ltbench.errors import CheckpointError
 from ltbench.report import load_results
 from ltbench.runs.train_log import append, cut, read_table
 
@@ -81,3 +82,35 @@ def test_log_that_is_still_growing_is_read_up_to_its_last_line(tmp_path):
     (run,) = load_results(tmp_path).runs.values()
     assert run.train_log()["step"].max() == 1980
     assert np.isfinite(run.train_log()["denoising"]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("step,loss\n20,0.5\n40,abc\n", r"column 'loss' is not a number in line 3 \('abc'\)"),
+        ("step,loss\n20,0.5\n40,0.5,1\n60,1.2.3\n", "not a number in line 4"),
+        ("step;loss\n20;0,5\n", "columns separated by ';', as spreadsheets write them"),
+        ("step,loss,loss\n20,1,2\n", "has a column twice"),
+    ],
+)
+def test_a_log_that_a_hand_spoiled_is_named_by_line_and_column(tmp_path, text, says):
+    path = tmp_path / "train.csv"
+    path.write_text(text)
+    with pytest.raises(CheckpointError, match=says):
+        read_table(path)
+
+
+def test_a_divergence_that_was_logged_is_no_word(tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("step,loss\n20,0.5\n40,nan\n60,inf\n")
+    assert read_table(path)["loss"].tolist()[::2] == [0.5, float("inf")]
+
+
+def test_a_step_that_is_logged_twice_counts_as_the_last_says(tmp_path):
+    samples = write_run(tmp_path, make_spec(), images=False)
+    log = samples.parent.parent / "train.csv"
+    header, first, *rest = log.read_text().splitlines()
+    log.write_text("\n".join([header, first.replace(first.split(",")[1], "7", 1), first, *rest]) + "\n")
+    (run,) = load_results(tmp_path).runs.values()
+    assert len(run.train_log()) == 1 + len(rest)
+    assert run.train_log().iloc[0, 1] == float(first.split(",")[1])

@@ -245,7 +245,8 @@ def training_curves(scene: Scene) -> Figure | None:
         one.key: [log for name in one.runs if (log := scene.runs[name].train_log()) is not None]
         for one in series
     }
-    columns = {str(column) for frames in logs.values() for frame in frames for column in frame}
+    numbers = [frame.select_dtypes("number") for frames in logs.values() for frame in frames]
+    columns = {str(column) for frame in numbers for column in frame}
     terms = sorted(columns - set(_NOT_A_TERM), key=lambda t: (t not in ("loss", "denoising"), t != "loss", t))
     panels = []
     for term in terms:
@@ -261,7 +262,7 @@ def training_curves(scene: Scene) -> Figure | None:
 
 def _logged(logs: Sequence[pd.DataFrame], term: str) -> Iterator[tuple[float, np.ndarray]]:
     """Yield step and value (1,) of a logged term, smoothed, the mean over trainings, at most some hundred points."""
-    terms = [log.set_index("step")[term].dropna() for log in logs if term in log]
+    terms = [log.set_index("step")[term].dropna() for log in logs if term in log.select_dtypes("number")]
     smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in terms if len(f)]
     if smooth:
         mean = pd.concat(smooth, axis=1).mean(axis=1)

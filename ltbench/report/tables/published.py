@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata, resources
-from importlib.resources.abc import Traversable
+from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
-import ltbench
 from ltbench import text
 from ltbench.data.registry import SOURCES
-from ltbench.errors import DataCorrupt
 from ltbench.metrics.registry import METRICS
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import (
@@ -34,12 +31,11 @@ from ltbench.report.names import (
     metric_title,
     seeds_text,
 )
+from ltbench.report.published_files import PROTOCOL
 from ltbench.report.series import Series, stated
 from ltbench.report.tables.grid import Column, Table, Tags, ends, entries
 from ltbench.study.presets import load_all
 
-_COLUMNS = ["source", "table", "dataset", "imbalance_ratio", "method", "metric", "value", "confidence"]
-_PROTOCOL = ["sampler", "steps", "images", "extractor", "image_size"]  # blank: the source does not state it
 # The papers' names -> ours: metric and extractor, the papers' own protocol first. Others are shown by their own name.
 _OURS = {
     "fid": [("frechet", "inception")],
@@ -54,32 +50,6 @@ _OURS = {
         ("recall", "inception"),
     ],
 }
-
-
-def load_published() -> pd.DataFrame:
-    """Return every published number, one a row, with the columns of ``results/published/*.csv``."""
-    frames = []
-    for file in sorted(_published_files(), key=lambda f: f.name):
-        with file.open(encoding="utf-8") as handle:
-            frame = pd.read_csv(handle, dtype=dict.fromkeys(["table", *_PROTOCOL], str))
-        missing = [c for c in _COLUMNS if c not in frame]
-        if missing:
-            raise DataCorrupt(f"{file} lacks the column {missing[0]!r}: restore it from the repository")
-        frames.append(frame.reindex(columns=[*_COLUMNS, *_PROTOCOL]))
-    return pd.concat(frames, ignore_index=True).fillna(dict.fromkeys(["table", *_PROTOCOL], ""))
-
-
-def _published_files() -> Iterable[Traversable]:
-    """Find the files in the installed package, or in the checkout that an editable install points to."""
-    try:
-        found = [f for f in resources.files("ltbench.published").iterdir() if f.name.endswith(".csv")]
-    except ModuleNotFoundError:
-        found = []
-    checkout = Path(ltbench.__file__).resolve().parents[1] / "results" / "published"
-    found = found or list(checkout.glob("*.csv"))
-    if not found:
-        raise DataCorrupt("the published tables are not installed: install ltbench again")
-    return found
 
 
 def published_title(metric: str) -> str:
@@ -255,7 +225,7 @@ def _beside(paper: _Paper, column: Column | None, theirs: pd.Series, one: Series
         difference = f"{found.mean - theirs['value']:+.{measure.decimals}f}"
         how = [one.sampler, evaluations_text(one.nfe), integer(measure.n_generated), measure.extractor]
         how += [one.scale_text, integer(one.step), seeds_text(one.train_seeds)]
-    counts = [f"{int(t):,}" if t.isdecimal() else t for t in theirs[_PROTOCOL]]
+    counts = [f"{int(t):,}" if t.isdecimal() else t for t in theirs[PROTOCOL]]
     texts = [data, label, published_title(theirs["metric"]), f"{theirs['value']:g}{sure}", value, difference]
     return [*texts, theirs["source"], *counts, *how]
 

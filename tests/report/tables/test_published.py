@@ -15,7 +15,8 @@ from report_folders import (
 from ltbench.cli.tree import app
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
-from ltbench.report.tables.published import load_published, missing_runs, paper_tables, published_table
+from ltbench.report.published_files import load_published
+from ltbench.report.tables.published import missing_runs, paper_tables, published_table
 from ltbench.study.presets import preset_names
 
 
