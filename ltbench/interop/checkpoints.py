@@ -23,8 +23,9 @@ from ltbench.data.facts import DatasetFacts
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
 from ltbench.files import ensure_writable, sha256, write_text
+from ltbench.interop.checkpoint_content import read_content
 from ltbench.interop.diffusers_folder import load_diffusers, weights_file
-from ltbench.interop.official import load_official, read_content
+from ltbench.interop.official import load_official
 from ltbench.method.registry import create
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import write_provenance
@@ -53,6 +54,8 @@ class OfficialCheckpoint:
         ``ema`` and ``raw``, as far as the file has them -> the denoiser's state.
     heads
         Of the same names -> a projection head's ``weight`` and ``bias``; empty without one.
+    size_known
+        False: the file does not say how large its images are, and ``config`` takes the papers' 32 pixels.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class OfficialCheckpoint:
     step: int | None
     weights: dict[str, dict[str, Tensor]]
     heads: dict[str, Head]
+    size_known: bool = True
 
 
 # -- in ---------------------------------------------------------------------------------------------
@@ -87,7 +91,7 @@ def read_official(path: Path) -> OfficialCheckpoint:
         if extras["mean_proj"]:
             heads[name] = extras["mean_proj"]
     step = _whole(extras["step"]) or _step_in_name(path)
-    return OfficialCheckpoint(path, sha256(path), denoiser.config, step, weights, heads)
+    return OfficialCheckpoint(path, sha256(path), denoiser.config, step, weights, heads, extras["size_known"])
 
 
 def _whole(step: Any) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from ltbench.data import get_source, resolve_data
 from ltbench.errors import UsageError
 from ltbench.files import ensure_writable
 from ltbench.interop.checkpoints import (
+    OfficialCheckpoint,
     guess_dataset,
     import_checkpoint,
     model_settings,
@@ -69,6 +71,8 @@ def import_run(
     variants = released_variants(method)  # first: a misspelt method is not worth reading a file for
     checkpoint = read_official(path)
     source = get_source(dataset or guess_dataset(checkpoint.config))
+    if not checkpoint.size_known:  # as of bare weights, which fit any size
+        checkpoint = _of_size(checkpoint, _asked_size(sets) or source.default_size)
     has_own_counts = source.default_profile == "asis"
     ratio_given = flags["imbalance_ratio"] is not None or any(
         entry.startswith("data.imbalance_ratio") for entry in sets
@@ -102,3 +106,18 @@ def import_run(
     ensure_writable(out)
     facts = validate(spec, data_root, need_files=False)
     return import_checkpoint(checkpoint, spec, facts, out), spec
+
+
+def _of_size(checkpoint: OfficialCheckpoint, size: int) -> OfficialCheckpoint:
+    config = dataclasses.replace(checkpoint.config, image_size=size)
+    return dataclasses.replace(checkpoint, config=config)
+
+
+def _asked_size(sets: Sequence[str]) -> int | None:
+    """Return the image size among ``--set`` entries, or None; what is no number is refused where settings are read."""
+    sizes = [
+        entry.partition("=")[2].strip()
+        for entry in sets
+        if entry.partition("=")[0].strip() == "data.image_size"
+    ]
+    return int(sizes[-1]) if sizes and sizes[-1].isascii() and sizes[-1].isdecimal() else None

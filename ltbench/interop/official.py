@@ -8,19 +8,18 @@ the projection heads ``mean_proj`` and ``logvar_proj``, the second of which its 
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 
 from ltbench.diffusion.unet import Denoiser, UNetConfig
 from ltbench.errors import CheckpointError, UsageError
+from ltbench.interop.checkpoint_content import read_content
 
+_REAL = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _STEM = {
     "head": "conv_in",
     "tail.0": "conv_norm_out",
@@ -61,8 +60,8 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
     denoiser
         In eval mode on the CPU; dropout is set to the released 0.1.
     extras
-        ``step`` (int or None) and ``mean_proj``: CORAL's head as ``{"weight": (D, Cb), "bias": (D,)}``, a
-        Linear on the pooled bottleneck, or None.
+        ``step`` (int or None); ``mean_proj``: CORAL's head as ``{"weight": (D, Cb), "bias": (D,)}``, a
+        Linear on the pooled bottleneck, or None; ``size_known``: the file says how large its images are.
 
     Raises
     ------
@@ -99,8 +98,16 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
             f"{path} has NaN or infinite numbers in {len(broken)} of {len(state)} tensors (first: {broken[0]}): "
             "that training diverged, give an earlier checkpoint"
         )
+    noise = content.get("fixed_x_T")
+    if noise is not None and not (
+        isinstance(noise, Tensor) and noise.ndim == 4 and noise.shape[2] == noise.shape[3]
+    ):
+        what = f"of shape {tuple(noise.shape)}" if isinstance(noise, Tensor) else f"a {type(noise).__name__}"
+        raise CheckpointError(
+            f"{path} holds fixed_x_T {what}, which says the images' size as noise (N, C, H, H): leave it out"
+        )
     try:
-        denoiser = Denoiser(_architecture(state, content.get("fixed_x_T")))
+        denoiser = Denoiser(_architecture(state, noise))
         denoiser.unet.load_state_dict(_renamed(state))
     except (LookupError, TypeError, AttributeError, ValueError, RuntimeError, UsageError) as error:
         raise CheckpointError(
@@ -108,126 +115,12 @@ def load_official(path: Path | str, which: Literal["ema", "net"] = "ema") -> tup
             "CBDM, T2H and CORAL as released can be imported"
         ) from error
     head = {name: state[f"mean_proj.{name}"] for name in ("weight", "bias") if f"mean_proj.{name}" in state}
-    return denoiser.eval(), {"step": content.get("step"), "mean_proj": head or None}
-
-
-def read_content(path: Path) -> dict[str, Any]:
-    """Read an official file's content: ``ema_model`` and ``net_model`` as far as it has them, and the rest.
-
-    A file of bare weights (``.pt`` or ``.safetensors``) holds averaged ones, which are what people share; the
-    prefixes that DataParallel and torch.compile put before every name are taken off.
-
-    Raises
-    ------
-    CheckpointError
-        The file cannot be read, or holds no weights.
-    """
-    content = _read(path)
-    if isinstance(content, Mapping) and not any(f"{which}_model" in content for which in ("ema", "net")):
-        roots = {key.partition(".")[0] for key in content if isinstance(key, str)}
-        if roots & {"ema_model", "net_model"}:  # a flat file of both: "ema_model.head.weight"
-            content = {
-                name: {k.partition(".")[2]: v for k, v in content.items() if k.startswith(f"{name}.")}
-                for name in sorted(roots & {"ema_model", "net_model"})
-            }
-        elif _is_state(content):
-            content = {"ema_model": content}
-        elif _is_state(content.get("state_dict")):  # as other trainers name it
-            content = {
-                "ema_model": content["state_dict"],
-                "step": content.get("step", content.get("global_step")),
-            }
-    if not isinstance(content, Mapping):
-        content = {}
-    models = {}
-    for name in ("ema_model", "net_model"):
-        if content.get(name):  # some save None for what they did not keep
-            if not _is_state(content[name]):
-                raise CheckpointError(
-                    f"{path} holds {name} as something else than a table from names to tensors: save {name}.state_dict()"
-                )
-            models[name] = _without_prefixes(content[name])
-    if not models:
-        raise CheckpointError(
-            f"{path} holds no ema_model or net_model weights, so it is not an official checkpoint: "
-            "give the ckpt_STEP.pt that the authors' code wrote"
-        )
-    return {str(k): v for k, v in content.items() if k not in ("ema_model", "net_model")} | models
-
-
-def _without_prefixes(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state without what wrappers put before every name (``module.``, ``_orig_mod.``, ``model.``, ...).
-
-    The official U-Net has many parts at its top, so that a first part which all names share is a wrapper's.
-    """
-    names = list(state)
-    while (
-        "head.weight" not in names
-        and names
-        and len({name.partition(".")[0] for name in names}) == 1
-        and all("." in n for n in names)
-    ):
-        names = [name.partition(".")[2] for name in names]
-    return dict(zip(names, state.values(), strict=True))
-
-
-def _read(path: Path) -> Any:
-    if path.exists() and not path.is_file() and not path.is_dir():
-        raise CheckpointError(
-            f"{path} is no regular file: give the ckpt_STEP.pt that the authors' code wrote"
-        )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        if zipfile.is_zipfile(path):
-            _check_sums(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        raise CheckpointError(f"cannot read {path} ({error.strerror}): check the path") from error
-    except Exception as error:  # torch lets through whatever a damaged file makes its parsers raise
-        if foreign := re.search(
-            r"(?:GLOBAL|Unsupported class|global:?) ?`?([A-Za-z_][\w.]*\.\w+)", str(error)
-        ):
-            raise CheckpointError(
-                f"{path} holds a {foreign[1]} beside its tensors, which could run code and is not loaded: where the file "
-                f"was made, save it again without, as torch.save({{'ema_model': ckpt['ema_model'], 'net_model': "
-                "ckpt['net_model'], 'step': ckpt['step'], 'fixed_x_T': ckpt['fixed_x_T']}, 'ckpt_STEP.pt')"
-            ) from error
-        raise CheckpointError(
-            f"{path} is truncated, damaged or no PyTorch checkpoint of plain tensors: give the ckpt_STEP.pt that "
-            "the authors' code wrote, copied whole"
-        ) from error
-
-
-def _check_sums(path: Path) -> None:
-    """Raise BadZipFile where an array of the file does not match its checksum, which torch does not compare.
-
-    A file that was written without checksums matches none of them, and says nothing.
-    """
-    with zipfile.ZipFile(path) as archive:
-        members = [member for member in archive.infolist() if member.file_size]
-        damaged = 0
-        for member in members:
-            try:
-                with archive.open(member) as handle:
-                    while handle.read(1 << 20):
-                        pass
-            except zipfile.BadZipFile:
-                damaged += 1
-    if 0 < damaged < len(members):
-        raise zipfile.BadZipFile(f"{damaged} of {len(members)} parts do not match their checksums")
-
-
-def _is_state(value: Any) -> bool:
-    return (
-        isinstance(value, Mapping)
-        and bool(value)
-        and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in value.items())
-    )
+    extras = {"step": content.get("step"), "mean_proj": head or None, "size_known": noise is not None}
+    return denoiser.eval(), extras
 
 
 def _is_plain(value: Tensor) -> bool:
-    return value.is_floating_point() and value.layout is torch.strided and not value.is_meta
+    return value.dtype in _REAL and value.layout is torch.strided and not value.is_meta
 
 
 def _kind(value: Tensor) -> str:

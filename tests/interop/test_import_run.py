@@ -5,7 +5,7 @@ import torch
 from official_files import CBDM, imported, prepared
 
 from ltbench.data.prepare.prepare import prepare
-from ltbench.errors import LtbenchError, UsageError
+from ltbench.errors import CheckpointError, LtbenchError, UsageError
 from ltbench.files import read_json
 from ltbench.interop.import_run import import_run
 from ltbench.study.file import load_study
@@ -59,3 +59,27 @@ def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
         )
     with pytest.raises(LtbenchError, match="nothing prepared as 'three'"):
         import_run(CBDM, "cbdm", tmp_path / "runs", dataset="folder_lt:three", data_root=data)
+
+
+def test_bare_weights_take_the_size_that_is_asked_for(ten, tmp_path):
+    """They fit any size, and say none: it was taken for 32, so that a network of another could not be imported."""
+    state = torch.load(CBDM, weights_only=True)["ema_model"]
+    torch.save({"ema_model": state, "step": 7}, tmp_path / "bare.pt")
+    _, spec = imported(tmp_path / "bare.pt", "cbdm", ten, tmp_path / "asked", "data.image_size=16")
+    assert (spec.data.image_size, spec.train.steps) == (16, 7)
+    with pytest.raises(LtbenchError, match="folder_lt at 32x32 is not prepared"):
+        imported(tmp_path / "bare.pt", "cbdm", ten, tmp_path / "default")
+
+
+@pytest.mark.parametrize(
+    ("noise", "says"),
+    [
+        ([1], "holds fixed_x_T a list, which says the images' size"),
+        (torch.zeros(3), r"holds fixed_x_T of shape \(3,\)"),
+        (torch.zeros(2, 3, 32, 16), r"of shape \(2, 3, 32, 16\)"),
+    ],
+)
+def test_noise_that_says_no_size_is_refused(ten, tmp_path, noise, says):
+    torch.save(torch.load(CBDM, weights_only=True) | {"fixed_x_T": noise}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=says):
+        imported(tmp_path / "a.pt", "cbdm", ten, tmp_path / "runs")

@@ -139,7 +139,7 @@ class Malicious:
         ({"ema_model": without("nothing", extra=torch.zeros(2))}, "other tensors"),
         ({"ema_model": without("nothing", **{"augm.proj.weight": torch.zeros(2)})}, "other tensors"),
         ({"ema_model": without("nothing", **{"tail.2.bias": torch.zeros(2)})}, "other tensors.*conv_out"),
-        ({"fixed_x_T": [1.0]}, "other tensors"),
+        ({"fixed_x_T": [1.0]}, "fixed_x_T a list"),
         ({"ema_model": without("nothing") | {3: torch.zeros(1)}}, "ema_model as something else than a table"),
         ({"fixed_x_T": torch.zeros(1, 3, 15, 15)}, "image size 15"),
         ({"step": Malicious()}, "holds a posix.mkdir beside its tensors, which could run code"),
@@ -157,20 +157,20 @@ def test_other_contents_are_refused_in_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "says"),
     [
-        b"",
-        b"hello world" * 20,
-        CBDM.read_bytes()[:9000],
-        CBDM.read_bytes()[:-200],
-        b"\x89PNG\r\n\x1a\n" + bytes(99),
+        (b"", "truncated, damaged"),
+        (b"hello world" * 20, "text, no checkpoint"),
+        (CBDM.read_bytes()[:9000], "truncated, damaged"),
+        (CBDM.read_bytes()[:-200], "truncated, damaged"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(99), "truncated, damaged"),
     ],
     ids=["empty", "text", "truncated early", "truncated late", "image"],
 )
-def test_damaged_files_are_refused_in_one_sentence(tmp_path: Path, content: bytes) -> None:
+def test_damaged_files_are_refused_in_one_sentence(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "ckpt_7.pt"
     path.write_bytes(content)
-    with pytest.raises(CheckpointError, match=f"^{re.escape(str(path))} is truncated, damaged"):
+    with pytest.raises(CheckpointError, match=f"^{re.escape(str(path))} is {says}"):
         load_official(path)
 
 
