@@ -11,25 +11,31 @@ from ltbench.cli.signals import STOPPED, Stopping
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a user's mistake ends in one sentence and a non-zero exit."""
-    with Stopping():
+    with Stopping() as stopping:
         try:
-            _run(arguments)
+            _run(arguments, stopping)
         except KeyboardInterrupt:  # while the commands are still being imported, or while one ends
+            stopping.end()
             with contextlib.suppress(OSError):  # what reads standard error may have been stopped as well
                 os.write(2, f"{STOPPED}\n".encode())
             sys.exit(130)
 
 
-def _run(arguments: list[str] | None) -> None:
+def _run(arguments: list[str] | None, stopping: Stopping) -> None:
     # Imported here: they take a third of a second, in which a signal must be heard too.
     from ltbench.cli.console import Streams, fail
     from ltbench.cli.tree import app
+    from ltbench.errors import Interrupted
 
     streams = Streams()
     streams.guard()
     try:
         app(arguments)
     except Exception as error:
+        if stopping.asked and not isinstance(error, Interrupted):
+            error = Interrupted(STOPPED)  # what a library made of the stop
+        if stopping.asked:
+            stopping.end()
         sys.exit(fail(error))
     finally:
         streams.close()

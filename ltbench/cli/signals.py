@@ -6,38 +6,89 @@ Of itself Python dies of both at once, so that no ``finally`` removes what was h
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from types import FrameType
 from typing import Any
 
 STOPPED = "stopped: what is done is kept; run the same command to go on"
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")  # the last is not everywhere
+_HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)  # the last for `Stopping.again` alone
+
+
+class _Stop(KeyboardInterrupt):
+    """A stop that comes again where a library swallows it, as imports on demand and callbacks do."""
+
+    stopping: Stopping | None = None  # the next signal may come before it is set
+
+    def __del__(self) -> None:
+        if self.stopping is not None:
+            self.stopping.again()
+
+
+def heard(stop: KeyboardInterrupt) -> None:
+    """Take a stop as meant for the caller alone, as for what only watches: the command goes on."""
+    if isinstance(stop, _Stop) and stop.stopping is not None:
+        stop.stopping.asked = False
 
 
 class Stopping:
     """Raises `KeyboardInterrupt` in its block at a signal that asks to stop.
 
-    What ignores a signal already keeps ignoring it: ``nohup`` works so. After the block a process that was
-    stopped ignores further signals, since it only ends.
+    What ignores a signal already keeps ignoring it: ``nohup`` works so. A process that was stopped and calls `end`
+    ignores further signals, since it only ends.
+
+    Attributes
+    ----------
+    asked
+        Whether a stop was asked for that nobody took as its own: whatever is raised then is its consequence.
     """
 
     def __init__(self) -> None:
+        self.asked = False
+        self._over = False
         self._before: dict[int, Any] = {}
-        self._stopped = False
+        self._hook = sys.unraisablehook
 
     def __enter__(self) -> Stopping:
         if threading.current_thread() is threading.main_thread():
-            for number in (getattr(signal, name) for name in _NAMES if hasattr(signal, name)):
+            for number in _HEARD:
                 before = signal.getsignal(number)
                 if before in (signal.SIG_DFL, signal.default_int_handler):
                     self._before[number] = before
                     signal.signal(number, self._stop)
+            self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._over:
+            self._leave(None)
+        sys.unraisablehook = self._hook
+
+    def end(self) -> None:
+        """Hear no more: the command ends, and says why."""
+        self._leave(signal.SIG_IGN)
+
+    def _leave(self, handler: Any) -> None:
+        self._over = True
         for number, before in self._before.items():
-            signal.signal(number, signal.SIG_IGN if self._stopped else before)
+            signal.signal(number, before if handler is None else handler)
+        if signal.SIGALRM in self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def again(self) -> None:
+        """Stop once more, soon: a timer's signal breaks a wait, and takes no lock that who is stopped may hold."""
+        if self.asked and not self._over and signal.SIGALRM in self._before:
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopped = True
-        raise KeyboardInterrupt
+        self.asked = True
+        stop = _Stop()
+        stop.stopping = self
+        try:
+            raise stop
+        finally:
+            del stop  # else its own frame would keep it from being let go of
+
+    def _unraisable(self, about: sys.UnraisableHookArgs) -> None:
+        if not isinstance(about.exc_value, _Stop):  # which comes again
+            self._hook(about)

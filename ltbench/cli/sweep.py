@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ltbench.cli.console import make_console
+from ltbench.cli.signals import heard
 from ltbench.environment import Settings
 from ltbench.errors import UsageError
 from ltbench.runs.bundle import read_bundle
@@ -155,8 +156,8 @@ def watch_tasks(
                     break
                 time.sleep(WATCH_SECONDS)
                 rows = survey(tasks, ledger)
-        except KeyboardInterrupt:
-            pass
+        except KeyboardInterrupt as stop:
+            heard(stop)
     console.print(draw(rows, everything, failures=False), soft_wrap=True)
     return rows
 

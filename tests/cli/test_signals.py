@@ -75,6 +75,69 @@ def test_a_signal_while_the_commands_are_imported_ends_in_the_same_sentence(tmp_
     assert (process.returncode, err) == (130, f"{STOPPED}\n")
 
 
+SWALLOWING = """
+import time
+from ltbench.cli import app, version
+
+class Callback:
+    def __del__(self):
+        print("importing", flush=True)
+        time.sleep(60)
+
+def version_text():
+    {}
+    time.sleep(60)
+
+version.version_text = version_text
+app.main(["--version"])
+"""
+WAYS = {
+    "caught": "try:\n        print('importing', flush=True); time.sleep(60)\n    except BaseException: pass",
+    "wrapped": "try:\n        print('importing', flush=True); time.sleep(60)\n"
+    "    except BaseException as error: raise RuntimeError('Failed to import') from error",
+    "in a callback": "Callback()",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_stop_that_a_library_swallows_stops_all_the_same(tmp_path, way, number):
+    process = start(SWALLOWING.format(WAYS[way]), tmp_path)
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, f"{STOPPED}\n")
+
+
+WATCHING = """
+import time
+from ltbench.cli import app, sweep, version
+
+class Row:
+    state, task = "queued", None
+
+def version_text():
+    sweep.survey = lambda *_: [Row()]
+    sweep.counts = lambda rows: {"queued": 1}
+    sweep._can_go_on = lambda rows: True
+    sweep.draw = lambda *_, **__: "drawn"
+    sweep.watch_tasks([], None)
+    return "watched"
+
+version.version_text = version_text
+app.main(["--version"])
+"""
+
+
+def test_a_stop_of_what_only_watches_ends_the_watching_alone(tmp_path):
+    process = start(WATCHING, tmp_path)
+    assert process.stdout.readline() == "1 queued\n"
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (0, "")
+    assert out.endswith("drawn\nwatched\n")
+
+
 def test_a_block_that_hears_no_signal_leaves_handlers_as_they_were():
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with Stopping():
