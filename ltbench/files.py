@@ -8,11 +8,14 @@ import codecs
 import contextlib
 import csv
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import secrets
 import stat
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,8 +84,45 @@ def replacing(path: Path, guard: Callable[[], None] | None = None) -> Iterator[P
                 temporary.unlink()
 
 
+_held = threading.local()
+_LOCK_SECONDS = 10.0
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time change what a folder records: what is read, changed and written again.
+
+    Where a file system knows no locks, or whoever holds one was stopped, the block is run without.
+    """
+    names: set[str] = _held.__dict__.setdefault("names", set())
+    name = str(folder.resolve())
+    if name in names:
+        yield
+        return
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            stack.callback(os.close, handle)
+            _lock(handle)
+        names.add(name)
+        stack.callback(names.discard, name)
+        yield
+
+
+def _lock(handle: int) -> None:
+    until = time.monotonic() + _LOCK_SECONDS
+    while time.monotonic() < until:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(0.005)
+
+
 def write_text(path: Path, text: str, guard: Callable[[], None] | None = None) -> None:
-    """Write `text` to `path` atomically."""
+    """Write `text` to `path` atomically; `guard` is called before anything is made, and again before the rename."""
+    if guard is not None:
+        guard()
     with replacing(path, guard) as temporary:
         temporary.write_text(text, encoding="utf-8")
 

@@ -133,7 +133,7 @@ def _train(stage: Stage, root: Path, env: Environment) -> None:
             "again, which is how this training came about"
         )
     clock, folder, dataset = StageClock(), root / stage.folder, _dataset(stage, env)
-    with clock.recording(folder, "train", env.device) as entry:
+    with clock.recording(folder, "train", env.device, env.guard) as entry:
         entry |= {"steps": stage.spec.train.steps, "manifest": dataset.manifest_hash, **_rounding(env)}
         entry |= {
             "flops": training_flops(stage.spec, dataset),
@@ -204,7 +204,7 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     labels = np.repeat(np.arange(dataset.num_classes), spec.per_class)
     size = env.sample_batch
     chunks = [np.arange(i, min(i + size, len(labels))) for i in range(0, len(labels), size)]
-    with clock.recording(folder, "sample", env.device) as entry:
+    with clock.recording(folder, "sample", env.device, env.guard) as entry:
         entry |= {"images": len(labels), "sample_batch": size, **_rounding(env)}
         entry |= {"anew": not has_chunks(folder), "weights": digest}
         for number, rows in enumerate(chunks):
@@ -243,7 +243,7 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     clock, folder = StageClock(), root / stage.sample_folder
     samples, request = SampleSet(folder, stage.spec), stage.spec.score
     table = score_stored(samples, request, _dataset(stage, env), env.device, recompute=True, guard=env.guard)
-    clock.record(folder, "score", env.device, numbers=len(table))
+    clock.record(folder, "score", env.device, env.guard, numbers=len(table))
     with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
         if tracker is not None:
             tracker.scores(table)
@@ -270,7 +270,7 @@ def _probe(stage: Stage, root: Path, env: Environment) -> None:
         at_step = stage.spec.model_copy(update={"train": train})
         model = load_model(at_step, root, dataset, env.device)
         probe(cast("Denoiser", model["denoiser"]), dataset, at_step, path.with_suffix(""), env)
-    clock.record(path.parent, "probe", env.device)
+    clock.record(path.parent, "probe", env.device, env.guard)
 
 
 _DONE: dict[Kind, Callable[[Stage, Path], bool]] = {

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ltbench.errors import CheckpointError, LtbenchError
-from ltbench.files import read_object, replacing, sha256, write_json
+from ltbench.files import locked, read_object, replacing, sha256, write_json
+from ltbench.runs.layout import files_below
 
 DIGESTS = "digests.json"
 _HEX = re.compile(r"[0-9a-f]{64}")
@@ -45,34 +46,42 @@ def recorded_digests(folder: Path) -> dict[str, list[str]]:
 def recording(path: Path, guard: Callable[[], None] | None = None) -> Iterator[Path]:
     """Yield a temporary path that takes `path`'s place at the end, as `replacing` does; keep the content's digest."""
     path = Path(path)
+    if guard is not None:
+        guard()  # before anything is made: a folder of runs that was moved away must not come up anew
     known: dict[str, list[str]] = {}
+    with contextlib.ExitStack() as held:  # two processes that score one set would undo each other's record
 
-    def publish() -> None:
-        if guard is not None:
-            guard()
-        nonlocal known
-        known = _readable(path.parent)
-        accepted = [*known.get(path.name, [])[-1:], sha256(temporary)]
-        known[path.name] = list(dict.fromkeys(accepted)) if path.exists() else accepted[-1:]
-        write_json(path.parent / DIGESTS, known)
+        def publish() -> None:
+            if guard is not None:
+                guard()
+            nonlocal known
+            digest = sha256(temporary)
+            held.enter_context(locked(path.parent))
+            known = _readable(path.parent)
+            accepted = [*known.get(path.name, [])[-1:], digest]
+            known[path.name] = list(dict.fromkeys(accepted)) if path.exists() else accepted[-1:]
+            write_json(path.parent / DIGESTS, known)
 
-    with replacing(path, publish) as temporary:
-        yield temporary
-    if len(known[path.name]) > 1:
-        write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: known[path.name][-1:]})
+        with replacing(path, publish) as temporary:
+            yield temporary
+        if len(known[path.name]) > 1:
+            write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: known[path.name][-1:]})
 
 
 def seal(path: Path) -> None:
     """Keep the digest of a file that grew until now, as a log does; from here on it is checked."""
     if path.is_file():
-        write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: [sha256(path)]})
+        with locked(path.parent):
+            write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: [sha256(path)]})
 
 
 def unseal(path: Path) -> None:
     """Forget a file's digest before it is written on."""
-    known = _readable(path.parent)
-    if known.pop(path.name, None) is not None:
-        write_json(path.parent / DIGESTS, known)
+    if path.name in _readable(path.parent):
+        with locked(path.parent):
+            known = _readable(path.parent)
+            known.pop(path.name, None)
+            write_json(path.parent / DIGESTS, known)
 
 
 def _readable(folder: Path) -> dict[str, list[str]]:
@@ -101,13 +110,17 @@ def check_digest(path: Path, advice: str, error: type[LtbenchError] = Checkpoint
         Its content is not what was written.
     """
     accepted = recorded_digests(path.parent).get(path.name)
-    if accepted and path.is_file() and sha256(path) not in accepted:
-        raise error(f"{path} was changed or damaged since it was written (its SHA-256 is another): {advice}")
+    while accepted and path.is_file() and sha256(path) not in accepted:
+        before, accepted = accepted, recorded_digests(path.parent).get(path.name)
+        if accepted == before:  # else it was written between the two looks, by a study that runs
+            raise error(
+                f"{path} was changed or damaged since it was written (its SHA-256 is another): {advice}"
+            )
 
 
 def check_digests(folder: Path, advice: str) -> None:
     """Compare every file at or below a folder that has a recorded digest with it; errors as `check_digest`."""
-    for record in sorted(folder.rglob(DIGESTS)):
+    for record in files_below(folder, DIGESTS):
         for name in sorted(recorded_digests(record.parent)):
             if name == Path(name).name:
                 check_digest(record.parent / name, advice)

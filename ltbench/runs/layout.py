@@ -16,6 +16,7 @@ A folder's eight digits only name it: opening compares the full key that `spec.j
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from ltbench.specs import RunSpec, sample_key, train_key
@@ -82,3 +83,15 @@ def kept_steps(folder: Path) -> tuple[int, ...]:
 def probe_path(folder: Path, step: int) -> Path:
     """Return where a step's probes are kept: a table, whose ``.npz`` beside it holds the features."""
     return folder / PROBES / f"step-{step:08d}.csv"
+
+
+def files_below(root: Path, name: str = "") -> list[Path]:
+    """Return the files of a name, or all, at or below a folder, sorted; a folder may vanish while it is looked for.
+
+    Hidden folders are left out: what a killed unpacking left there is half of a run.
+    """
+    out: list[Path] = []
+    for folder, folders, files in os.walk(root):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        out += [Path(folder, each) for each in files if each == name or not name]
+    return sorted(out)

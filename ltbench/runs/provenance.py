@@ -11,16 +11,16 @@ import platform
 import resource
 import subprocess
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import ltbench
 from ltbench.errors import CheckpointError, Interrupted
-from ltbench.files import read_object, write_json
+from ltbench.files import locked, read_object, write_json
 from ltbench.runs.digests import check_digest, recording
-from ltbench.runs.layout import PROVENANCE
+from ltbench.runs.layout import PROVENANCE, files_below
 
 _LIBRARIES = (
     "torch",
@@ -92,45 +92,55 @@ class StageClock:
         self.wall, self.cpu = time.monotonic(), time.process_time()
 
     @contextlib.contextmanager
-    def recording(self, folder: Path, stage: str, device: str) -> Iterator[dict[str, Any]]:
-        """Record the block, also where a soft stop ends it; what it puts into the yielded dict is kept too."""
+    def recording(
+        self, folder: Path, stage: str, device: str, guard: Callable[[], None] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """Record the block, also where a soft stop ends it; what it puts into the yielded dict is kept too.
+
+        `guard` is called before it is written and may withhold the record.
+        """
         more: dict[str, Any] = {}
         try:
             yield more
         except Interrupted:
-            self.record(folder, stage, device, interrupted=True, **more)
+            self.record(folder, stage, device, guard, interrupted=True, **more)
             raise
-        self.record(folder, stage, device, **more)
+        self.record(folder, stage, device, guard, **more)
 
-    def record(self, folder: Path, stage: str, device: str, **more: Any) -> None:
+    def record(
+        self, folder: Path, stage: str, device: str, guard: Callable[[], None] | None = None, **more: Any
+    ) -> None:
         """Add this stage's entry to ``provenance.json``; a stage done in several sittings has several."""
         import torch
 
-        content = read_provenance(folder)
-        content.setdefault("stages", []).append(
-            {
-                "stage": stage,
-                "wall_seconds": round(time.monotonic() - self.wall, 3),
-                "cpu_seconds": round(time.process_time() - self.cpu, 3),
-                "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-                "device": device,
-                "processor": machine()["processor"],  # a folder may have been worked on by several machines
-                "threads": torch.get_num_threads(),
-                "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-                "code": code_version(),
-                **more,
-            }
-        )
-        content["machine"] = machine()
-        write_provenance(folder, content)
+        entry = {
+            "stage": stage,
+            "wall_seconds": round(time.monotonic() - self.wall, 3),
+            "cpu_seconds": round(time.process_time() - self.cpu, 3),
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+            "device": device,
+            "processor": machine()["processor"],  # a folder may have been worked on by several machines
+            "threads": torch.get_num_threads(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "code": code_version(),
+            **more,
+        }
+        if guard is not None:
+            guard()
+        with locked(folder):
+            content = read_provenance(folder)
+            content.setdefault("stages", []).append(entry)
+            write_provenance(folder, {**content, "machine": machine()}, guard)
 
 
 # -- reading ----------------------------------------------------------------------------------------------
 
 
-def write_provenance(folder: Path, content: Mapping[str, Any]) -> None:
-    """Write a training's or sample set's ``provenance.json``."""
-    with recording(folder / PROVENANCE) as temporary:
+def write_provenance(
+    folder: Path, content: Mapping[str, Any], guard: Callable[[], None] | None = None
+) -> None:
+    """Write a training's or sample set's ``provenance.json``; `guard` may withhold it."""
+    with recording(folder / PROVENANCE, guard) as temporary:
         write_json(temporary, content)
 
 
@@ -159,7 +169,7 @@ def all_stages(folder: Path) -> list[dict[str, Any]]:
     """Return every recorded sitting of a training and of all its sample sets."""
     return [
         stage
-        for path in sorted(folder.rglob(PROVENANCE))
+        for path in files_below(folder, PROVENANCE)
         for stage in read_provenance(path.parent).get("stages", [])
     ]
 

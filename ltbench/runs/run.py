@@ -23,6 +23,7 @@ from ltbench.runs.layout import (
     SCORES,
     SPEC,
     TRAIN_LOG,
+    files_below,
     kept_steps,
     training_folder,
 )
@@ -228,7 +229,7 @@ def sample_sets(folder: Path) -> list[SampleSet]:
     UsageError
         There is none.
     """
-    found = [_sample_set(images.parent) for images in sorted(folder.rglob(IMAGES))]
+    found = [_sample_set(images.parent) for images in files_below(folder, IMAGES)]
     if not found:
         raise UsageError(f"no finished sample set in {folder}: give a run's folder, or the folder of runs")
     return found

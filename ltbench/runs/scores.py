@@ -17,9 +17,9 @@ import pandas as pd
 from pandas.api.types import is_string_dtype, union_categoricals
 
 from ltbench.errors import CheckpointError
-from ltbench.files import write_json
+from ltbench.files import locked, write_json
 from ltbench.runs.digests import check_digest, recording
-from ltbench.runs.layout import SCORED, SCORES
+from ltbench.runs.layout import SCORED, SCORES, files_below
 from ltbench.runs.score_columns import SCHEMA, as_reason, as_stored, completed, is_reason
 from ltbench.runs.score_rows import in_order, superseded
 from ltbench.text import checked_name, command, foreign_separator, is_name
@@ -33,7 +33,7 @@ _BATCH = 32 << 20  # characters of rows that are parsed at once
 
 def find_scores(root: Path) -> Iterator[Path]:
     """Yield every ``scores.csv`` at or below a folder, in the order of their paths."""
-    yield from sorted(root.rglob(SCORES))
+    yield from files_below(root, SCORES)
 
 
 def read_scores(path: Path) -> pd.DataFrame:
@@ -200,14 +200,15 @@ def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | No
 
     A file to which nothing new is added keeps every byte.
     """
-    stored = read_scores(path) if path.exists() else None
-    if stored is not None:
-        table = as_stored(table)
-        kept = stored[~superseded(stored, table)]
-        table = table if kept.empty else pd.concat([kept, table], ignore_index=True)
-        if in_order(table).equals(in_order(stored)):
-            return  # an older file's rows may stand in another order
-    write_scores(path, in_order(table), guard)
+    with locked(path.parent):
+        stored = read_scores(path) if path.exists() else None
+        if stored is not None:
+            table = as_stored(table)
+            kept = stored[~superseded(stored, table)]
+            table = table if kept.empty else pd.concat([kept, table], ignore_index=True)
+            if in_order(table).equals(in_order(stored)):
+                return  # an older file's rows may stand in another order
+        write_scores(path, in_order(table), guard)
 
 
 def write_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | None = None) -> None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.environment import LEASE_SECONDS
-from ltbench.errors import ClaimLost
+from ltbench.errors import ClaimLost, StorageError
 from ltbench.files import storage_errors
 from ltbench.sweep.failures import KILLED
 from ltbench.sweep.owner import identity, is_dead
@@ -85,6 +85,13 @@ def _age(folder: Path, number: int) -> float | None:
         with contextlib.suppress(OSError):
             return max(0.0, time.time() - (folder / f"{number}.{suffix}").stat().st_mtime)
     return None
+
+
+def _inode(folder: Path) -> int | None:
+    try:
+        return folder.stat().st_ino
+    except OSError:
+        return None
 
 
 def _create_whole(path: Path, content: bytes) -> None:
@@ -194,6 +201,23 @@ class Ledger:
     lease: float = LEASE_SECONDS
     _seen: dict[tuple[str, int], _Seen] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._place = _inode(self.root)
+
+    def check_place(self) -> None:
+        """Look whether the output folder is the one that this observer began with.
+
+        Raises
+        ------
+        StorageError
+            It was moved or deleted: claims in another of its name would begin everything anew.
+        """
+        if self._place is not None and _inode(self.root) != self._place:
+            raise StorageError(
+                f"{self.root} was moved or deleted while it was worked in: put it back, or name its new place with --out, "
+                "and run the same command again"
+            )
+
     @property
     def folder(self) -> Path:
         """Where the claims are."""
@@ -268,8 +292,9 @@ class Ledger:
         Raises
         ------
         DiskFull, StorageError
-            The claim cannot be written.
+            The claim cannot be written, or the output folder is gone.
         """
+        self.check_place()
         folder = self.folder / task.resource
         files = _numbers(folder)
         last = max(files, default=0)

@@ -229,7 +229,7 @@ class LocalDriver:
         folder = Ledger(self.root).folder / worker.held["resource"]
         number = worker.held["attempt"]
         if not (folder / f"{number}.end").exists():
-            with contextlib.suppress(LtbenchError):
+            with contextlib.suppress(LtbenchError, OSError):
                 end_attempt(folder, number, outcome, kind=kind, message=message)
 
     def _kill_all(self) -> None:
@@ -302,8 +302,8 @@ def run_local(
         The worker's command line.
     """
     tasks = build_tasks(runs)
-    ledger = Ledger(root, settings.lease)
     plan = save_plan(root, SavedPlan(tuple(runs), title, {**settings.as_json(), "workers": workers}))
+    ledger = Ledger(root, settings.lease)
     requeue_failed(tasks, ledger, only_mendable=True)
     rows = survey(tasks, ledger)
     left = [row.task for row in rows if row.state not in ("done", "failed")]
@@ -312,6 +312,7 @@ def run_local(
         where = slots(workers, settings.device, settings.threads, width)
         shown = make_screen(len(tasks), counts(rows).get("done", 0), console)
         LocalDriver(tasks, root, plan, settings, where, shown, command).run()
+        ledger.check_place()
     return survey(tasks, Ledger(root, settings.lease))
 
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from tiny_runs import in_processes
 
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt
 from ltbench.runs.digests import (
@@ -82,3 +83,45 @@ def test_a_damaged_record_is_named_and_mended_by_the_next_file(tmp_path, damage)
         recorded_digests(tmp_path)
     write(tmp_path / "y", b"abc")
     assert recorded_digests(tmp_path) == {"y": [ABC]}
+
+
+# -- several processes ------------------------------------------------------------------------------------
+
+
+def write_many(rank, folder):
+    for number in range(60):
+        write(folder / f"{rank}.bin", b"%d %d" % (rank, number))
+        write(folder / "shared.bin", b"%d %d" % (rank, number))
+
+
+def test_processes_that_write_one_folder_undo_no_digest_of_each_other(tmp_path):
+    """Two `evaluate` of one sample set: each read the record, added its file's digest and wrote it, one over the other."""
+    started = in_processes(write_many, tmp_path, count=3)
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0, 0, 0]
+    for name in ("0.bin", "1.bin", "2.bin", "shared.bin"):
+        content = hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        assert recorded_digests(tmp_path)[name] == [content]
+
+
+def write_and_log(_rank, folder):
+    path = folder / "train.csv"
+    for number in range(150):
+        write(folder / "scores.csv", b"%d" % number)
+        unseal(path)
+        with path.open("a") as log:
+            log.write(f"{number}\n")
+        seal(path)
+
+
+def test_what_reads_while_a_study_writes_finds_nothing_damaged(tmp_path):
+    """`report` beside a run: the record was read before, and the file after it was written."""
+    (writer,) = in_processes(write_and_log, tmp_path)
+    checked = 0
+    while writer.is_alive():
+        for name in ("scores.csv", "train.csv"):
+            check_digest(tmp_path / name, "delete it")
+        checked += 1
+    assert writer.exitcode == 0
+    assert checked > 50

@@ -5,6 +5,7 @@ from pathlib import Path
 from tiny_runs import make_spec
 
 from ltbench.runs.layout import (
+    files_below,
     folder_name,
     kept_steps,
     probe_path,
@@ -39,3 +40,14 @@ def test_steps_have_eight_digits_and_are_read_back_in_order(tmp_path):
     (tmp_path / "weights" / "other.safetensors").touch()
     assert kept_steps(tmp_path) == (20, 1500, 100_000_000)
     assert kept_steps(tmp_path / "weights") == ()
+
+
+def test_files_are_found_below_a_folder_but_not_in_hidden_ones(tmp_path):
+    for name in ("a/scores.csv", "b/c/scores.csv", "b/other.csv", ".unpacking-1/a/scores.csv"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    names = ["a/scores.csv", "b/c/scores.csv"]
+    assert files_below(tmp_path, "scores.csv") == [tmp_path / name for name in names]
+    assert files_below(tmp_path / "b") == [tmp_path / "b/c/scores.csv", tmp_path / "b/other.csv"]
+    assert files_below(tmp_path / ".unpacking-1", "scores.csv") == [tmp_path / ".unpacking-1/a/scores.csv"]
+    assert files_below(tmp_path / "none") == []

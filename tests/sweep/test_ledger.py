@@ -11,6 +11,8 @@ import time
 import pytest
 
 from ltbench import errors
+from ltbench.files import write_text
+from ltbench.runs.digests import recording
 from ltbench.study.file import load_study
 from ltbench.sweep import ledger as state
 from ltbench.sweep import status
@@ -34,6 +36,26 @@ def test_of_many_who_claim_at_once_one_succeeds(tmp_path, task):
         [thread.join() for thread in threads]
         assert [lease.number for lease in won] == [turn]
         won[0].end("interrupted")
+
+
+@pytest.mark.parametrize("anew", [False, True])
+def test_in_a_folder_that_was_moved_away_nothing_is_claimed_or_made_again(tmp_path, task, anew):
+    root = tmp_path / "runs"
+    root.mkdir()
+    ledger = Ledger(root)
+    lease = ledger.claim(task)
+    root.rename(tmp_path / "moved")
+    if anew:
+        root.mkdir()
+    with pytest.raises(
+        errors.StorageError, match=r"runs was moved or deleted while it was worked in: put it back"
+    ):
+        ledger.claim(task)
+    with pytest.raises(errors.ClaimLost):
+        write_text(root / "run" / "train.csv", "step\n", lease.check)
+    with pytest.raises(errors.ClaimLost), recording(root / "run" / "images.npy", lease.check):
+        pass
+    assert list(root.iterdir() if anew else tmp_path.iterdir()) == ([] if anew else [tmp_path / "moved"])
 
 
 def test_a_claim_says_who_holds_it_and_ends_with_an_outcome(tmp_path, task):
