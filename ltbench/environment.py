@@ -205,6 +205,9 @@ _WORDS = (
     "can't allocate memory",
     "cannot allocate memory",
     "cudaerrormemoryallocation",
+    "bad_alloc",
+    "failed to map segment",  # of a library that is being loaded
+    "can't start new thread",
 )
 _COMPILER = ("torch._inductor", "torch._dynamo")  # where the exceptions of torch.compile live
 
@@ -238,7 +241,7 @@ def explain_failures(kind: str, spec: RunSpec, env: Settings) -> Iterator[None]:
         yield
     except LtbenchError:
         raise
-    except (MemoryError, RuntimeError) as error:
+    except Exception as error:
         if not is_out_of_memory(error):
             if env.compile and type(error).__module__.startswith(_COMPILER):
                 raise UsageError(
@@ -257,6 +260,11 @@ def advice(kind: str, spec: RunSpec, env: Settings) -> str:
         return _train_advice(spec)
     if kind in ("sample", "probe") and env.sample_batch > 1:
         return f"add --sample-batch {env.sample_batch // 2} (now {env.sample_batch}), which changes no key"
+    if kind == "score":
+        return (
+            "use fewer --workers, or ask for fewer score.metrics and score.extractors at a time, which `ltbench evaluate` "
+            "adds to"
+        )
     return "use fewer --workers, or another --device"
 
 

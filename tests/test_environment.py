@@ -118,7 +118,23 @@ def test_other_errors_pass_as_they_are():
     with pytest.raises(RuntimeError, match="shape"), explain_failures("train", make_spec(), Environment()):
         raise RuntimeError("shape mismatch")
     assert is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"))
+    assert is_out_of_memory(ImportError("libtorch_cpu.so: failed to map segment from shared object"))
+    assert is_out_of_memory(RuntimeError("can't start new thread"))
+    assert is_out_of_memory(RuntimeError("std::bad_alloc"))
     assert not is_out_of_memory(KeyError("memory"))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("can't allocate memory"), OSError(12, "Cannot allocate memory")]
+)
+def test_a_scoring_that_runs_out_of_memory_says_what_to_ask_less_of(error):
+    with (
+        pytest.raises(
+            OutOfMemory, match=r"score stage: use fewer --workers, or ask for fewer score\.metrics"
+        ),
+        explain_failures("score", make_spec(), Environment()),
+    ):
+        raise error
 
 
 def test_a_stage_that_runs_out_of_memory_names_its_setting(tmp_path, monkeypatch):

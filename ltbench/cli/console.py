@@ -182,10 +182,12 @@ def as_sentence(error: BaseException) -> LtbenchError | None:
     """Return what a person can mend about an error that is not of our own classes, None where it is our fault."""
     if isinstance(error, LtbenchError):
         return error
-    if isinstance(error, MemoryError):
+    from ltbench.environment import is_out_of_memory  # a command that only prints needs no pydantic
+
+    if is_out_of_memory(error):
         return OutOfMemory(
-            f"not enough memory ({one_line(str(error)) or 'for what was asked'}): ask for less at a time or use "
-            "a machine with more"
+            f"not enough memory ({one_line(str(error))[:300] or 'for what was asked'}): ask for less at a time, as fewer "
+            "--metrics, --extractors or images, or use a machine with more"
         )
     if isinstance(error, OSError):
         where = error.filename if error.filename is not None else "a file"

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from ltbench.environment import Settings, free_memory
+from ltbench.environment import Settings, free_memory, is_out_of_memory
 from ltbench.errors import LtbenchError, UsageError
 from ltbench.specs import RunSpec
 from ltbench.sweep import worker as worker_module
@@ -221,9 +221,13 @@ class LocalDriver:
         elif not worker.claimed_any:
             self.failed_starts += 1
             if self.failed_starts >= _FAILED_STARTS:
-                raise WorkerBroken(
-                    f"workers end before they begin (exit code {code}): {printed[-2000:] or 'silent'}"
+                why = (
+                    printed.rpartition("\n")[2][-600:] or "silent"
+                )  # of a traceback the error, as for any command
+                lacking = "; use fewer --workers or a machine with more memory" * is_out_of_memory(
+                    RuntimeError(why)
                 )
+                raise WorkerBroken(f"workers end before they begin (exit code {code}): {why}{lacking}")
 
     def _end(self, worker: _Running, outcome: Outcome, kind: str, message: str) -> None:
         folder = Ledger(self.root).folder / worker.held["resource"]

@@ -152,6 +152,8 @@ def test_help_keeps_every_word():
         (OSError(28, "No space left on device"), "error: a file: No space left on device"),
         (FileNotFoundError(2, "No such file", b"caf\xe9"), "caf\\udce9: No such file"),
         (MemoryError("Unable to allocate 2 TiB"), "not enough memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "fewer --metrics"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), "not enough memory"),
         (KeyError("x"), "internal error: KeyError"),
         (errors.UsageError("a\x1b[2Jb"), "a\\x1b[2Jb"),
     ],

@@ -162,7 +162,7 @@ def test_a_full_disk_is_a_failure_with_a_name_and_nothing_is_half_written(tmp_pa
 
 
 def test_workers_that_cannot_start_are_one_clear_error(tmp_path):
-    with pytest.raises(local.WorkerBroken, match="no-such-module"):
+    with pytest.raises(local.WorkerBroken, match=r"\(exit code 1\): .*no-such-module"):
         run_local(
             runs_of([]),
             tmp_path,
