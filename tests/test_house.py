@@ -136,7 +136,6 @@ WITHOUT_A_TEST_FILE = {
     "cli/data.py": "prints: cli/commands/test_data.py",
     "cli/exchange.py": "prints: interop/test_export.py and end_to_end/test_external_scores.py",
     "diffusion/base.py": "dataclasses and protocols alone",
-    "interop/networks.py": "needs trained runs: training/test_guiding.py",
     "pipeline.py": "end_to_end/test_pipeline.py",
     "report/cells.py": "report/test_cell_results.py",
     "report/figures/axes.py": "report/figures/test_draw.py",
@@ -147,7 +146,6 @@ WITHOUT_A_TEST_FILE = {
     "report/series.py": "report/test_report.py",
     "report/tables/grid.py": "report/tables/test_scores.py",
     "report/tables/notes.py": "report/tables/test_scores.py",
-    "scoring/evaluate.py": "reads stored runs: cli/commands/test_running.py",
     "spec.py": "another name of specs",
     "sweep/torchrun.py": "needs several processes: end_to_end/test_torchrun.py",
 }
