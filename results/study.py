@@ -117,10 +117,13 @@ class Study:
         return found
 
     def coverage(self, methods: Mapping[str, str], **filters: object) -> str:
-        """Return how many seeds which methods have: ``3 seeds of DDPM and CORAL, 1 of T2H``."""
+        """Return how many seeds which methods have: ``3 seeds of DDPM, 1 of T2H``, ``3 seeds of all 2 methods``."""
         by_seeds: dict[int, list[str]] = {}
         for name, title in self.measured(methods, **filters).items():
             by_seeds.setdefault(self.seeds(name, **filters), []).append(title)
+        if len(methods) > 1 and [len(titles) for titles in by_seeds.values()] == [len(methods)]:
+            (n,) = by_seeds
+            return f"{n} seed{'s' * (n != 1)} of all {len(methods)} methods"
         parts = [f"{n} of {enumeration(titles)}" for n, titles in sorted(by_seeds.items(), reverse=True)]
         first, *rest = parts
         n, of, titles = first.partition(" of ")

@@ -73,6 +73,7 @@ def test_who_was_measured_with_how_many_seeds_is_a_sentence():
     assert one.measured(titles) == {"ddpm": "DDPM", "coral": "CORAL", "t2h": "T2H"}
     assert one.coverage(titles) == "2 seeds of DDPM and T2H, 1 of CORAL"
     assert one.coverage({"coral": "CORAL"}) == "1 seed of CORAL"
+    assert one.coverage({"ddpm": "DDPM", "t2h": "T2H"}) == "2 seeds of all 2 methods"
     assert study.enumeration(["A", "B", "C"]) == "A, B and C"
 
 
