@@ -30,6 +30,7 @@ from ltbench.training.distributed import Group, join, local_device
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 _REPORT_SECONDS = 10.0
+_STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # torchrun passes each on to all of its processes
 
 
 def processes() -> int:
@@ -91,7 +92,7 @@ def _broadcast(index: int | None) -> int | None:
 
 def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Settings, group: Group) -> bool:
     stopping, failed = threading.Event(), threading.Event()
-    for signum in (signal.SIGINT, signal.SIGTERM):
+    for signum in _STOPS:
         signal.signal(signum, lambda *_: stopping.set())
     alone = real_pipeline(settings)
     index = {task.stage.key: number for number, task in enumerate(trainings)}
@@ -142,7 +143,7 @@ def _reporter() -> Callable[[dict[str, Any]], None]:
 
 
 def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
-    for signum in (signal.SIGINT, signal.SIGTERM):  # process 0 hears it and stops all at the same step
+    for signum in _STOPS:  # process 0 hears it and stops all at the same step
         signal.signal(signum, signal.SIG_IGN)
     set_threads(settings.threads)
     env = Environment.of(settings)

@@ -1,5 +1,6 @@
 """One training by all of torchrun's processes: what each does, and what is as if one had done it."""
 
+import contextlib
 import json
 import os
 import signal
@@ -112,7 +113,31 @@ def test_a_failure_ends_all_processes_and_is_recorded(tmp_path):
     )
 
 
-def test_a_stop_is_heard_by_the_first_and_obeyed_by_all(tmp_path):
+LONG = make_spec("coral", steps=200)
+
+
+def train_past(_rank, folder, step):
+    seen = [0]
+    with contextlib.suppress(Interrupted):
+        train_in(folder, LONG, progress=lambda s: seen.append(s["step"]), stop=lambda: seen[-1] >= step)
+
+
+def test_a_training_goes_on_with_another_number_of_processes_and_back(tmp_path):
+    folder, steps = tmp_path / "by turns", []
+    for started, past in ((in_two, 50), (in_processes, 100), (in_two, LONG.train.steps)):
+        assert set(ended(started(train_past, folder, past))) == {0}
+        steps.append(torch.load(folder / "checkpoint.pt", weights_only=True)["step"])
+    assert steps == [100, 151, 200]
+    alone = train_in(tmp_path / "alone", LONG)
+    both, one = tensors(folder, 200), tensors(alone, 200)
+    for name, value in one.items():
+        torch.testing.assert_close(both[name], value, atol=1e-3, rtol=1e-2, msg=name)
+    logs = [(place / "train.csv").read_text().splitlines() for place in (folder, alone)]
+    assert [line.partition(",")[0] for line in logs[0]] == [line.partition(",")[0] for line in logs[1]]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+def test_a_stop_is_heard_by_the_first_and_obeyed_by_all(tmp_path, number):
     spec = make_spec("ddpm", steps=100_000)
     processes = in_two(share, [spec], tmp_path)
     log = tmp_path / folder_name(spec) / "train.csv"
@@ -120,7 +145,7 @@ def test_a_stop_is_heard_by_the_first_and_obeyed_by_all(tmp_path):
     while not log.exists() and time.monotonic() < until:
         time.sleep(0.05)
     for process in processes:  # as torchrun passes it on to all
-        os.kill(process.pid, signal.SIGTERM)
+        os.kill(process.pid, number)
     assert ended(processes) == [0, 0]
     assert json.loads((tmp_path / "rank0.json").read_text())["goes_on"] is False
     state = torch.load(tmp_path / folder_name(spec) / "checkpoint.pt", weights_only=True)
