@@ -19,6 +19,7 @@ from ltbench.runs.bundle_format import (
     RUNS,
     STUDIES,
     VERSION,
+    belongs,
     checked_name,
     compress,
     is_table,
@@ -30,7 +31,7 @@ from ltbench.runs.bundle_format import (
     table_of,
     zip_bytes,
 )
-from ltbench.runs.layout import NEAREST, PARTIAL, SAMPLES, SPEC
+from ltbench.runs.layout import NEAREST, PARTIAL, SAMPLES, SPEC, files_below
 from ltbench.runs.run import check_run
 
 
@@ -119,7 +120,8 @@ def write_bundle(target: Path, files: Mapping[str, bytes], about: Mapping[str, A
 
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write a folder beside `target` and put it in its place; other things in an older bundle's folder stay."""
-    if target.exists() and (not target.is_dir() or (any(target.iterdir()) and not is_bundle(target))):
+    ours = target.is_dir() and (not any(target.iterdir()) or is_bundle(target) or _is_half(target))
+    if target.exists() and not ours:
         raise StorageError(f"{target} is there and is no bundle: give -o another name")
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)
@@ -133,6 +135,12 @@ def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
                 temporary.write_bytes(files[name])
         for path in stale:
             path.unlink(missing_ok=True)
+
+
+def _is_half(target: Path) -> bool:
+    """Tell whether a folder is what a packing left that was stopped: a bundle's files without the index, and no others."""
+    names = [path.relative_to(target).as_posix() for path in files_below(target) if path.suffix != ".tmp"]
+    return RUNS in names and all(map(belongs, names))
 
 
 def _run_folders(roots: Sequence[Path]) -> list[Path]:

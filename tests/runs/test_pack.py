@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from ltbench.errors import UsageError
+from ltbench.errors import StorageError, UsageError
 from ltbench.runs.bundle import read_bundle, run_files
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.pack import pack
@@ -86,3 +86,19 @@ def test_two_runs_of_one_name_and_no_runs_are_refused(runs, tmp_path):
         pack([tmp_path / "empty"], tmp_path / "b")
     with pytest.raises(UsageError, match="no folder at"):
         pack([tmp_path / "absent"], tmp_path / "b")
+
+
+def test_a_packing_that_was_stopped_is_gone_on_with_and_a_folder_of_others_is_not_touched(runs, tmp_path):
+    """The index comes last: without it the folder was called no bundle, and the same command refused it for ever."""
+    whole = pack([runs], tmp_path / "whole")
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "runs.jsonl").write_text("cut")
+    (half / ".scores.csv.gz.1-ab.tmp").write_text("cut")
+    assert pack([runs], half).digest == whole.digest == read_bundle(half).digest
+    others = tmp_path / "others"
+    others.mkdir()
+    (others / "runs.jsonl").write_text("mine")
+    (others / "notes.txt").write_text("mine")
+    with pytest.raises(StorageError, match="is there and is no bundle: give -o another name"):
+        pack([runs], others)
