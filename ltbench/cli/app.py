@@ -21,7 +21,17 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(130)
 
 
+def _leave_out_unreadable() -> None:
+    """Take variables out of the environment that libraries stumble over: Matplotlib's, and a terminal without width."""
+    for name in ("COLUMNS", "LINES", "SOURCE_DATE_EPOCH"):
+        value = os.environ.get(name, "1")
+        if not (value.isascii() and value.isdecimal() and (int(value) or name == "SOURCE_DATE_EPOCH")):
+            del os.environ[name]
+    os.environ["MPLBACKEND"] = "Agg"  # figures are files here, whatever a window would be drawn by
+
+
 def _run(arguments: list[str] | None, stopping: Stopping) -> None:
+    _leave_out_unreadable()
     # Imported here: they take a third of a second, in which a signal must be heard too.
     from ltbench.cli.console import Streams, fail
     from ltbench.cli.tree import app

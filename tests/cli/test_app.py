@@ -1,5 +1,6 @@
 """The command as a person meets it: what it prints, and one sentence for everything that can be wrong."""
 
+import os
 import re
 import subprocess
 import sys
@@ -165,3 +166,28 @@ def test_ctrl_c_while_planning_says_how_to_go_on(ltbench, monkeypatch):
     code, _, err = ltbench("run")
     assert code == 130
     assert err == "stopped: what is done is kept; run the same command to go on\n"
+
+
+@pytest.mark.parametrize("width", ["0", "-5", "abc", ""])
+def test_a_terminal_of_no_width_is_printed_on(ltbench, monkeypatch, width):
+    """At COLUMNS=0 every command ended well and printed nothing."""
+    monkeypatch.setenv("COLUMNS", width)
+    code, out, _ = ltbench("samplers")
+    assert code == 0
+    assert "ancestral" in out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "left"),
+    [
+        ("SOURCE_DATE_EPOCH", "nonsense", None),
+        ("SOURCE_DATE_EPOCH", "0", "0"),
+        ("MPLBACKEND", "nonsense", "Agg"),
+        ("LINES", "0", None),
+        ("COLUMNS", "72", "72"),
+    ],
+)
+def test_variables_that_end_a_report_in_matplotlib_are_left_out(ltbench, monkeypatch, name, value, left):
+    monkeypatch.setenv(name, value)
+    assert ltbench("samplers")[0] == 0
+    assert os.environ.get(name) == left

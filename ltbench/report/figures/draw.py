@@ -99,7 +99,8 @@ def serve() -> None:
 
 def _cores() -> int:
     """Return the processors for one-threaded drawing: those given to this process, over the threads each takes."""
-    threads = max(1, int(os.environ.get("OMP_NUM_THREADS", "1") or 1))
+    stated = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()  # "4,2": of nested regions
+    threads = max(1, int(stated)) if stated.isascii() and stated.isdecimal() else 1
     given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, given // threads)
 

@@ -5,6 +5,7 @@ import sys
 import warnings
 
 import numpy as np
+import pytest
 from PIL import Image as Picture
 from report_folders import (
     make_spec,
@@ -100,3 +101,11 @@ def test_figures_drawn_on_several_cores_are_the_same(pages_report, tmp_path, mon
     one = draw(figures, tmp_path / "b")
     assert [p.read_bytes() for p in several] == [p.read_bytes() for p in one]
     assert told == [(i + 1, 8) for i in range(8)]
+
+
+@pytest.mark.parametrize("threads", ["nonsense", "", "0", "-1", "1,2", "\u0663"])
+def test_a_number_of_threads_that_is_none_counts_as_one(monkeypatch, threads):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    expected = drawing._cores()
+    monkeypatch.setenv("OMP_NUM_THREADS", threads)
+    assert drawing._cores() == expected
