@@ -20,6 +20,6 @@ def test_a_command_that_is_stopped_ends_as_a_sweep_that_is_stopped(monkeypatch):
     def stopped(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("ltbench.cli.version.version_text", stopped)
+    monkeypatch.setattr("ltbench.plugins.check_one_checkout", stopped)  # what every command begins with
     with pytest.raises(Interrupted, match="run the same command to go on"):
         typer.main.get_command(tree.app)(["doctor"], standalone_mode=False)
