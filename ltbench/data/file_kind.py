@@ -73,7 +73,8 @@ def kind_of_file(path: Path) -> str | None:
         It cannot be read.
     """
     with path.open("rb") as handle:
-        kind = kind_of(handle.read(512))
+        head = handle.read(512)
+    kind = kind_of(head)
     if kind == ARCHIVE and zipfile.is_zipfile(path):
         try:
             with zipfile.ZipFile(path) as archive:
@@ -84,16 +85,13 @@ def kind_of_file(path: Path) -> str | None:
             return "a PyTorch file"
         if any(name.endswith(".npy") for name in names):
             return "NumPy arrays"
-    if kind is None and path.stat().st_size >= 512 and _old_tar(path):
-        return ARCHIVE
-    return kind
+    return ARCHIVE if kind is None and _old_tar(head) else kind
 
 
-def _old_tar(path: Path) -> bool:
-    """Tell whether a file is a tar of before 1988, which has no mark but its checksum."""
+def _old_tar(head: bytes) -> bool:
+    """Tell whether a file's first 512 bytes begin a tar of before 1988, which has no mark but its checksum."""
     try:
-        with path.open("rb") as handle:
-            tarfile.TarInfo.frombuf(handle.read(512), "utf-8", "surrogateescape")
+        tarfile.TarInfo.frombuf(head, "utf-8", "surrogateescape")
     except (tarfile.HeaderError, ValueError):
         return False
     return True

@@ -221,9 +221,8 @@ class LocalDriver:
         elif not worker.claimed_any:
             self.failed_starts += 1
             if self.failed_starts >= _FAILED_STARTS:
-                why = (
-                    printed.rpartition("\n")[2][-600:] or "silent"
-                )  # of a traceback the error, as for any command
+                # of a traceback the error, as for any command
+                why = printed.rpartition("\n")[2][-600:] or "silent"
                 lacking = "; use fewer --workers or a machine with more memory" * is_out_of_memory(
                     RuntimeError(why)
                 )

@@ -43,15 +43,19 @@ def start(code, tmp_path, ignored=()):
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
-@pytest.mark.parametrize("times", [1, 2])
-def test_a_signal_while_a_file_is_written_ends_in_a_sentence_and_leaves_no_file(tmp_path, number, times):
-    process = start(SLOW, tmp_path)
-    assert process.stdout.readline() == "writing\n"
+def assert_ends_in_a_sentence(process, waiting, number, times=1):
+    """Send a signal once the process has printed `waiting`."""
+    assert process.stdout.readline() == f"{waiting}\n"
     for _ in range(times):
         process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (130, f"{STOPPED}\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda n: n.name)
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_signal_while_a_file_is_written_ends_in_a_sentence_and_leaves_no_file(tmp_path, number, times):
+    assert_ends_in_a_sentence(start(SLOW, tmp_path), "writing", number, times)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -69,10 +73,7 @@ def test_a_hangup_that_is_ignored_as_under_nohup_stops_nothing(tmp_path):
 def test_a_signal_while_the_commands_are_imported_ends_in_the_same_sentence(tmp_path, number):
     (tmp_path / "typer.py").write_text("print('importing', flush=True)\nimport time\ntime.sleep(60)\n")
     process = start("from ltbench.cli.app import main; main(['methods'])", tmp_path)
-    assert process.stdout.readline() == "importing\n"
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, f"{STOPPED}\n")
+    assert_ends_in_a_sentence(process, "importing", number)
 
 
 SWALLOWING = """
@@ -103,10 +104,7 @@ WAYS = {
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
 def test_a_stop_that_a_library_swallows_stops_all_the_same(tmp_path, way, number):
     process = start(SWALLOWING.format(WAYS[way]), tmp_path)
-    assert process.stdout.readline() == "importing\n"
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
-    assert (process.returncode, err) == (130, f"{STOPPED}\n")
+    assert_ends_in_a_sentence(process, "importing", number)
 
 
 WATCHING = """

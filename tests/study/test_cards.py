@@ -79,6 +79,37 @@ def test_a_measured_cards_range_holds_each_training_that_was_measured_and_names_
         assert low <= speed * 1e12 <= high
 
 
+def test_a_measured_cards_range_holds_each_sampling_too():
+    """Images a second times 40 evaluations times a forward pass: a third of a training step's work on one image."""
+    text = (ROOT / "benchmarks" / "GPU-NVIDIA-H100-80GB-HBM3.md").read_text(encoding="utf-8")
+    images, speed = re.search(
+        r"^\| training, fp32 \| ([\d,]+) images/s .*?([\d.]+) TFLOP/s", text, re.MULTILINE
+    ).groups()
+    forward = float(speed) / float(images.replace(",", "")) / 3
+    rows = re.findall(r"^\| sampling, (\w+) \| ([\d.]+) images/s .*NFE 40", text, re.MULTILINE)
+    assert [precision for precision, _ in rows] == ["fp32", "tf32", "bf16"]
+    for precision, rate in rows:
+        low, high = known_cards()["h100"].speed[precision]
+        assert low <= float(rate) * 40 * forward * 1e12 <= high
+
+
+def test_the_page_on_gpus_prints_what_was_measured():
+    page = (ROOT / "docs" / "howto" / "gpu.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (fp32|tf32|bf16.*?) \| ([\d,]+) \|", page, re.MULTILINE)
+    table = (ROOT / "benchmarks" / "GPU-NVIDIA-H100-80GB-HBM3.md").read_text(encoding="utf-8")
+    flags = {
+        "`": "",
+        "--channels-last --": "channels_last, ",
+        "--channels-last": "channels_last",
+        "cuda-graphs": "CUDA graphs",
+    }
+    assert len(rows) == 6
+    for setting, rate in rows:
+        for flag, word in flags.items():
+            setting = setting.replace(flag, word)
+        assert f"| training, {setting} | {rate} images/s |" in table
+
+
 def test_the_assumed_shares_hold_what_a_card_was_measured_to_reach():
     """On a card of the same peak that nobody measured."""
     assumed = known_cards()["h200"]
