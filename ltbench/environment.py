@@ -109,6 +109,8 @@ class Environment(Settings):
         True once a soft stop is asked for; the stage saves and raises `Interrupted`.
     guard
         Called before every file is published; raises `ClaimLost` to withhold it.
+    keep
+        Called before a training publishes what it did so far: puts its cost on record.
     log
         Called with the step and the values of each row of the training's log.
     """
@@ -116,6 +118,7 @@ class Environment(Settings):
     progress: Callable[[dict[str, Any]], None] = _quiet
     stop: Callable[[], bool] = _never
     guard: Callable[[], None] = _pass
+    keep: Callable[[], None] = _pass
     log: Callable[[int, dict[str, float]], None] = _unlogged
 
     @classmethod

@@ -18,6 +18,7 @@ from ltbench.environment import explain_failures
 from ltbench.errors import CheckpointError
 from ltbench.runs.layout import (
     CHECKPOINT,
+    PROBES,
     folder_name,
     probe_path,
     sample_folder,
@@ -133,14 +134,17 @@ def _train(stage: Stage, root: Path, env: Environment) -> None:
             "again, which is how this training came about"
         )
     clock, folder, dataset = StageClock(), root / stage.folder, _dataset(stage, env)
-    with clock.recording(folder, "train", env.device, env.guard) as entry:
-        entry |= {"steps": stage.spec.train.steps, "manifest": dataset.manifest_hash, **_rounding(env)}
-        entry |= {
+    with clock.recording(folder, "train", env.device, env.guard) as sitting:
+        sitting.more |= {
+            "steps": stage.spec.train.steps,
+            "manifest": dataset.manifest_hash,
+            **_rounding(env),
             "flops": training_flops(stage.spec, dataset),
             "processes": int(os.environ.get("WORLD_SIZE", "1")),
             "anew": not (folder / CHECKPOINT).exists(),
             **dataset.user_names(),
         }
+        env = replace(env, keep=sitting.keep)
         with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
             train_along(stage, root, env if tracker is None else replace(env, log=tracker.row))
 
@@ -204,9 +208,9 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     labels = np.repeat(np.arange(dataset.num_classes), spec.per_class)
     size = env.sample_batch
     chunks = [np.arange(i, min(i + size, len(labels))) for i in range(0, len(labels), size)]
-    with clock.recording(folder, "sample", env.device, env.guard) as entry:
-        entry |= {"images": len(labels), "sample_batch": size, **_rounding(env)}
-        entry |= {"anew": not has_chunks(folder), "weights": digest}
+    with clock.recording(folder, "sample", env.device, env.guard) as sitting:
+        sitting.more |= {"images": len(labels), "sample_batch": size, **_rounding(env)}
+        sitting.more |= {"anew": not has_chunks(folder), "weights": digest}
         for number, rows in enumerate(chunks):
             path = chunk_path(folder, size, number)
             if not path.exists():
@@ -219,9 +223,9 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
                     device=env.device,
                     stop=env.stop,
                 )
-                write_chunk(path, images.numpy(), env.guard)
+                write_chunk(path, images.numpy(), sitting.keep)
             env.progress({"stage": "sample", "step": int(rows[-1]) + 1, "total": len(labels)})
-        join_chunks(folder, size, len(chunks), labels, env.guard)
+        join_chunks(folder, size, len(chunks), labels, sitting.keep)
     with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
         if tracker is not None:
             tracker.samples(folder)
@@ -242,8 +246,11 @@ def _score(stage: Stage, root: Path, env: Environment) -> None:
     require_trust(stage.spec.score.extractors)
     clock, folder = StageClock(), root / stage.sample_folder
     samples, request = SampleSet(folder, stage.spec), stage.spec.score
-    table = score_stored(samples, request, _dataset(stage, env), env.device, recompute=True, guard=env.guard)
-    clock.record(folder, "score", env.device, env.guard, numbers=len(table))
+    with clock.recording(folder, "score", env.device, env.guard) as sitting:
+        table = score_stored(
+            samples, request, _dataset(stage, env), env.device, recompute=True, guard=sitting.keep
+        )
+        sitting.more["numbers"] = len(table)
     with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
         if tracker is not None:
             tracker.scores(table)
@@ -260,17 +267,18 @@ def _probe(stage: Stage, root: Path, env: Environment) -> None:
 
     clock, dataset, folder = StageClock(), _dataset(stage, env), root / stage.folder
     settings = stage.spec.train
-    for step in sorted({*settings.snapshots, settings.steps}):
-        path = probe_path(folder, step)
-        if step > settings.steps or path.exists():
-            continue
-        if step < settings.steps and not weights_path(folder, step).exists():
-            continue
-        train = settings.model_copy(update={"steps": step})
-        at_step = stage.spec.model_copy(update={"train": train})
-        model = load_model(at_step, root, dataset, env.device)
-        probe(cast("Denoiser", model["denoiser"]), dataset, at_step, path.with_suffix(""), env)
-    clock.record(path.parent, "probe", env.device, env.guard)
+    with clock.recording(folder / PROBES, "probe", env.device, env.guard) as sitting:
+        env = replace(env, guard=sitting.keep)
+        for step in sorted({*settings.snapshots, settings.steps}):
+            path = probe_path(folder, step)
+            if step > settings.steps or path.exists():
+                continue
+            if step < settings.steps and not weights_path(folder, step).exists():
+                continue
+            train = settings.model_copy(update={"steps": step})
+            at_step = stage.spec.model_copy(update={"train": train})
+            model = load_model(at_step, root, dataset, env.device)
+            probe(cast("Denoiser", model["denoiser"]), dataset, at_step, path.with_suffix(""), env)
 
 
 _DONE: dict[Kind, Callable[[Stage, Path], bool]] = {

@@ -12,6 +12,8 @@ import resource
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -86,51 +88,76 @@ def machine() -> dict[str, Any]:
 
 
 class StageClock:
-    """Measures a stage's wall and CPU seconds and writes them into the training folder's provenance."""
+    """Measures a stage's wall and CPU seconds, from when it is made."""
 
     def __init__(self) -> None:
         self.wall, self.cpu = time.monotonic(), time.process_time()
+        self.began = datetime.now(UTC).isoformat(timespec="microseconds")
 
     @contextlib.contextmanager
     def recording(
         self, folder: Path, stage: str, device: str, guard: Callable[[], None] | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """Record the block, also where a soft stop ends it; what it puts into the yielded dict is kept too.
+    ) -> Iterator[Sitting]:
+        """Record the block as one sitting, also where a soft stop ends it.
 
         `guard` is called before it is written and may withhold the record.
         """
-        more: dict[str, Any] = {}
+        sitting = Sitting(self, folder, {"stage": stage, "device": device}, guard)
         try:
-            yield more
+            yield sitting
         except Interrupted:
-            self.record(folder, stage, device, guard, interrupted=True, **more)
+            sitting.keep()
             raise
-        self.record(folder, stage, device, guard, **more)
+        sitting.finish()
 
-    def record(
-        self, folder: Path, stage: str, device: str, guard: Callable[[], None] | None = None, **more: Any
-    ) -> None:
-        """Add this stage's entry to ``provenance.json``; a stage done in several sittings has several."""
+
+@dataclass
+class Sitting:
+    """A stage's entry in ``provenance.json``: what was done of it in one go, as `StageClock.recording` yields it.
+
+    Attributes
+    ----------
+    clock : when it began.
+    folder : whose record it is.
+    more : what the entry says beside times and machine.
+    guard : called before it is written; may withhold it.
+    """
+
+    clock: StageClock
+    folder: Path
+    more: dict[str, Any]
+    guard: Callable[[], None] | None = None
+
+    def keep(self) -> None:
+        """Put on record what was done so far: called before that is published, so that a kill does not lose it."""
+        self._write({"interrupted": True})
+
+    def finish(self) -> None:
+        """Put on record that the sitting did all of it."""
+        self._write({})
+
+    def _write(self, how: dict[str, Any]) -> None:
         import torch
 
         entry = {
-            "stage": stage,
-            "wall_seconds": round(time.monotonic() - self.wall, 3),
-            "cpu_seconds": round(time.process_time() - self.cpu, 3),
+            "began": self.clock.began,
+            "wall_seconds": round(time.monotonic() - self.clock.wall, 3),
+            "cpu_seconds": round(time.process_time() - self.clock.cpu, 3),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
-            "device": device,
             "processor": machine()["processor"],  # a folder may have been worked on by several machines
             "threads": torch.get_num_threads(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "code": code_version(),
-            **more,
+            **self.more,
+            **how,
         }
-        if guard is not None:
-            guard()
-        with locked(folder):
-            content = read_provenance(folder)
-            content.setdefault("stages", []).append(entry)
-            write_provenance(folder, {**content, "machine": machine()}, guard)
+        if self.guard is not None:
+            self.guard()
+        with locked(self.folder):
+            content = read_provenance(self.folder)
+            others = [kept for kept in content.get("stages", []) if kept.get("began") != self.clock.began]
+            changed = {**content, "stages": [*others, entry], "machine": machine()}
+            write_provenance(self.folder, changed, self.guard)
 
 
 # -- reading ----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The stages of a run on disk: skipped when done, continued when interrupted, and nobody else's."""
 
+import contextlib
 import itertools
 import json
 import shutil
@@ -17,6 +18,7 @@ from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, ClaimLost, DataCorrupt, Interrupted
 from ltbench.files import read_json
 from ltbench.pipeline import is_done, run_stage, stages
+from ltbench.runs.provenance import all_stages, training_cost
 from ltbench.runs.run import read_run
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
@@ -99,6 +101,54 @@ def test_what_is_trained_again_is_recorded_as_begun_anew_with_the_weights_it_gav
     ]
     assert [entry["anew"] for entry in sampled] == [True, True]
     assert len({entry["weights"] for entry in sampled}) == 1  # bit-identical on one machine
+
+
+@pytest.mark.parametrize("kind", ["train", "sample", "score", "probe"])
+def test_a_stage_that_is_killed_once_it_is_done_is_on_record(tmp_path, kind):
+    """The record was written after the file that means "done": of a worker killed in between nobody did it again."""
+    spec = make_spec(
+        sample={"per_class": 2}, score={"metrics": ["frechet"], "floor_draws": 2, "probes": True}
+    )
+    every = {stage.kind: stage for stage in stages(spec)}
+    stage = every[kind]
+    for before in itertools.takewhile(lambda one: one is not stage, every.values()):
+        run_stage(before, tmp_path, Environment())
+    assert not is_done(stage, tmp_path)
+
+    def killed():
+        if is_done(stage, tmp_path):
+            raise ClaimLost("killed")
+
+    with contextlib.suppress(ClaimLost):
+        run_stage(stage, tmp_path, Environment(guard=killed))
+    assert is_done(stage, tmp_path)
+    kept = [entry for entry in all_stages(tmp_path / stage.folder) if entry["stage"] == kind]
+    assert len(kept) == 1
+    assert kept[0]["cpu_seconds"] > 0
+
+
+def test_what_a_killed_training_cost_to_its_last_checkpoint_is_on_record(tmp_path):
+    """A soft stop was recorded and a kill was not: after each preemption a training looked cheaper than it was."""
+    spec = make_spec(steps=6)
+    train, *_ = stages(spec)
+    asked = itertools.count(1)
+
+    def killed():
+        if next(asked) == 5:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(train, tmp_path, Environment(checkpoint_seconds=0.0, stop=killed))
+    (first,) = all_stages(tmp_path / train.folder)
+    run_stage(train, tmp_path, Environment())
+    again, second = all_stages(tmp_path / train.folder)
+    assert again == first
+    assert [entry.get("interrupted", False) for entry in (first, second)] == [True, False]
+    assert [entry["anew"] for entry in (first, second)] == [True, False]
+    assert first["cpu_seconds"] > 0
+    seconds, _ = training_cost({"stages": [first, second]}, 6)
+    assert seconds == pytest.approx(first["cpu_seconds"] + second["cpu_seconds"])
 
 
 def test_done_stages_are_skipped(root):

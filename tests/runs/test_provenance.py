@@ -1,5 +1,6 @@
 """Provenance: what a stage leaves on record, and what costs, processors and weights are read from it."""
 
+import contextlib
 import math
 import subprocess
 from pathlib import Path
@@ -34,8 +35,10 @@ def sitting(kind="train", **fields):
 
 def test_each_sitting_of_a_stage_is_an_entry_with_what_it_was_told(tmp_path):
     for steps in (10, 25):
-        with StageClock().recording(tmp_path, "train", "cpu") as more:
-            more["steps"] = steps
+        with StageClock().recording(tmp_path, "train", "cpu") as sitting:
+            sitting.more["steps"] = steps
+            sitting.keep()
+            sitting.keep()  # the same entry again
     content = read_provenance(tmp_path)
     assert [(s["stage"], s["device"], s["steps"]) for s in content["stages"]] == [
         ("train", "cpu", 10),
@@ -46,16 +49,27 @@ def test_each_sitting_of_a_stage_is_an_entry_with_what_it_was_told(tmp_path):
         assert 0 <= stage["wall_seconds"] < 60
         assert stage["processor"] == machine()["processor"]
         assert stage["code"] == code_version()
+        assert "interrupted" not in stage
     assert content["machine"]["libraries"]["torch"] is not None
 
 
-def test_a_soft_stop_is_recorded_and_a_failure_is_not(tmp_path):
+def test_a_soft_stop_is_recorded_and_a_failure_with_nothing_kept_is_not(tmp_path):
     with pytest.raises(Interrupted), StageClock().recording(tmp_path, "train", "cpu"):
         raise Interrupted("stopped")
     with pytest.raises(ZeroDivisionError), StageClock().recording(tmp_path, "train", "cpu"):
         raise ZeroDivisionError
     (stage,) = read_provenance(tmp_path)["stages"]
     assert stage["interrupted"] is True
+
+
+def test_what_a_failed_sitting_kept_stays_on_record(tmp_path):
+    with contextlib.suppress(ZeroDivisionError), StageClock().recording(tmp_path, "train", "cpu") as sitting:
+        sitting.keep()
+        raise ZeroDivisionError
+    with StageClock().recording(tmp_path, "train", "cpu"):
+        pass
+    stages = read_provenance(tmp_path)["stages"]
+    assert [stage.get("interrupted", False) for stage in stages] == [True, False]
 
 
 def test_the_code_is_the_checkouts_commit():
