@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -100,11 +101,25 @@ def weights_file(folder: Path) -> Path:
     places = [
         path for path in (folder, folder / "unet") if (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
     ]
-    if not places:
+    if places:
+        return places[0] / WEIGHTS
+    stem = WEIGHTS.partition(".")[0]
+    if other := next((p for path in (folder, folder / "unet") for p in sorted(path.glob(f"{stem}*"))), None):
         raise CheckpointError(
-            f"{folder} holds no {CONFIG} and {WEIGHTS}: give a folder that `ltbench export` or diffusers wrote"
+            f"{folder} keeps its network as {other.name} and not as {WEIGHTS}, in one file of full precision beside a "
+            f'{CONFIG}: save it again with diffusers, as UNet2DModel.from_pretrained("{other.parent}"'
+            f"""{_how_saved(other.name)}).save_pretrained(FOLDER, max_shard_size="100GB")"""
         )
-    return places[0] / WEIGHTS
+    raise CheckpointError(
+        f"{folder} holds no {CONFIG} and {WEIGHTS}: give a folder that `ltbench export` or diffusers wrote"
+    )
+
+
+def _how_saved(name: str) -> str:
+    """Return what `from_pretrained` must be told about weights of a file name: a variant, or pickled ones."""
+    variant = re.match(r"[^.]+\.([A-Za-z_]\w*?)(?:-\d+-of-\d+)?\.(?:safetensors|bin)$", name)
+    told = f', variant="{variant[1]}"' if variant else ""
+    return told + (", use_safetensors=False" if ".bin" in name else "")
 
 
 def load_diffusers(folder: Path) -> Denoiser:

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -80,3 +81,23 @@ def test_folders_that_are_none_are_refused_in_one_sentence(tmp_path: Path, name:
     assert str(tmp_path / "export") in str(caught.value)
     with pytest.raises(CheckpointError, match="holds no config.json"):
         load_diffusers(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "kind", [{"max_shard_size": "200KB"}, {"safe_serialization": False}, {"variant": "ema"}]
+)
+def test_folders_that_diffusers_saved_otherwise_are_read_once_saved_as_the_message_says(
+    tmp_path: Path, kind: dict[str, Any]
+) -> None:
+    """Shards, pickled weights and variants were "no folder that diffusers wrote"."""
+    denoiser, _ = load_official(GOLDENS / "official_cbdm_ckpt.pt")
+    export_diffusers(denoiser, tmp_path / "export", card="")
+    network = UNet2DModel.from_pretrained(tmp_path / "export")
+    network.save_pretrained(tmp_path / "other" / "unet", **kind)
+    with pytest.raises(CheckpointError, match="save it again") as caught:
+        load_diffusers(tmp_path / "other")
+    command = str(caught.value).partition(" as UNet2DModel")[2].replace("FOLDER", "folder")
+    eval(f"UNet2DModel{command}", {"UNet2DModel": UNet2DModel, "folder": tmp_path / "again"})
+    again = load_diffusers(tmp_path / "again")
+    for name, value in denoiser.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value)
