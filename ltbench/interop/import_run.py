@@ -19,7 +19,7 @@ from ltbench.interop.checkpoints import (
 )
 from ltbench.specs import RunSpec
 from ltbench.study.checks import validate
-from ltbench.study.file import load_study
+from ltbench.study.file import asked, load_study
 from ltbench.study.resolve import resolve_cell
 
 
@@ -72,12 +72,10 @@ def import_run(
     checkpoint = read_official(path)
     source = get_source(dataset or guess_dataset(checkpoint.config))
     if not checkpoint.size_known:  # as of bare weights, which fit any size
-        checkpoint = _of_size(checkpoint, _asked_size(sets) or source.default_size)
+        sizes = asked("data.image_size", sets, flags)
+        checkpoint = _of_size(checkpoint, sizes[-1] if sizes and sizes[-1] else source.default_size)
     has_own_counts = source.default_profile == "asis"
-    ratio_given = flags["imbalance_ratio"] is not None or any(
-        entry.startswith("data.imbalance_ratio") for entry in sets
-    )
-    if not has_own_counts and not ratio_given:
+    if not has_own_counts and not asked("data.imbalance_ratio", sets, flags):
         raise UsageError(
             f"{path} does not say at which imbalance ratio of {source.name} it was trained: give --imbalance-ratio"
         )
@@ -111,13 +109,3 @@ def import_run(
 def _of_size(checkpoint: OfficialCheckpoint, size: int) -> OfficialCheckpoint:
     config = dataclasses.replace(checkpoint.config, image_size=size)
     return dataclasses.replace(checkpoint, config=config)
-
-
-def _asked_size(sets: Sequence[str]) -> int | None:
-    """Return the image size among ``--set`` entries, or None; what is no number is refused where settings are read."""
-    sizes = [
-        entry.partition("=")[2].strip()
-        for entry in sets
-        if entry.partition("=")[0].strip() == "data.image_size"
-    ]
-    return int(sizes[-1]) if sizes and sizes[-1].isascii() and sizes[-1].isdecimal() else None

@@ -179,6 +179,18 @@ def _command_line(sets: Sequence[str], flags: Mapping[str, Any]) -> dict[str, li
     return out
 
 
+def asked(key: str, sets: Sequence[str], flags: Mapping[str, Any]) -> list[Any]:
+    """Return the values that ``--set`` entries and flags give a full key, as a study reads them; [] for none.
+
+    Raises
+    ------
+    UsageError
+        An entry or flag that no study takes.
+    """
+    own = {flag: value for flag, value in flags.items() if resolve_key(flag, f"--{flag}") == key}
+    return [item.value for item in _command_line(sets, own).get(key, ())]
+
+
 # --- the grid ------------------------------------------------------------------------------------------
 
 

@@ -15,7 +15,7 @@ from typing import Any
 from ltbench.data import get_source, resolve_data
 from ltbench.errors import UsageError
 from ltbench.specs import DataSpec
-from ltbench.study.file import Study, load_study
+from ltbench.study.file import Study, asked, load_study
 from ltbench.study.presets import default_preset
 from ltbench.study.quick import QUICK, choose_prepared, is_folder, prepare_and_choose
 
@@ -44,17 +44,14 @@ def resolve_study(
         if say is not None:
             say(choice.sentence if preset == QUICK else f"{choice.dataset} is prepared from {name}")
     elif preset is None:
-        ratio = flags.get("imbalance_ratio")
-        for entry in sets:
-            key, _, value = entry.partition("=")
-            ratio = value if "imbalance_ratio" in key else ratio
+        ratios = asked("data.imbalance_ratio", sets, flags)
         prepared = choose_prepared(name, data_root, _image_size(sets, flags)) if name else None
         if prepared is not None:
             preset, sets = QUICK, (*prepared.settings, *sets)
             if say is not None:
                 say(prepared.sentence)
         else:
-            preset = default_preset(name, None if ratio is None else str(ratio)) if name else "demo"
+            preset = default_preset(name, str(ratios[0]) if len(ratios) == 1 else None) if name else "demo"
     study = load_study(preset, sets, flags)
     runs = tuple(run.model_copy(update={"data": resolve_data(run.data, data_root)}) for run in study.runs)
     return dataclasses.replace(study, runs=runs)
@@ -62,15 +59,12 @@ def resolve_study(
 
 def _image_size(sets: Sequence[str], flags: Mapping[str, Any]) -> int | None:
     """Return the image size that settings ask for, or None."""
-    given = [
-        entry.partition("=")[2] for entry in sets if entry.partition("=")[0].strip() == "data.image_size"
-    ]
-    text = str(given[-1] if given else flags.get("data.image_size") or "").strip()
-    if text and not text.isdecimal():
+    sizes = asked("data.image_size", sets, flags)
+    if len(sizes) > 1 or not all(size is None or size > 0 for size in sizes):
         raise UsageError(
-            f"data.image_size={text}: a folder is prepared at one size, a whole number of pixels"
+            f"data.image_size={','.join(map(str, sizes))}: a folder is prepared at one size, a whole number of pixels"
         )
-    return int(text) if text else None
+    return sizes[0] if sizes else None
 
 
 def resolve_cell(

@@ -39,6 +39,10 @@ def test_what_the_file_does_not_say_is_asked_for(ten, tmp_path):
         run(CBDM, "cifar100_lt", 0.01)
     with pytest.raises(UsageError, match=r"makes 3 x 16 x 16 .* has 3 x 32 x 32 .* or set data.image_size"):
         run(CBDM, "cifar10_lt", 0.01, "data.image_size=32")
+    with pytest.raises(
+        UsageError, match=r"has 3 x 32 x 32"
+    ):  # asked for the ratio that a short key had given
+        run(CBDM, "cifar10_lt", None, "imbalance_ratio=0.01", "data.image_size=32")
 
 
 def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
