@@ -107,6 +107,10 @@ class Study:
         name = method.partition(":")[0]
         return sorted(map(int, self.scores.loc[self.scores["method"] == name, "step"].unique()))
 
+    def steps_of_seeds(self, seeds: int, method: str = "ddpm") -> int:
+        """Return the last training step at which a method was scored with so many training seeds."""
+        return max(step for step in self.steps(method) if self.seeds(method, step=step) >= seeds)
+
     def measured(self, methods: Mapping[str, str], **filters: object) -> dict[str, str]:
         """Return those of the methods (name -> title) that have scores."""
         found = {}

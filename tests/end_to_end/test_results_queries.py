@@ -93,6 +93,10 @@ def test_the_steps_of_a_method_are_those_it_was_scored_at():
     assert one.steps() == [1500, 24000]
     assert one.steps("coral") == [1500]
     assert one.steps("cm") == []
+    assert one.steps_of_seeds(1) == 24000
+    assert one.steps_of_seeds(2) == 1500
+    with pytest.raises(ValueError, match="empty"):
+        one.steps_of_seeds(3)
 
 
 def test_a_rank_correlation_turns_with_the_order_of_the_methods():
