@@ -301,12 +301,12 @@ def _name(spec: RunSpec, varied: Sequence[tuple[str, str]]) -> str:
 
 
 def _plan_row(cost: RunCost, varied: Sequence[tuple[str, str]]) -> list[str]:
-    pending = cost.steps or cost.images
+    time = hours(cost.seconds) if cost.steps or cost.images else ", ".join(cost.left) or "done"
     return [
         _name(cost.spec, varied),
         f"{cost.steps:,}",
         f"{cost.images:,}",
         f"{cost.nfe:g}",
         f"{cost.flops / 1e15:.3g}",
-        hours(cost.seconds) if pending else "done",
+        time,
     ]

@@ -55,6 +55,8 @@ class RunCost:
         Estimated, on one worker.
     nfe
         Network evaluations an image.
+    left
+        The kinds of its stages that are still to do, scoring and probes included, whose time is not estimated.
     """
 
     spec: RunSpec
@@ -65,6 +67,7 @@ class RunCost:
     seconds: float
     sample_flops: float = 0.0
     nfe: float = 0.0
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,9 +167,10 @@ class _Counted:
     def cost(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> RunCost:
         """Return what a run adds to those before it, and count it."""
         asked = evaluations(spec.sample, dataset.prior)
+        left = tuple(stage.kind for stage in stages(spec) if task_id(stage) not in self.done)
         steps, images = self._left(spec, dataset)
         if not (steps or images):
-            return RunCost(spec, 0, 0, 0.0, 0, 0.0, nfe=asked.nfe)
+            return RunCost(spec, 0, 0, 0.0, 0, 0.0, nfe=asked.nfe, left=left)
         measured = self._speed(spec, dataset)
         self.parameters = measured.parameters
         trained = steps * spec.train.batch_size * self._training_passes(spec, dataset)
@@ -179,20 +183,19 @@ class _Counted:
             sampling += images * asked.other * weaker.flops
         operations = 3 * trained * measured.flops + sampling
         disk = (24 * self.parameters if steps else 0) + images * math.prod(dataset.shape)
-        return RunCost(spec, steps, images, operations, disk, seconds, sampling, asked.nfe)
+        return RunCost(spec, steps, images, operations, disk, seconds, sampling, asked.nfe, left)
 
     def _left(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> tuple[int, int]:
         """Return the steps and images that are neither made nor counted yet, and count them."""
         train_stage, sample_stage = stages(spec)[:2]
         steps = images = 0
         if task_id(train_stage) not in self.done:
-            self.done.add(task_id(train_stage))
             before = self._reached.setdefault(train_stage.folder, trained_steps(spec, self.root))
             steps = max(0, spec.train.steps - before)  # a longer run goes on from a shorter one
             self._reached[train_stage.folder] = before + steps
         if task_id(sample_stage) not in self.done:
-            self.done.add(task_id(sample_stage))
             images = dataset.num_classes * spec.sample.per_class
+        self.done.update(map(task_id, stages(spec)))
         return steps, images
 
     def _speed(self, spec: RunSpec, dataset: Dataset | DatasetFacts) -> Speed:

@@ -5,6 +5,7 @@ import math
 import pytest
 from tiny_runs import DATA, digits, make_spec
 
+from ltbench.cli.study import _plan_row
 from ltbench.diffusion.unet import count_parameters, flops
 from ltbench.environment import Environment
 from ltbench.errors import DataMissing
@@ -67,6 +68,18 @@ def test_what_is_done_costs_nothing(tmp_path):
         run_stage(stage, tmp_path, Environment())
     (cost,) = planned([spec], tmp_path).runs
     assert (cost.steps, cost.images, cost.flops, cost.disk, cost.seconds) == (0, 0, 0, 0, 0)
+
+
+def test_a_plan_tells_what_is_left_of_a_run_that_is_sampled(tmp_path):
+    """Scores and probes cost no step and no image: a plan called a run done that still had to be probed."""
+    spec = make_spec(score={"metrics": ["frechet"], "floor_draws": 2, "probes": True})
+    assert planned([spec], tmp_path).runs[0].left == ("train", "sample", "score", "probe")
+    for stage in stages(spec)[:2]:
+        run_stage(stage, tmp_path, Environment())
+    first, again = planned([spec, spec], tmp_path).runs
+    assert (first.left, again.left) == (("score", "probe"), ())
+    assert _plan_row(first, ())[-1] == "score, probe"
+    assert _plan_row(again, ())[-1] == "done"
 
 
 def test_files_that_are_missing_are_named_or_an_error(tmp_path, monkeypatch):
