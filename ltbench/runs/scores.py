@@ -198,10 +198,12 @@ def _stacked(batches: list[pd.DataFrame]) -> pd.DataFrame:
 def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | None = None) -> None:
     """Add rows to a ``scores.csv``; a number that is there already is replaced, nothing else is lost.
 
-    A file to which nothing new is added keeps every byte.
+    A file to which nothing new is added keeps every byte. Of one that was deleted no request is answered any more.
     """
     with locked(path.parent):
         stored = read_scores(path) if path.exists() else None
+        if stored is None:
+            (path.parent / SCORED).unlink(missing_ok=True)  # else the new table would bring its notes back
         if stored is not None:
             table = as_stored(table)
             kept = stored[~superseded(stored, table)]
@@ -257,5 +259,9 @@ def scored_requests(folder: Path) -> dict[str, Any]:
 def record_requests(
     folder: Path, requests: Mapping[str, Any], guard: Callable[[], None] | None = None
 ) -> None:
-    """Note that a sample set's ``scores.csv`` has all numbers of some requests, which ends their score stages."""
-    write_json(folder / SCORED, {"requests": dict(requests)}, guard)
+    """Note, beside what is noted, that a sample set's ``scores.csv`` has all numbers of some requests.
+
+    This ends their score stages.
+    """
+    with locked(folder):  # another process may have noted its own since the caller looked
+        write_json(folder / SCORED, {"requests": scored_requests(folder) | dict(requests)}, guard)

@@ -103,13 +103,12 @@ def score_stored(
     images, labels = samples.arrays()
     spec = samples.spec.model_copy(update={"score": request})
     key = stage_key(spec, "score")
-    requests = scored_requests(folder)  # before there is a table again: of a deleted one nothing is done
     stored = None if recompute else samples.scores()
     table = score_samples(dataset, images, labels, spec, cache, device, stored)
     table = table.assign(**samples.claims)
     merge_scores(samples.scores_file, table, guard)
-    if key not in requests and not samples.claims:
+    if key not in scored_requests(folder) and not samples.claims:
         names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)
         write_nearest_and_confusion(folder, dataset, images, labels, cache, device, guard, names)
-        record_requests(folder, {**requests, key: request.model_dump(mode="json")}, guard)
+        record_requests(folder, {key: request.model_dump(mode="json")}, guard)
     return table

@@ -88,6 +88,34 @@ def test_each_set_below_the_folders_is_scored_once_and_the_request_is_noted(tmp_
         assert len(read_scores(samples.folder / "scores.csv")) == len(table)
 
 
+def keys(folder, *requests):
+    """Return the score stages' keys of some requests of a sample set."""
+    (samples,) = sample_sets(folder)
+    return {stage_key(samples.spec.model_copy(update={"score": request}), "score") for request in requests}
+
+
+def test_two_requests_answered_at_once_are_both_noted(tmp_path):
+    folder = stored(tmp_path)
+    other = ScoreSpec(metrics=("precision_recall",), bootstrap=0)
+    (samples,) = sample_sets(folder)
+
+    def guard():  # the other comes when the first one's numbers are there and not yet its note
+        if (folder / "scores.csv").exists() and not scored_requests(folder):
+            assert len(evaluated(folder, other))
+
+    score_stored(samples, FRECHET, digits(), "cpu", guard=guard)
+    assert set(scored_requests(folder)) == keys(folder, FRECHET, other)
+
+
+def test_of_a_table_that_was_deleted_no_earlier_request_stays_noted(tmp_path):
+    folder = stored(tmp_path)
+    other = ScoreSpec(metrics=("precision_recall",), bootstrap=0)
+    evaluated(folder)
+    (folder / "scores.csv").unlink()
+    evaluated(folder, other)
+    assert set(scored_requests(folder)) == keys(folder, other)
+
+
 def test_of_images_made_elsewhere_only_the_numbers_are_kept_under_their_makers_name(tmp_path):
     samples = ExternalSamples(REFERENCE.images, REFERENCE.labels, "uint8")
     folder = write_sample_set(samples, digits(), ExternalClaims("theirs", step=7), tmp_path, tmp_path / "out")
