@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 import ltbench as lt
-from ltbench.stats import paired
+from ltbench.runs.results import load_results
+from ltbench.stats import paired, seed_correlation
 
 STOCHASTIC, DETERMINISTIC = "sde-dpmsolver++", "dpmsolver++"
 COLUMNS = {"ratio": "imbalance_ratio"}  # filters that are called shorter than the scores' columns
@@ -41,6 +42,44 @@ class Study:
         keys = ["method", "metric", "scope", "class_or_group"]
         names = self.scores.assign(**{key: self.scores[key].astype(str) for key in keys})
         return {key: self.scores.iloc[rows] for key, rows in names.groupby(keys).indices.items()}
+
+    @functools.cached_property
+    def probes(self) -> pd.DataFrame:
+        """The figures of every network's bottleneck, a row a (run, step, protocol, t, metric)."""
+        runs = load_results(self.folder).runs.values()
+        return pd.concat([table for run in runs if (table := run.probes()) is not None], ignore_index=True)
+
+    def probe(self, metric: str, t: int, protocol: str = "noised") -> pd.DataFrame:
+        """Return an entanglement figure at a noise level and the last step: training seed x method.
+
+        Raises
+        ------
+        LookupError
+            It was not measured, or there are several of a seed and method.
+        """
+        rows = self.probes
+        rows = rows[(rows["metric"] == metric) & (rows["t"] == t) & (rows["protocol"] == protocol)]
+        rows = rows[rows["step"] == rows["step"].max()]
+        if rows.empty or rows.duplicated(["train_seed", "method"]).any():
+            raise LookupError(f"{self.folder.name}: no one {metric} of {protocol} images at t = {t}")
+        return rows.pivot_table(index="train_seed", columns="method", values="value")
+
+    def entanglement(self, method: str, metric: str, t: int, digits: int = 2) -> str:
+        """Return an entanglement figure's ``mean ± sd`` over training seeds, of noised images with the null label."""
+        values = self.probe(metric, t)[method].dropna()
+        return f"{values.mean():.{digits}f} ± {values.std():.{digits}f}"
+
+    def correlation(
+        self, metric: str, t: int, where: str = "overall", within: bool = False, **filters: object
+    ) -> str:
+        """Return Spearman's correlation over trainings of an entanglement figure with the FD, and p over whole seeds.
+
+        `within` methods each method's mean is taken out of both: is the less entangled training of a method better?
+        """
+        figure = self.probe(metric, t)
+        distance = pd.DataFrame({method: self.values(method, where, **filters) for method in figure})
+        found = seed_correlation(figure, distance, within)
+        return f"{found.rho:+.2f}" + (f" (p = {found.p:.2g})" if found.smallest_p < 0.05 else "")
 
     def values(self, method: str, where: str = "overall", **filters: object) -> pd.Series:
         """Return the values by training seed, ascending.

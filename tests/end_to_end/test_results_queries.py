@@ -99,6 +99,22 @@ def test_the_steps_of_a_method_are_those_it_was_scored_at():
         one.steps_of_seeds(3)
 
 
+def test_entanglement_and_its_correlation_by_hand():
+    """Two methods of two seeds: k-NN accuracy falls as the distance rises between methods, and rises within them."""
+    one = asked(rows("ddpm", [4.0, 3.0]), rows("coral", [2.2, 1.0]))
+    places = [("ddpm", 0, 0.5), ("ddpm", 1, 0.4), ("coral", 0, 0.9), ("coral", 1, 0.7)]
+    table = pd.DataFrame(places, columns=["method", "train_seed", "value"])
+    kept = table.assign(metric="knn_accuracy", t=250, protocol="noised", step=1500)
+    other = kept.assign(value=9.0)
+    one.__dict__["probes"] = pd.concat([kept, other.assign(step=500), other.assign(t=0)])
+    assert one.entanglement("coral", "knn_accuracy", 250) == "0.80 ± 0.14"
+    assert one.correlation("knn_accuracy", 250, within=True) == "+1.00"
+    # ranks 2 1 4 3 of the accuracies, 4 3 2 1 of the distances: 1 - 6 (4 + 4 + 4 + 4) / 60
+    assert one.correlation("knn_accuracy", 250) == "-0.60"
+    with pytest.raises(LookupError, match="no one silhouette"):
+        one.entanglement("coral", "silhouette", 250)
+
+
 def test_a_rank_correlation_turns_with_the_order_of_the_methods():
     means = {"ddpm": (1.0, 3.0), "coral": (2.0, 2.0), "cbdm": (3.0, 1.0)}
     turned = [rows(m, [a]) for m, (a, _) in means.items()] + [
