@@ -34,6 +34,10 @@ def _unlogged(_: int, __: dict[str, float]) -> None:
     return None
 
 
+def _unkept(_: int) -> None:
+    return None
+
+
 def _never() -> bool:
     return False
 
@@ -110,7 +114,7 @@ class Environment(Settings):
     guard
         Called before every file is published; raises `ClaimLost` to withhold it.
     keep
-        Called before a training publishes what it did so far: puts its cost on record.
+        Called with the step before a training publishes what it did so far: puts its cost on record.
     log
         Called with the step and the values of each row of the training's log.
     """
@@ -118,7 +122,7 @@ class Environment(Settings):
     progress: Callable[[dict[str, Any]], None] = _quiet
     stop: Callable[[], bool] = _never
     guard: Callable[[], None] = _pass
-    keep: Callable[[], None] = _pass
+    keep: Callable[[int], None] = _unkept
     log: Callable[[int, dict[str, float]], None] = _unlogged
 
     @classmethod

@@ -144,7 +144,12 @@ def _train(stage: Stage, root: Path, env: Environment) -> None:
             "anew": not (folder / CHECKPOINT).exists(),
             **dataset.user_names(),
         }
-        env = replace(env, keep=sitting.keep)
+
+        def keep(step: int) -> None:
+            sitting.more["reached"] = step
+            sitting.keep()
+
+        env = replace(env, keep=keep)
         with tracking(env.track, root, stage.folder.name, stage.spec) as tracker:
             train_along(stage, root, env if tracker is None else replace(env, log=tracker.row))
 
@@ -210,7 +215,7 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     chunks = [np.arange(i, min(i + size, len(labels))) for i in range(0, len(labels), size)]
     with clock.recording(folder, "sample", env.device, env.guard) as sitting:
         sitting.more |= {"images": len(labels), "sample_batch": size, **_rounding(env)}
-        sitting.more |= {"anew": not has_chunks(folder), "weights": digest}
+        sitting.more |= {"anew": not has_chunks(folder, size), "weights": digest}
         for number, rows in enumerate(chunks):
             path = chunk_path(folder, size, number)
             if not path.exists():

@@ -19,7 +19,8 @@ import pandas as pd
 from ltbench.errors import DataCorrupt, UsageError
 from ltbench.files import sha256, write_json
 from ltbench.runs.digests import DIGESTS, recorded_digests
-from ltbench.runs.layout import SCORED, SCORES, SPEC
+from ltbench.runs.layout import PROVENANCE, SCORED, SCORES, SPEC
+from ltbench.runs.provenance import join_provenances, read_provenance, write_provenance
 from ltbench.runs.run import check_run
 from ltbench.runs.score_rows import identity
 from ltbench.runs.scores import read_scores, record_requests, scored_requests, write_scores
@@ -103,7 +104,9 @@ def _join_training(other: Path, target: Path, found: Merge, keep: Keep | None) -
             _join_scores(mine, path, found, keep)
         elif path.name == SCORED:
             record_requests(mine.parent, scored_requests(path.parent) | scored_requests(mine.parent))
-
+        elif path.name == PROVENANCE:
+            sides = (read_provenance(folder) for folder in (mine.parent, path.parent))
+            write_provenance(mine.parent, join_provenances(*sides))
     for folder in {path.parent for path in target.rglob("*") if path.is_file()}:
         _join_digests(folder, other / folder.relative_to(target))
 

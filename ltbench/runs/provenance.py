@@ -193,12 +193,33 @@ def read_provenance(folder: Path) -> dict[str, Any]:
 
 
 def all_stages(folder: Path) -> list[dict[str, Any]]:
-    """Return every recorded sitting of a training and of all its sample sets."""
+    """Return the recorded sittings that made what is there of a training and of all its sample sets."""
+    provenances = [read_provenance(path.parent) for path in files_below(folder, PROVENANCE)]
     return [
         stage
-        for path in files_below(folder, PROVENANCE)
-        for stage in read_provenance(path.parent).get("stages", [])
+        for provenance in provenances
+        for kind in dict.fromkeys(str(stage.get("stage")) for stage in provenance.get("stages", []))
+        for stage in recorded(provenance, kind)
     ]
+
+
+def join_provenances(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record of one training or sample set of which two places have each a part.
+
+    A sitting of both counts once. The training that went further is told last: where the other was begun by itself, it
+    is that one's cost.
+    """
+    sides = [list(side.get("stages", [])) for side in (first, second)]
+    before, after = sorted(sides, key=lambda stages: _trained(stages))
+    known = [stage for stage in before if stage not in after]
+    return {**second, **first, "stages": [*known, *after]}
+
+
+def _trained(stages: Iterable[Mapping[str, Any]]) -> int:
+    """Return the step that trainings came to; a sitting of before that was cut off did not say it."""
+    stages = [stage for stage in stages if stage.get("stage") == "train"]
+    known = [s.get("reached", 0 if s.get("interrupted") else s.get("steps", 0)) for s in stages]
+    return max(known, default=0) or max((s.get("steps", 0) for s in stages), default=0)
 
 
 def recorded(provenance: Mapping[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -218,7 +239,7 @@ def compute_seconds(stage: Mapping[str, Any]) -> float:
 def training_cost(provenance: Mapping[str, Any], step: float) -> tuple[float, float]:
     """Return seconds and FLOPs of a training up to a step, nan where they are not recorded."""
     stages = recorded(provenance, "train")
-    trained = max((s.get("steps", 0) for s in stages), default=0)
+    trained = _trained(stages)
     if not trained:
         return math.nan, math.nan
     share = min(1.0, step / trained)

@@ -88,9 +88,9 @@ def chunk_path(folder: Path, batch_size: int, number: int) -> Path:
     return folder / PARTIAL / f"{batch_size}-{number:06d}.npy"
 
 
-def has_chunks(folder: Path) -> bool:
-    """Tell whether the set was begun and not finished."""
-    return (folder / PARTIAL).exists()
+def has_chunks(folder: Path, batch_size: int) -> bool:
+    """Tell whether the set was begun with this batch size and not finished."""
+    return any((folder / PARTIAL).glob(f"{batch_size}-*.npy"))
 
 
 def write_chunk(path: Path, images: np.ndarray, guard: Callable[[], None] | None = None) -> None:

@@ -53,7 +53,7 @@ def train(
     """
     if spec.model.size == EXACT:
         state = state_of(build_model(spec, cell))  # there is nothing to train
-        env.keep()
+        env.keep(spec.train.steps)
         save_weights(
             weights_path(folder, spec.train.steps), state, state, train_key(spec), spec.train.steps, env.guard
         )
@@ -253,7 +253,7 @@ class Training:
 
     def _save_milestone(self) -> None:
         if self.group.main:
-            self.env.keep()
+            self.env.keep(self.step)
             path = weights_path(self.folder, self.step)
             averaged = state_of(self.model, self.parameters, self.ema)
             save_weights(path, averaged, state_of(self.model), self.key, self.step, self.env.guard)
@@ -261,7 +261,7 @@ class Training:
     def _save(self) -> None:
         totals = self.group.means(self.totals)
         if self.group.main:
-            self.env.keep()
+            self.env.keep(self.step)
             state = {
                 "key": self.key,
                 "step": self.step,

@@ -147,6 +147,7 @@ def test_what_a_killed_training_cost_to_its_last_checkpoint_is_on_record(tmp_pat
     assert [entry.get("interrupted", False) for entry in (first, second)] == [True, False]
     assert [entry["anew"] for entry in (first, second)] == [True, False]
     assert first["cpu_seconds"] > 0
+    assert [entry["reached"] for entry in (first, second)] == [4, 6]
     seconds, _ = training_cost({"stages": [first, second]}, 6)
     assert seconds == pytest.approx(first["cpu_seconds"] + second["cpu_seconds"])
 

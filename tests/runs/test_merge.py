@@ -7,6 +7,7 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.errors import UsageError
 from ltbench.runs.merge import merge_runs
+from ltbench.runs.provenance import read_provenance, write_provenance
 from ltbench.runs.results import load_scores
 from ltbench.runs.scores import find_scores, read_scores, write_scores
 
@@ -40,3 +41,14 @@ def test_values_that_disagree_are_named_and_settled_only_when_told_how(four_runs
     for keep, holds in (("first", False), ("second", True)):
         merge_runs([four_runs, tmp_path / "other"], tmp_path / keep, keep=keep)
         assert (load_scores(tmp_path / keep)["value"] == 99.5).any() == holds
+
+
+def test_merged_trainings_have_the_sittings_of_both_places(four_runs, tmp_path):
+    """The first place's record alone was kept: what the second trained on cost nothing."""
+    shutil.copytree(four_runs, tmp_path / "other")
+    (folder,) = (tmp_path / "other").glob("*ddpm-s0-*")
+    mine = read_provenance(folder)
+    further = {**mine["stages"][0], "began": "later", "steps": 10**6, "cpu_seconds": 7.0}
+    write_provenance(folder, {**mine, "stages": [*mine["stages"], further]})
+    merge_runs([four_runs, tmp_path / "other"], tmp_path / "c")
+    assert read_provenance(tmp_path / "c" / folder.name)["stages"] == [*mine["stages"], further]

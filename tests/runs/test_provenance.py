@@ -13,6 +13,7 @@ from ltbench.runs.provenance import (
     all_stages,
     code_version,
     compute_seconds,
+    join_provenances,
     machine,
     processors,
     read_provenance,
@@ -128,6 +129,44 @@ def test_a_trainings_cost_is_shared_out_by_steps():
     assert training_cost({"stages": stages}, 40) == (20.0, 2e9)
     assert training_cost({"stages": stages}, 200)[0] == 40.0  # never more than it took
     assert all(map(math.isnan, training_cost({"stages": [sitting("sample", images=5)]}, 80)))
+
+
+def test_a_finished_training_costs_the_same_while_a_longer_one_goes_on():
+    """100 s to step 1,000; then of 99,000 further steps 600 after 60 s: the cost fell to 1.6 s, a share of the target."""
+    done = sitting(steps=1000, reached=1000, cpu_seconds=100, flops=1e9)
+    longer = sitting(steps=100_000, reached=1600, cpu_seconds=60, flops=1e11, interrupted=True)
+    assert training_cost({"stages": [done, longer]}, 1000) == (100.0, 1e9)
+    assert training_cost({"stages": [done, longer]}, 1600)[0] == 160.0
+    before = sitting(
+        steps=100_000, cpu_seconds=60, flops=1e11, interrupted=True
+    )  # which did not say how far it came
+    assert (
+        training_cost({"stages": [sitting(steps=1000, cpu_seconds=100, flops=1e9), before]}, 1000)[1] == 1e9
+    )
+
+
+def test_what_was_thrown_away_made_nothing(tmp_path):
+    """A sampling of another batch size on another device was asked what the images were made with."""
+    lost = sitting("sample", sample_batch=250, device="cuda", anew=True, interrupted=True)
+    made = sitting("sample", sample_batch=50, anew=True)
+    write_provenance(tmp_path, {"stages": [lost, made, sitting("score")]})
+    assert [(s["stage"], s["device"]) for s in all_stages(tmp_path)] == [("sample", "cpu"), ("score", "cpu")]
+
+
+def test_provenances_of_two_places_are_joined_by_when_a_sitting_began():
+    """Two laboratories trained on from one folder, to 1,000 and to 2,000 steps."""
+    common = sitting(began="1", steps=500, reached=500, cpu_seconds=50)
+    short = sitting(began="2", steps=1000, reached=1000, cpu_seconds=50)
+    long = sitting(began="3", steps=2000, reached=2000, cpu_seconds=150)
+    one, other = {"machine": {"processor": "A"}, "stages": [common, short]}, {"stages": [common, long]}
+    for sides in ((one, other), (other, one)):
+        merged = join_provenances(*sides)
+        assert sorted(s["began"] for s in merged["stages"]) == ["1", "2", "3"]
+        assert merged["stages"][-1] == long
+        assert merged["machine"] == {"processor": "A"}
+    anew = {"stages": [long | {"anew": True}]}  # trained by itself
+    for sides in ((one, anew), (anew, one)):
+        assert training_cost(join_provenances(*sides), 2000)[0] == 150.0
 
 
 def test_sampling_costs_are_per_thousand_images_of_the_sets_on_record(tmp_path):

@@ -31,13 +31,14 @@ def test_chunks_are_joined_in_order_and_gone(tmp_path):
     for number, values in ((1, [3, 4]), (0, [1, 2]), (2, [5])):
         write_chunk(chunk_path(tmp_path, 2, number), grey(values))
     write_chunk(chunk_path(tmp_path, 3, 0), grey([9, 9, 9]))  # of another batch size
-    assert has_chunks(tmp_path)
+    assert has_chunks(tmp_path, 2)
+    assert not has_chunks(tmp_path, 250)  # nothing of which would be used
     assert not has_samples(tmp_path)
     join_chunks(tmp_path, 2, 3, labels)
     images, stored = load_samples(tmp_path)
     assert images[:, 0, 0, 0].tolist() == [1, 2, 3, 4, 5]
     np.testing.assert_array_equal(stored, labels)
-    assert not has_chunks(tmp_path)
+    assert not has_chunks(tmp_path, 2)
 
 
 def test_a_chunk_that_was_changed_publishes_nothing(tmp_path):
