@@ -185,9 +185,8 @@ def retry_failed(root: Path, start: bool, workers: str | None, study: Study | No
 
     ids = {task.id for task in again}
     runs = [run for plan in plans for run in plan.runs if ids & {task.id for task in build_tasks([run])}]
-    recorded = plans[-1].settings
-    settings = Settings.from_json(recorded)
-    return run_local(runs, root, settings, workers or str(recorded.get("workers", "auto")), "retry", console)
+    newest = plans[-1]
+    return run_local(runs, root, newest.settings, workers or newest.workers, "retry", console)
 
 
 def show_logs(run: str, root: Path, lines: int | None) -> None:

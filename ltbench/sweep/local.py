@@ -305,7 +305,7 @@ def run_local(
         The worker's command line.
     """
     tasks = build_tasks(runs)
-    plan = save_plan(root, SavedPlan(tuple(runs), title, {**settings.as_json(), "workers": workers}))
+    plan = save_plan(root, SavedPlan(tuple(runs), title, settings, workers))
     ledger = Ledger(root, settings.lease)
     requeue_failed(tasks, ledger, only_mendable=True)
     rows = survey(tasks, ledger)

@@ -166,7 +166,7 @@ def submit(
     root = root.resolve()
     tasks = build_tasks(runs)
     ledger = Ledger(root, settings.lease)
-    plan = save_plan(root, SavedPlan(tuple(runs), title, vars(settings)))
+    plan = save_plan(root, SavedPlan(tuple(runs), title, settings))
     requeue_failed(tasks, ledger, only_mendable=True)
     left = {row.task.stage.folder for row in survey(tasks, ledger) if row.state not in ("done", "failed")}
     if not left:

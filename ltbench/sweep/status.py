@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench import pipeline
+from ltbench.environment import Settings
 from ltbench.errors import CheckpointError, UsageError, nearest
 from ltbench.files import read_object, write_json
 from ltbench.specs import KEY_BASE, RunSpec
@@ -40,12 +41,15 @@ class SavedPlan:
     title
         The study's title.
     settings
-        How the workers were to run, see `ltbench.environment.Settings`.
+        How the workers were to run.
+    workers
+        ``auto`` or the number of local worker processes.
     """
 
     runs: tuple[RunSpec, ...]
     title: str = ""
-    settings: dict[str, Any] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    workers: str = "auto"
 
 
 def save_plan(root: Path, plan: SavedPlan) -> Path:
@@ -53,7 +57,8 @@ def save_plan(root: Path, plan: SavedPlan) -> Path:
     runs = [_content(run) for run in plan.runs]
     digest = hashlib.sha256(json.dumps(runs, sort_keys=True).encode()).hexdigest()[:16]
     path = root / ".sweep" / "plans" / f"{digest}.json"
-    write_json(path, {"title": plan.title, "settings": plan.settings, "runs": runs})
+    settings = {**plan.settings.as_json(), "workers": plan.workers}
+    write_json(path, {"title": plan.title, "settings": settings, "runs": runs})
     return path
 
 
@@ -77,7 +82,9 @@ def load_plan(path: Path) -> SavedPlan:
     try:
         if not (isinstance(runs, list) and isinstance(title, str) and isinstance(settings, dict)):
             raise ValueError("it lacks runs, title or settings")
-        return SavedPlan(tuple(RunSpec.stored(run) for run in runs), title, settings)
+        workers = str(settings.get("workers", "auto"))
+        known = Settings.from_json(settings)
+        return SavedPlan(tuple(RunSpec.stored(run) for run in runs), title, known, workers)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise CheckpointError(f"{path} is no plan of a sweep ({reason}): delete it and run again") from error

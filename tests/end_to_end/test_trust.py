@@ -73,7 +73,7 @@ def test_reproduce_runs_no_code_that_a_strangers_result_names(tmp_path, hostile)
 def test_a_stage_runs_no_code_that_a_plan_names(tmp_path, hostile):
     path, made = hostile
     (run, *_) = runs_of([f"score.extractors=torchscript:{path}"])
-    save_plan(tmp_path, SavedPlan((run,), "", {}))  # as a stranger's folder would hold it
+    save_plan(tmp_path, SavedPlan((run,)))  # as a stranger's folder would hold it
     (score,) = (
         task.stage for task in build_tasks(status.plans_of(tmp_path)[0].runs) if task.stage.kind == "score"
     )

@@ -171,7 +171,7 @@ def inside(cluster, monkeypatch):
 
 
 def send(root, sets, **options):
-    settings = Settings(beat=0.2, lease=3.0)
+    settings = Settings(beat=0.2, lease=3.0, data_root=root / "data")
     return submit(runs_of(sets), root, settings, SlurmOptions(**options), make_pipeline=sweep_stub.pipeline)
 
 
@@ -188,6 +188,7 @@ def test_an_array_does_a_sweep_without_its_driver(tmp_path, undisturbed):
     jobs = send(tmp_path, GRID, tasks=2)
     assert len(jobs) == 2
     assert active(jobs)
+    assert status.plans_of(tmp_path)[0].settings.data_root == tmp_path / "data"
     wait_for_jobs(jobs)
     rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
     assert status.exit_code(rows) == 0, said(tmp_path)

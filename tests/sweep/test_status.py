@@ -4,6 +4,7 @@ import pytest
 from stub_tasks import ended, runs
 
 from ltbench import errors
+from ltbench.environment import Settings
 from ltbench.sweep import failures, status
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.tasks import build_tasks
@@ -11,10 +12,11 @@ from ltbench.sweep.tasks import build_tasks
 
 def test_a_plan_comes_back_from_disk_with_equal_keys(tmp_path):
     some = runs("methods=coral+t2h", "coral.tau_sc=0.123456789", "guidance=0.1,0.3", "data.head_count=100")
-    path = status.save_plan(tmp_path, status.SavedPlan(some, "Title", {"threads": 1}))
+    settings = Settings(data_root=tmp_path / "data", threads=3)
+    path = status.save_plan(tmp_path, status.SavedPlan(some, "Title", settings, "2"))
     loaded = status.load_plan(path)
     assert loaded.runs == some
-    assert (loaded.title, loaded.settings) == ("Title", {"threads": 1})
+    assert (loaded.title, loaded.settings, loaded.workers) == ("Title", settings, "2")
     assert [task.id for task in build_tasks(loaded.runs)] == [task.id for task in build_tasks(some)]
     assert status.save_plan(tmp_path, loaded) == path
 
