@@ -160,11 +160,12 @@ def floor_draws(inputs: MetricInputs, place: Place, count: int, repeats: int) ->
     A kept file names its content's digest; one that was changed is made again.
     """
     context, metric = inputs.context, inputs.metric
+    real = ["floor_reference", "floor_heldout", *inputs.also_read]
     identity = json.dumps(
         {
             "metric": metric.definition,
             "extractor": context.extractor.hash if context.extractor else None,
-            "sets": [inputs.pools[name].score_sha256 for name in ("floor_reference", "floor_heldout")],
+            "sets": [inputs.pools[name].score_sha256 for name in real],
             "class": place.key,
             "count": count,
             "repeats": repeats,

@@ -146,6 +146,12 @@ class MetricInputs:
         self.metric, self.context = metric, context
         self.pools = context.pools
 
+    @property
+    def also_read(self) -> list[str]:
+        """Real pools that the metric reads beside the reference and what it scores, images or labels."""
+        taken = {name.removesuffix("_labels") for name in self.metric.inputs}
+        return sorted(taken & {"training", "heldout"})
+
     def rows(self, pool: str, place: Place) -> np.ndarray:
         """Positions of the place's images in a pool."""
         source = self.pools[pool]

@@ -120,6 +120,22 @@ def test_a_floor_kept_for_one_data_set_is_not_read_for_another(tmp_path):
         assert shared == alone != first
 
 
+def test_a_kept_floor_that_reads_the_training_set_is_not_read_for_another_ratio(tmp_path):
+    """AuthPct's floor is of held-out images against the training set: equal reference, a tenth of the images."""
+    few = cut(HELD, (10, 10, 10))
+    fewer = dataclasses.replace(CELL, train=cut(CELL.train, (4, 4, 4)), counts=np.array([4, 4, 4]))
+    request = ScoreSpec(metrics=("authpct", "frechet"), floor_draws=3, bootstrap=0)
+    before = score_pools(CELL, few, request, tmp_path)
+    kept = len(list((tmp_path / "floors").iterdir()))
+    shared, alone = (score_pools(fewer, few, request, tmp_path / folder) for folder in ("", "alone"))
+    for where in (("overall", ""), ("class", 0)):
+        floor = at(alone, "authpct.floor", *where)
+        assert at(shared, "authpct.floor", *where) == floor
+        assert at(before, "authpct.floor", *where)["value"] != floor["value"]
+    made = len(list((tmp_path / "floors").iterdir())) - kept
+    assert made == sum(row["metric"] == "authpct.floor" and row["scope"] != "group" for row in shared)
+
+
 def test_a_kept_floor_that_was_changed_is_computed_again(tmp_path):
     few, request = cut(HELD, (10, 10, 10)), ScoreSpec(**FRECHET, bootstrap=0)
     before = score_pools(CELL, few, request, tmp_path)
