@@ -17,6 +17,7 @@ Heartbeat and outcome need no new disk space: the beat file has its final size f
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import errno
 import json
@@ -65,18 +66,36 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
+def _fitting(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the content with its message cut to as many characters as the fixed size has room for.
+
+    In JSON a character takes 1 to 12 bytes.
+    """
+    excess = len(json.dumps(content)) - _SIZE
+    if excess <= 0 or "message" not in content:
+        return content
+    message = str(content["message"])
+    room = len(json.dumps(message)) - excess
+    length = bisect.bisect_right(range(len(message)), room, key=lambda end: len(json.dumps(message[:end])))
+    return {**content, "message": message[: max(0, length - 1)]}
+
+
 def _in_place(path: Path, content: dict[str, Any], flags: int = 0) -> None:
     """Write JSON padded to the fixed size; an existing file is overwritten without being cut first."""
-    raw = json.dumps(content).encode()
-    if len(raw) > _SIZE:
-        content = {**content, "message": str(content.get("message", ""))[:1000], "tail": ""}
-        raw = json.dumps(content).encode()[:_SIZE]
+    raw = json.dumps(_fitting(content)).encode()
     handle = os.open(path, os.O_WRONLY | flags, 0o666)
     try:
         os.write(handle, raw.ljust(_SIZE))
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _end(path: Path) -> dict[str, Any]:
+    """Return how an attempt ended; one whose record cannot be read failed, or it would be tried again for ever."""
+    unreadable = {"outcome": "failed", "kind": KILLED, "message": f"{path} cannot be read"}
+    end = _parse(_read(path))
+    return end if "outcome" in end else unreadable
 
 
 def _age(folder: Path, number: int) -> float | None:
@@ -244,7 +263,7 @@ class Ledger:
         last = max(files, default=0)
         for number in sorted(files):
             claim = _parse(_read(folder / f"{number}.claim"))
-            end = _parse(_read(folder / f"{number}.end")) if "end" in files[number] else None
+            end = _end(folder / f"{number}.end") if "end" in files[number] else None
             if end is None and number < last:  # taken over without having said how it ended
                 end = {"outcome": "lost", "kind": KILLED, "message": SILENT}
             beat = None if "end" in files[number] else _read(folder / f"{number}.beat")

@@ -55,7 +55,7 @@ class Attempt:
 
     @property
     def outcome(self) -> str:
-        """How it ended, "" while it runs or where the record is unreadable."""
+        """How it ended, "" while it runs."""
         return str((self.end or {}).get("outcome", ""))
 
     @property

@@ -177,9 +177,37 @@ def test_the_end_of_an_attempt_is_written_on_a_full_disk(tmp_path, task):
     lease = Ledger(tmp_path).claim(task)
     size = (lease.folder / "1.beat").stat().st_size
     lease.beat({"step": 1})
-    lease.end("failed", kind="disk full", message="m" * 100_000, tail="t" * 100_000)
+    lease.end("failed", kind="disk full", message="m" * 100_000)
     assert (lease.folder / "1.end").stat().st_size == size  # no block more than the claim took
     assert standing(task.id, Ledger(tmp_path).attempts(task.resource)).kind == "disk full"
+
+
+@pytest.mark.parametrize("letter", ["m", "ф", "🐈", "\udcff", '"', "\n"])  # 1 to 12 bytes each in JSON
+def test_a_long_message_in_any_script_is_cut_and_counts(tmp_path, task, letter):
+    """Cut as bytes it was no JSON any more: the failure counted as none, and the stage was tried again for ever."""
+    lease = Ledger(tmp_path).claim(task)
+    lease.beat({"step": 7, "total": 20})
+    lease.end("failed", kind="bug", message=letter * 5000, seconds=1.5)
+    (attempt,) = Ledger(tmp_path).attempts(task.resource)
+    message = attempt.end.pop("message")
+    assert message == letter * len(message)
+    assert len(json.dumps({**attempt.end, "message": message})) in range(4096 - 12, 4097)
+    assert (attempt.kind, attempt.end["seconds"], attempt.step) == ("bug", 1.5, 7)
+    assert standing(task.id, [attempt]).failed
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"outcome": "failed", "mess', b"\xff"])
+def test_an_outcome_that_cannot_be_read_is_a_failure(tmp_path, task, content):
+    ledger = Ledger(tmp_path)
+    for attempt in range(1, 6):
+        assert not ledger.standing(task).failed
+        ledger.claim(task).end("failed", kind="bug", message="x")
+        (ledger.folder / task.resource / f"{attempt}.end").write_bytes(content)
+    now = ledger.standing(task)
+    assert (now.state, now.kind, now.failures) == ("failed", "killed", 5)
+    assert "5.end cannot be read" in now.message
+    assert ledger.requeue(task)
+    assert ledger.standing(task).state == "queued"
 
 
 def test_a_claim_that_cannot_be_written_is_no_claim(tmp_path, task, monkeypatch):
