@@ -71,8 +71,8 @@ def pack(
     Raises
     ------
     UsageError
-        There is no run below the roots, two roots hold different runs under one name, or there is no such
-        compression.
+        There is no run, or none of those named, below the roots, two roots hold different runs under one name, or
+        there is no such compression.
     CheckpointError
         A spec or file of a run was changed since it was written.
     StorageError, DiskFull
@@ -85,14 +85,19 @@ def pack(
     for name in only or ():
         folder_name, _, sample_set = name.partition("/")
         sets.setdefault(folder_name, set()).add(sample_set)
-    for folder in _run_folders(roots):
+    folders = _run_folders(roots)
+    for folder in folders:
         if only is None:
             writer.add(folder)
         elif folder.name in sets:
             writer.add(folder, sets[folder.name] if all(sets[folder.name]) else None)
+    places = " or ".join(map(str, roots))
+    if not folders:
+        raise UsageError(f"no runs in {places}: give the folder that `ltbench run --out` wrote")
     if not writer.runs:
         raise UsageError(
-            f"no runs in {' or '.join(map(str, roots))}: give the folder that `ltbench run --out` wrote"
+            f"none of the {len(sets)} runs asked for is in {places}, where there are {len(folders)} others: give the "
+            "study, and the folder of the data sets, with which they were made"
         )
     files = writer.contents(compression)
     for path in _study_files(roots, studies):

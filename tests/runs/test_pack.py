@@ -51,6 +51,8 @@ def test_only_the_runs_and_the_sample_sets_that_are_named(runs, tmp_path):
     assert f"{whole}/spec.json" in names
     assert {name.split("/")[2] for name in names if "/samples/" in name} == {"bbbbbbbb"}
     assert packed.index["numbers"] == 3
+    with pytest.raises(UsageError, match="none of the 1 runs asked for is in .*, where there are 2 others"):
+        pack([runs], tmp_path / "none", only=["digits_lt-r0.1-ddpm-s7-01234567"])
 
 
 @pytest.mark.parametrize("compression", ["gz", "xz"])

@@ -32,6 +32,25 @@ def _seeds(text: str | None, flag: str) -> list[int] | None:
     return [int(part) for part in parts]
 
 
+def _sample_sets(study_file: Path, roots: list[Path], data_root: Path | None) -> set[str]:
+    """Return the names of a study's sample sets in folders of runs, as ``RUN/samples/KEY8``."""
+    import dataclasses
+
+    from ltbench.interop.networks import with_networks
+    from ltbench.runs.layout import SPEC, sample_folder
+    from ltbench.study.resolve import resolve_study
+    from ltbench.sweep.study_run import study_tasks
+
+    study = resolve_study(study_file, data_root=data_root)
+    names = set()
+    for folder in roots:
+        root = folder.parent if (folder / SPEC).is_file() else folder  # networks and trials lie beside a run
+        runs, _ = with_networks(study.runs, root, data_root, keep=False)
+        tasks = study_tasks(dataclasses.replace(study, runs=runs), root)
+        names |= {sample_folder(task.stage.spec).as_posix() for task in tasks}
+    return names
+
+
 @app.command(rich_help_panel=EXCHANGE)
 def pack(
     runs: Annotated[list[Path], typer.Argument(help="Folders of runs, or run folders.")],
@@ -58,22 +77,23 @@ def pack(
         str,
         typer.Option(help="gz, or xz: two thirds of the bytes, ten times the time to write."),
     ] = "gz",
+    data_root: Annotated[
+        Path | None,
+        typer.Option(
+            "--data-root",
+            help="Where data sets are, by which --only knows prepared folders; default $LTBENCH_DATA or ./data.",
+        ),
+    ] = None,
 ) -> None:
     """Pack finished runs into one small bundle that travels: specs, every number, logs, sheets."""
     from ltbench.cli.console import make_console
     from ltbench.runs.pack import pack as write
 
-    names = None
-    studies = list(study or [])
-    if only is not None:
-        from ltbench.runs.layout import sample_folder
-        from ltbench.study.file import load_study
-
-        names = {sample_folder(spec).as_posix() for spec in load_study(only).runs}
-        studies.append(only)
+    studies = [*(study or []), *([] if only is None else [only])]
     for path in studies:
         if not path.is_file():
             raise UsageError(f"no study file at {path}")
+    names = None if only is None else _sample_sets(only, runs, data_root)
     packed = write(
         runs,
         out,

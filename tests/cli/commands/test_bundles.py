@@ -5,10 +5,18 @@ import subprocess
 import sys
 
 import pytest
+from image_folders import write_counted_classes
 from report_folders import make_spec, score_rows, write_run
 
+from ltbench.data.prepare.prepare import prepare
+from ltbench.runs.bundle import read_bundle, run_files
+from ltbench.runs.layout import sample_folder, weights_path
 from ltbench.runs.results import load_scores
-from ltbench.runs.scores import find_scores, read_scores, write_scores
+from ltbench.runs.scores import find_scores, read_scores, record_requests, write_scores
+from ltbench.specs import stage_key
+from ltbench.study.file import load_study
+from ltbench.study.resolve import resolve_study
+from ltbench.study.selection import choose, reported, trials
 
 
 @pytest.fixture
@@ -19,6 +27,36 @@ def here(tmp_path, monkeypatch):
         for seed in seeds:
             write_run(tmp_path / name, make_spec("ddpm", seed), score_rows(make_spec("ddpm", seed)))
     return tmp_path
+
+
+TUNED = """
+method = "ddpm"
+[data]
+dataset = "digits_lt"
+imbalance_ratio = 0.05
+[train]
+steps = 2000
+[sample]
+per_class = 30
+[select]
+seeds = [3]
+[[grid]]
+guidance = [0.0, 1.0]
+"""
+
+
+def write_done(root, run, reference):
+    """Write a run whose sample set is scored against a reference, as its stages leave it."""
+    rows = [row | {"reference": reference} for row in score_rows(run)]
+    samples = write_run(root, run, rows)
+    weights = weights_path(samples.parent.parent, run.train.steps)
+    weights.parent.mkdir(exist_ok=True)
+    weights.touch()
+    record_requests(samples, {stage_key(run, "score"): run.score.model_dump(mode="json")})
+
+
+def sample_sets_of(bundle):
+    return {"/".join(name.split("/")[:3]) for name, _ in run_files(bundle) if "/samples/" in name}
 
 
 def ltbench(*arguments):
@@ -70,6 +108,7 @@ def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
         (["pack", "a", "-o", "x", "--images", "²"], "takes training seeds"),
         (["pack", "a", "-o", "b"], "no bundle"),
         (["pack", "a", "-o", "x", "--only", "absent.toml"], "absent.toml"),
+        (["pack", "a", "-o", "x", "--only", "other.toml"], "none of the 1 runs asked for"),
         (["unpack", "a", "-o", "x"], "is no bundle"),
         (["verify", "absent"], "no bundle or folder at absent"),
         (["verify", "."], "no runs in"),
@@ -78,11 +117,45 @@ def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
     ],
 )
 def test_mistakes_are_one_sentence(here, arguments, sentence):
+    (here / "other.toml").write_text('method = "ddpm"\ntrain_seed = 7\n[data]\ndataset = "digits_lt"\n')
     code, _, err = ltbench(*arguments)
     assert code in (1, 2)
     assert sentence in err
     assert err.count("\n") == 1
     assert not (here / "x").exists()
+
+
+def test_pack_takes_the_runs_of_a_study_of_a_prepared_folder(here):
+    write_counted_classes(here / "birds", (20, 10))
+    prepare("folder_lt", here / "birds", here / "data", image_size=16, workers=1)
+    (here / "mine.toml").write_text(
+        '[data]\ndataset = "folder_lt:birds"\nimage_size = 16\n[train]\nsteps = 2000\n'
+    )
+    (run,) = resolve_study(here / "mine.toml", data_root=here / "data").runs
+    folder = write_run(here / "a", run, score_rows(make_spec())).parent.parent
+    command = ("pack", "a", "-o", "x", "--only", "mine.toml", "--data-root", "data")
+    code, out, err = ltbench(*command)
+    assert (code, err) == (0, "")
+    assert out.startswith("1 trainings, ")
+    assert {name.split("/")[0] for name, _ in run_files(read_bundle(here / "x"))} == {folder.name}
+    assert ltbench("pack", folder, *command[2:])[1] == out
+
+
+def test_pack_takes_the_trials_of_a_study_that_tunes_and_what_it_reports(here):
+    (here / "tuned.toml").write_text(TUNED)
+    study = load_study(here / "tuned.toml")
+    tried = trials(study.runs, study.select)
+    for run in tried:
+        write_done(here / "runs", run, "digits_lt, first half")
+    command = ("pack", "runs", "-o", "x", "--only", "tuned.toml")
+    assert ltbench(*command)[0] == 0
+    assert len(sample_sets_of(read_bundle(here / "x"))) == len(tried) == 2
+    final = reported(choose(tried, study.select, here / "runs"), study.select)
+    for run in final:
+        write_done(here / "runs", run, "digits_lt, second half")
+    write_done(here / "runs", make_spec("coral"), "digits_lt")
+    assert ltbench(*command)[0] == 0
+    assert sample_sets_of(read_bundle(here / "x")) == {sample_folder(r).as_posix() for r in (*tried, *final)}
 
 
 def test_status_and_evaluate_take_a_bundle(here):
