@@ -320,6 +320,6 @@ def log_of(tasks: Sequence[Task], ledger: Ledger, lines: int | None = None) -> s
             parts.append(f"== {resource} attempt {attempt.number}, {who}: {how}{why}")
             log = ledger.folder / resource / f"{attempt.number}.log"
             text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-            shown = text.splitlines() if lines is None else text.splitlines()[-_TAIL_LINES:]
+            shown = text.splitlines()[-(lines or 0) :]
             parts.extend(shown)
     return "\n".join(parts)

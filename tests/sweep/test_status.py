@@ -80,3 +80,17 @@ def test_a_run_is_found_by_folder_path_or_key(tmp_path):
         status.find_run(folder[:-1], tmp_path, tasks)
     with pytest.raises(errors.UsageError, match="no sweep was started in"):
         status.tasks_of(tmp_path)
+
+
+@pytest.mark.parametrize("lines", [1, 2, 6, 100, None])
+def test_a_log_is_shown_by_as_many_last_lines_of_each_attempt_as_asked_for(tmp_path, lines):
+    """It was four, whatever was asked for."""
+    (task, *_) = build_tasks(runs("seeds=0"))
+    ended(tmp_path, task, "interrupted", "bug")
+    ledger = Ledger(tmp_path)
+    for attempt in (1, 2):
+        text = "".join(f"attempt {attempt} line {line}\n" for line in range(9))
+        (ledger.folder / task.resource / f"{attempt}.log").write_text(text)
+    shown = [line for line in status.log_of([task], ledger, lines).splitlines() if not line.startswith("==")]
+    kept = range(max(0, 9 - (lines or 9)), 9)
+    assert shown == [f"attempt {attempt} line {line}" for attempt in (1, 2) for line in kept]
