@@ -26,7 +26,7 @@ import numpy as np
 
 from ltbench import rng
 from ltbench.data.images import SCORE_SEED
-from ltbench.errors import LtbenchError
+from ltbench.errors import LtbenchError, UsageError
 from ltbench.files import read_json, write_json
 from ltbench.scoring.bootstrap import bootstrap
 from ltbench.scoring.inputs import MetricInputs, Place
@@ -59,7 +59,8 @@ class Number:
 def with_floors(inputs: MetricInputs, place: Place, request: ScoreSpec) -> dict[str, Number]:
     """Return a metric's values at a place by name and, beside each, its floor, value at the floor's n, interval.
 
-    Names are in one order, each output followed by what belongs to it, whether floors were kept or not.
+    Names are in one order, each output followed by what belongs to it, whether floors were kept or not. What
+    cannot be computed beside a value is nan with its reason, and leaves the value.
     """
     sizes = inputs.sizes(place)
     values = inputs.value(place)
@@ -77,27 +78,40 @@ def with_floors(inputs: MetricInputs, place: Place, request: ScoreSpec) -> dict[
 def _add_floors(
     beside: dict[str, dict[str, Number]], inputs: MetricInputs, place: Place, request: ScoreSpec
 ) -> None:
-    count = min(inputs.smallest(pool, place) for pool in ("generated", "floor_heldout"))
+    each = {pool: inputs.smallest(pool, place) for pool in ("generated", "floor_heldout")}
+    count = min(each.values())
     used = count * len(inputs.classes(place))
     halved = inputs.pools["floor_reference"] is not inputs.pools["reference"]
     other = halved and "reference" in inputs.metric.inputs
     real = len(inputs.rows("floor_reference", place)) if other else inputs.sizes(place)[0]
-    if min(used, real) < inputs.metric.minimum:
-        short = Number(np.nan, real, used, f"{place.title} has too few images for a floor: {used} held out")
-        for numbers in beside.values():
-            numbers["floor"] = short
+    sizes = (real, used)
+    if min(sizes) < inputs.metric.minimum:
+        if each["generated"] < each["floor_heldout"] and used <= real:
+            short = f"{used} generated with equally many a class"
+        else:
+            short = f"{min(sizes)} {'in half of the reference' if halved else 'held out'}"
+        _without(beside, sizes, f"{place.title} has too few images for a floor: {short}", "floor")
         return
-    for name, draws in floor_draws(inputs, place, count, request.floor_draws).items():
-        beside[name]["floor"] = Number(float(np.mean(draws)), real, used)
+    try:
+        floors = floor_draws(inputs, place, count, request.floor_draws)
+    except UsageError as error:
+        _without(beside, sizes, str(error), "floor")
+        return
+    for name, draws in floors.items():
+        beside[name]["floor"] = Number(float(np.mean(draws)), *sizes)
         if len(draws) > 1:
-            beside[name]["floor_sd"] = Number(float(np.std(draws, ddof=1)), real, used)
+            beside[name]["floor_sd"] = Number(float(np.std(draws, ddof=1)), *sizes)
     if len(inputs.rows("generated", place)) > used or other:
-        cut = [
-            inputs.value(place, rows=rows, reference="floor_reference")
-            for rows in draw_rows(inputs, "generated", place, count, request.floor_draws)
-        ]
+        try:
+            cut = [
+                inputs.value(place, rows=rows, reference="floor_reference")
+                for rows in draw_rows(inputs, "generated", place, count, request.floor_draws)
+            ]
+        except UsageError as error:
+            _without(beside, sizes, str(error), "at_floor_n")
+            return
         for name, numbers in beside.items():
-            numbers["at_floor_n"] = Number(float(np.mean([draw[name] for draw in cut])), real, used)
+            numbers["at_floor_n"] = Number(float(np.mean([draw[name] for draw in cut])), *sizes)
 
 
 def _add_intervals(
@@ -112,16 +126,26 @@ def _add_intervals(
     if not replicates or not enough:
         return
     here, source = inputs.rows("generated", place), inputs.pools["generated"]
-    intervals = bootstrap(
-        lambda rows: inputs.value(place, rows=here[rows]),
-        len(here),
-        replicates=replicates,
-        seed=SCORE_SEED,
-        labels=source.labels[here] if source.labelled else None,
-    )
+    try:
+        intervals = bootstrap(
+            lambda rows: inputs.value(place, rows=here[rows]),
+            len(here),
+            replicates=replicates,
+            seed=SCORE_SEED,
+            labels=source.labels[here] if source.labelled else None,
+        )
+    except UsageError as error:  # half of the images are too few for it
+        _without(beside, sizes, str(error), "ci_low", "ci_high")
+        return
     for name, interval in intervals.items():
         beside[name]["ci_low"] = Number(interval.low, *sizes)
         beside[name]["ci_high"] = Number(interval.high, *sizes)
+
+
+def _without(beside: dict[str, dict[str, Number]], sizes: tuple[int, int], reason: str, *roles: str) -> None:
+    """Put a number without a value and its reason into some roles beside every output."""
+    for numbers in beside.values():
+        numbers |= dict.fromkeys(roles, Number(np.nan, *sizes, reason))
 
 
 def _replicates(inputs: MetricInputs, place: Place, request: ScoreSpec) -> int:

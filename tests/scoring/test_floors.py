@@ -9,8 +9,11 @@ from scored_digits import CELL, FRECHET, HELD, REFERENCE, REQUEST, SMALLEST, at,
 from tiny_runs import make_spec
 
 from ltbench.data.images import ImageSet, balanced
+from ltbench.errors import UsageError
+from ltbench.metrics.base import Metric, Output
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.scoring import floors
+from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.score import score_pools, score_samples
 from ltbench.specs import ScoreSpec
 
@@ -151,3 +154,71 @@ def test_rows_stand_in_one_order_whether_floors_were_kept_or_not(noisy, tmp_path
     first, again = (score_pools(CELL, ImageSet(*noisy), request, tmp_path) for _ in range(2))
     assert first == again
     assert len(first) > 50
+
+
+@pytest.mark.parametrize(
+    ("refused", "count", "without"),
+    [
+        (
+            "real",
+            72,
+            {"grey.floor"},
+        ),  # no value at the floor's n either: there is no floor to read it against
+        ("made", 72, {"grey.at_floor_n"}),
+        ("made", 45, {"grey.ci_low", "grey.ci_high"}),
+        ("none", 0, set()),
+    ],
+)
+def test_what_stands_beside_a_value_and_cannot_be_computed_leaves_the_value(
+    refused, count, without, noisy, tmp_path
+):
+    """90 samples, 72 held-out images at the floor's n, halves of 45: a metric that refuses one of them."""
+    real = {image.tobytes() for image in HELD.images}
+
+    def mean_grey(reference, generated):  # noqa: ARG001 - compared with a reference, so that it has a floor
+        kind = "real" if generated[0].tobytes() in real else "made"
+        if (kind, len(generated)) == (refused, count):
+            raise UsageError("too dark to compare")
+        return float(generated.mean())
+
+    metric = Metric("grey", "images", ("reference", "generated"), mean_grey, (Output("grey", None),), "", "")
+    pools = {"reference": REFERENCE, "heldout": HELD, "training": CELL.train, "generated": ImageSet(*noisy)}
+    pools |= {"floor_reference": REFERENCE, "floor_heldout": balanced(HELD, "heldout")}
+    context = ScoringContext(pools, None, 3, tmp_path, "digits_lt", ReferenceCache())
+    numbers = floors.with_floors(MetricInputs(metric, context), OVERALL, ScoreSpec(bootstrap=3))
+    assert numbers["grey"].value == noisy[0].mean()
+    assert {name for name, number in numbers.items() if np.isnan(number.value)} == without
+    assert all(numbers[name].reason == "too dark to compare" for name in without)
+    absent = {"grey.at_floor_n"} if refused == "real" else set()
+    everything = {f"grey{role}" for role in ("", ".floor", ".at_floor_n", ".ci_low", ".ci_high")}
+    assert set(numbers) == everything - absent
+
+
+def test_a_score_that_its_floors_size_does_not_allow_has_a_value_and_a_floor_without_one(noisy, tmp_path):
+    """PRD with 20 x 3 clusters takes 30 images: 90 samples against 150 have it, 18 held-out ones do not."""
+    few = dataclasses.replace(CELL, heldout=cut(HELD, (6, 6, 6)))
+    rows = score_pools(few, ImageSet(*noisy), ScoreSpec(metrics=("prd",), bootstrap=0), tmp_path)
+    assert 0 < at(rows, "f8")["value"] < 1
+    floor = at(rows, "f8.floor")
+    assert np.isnan(floor["value"])
+    assert floor["reason"].startswith("PRD with 60 clusters needs at least 30 images a set, got 18")
+
+
+@pytest.mark.parametrize(
+    ("cell", "counts", "reason"),
+    [
+        ({"heldout": cut(HELD, (1, 1, 1))}, (9, 9, 9), "3 held out"),
+        ({}, (9, 9, 1), "3 generated with equally many a class"),
+        (
+            {"reference": cut(REFERENCE, (2, 2, 2)), "heldout_in_reference": True},
+            (9, 9, 9),
+            "3 in half of the reference",
+        ),
+    ],
+)
+def test_a_floor_of_too_few_images_names_the_set_that_is_short(cell, counts, reason, tmp_path):
+    few = cut(HELD, counts)
+    request = ScoreSpec(metrics=("precision_recall",), bootstrap=0)
+    rows = score_pools(dataclasses.replace(CELL, **cell), few, request, tmp_path)
+    assert at(rows, "recall.floor")["reason"] == f"the whole set has too few images for a floor: {reason}"
+    assert np.isfinite(at(rows, "recall")["value"])
