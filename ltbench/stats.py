@@ -25,6 +25,7 @@ CONFIDENCE = 0.95
 """Of every interval over training seeds."""
 EXACT_UP_TO = 16
 """Most pairs for which all sign patterns are counted."""
+_ROUNDING = 1e-12  # of a difference: what floating-point numbers make of equal ones
 _MOST_PERMUTATIONS = 720  # of whole seeds: all orders of up to six
 
 
@@ -42,7 +43,7 @@ class Paired:
     mean, sd
         Of the differences (sd is nan for one seed).
     low, high
-        T interval of the mean difference (nan for one seed).
+        T interval of the mean difference (nan for one seed, and where all differences are equal: see `paired_columns`).
     agree
         How many differences have the sign of the mean.
     p
@@ -96,6 +97,9 @@ def paired_columns(differences: np.ndarray) -> pd.DataFrame:
     Returns
     -------
     One row a column: ``n``, ``mean``, ``sd``, ``low``, ``high``, ``agree``, ``p``, as in `Paired`.
+
+    Differences that are all equal, as those of rates of few images often are, have no spread to judge their mean by: a
+    t test would call any of them certain. They have no interval, and the p of the sign-flip test, 2 / 2^n.
     """
     return pd.DataFrame(_paired_arrays(differences))
 
@@ -110,7 +114,9 @@ def _paired_arrays(differences: np.ndarray) -> dict[str, np.ndarray]:
         sd = np.where(n > 1, sd, np.nan)
         half = stdtrit(np.maximum(n - 1.0, 1), 0.5 + CONFIDENCE / 2) * sd / np.sqrt(n)
         p = 2 * stdtr(np.maximum(n - 1.0, 1), -np.abs(mean) / (sd / np.sqrt(n)))
-    p = np.where((sd == 0) & (mean == 0), 1.0, np.where(n > 1, p, np.nan))
+    equal = (n > 1) & (sd <= _ROUNDING * np.abs(mean))
+    p = np.where(equal, np.where(mean == 0, 1.0, 2.0 ** (1.0 - n)), np.where(n > 1, p, np.nan))
+    half = np.where(equal & (mean != 0), np.nan, half)
     agree = (present & (np.sign(differences) == np.sign(mean))).sum(axis=0)
     return {"n": n, "mean": mean, "sd": sd, "low": mean - half, "high": mean + half, "agree": agree, "p": p}
 
@@ -180,14 +186,16 @@ def holm(p_values: pd.Series | np.ndarray | Sequence[float], level: float = 0.05
 def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05) -> np.ndarray:
     """Tell which columns cannot be told apart from the best: the best mean, and all not shown to differ from it.
 
-    A column is left out only where its paired t test against the best is rejected by Holm's procedure over all
-    pairs of columns. All pairs, because the data choose the best: so an equal column is left out of the whole
-    set with probability at most `level`.
+    A column is left out only where it is shown to be worse than the best by Holm's procedure over the paired t tests
+    of all pairs of columns. All pairs, because the data choose the best: so an equal column is left out of the whole
+    set with probability at most `level`. Where columns have seeds of their own, the best mean may be shown to be worse
+    than another on the seeds of both: then that one is the best.
 
     Parameters
     ----------
     values
-        (seeds, m), nan where a column lacks the seed; a column with fewer than two seeds takes no part.
+        (seeds, m), nan where a column lacks the seed; a column with fewer than two seeds, or with an infinite value,
+        takes no part.
     better
         Which direction is better; None: neither, and no column is best.
     level
@@ -198,17 +206,21 @@ def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05)
     (m,) bool.
     """
     out = np.zeros(values.shape[1], bool)
-    keep = np.flatnonzero(np.isfinite(values).sum(axis=0) >= 2)
+    keep = np.flatnonzero((np.isfinite(values).sum(axis=0) >= 2) & ~np.isinf(values).any(axis=0))
     if better is None or len(keep) < 2:
         return out
-    table = values[:, keep]
-    means = np.nanmean(table, axis=0)
-    best = int(means.argmin() if better == "lower" else means.argmax())
+    table = values[:, keep] * (1.0 if better == "lower" else -1.0)
     rows, columns = np.triu_indices(len(keep), 1)
-    rejected = holm(_paired_arrays(table[:, rows] - table[:, columns])["p"], level)
-    worse = {int(c if r == best else r) for r, c, no in zip(rows, columns, rejected, strict=True)
-             if no and best in (r, c)}  # fmt: skip
-    out[[keep[i] for i in range(len(keep)) if i not in worse]] = True
+    tests = _paired_arrays(table[:, rows] - table[:, columns])
+    worse = np.zeros((len(keep), len(keep)), bool)  # [i, j]: i is shown to be worse than j
+    for i, j, differs, mean in zip(rows, columns, holm(tests["p"], level), tests["mean"], strict=True):
+        worse[(i, j) if mean > 0 else (j, i)] = differs
+    means = np.nanmean(table, axis=0)
+    best, passed = int(means.argmin()), set[int]()
+    while (ahead := set(np.flatnonzero(worse[best])) - passed) and best not in passed:
+        passed.add(best)
+        best = min(ahead, key=means.__getitem__)
+    out[keep[~worse[:, best]]] = True
     return out
 
 
@@ -293,7 +305,7 @@ class Correlation:
     p
         Two-sided, from permuting whole seeds.
     smallest_p
-        The smallest that so few seeds could give.
+        The smallest that any pairing of these seeds' values could give.
     """
 
     rho: float
@@ -330,7 +342,11 @@ def seed_correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> Correlat
     if not len(rho) or np.isnan(rho[0]):
         return Correlation(math.nan, math.nan, math.nan)
     p = float(np.mean(np.abs(rho[np.isfinite(rho)]) >= abs(rho[0]) * (1 - 1e-12)))
-    return Correlation(float(rho[0]), p, 1 / len(orders))
+    sizes = np.abs(rho[np.isfinite(rho)])
+    smallest = float(
+        np.mean(sizes >= sizes.max() * (1 - 1e-12))
+    )  # a reversed order often gives the same size
+    return Correlation(float(rho[0]), p, smallest)
 
 
 def _rank_correlations(x: np.ndarray, y: np.ndarray, orders: Sequence[np.ndarray]) -> np.ndarray:

@@ -253,6 +253,8 @@ def _difference(a: pd.Series, b: pd.Series, digits: int) -> str:
         raise LookupError("the two have no seed in common")
     if result.n == 1:
         return f"{result.mean:+.{digits}f} (one seed)"
+    if result.low != result.low:  # all seeds' differences are equal
+        return f"{result.mean:+.{digits}f}, {result.agree} of {result.n} seeds"
     low, high = f"{result.low:+.{digits}f}", f"{result.high:+.{digits}f}"
     return f"{result.mean:+.{digits}f} [{low}, {high}], {result.agree} of {result.n} seeds"
 

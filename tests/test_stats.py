@@ -55,7 +55,8 @@ def test_signed_statistics_are_mirrored(values, agree):
     zero = seeds(*[0.0] * len(values))
     plus, minus = paired(seeds(*values), zero), paired(seeds(*[-v for v in values]), zero)
     assert plus.agree == minus.agree == agree
-    assert (minus.mean, minus.low, minus.high) == pytest.approx((-plus.mean, -plus.high, -plus.low))
+    ends = (-plus.mean, -plus.high, -plus.low)
+    assert (minus.mean, minus.low, minus.high) == pytest.approx(ends, nan_ok=True)
     assert (minus.sd, minus.p) == pytest.approx((plus.sd, plus.p))
     assert sign_flip_p(np.array(values)) == sign_flip_p(-np.array(values))
 
@@ -126,6 +127,19 @@ def test_welch_half_width_is_scipys():
 # -- many comparisons ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("a", "p"), [((0.5, 0.25), 0.5), ((0.5, 0.25, 0.3), 0.25), ((0.1, 0.7, 0.2, 0.4), 0.125)]
+)
+def test_equal_differences_are_as_sure_as_their_signs(a, p):
+    """Rates of few images take few values: the t test's p was 0, or 1e-16 by rounding, with two seeds."""
+    pair = paired(seeds(*a), seeds(*[value - 0.25 for value in a]))
+    assert pair.mean == pytest.approx(0.25)
+    assert pair.p == p
+    assert np.isnan([pair.low, pair.high]).all()
+    same = paired(seeds(*a), seeds(*a))
+    assert (same.p, same.low, same.high) == (1.0, 0.0, 0.0)
+
+
 def test_holm_steps_down_and_stops_at_the_first_that_holds():
     assert holm([0.01, 0.04, 0.03]).tolist() == [
         True,
@@ -153,6 +167,32 @@ def test_the_best_and_what_cannot_be_told_from_it():
     assert not best_columns(values, None).any()
     assert not best_columns(values[:, [0, 3]], "lower").any()
     assert not best_columns(values[:1], "lower").any()
+
+
+def test_the_best_by_the_seeds_that_columns_share():
+    """B is 1 lower than A on three seeds and has three hard seeds more: A's mean was the best, B the one left plain."""
+    nan = np.nan
+    a, b = [10, 10.1, 9.9, nan, nan, nan], [9, 9.12, 8.89, 20, 20.3, 19.8]
+    values = np.array([a, b]).T
+    assert best_columns(values, "lower").tolist() == [False, True]
+    assert best_columns(-values[:, ::-1], "higher").tolist() == [True, False]
+    apart = np.array([[1, 1.1, nan, nan], [nan, nan, 3, 3.1]]).T  # nothing in common: nothing is shown
+    assert best_columns(apart, "lower").tolist() == [True, True]
+
+
+def test_a_column_that_diverged_is_not_among_the_best():
+    table = np.array([[1, 1.1, 0.9], [np.inf, 1.0, 0.8], [1.2, 1.0, 1.1]]).T
+    assert best_columns(table, "lower").tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(("n", "images", "rate"), [(2, 20, 0.1), (3, 20, 0.05), (3, 20, 0.1), (3, 100, 0.02)])
+def test_equal_rates_of_few_images_are_left_plain_in_one_column_of_twenty(n, images, rate):
+    rng = np.random.default_rng(n)
+    draws = 400
+    plain = sum(
+        not best_columns(rng.binomial(images, rate, (n, 6)) / images, "lower").all() for _ in range(draws)
+    )
+    assert plain / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
 
 
 @pytest.mark.slow
@@ -253,6 +293,19 @@ def test_holms_divisor_is_how_many_are_left():
     # four tests: .05/4 = .0125, then .05/3 = .0167, .05/2, .05
     assert holm([0.012, 0.016, 0.9, 0.9]).tolist() == [True, True, False, False]
     assert holm([0.012, 0.017, 0.9, 0.9]).tolist() == [True, False, False, False]
+
+
+@pytest.mark.parametrize(("n", "smallest"), [(3, 2 / 6), (4, 2 / 24), (5, 2 / 120)])
+def test_reversed_seeds_correlate_as_much(n, smallest):
+    """Of one series the order and its reverse have the same |rho|: no p of 1 / n! can be had."""
+    x = pd.DataFrame({"m": np.arange(n) ** 2.0})
+    assert seed_correlation(x, x, within=False).smallest_p == pytest.approx(smallest)
+    assert seed_correlation(x, x, within=False).p == pytest.approx(smallest)
+
+
+def test_two_seeds_within_series_tell_nothing():
+    x = pd.DataFrame({"a": [1.0, 2.0], "b": [5.0, 3.0], "c": [4.0, 1.0]})
+    assert seed_correlation(x, x, within=True).smallest_p == 1.0
 
 
 def test_seven_seeds_are_paired_in_720_ways():

@@ -116,7 +116,7 @@ def _furthest(cell: CellResults, row: Difference) -> tuple[float, float]:
 def _difference(scene: Scene, row: Difference, one: Series, at: int, style: Style) -> Mark:
     wide = scene.cell.by_seed(row.scope, row.measure, row.place)
     seeds = (wide[one.key] - wide[row.baseline]).dropna()
-    interval = row.n > 1
+    interval = row.low == row.low
     return Mark(
         one.label,
         [row.mean],
@@ -124,7 +124,7 @@ def _difference(scene: Scene, row: Difference, one: Series, at: int, style: Styl
         style,
         [row.low] if interval else (),
         [row.high] if interval else (),
-        [(float(v), float(at)) for v in seeds] if interval else (),
+        [(float(v), float(at)) for v in seeds] if row.n > 1 else (),
         text=[difference_text(row)],
         method=one.method,
         guidance=one.scale,

@@ -7,6 +7,7 @@ which first falls under .05 at n = 6; and only for the one contrast that the stu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -185,6 +186,8 @@ def difference_text(row: Difference) -> str:
     text = f"{row.mean:+.{decimals}f}"
     if row.n < 2:
         return text
+    if not math.isfinite(row.low):  # all seeds' differences are equal
+        return f"{text} {row.agree:.0f}/{row.n:.0f}"
     return f"{text} [{row.low:+.{decimals}f}, {row.high:+.{decimals}f}] {row.agree:.0f}/{row.n:.0f}"
 
 
