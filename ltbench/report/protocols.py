@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ltbench.report.cell_results import CellResults
-from ltbench.report.series import Block, Series, by_key, grouped, labelled, stated
+from ltbench.report.series import Block, Series, by_key, grouped, joined, labelled, stated
 
 MOST_METHODS = 14  # side by side: a method is left out only beyond
 _MOST_GUIDANCES = 3  # in tables and figures of methods side by side
@@ -113,14 +113,22 @@ def main_protocols(cell: CellResults, every: bool = False) -> list[list[Series]]
         best = sorted(range(len(blocks)), key=order)
         full = [i for i in best if measured[i + 1] >= measured[0]] or best[:1]
         blocks = [blocks[i] for i in sorted(full[: _MOST_GUIDANCES - 1])]
+    later = by_key(joined(blocks))  # where a method that lacks the main protocol stands among its like
+    first = labelled([one for one in first if one.key not in later])
     return [first, *(one_a_method(rows, MOST_METHODS) for rows in blocks)]
 
 
-def shown_blocks(cell: CellResults, series: Sequence[Series]) -> list[list[Series]]:
-    """Split series into those that share training length, sampler, evaluations and guidance, in print order."""
+def at_main_protocol(cell: CellResults) -> list[Series]:
+    """Return those of `main_series` that are at the main protocol: what may be ranked."""
+    main = main_protocol(cell.series)
+    return [one for one in main_series(cell) if protocol_of(one) == main]
 
-    def key(one: Series) -> tuple[str, ...]:
-        return tuple(map(str, (one.step, one.sampler, one.passes, one.guidance, one.origin, one.rule)))
+
+def shown_blocks(cell: CellResults, series: Sequence[Series]) -> list[list[Series]]:
+    """Split series into those of one protocol and origin, in print order."""
+
+    def key(one: Series) -> tuple[Any, ...]:
+        return *protocol_of(one), one.origin
 
     main = by_key(main_protocols(cell)[0])
     blocks = grouped(series, key).values()

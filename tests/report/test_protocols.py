@@ -2,13 +2,15 @@
 
 from report_folders import COUNTS, make_spec, score_rows, write_run
 
-from ltbench.report import load_scores
+from ltbench.report import load_results, load_scores
 from ltbench.report.cells import cells
 from ltbench.report.findings import best_guidances
-from ltbench.report.protocols import main_protocols, main_series
-from ltbench.report.tables.contrasts import glance_table
+from ltbench.report.protocols import main_protocols, main_series, shown_blocks
+from ltbench.report.tables.contrasts import glance_table, rank_table
+from ltbench.report.tables.cost import cost_table
 from ltbench.report.tables.differences import differences
-from ltbench.report.tables.scores import groups_table, tail_table
+from ltbench.report.tables.grid import Bold
+from ltbench.report.tables.scores import groups_table, league_table, overall_table, tail_table
 
 
 def test_main_protocol_is_the_one_with_the_seeds_not_the_finest_sampler(seeds_cell):
@@ -30,6 +32,54 @@ def test_of_a_guidance_curve_the_fully_scored_are_shown_and_the_best_is_sought_a
     assert [block[0].guidance for block in main_protocols(cell)] == [0.0, 1.0]
     assert len(main_protocols(cell, every=True)) == 6
     assert {best.chosen for _, best in best_guidances(cell)} == {3.0}
+
+
+def test_a_method_of_another_guidance_stands_in_its_own_block_alone(tmp_path):
+    """It stood in the first block too, as one that lacks the main protocol, and the league's columns did not meet."""
+    for seed in range(3):
+        for method, guidance in (("ddpm", 0.0), ("cbdm", 0.0), ("ddpm", 0.5), ("coral", 0.5)):
+            write_run(tmp_path, make_spec(method, seed, guidance=guidance), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    blocks = [[(one.method, one.guidance) for one in block] for block in main_protocols(cell)]
+    assert blocks == [[("ddpm", 0.0), ("cbdm", 0.0)], [("ddpm", 0.5), ("coral", 0.5)]]
+    assert [row[0] for row in league_table(cell, results.runs, "ddpm").rows] == [
+        "DDPM, ω=0",
+        "CBDM",
+        "DDPM, ω=0.5",
+        "CORAL",
+    ]
+    assert [row[0] for row in cost_table(cell, results.runs).rows] == ["DDPM", "CBDM", "CORAL"]
+
+
+def test_a_longer_training_is_shown_and_not_ranked(tmp_path):
+    """CORAL at 4,000 steps was bold and first among methods of 2,000, and cost what DDPM costs "at 4,000 steps"."""
+    for seed in range(3):
+        for method, steps in (("ddpm", 2000), ("cbdm", 2000), ("coral", 4000)):
+            spec = make_spec(method, seed)
+            spec = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": steps})})
+            write_run(tmp_path, spec, score_rows(spec), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    assert [row[0] for row in rank_table(cell).rows] == ["DDPM", "CBDM"]
+    table = groups_table(cell)
+    assert not [entry for row in table.rows if row[0] == "CORAL" for entry in row if isinstance(entry, Bold)]
+    league, cost = league_table(cell, results.runs, "ddpm"), cost_table(cell, results.runs)
+    for shown, header in ((league, "Steps"), (cost, "Steps")):
+        column = shown.columns.index(header)
+        assert [row[column] for row in shown.rows] == ["2,000", "2,000", "4,000"]
+    assert cost.columns[1] == "FLOPs"
+
+
+def test_what_is_bold_shares_its_learning_rate(tmp_path):
+    for seed in range(3):
+        for method, rate in (("ddpm", 0.001), ("ddpm", 0.0002), ("coral", 0.0002)):
+            write_run(tmp_path, make_spec(method, seed, train={"learning_rate": rate}), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    assert [len(block) for block in shown_blocks(cell, cell.series)] == [2, 1]
+    bold = {row[0] for row in overall_table(cell).rows if any(isinstance(entry, Bold) for entry in row)}
+    assert bold
+    assert "DDPM (train.learning_rate=0.001)" not in bold
 
 
 def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):

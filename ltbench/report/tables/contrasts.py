@@ -10,7 +10,7 @@ import pandas as pd
 
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, group_title, method_rank, method_title, number
-from ltbench.report.protocols import block_title, main_protocols, main_series
+from ltbench.report.protocols import at_main_protocol, block_title, main_protocols
 from ltbench.report.series import by_key, grouped, joined
 from ltbench.report.tables.differences import (
     PLACES,
@@ -208,8 +208,8 @@ def _spreads(found: Numbers, ends: tuple[Numbers, Numbers] | None, measure: Meas
 
 
 def rank_table(cell: CellResults) -> Table | None:
-    """Rank the methods by mean a measure; None with fewer than two methods or nothing to rank by."""
-    shown = main_series(cell)
+    """Rank the methods of the main protocol by mean a measure; None with fewer than two, or nothing to rank by."""
+    shown = at_main_protocol(cell)
     measures = [m for m in cell.measures("overall") if m.better is not None]
     if len(shown) < 2 or not measures:
         return None

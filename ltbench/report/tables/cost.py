@@ -32,16 +32,16 @@ Runs = Mapping[str, Run]
 
 def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     """Build the table of what training and sampling took; None where it is not recorded."""
-    blocks = main_protocols(cell)
-    shown = blocks[0]
-    step = integer(max(one.step for one in shown))
+    blocks, shown = main_protocols(cell), main_series(cell)
+    steps = [integer(one.step) for one in shown]
+    to = f", {steps[0]} steps" if len(set(steps)) == 1 else ""
     costs = [training_costs(one, runs) for one in shown]
     columns = [
         (
-            f"FLOPs, {step} steps",
+            f"FLOPs{to}",
             [f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING for _, flops in costs],
         ),
-        (f"Minutes, {step} steps", [_middle(seconds / _MINUTE, 1) for seconds, _ in costs]),
+        (f"Minutes{to}", [_middle(seconds / _MINUTE, 1) for seconds, _ in costs]),
     ]
     for block in blocks:
         folders = {one.pair: cell.folders(one.key) for one in reversed(block)}
@@ -50,7 +50,8 @@ def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     if all(text == MISSING for _, texts in columns for text in texts):
         return None
     labels = ("Method", [one.label for one in shown])
-    seeds = ("Seeds", [seeds_text(one.train_seeds) for one in shown])
+    made = [] if to else [("Steps", steps)]
+    made.append(("Seeds", [seeds_text(one.train_seeds) for one in shown]))
     machines = processors(runs[name].provenance for one in shown for name in one.runs)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
@@ -58,8 +59,8 @@ def cost_table(cell: CellResults, runs: Runs) -> Table | None:
         f"Recorded on {' and '.join(machines)}{': times of one do not compare with the other' * (len(machines) > 1)}."
     ]
     name, title, tags = f"cost-{cell.slug}", f"Cost, {cell.label}", [{"method": one.method} for one in shown]
-    columns = [labels, *columns, seeds]
-    return Table.of_columns(name, title, columns, notes=notes, settings=1, row_tags=tags)
+    columns = [labels, *columns, *made]
+    return Table.of_columns(name, title, columns, notes=notes, settings=len(made), row_tags=tags)
 
 
 def training_costs(one: Series, runs: Runs) -> np.ndarray:

@@ -104,15 +104,19 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
 def matching_baseline(cell: CellResults, series: Series, baseline: str) -> Series | None:
     """Return the baseline's series to compare a series with: the same step, the protocol most alike.
 
-    Sampler, NFE and guidance that differ are allowed (papers tune guidance a method) and are shown by the
-    label; another step never is, nor a deterministic sampler against a stochastic one or one rule of guidance
-    against another, under which a scale means another thing.
+    One of the same model, training and sampling settings before any other. Sampler, NFE and guidance that differ are
+    allowed (papers tune guidance a method) and are shown by the label; another step never is, nor a deterministic
+    sampler against a stochastic one or one rule of guidance against another, under which a scale means another thing.
     """
     if series.method == baseline:
         return None
     wanted = (baseline, series.step, series.kind, series.rule)
     rows = [s for s in cell.series if (s.method, s.step, s.kind, s.rule) == wanted]
-    return max(rows, key=lambda s: agreeing(s, series, "sampler", "guidance", "nfe", "origin"), default=None)
+
+    def alike(one: Series) -> tuple[bool, int]:
+        return one.common == series.common, agreeing(one, series, "sampler", "guidance", "nfe", "origin")
+
+    return max(rows, key=alike, default=None)
 
 
 def other_rule(cell: CellResults, series: Series, declared: Contrast | None) -> Series | None:
@@ -158,12 +162,13 @@ def p_statement(values: np.ndarray, declared: bool) -> str:
 def of_measure(
     frame: pd.DataFrame, measure: Measure, series: Iterable[Series], places: Collection[str]
 ) -> list[Difference]:
-    """Return the rows of one metric on one extractor, over all images and means over groups, of series at places."""
+    """Return the rows of one measure, over all images and means over groups of any sizes, of series at places."""
     if frame.empty:
         return []
-    keep = (frame["metric"] == measure.metric) & (frame["extractor"] == measure.extractor)
-    keep &= (frame["scope"] != "pooled") & ~frame["rules"]
-    keep &= (frame["scope"] != "overall") | (frame["n_generated"] == measure.n_generated)
+    keep = (frame["scope"] != "pooled") & ~frame["rules"]
+    for name, value in measure._asdict().items():
+        sizes = name.startswith("n_")
+        keep &= (frame[name] == value) | ((frame["scope"] != "overall") & sizes)
     keep &= frame["series"].isin([one.key for one in series]) & frame["class_or_group"].isin(list(places))
     return _rows(frame[keep])
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import ANY, MISSING, Measure, mean_sd, number
-from ltbench.report.protocols import main_protocols
+from ltbench.report.protocols import main_protocols, protocol_of
 from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
@@ -210,11 +210,11 @@ def row_labels(series: Sequence[Series]) -> list[str]:
 
 
 def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
-    """Return the series to print bold: in each block the best, and what cannot be told from it."""
+    """Return the series to print bold: in each block the best of one protocol, and what cannot be told from it."""
     wide, bold = cell.by_seed(column.scope, column.measure, column.place, column.role), set[str]()
     table, at = wide.to_numpy(), {key: i for i, key in enumerate(wide)}
     for block in blocks:
-        for rows in grouped(block, lambda one: one.kind).values():
+        for rows in grouped(block, protocol_of).values():
             keys = [one.key for one in rows if one.key in at]
             best = best_columns(table[:, [at[key] for key in keys]], column.measure.better)
             bold |= {key for key, yes in zip(keys, best, strict=True) if yes}

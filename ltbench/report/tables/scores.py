@@ -19,7 +19,7 @@ from ltbench.report.names import (
     number,
 )
 from ltbench.report.protocols import main_protocols, shown_blocks
-from ltbench.report.series import Block, joined, labelled
+from ltbench.report.series import Block, joined, labelled, several
 from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
     Column,
@@ -256,13 +256,14 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         ("NFE", [evaluations_text(one.nfe) for one in series]),
         ("Training cost", [t if c == c else MISSING for c, t in zip(costs, relative, strict=True)]),
         ("ω", [", ".join(filter(None, (number(one.guidance, 1), one.rule))) for one in series]),
+        *([("Steps", [integer(one.step) for one in series])] if several(series, "step") else []),
         ("Seeds", [str(len(one.train_seeds)) for one in series]),
     ]
     fewer = len(main_protocols(cell, every=True)) - len(blocks)
     at_floors = "Scores are at the floor's number of images, so that the two may be compared."
     sentences = [
         at_floors if any(column.role for column in columns) else "",
-        "Bold: best of one guidance, and what cannot be told from it (Holm, 5 %).",
+        "Bold: best of one protocol, and what cannot be told from it (Holm, 5 %).",
         f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}." if base == base else "",
         protocol_columns(series)[1],
         f"{fewer} other settings of guidance: see every setting." if fewer > 0 else "",

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
-from report_folders import make_spec, write_run, write_study
+from report_folders import make_spec, score_rows, write_run, write_study
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
-from ltbench.report.tables.differences import differences, p_statement
+from ltbench.report.tables.differences import differences, of_measure, p_statement
 from ltbench.study.file import load_study
 
 
@@ -36,6 +36,46 @@ def test_contrasts_pair_with_the_baseline_of_the_same_protocol(contrast_study):
     assert (row["mean"], row["n"], row["agree"]) == (pytest.approx(expected.mean()), 3, 3)
     assert row["high"] < 0
     assert "smallest attainable p = 0.25" in row["p"]
+
+
+def test_the_baseline_of_the_same_settings_is_compared_with(tmp_path):
+    """Of DDPM at two learning rates the one whose settings sort first was taken: -5.4 for a difference of -0.4."""
+    for seed in range(3):
+        for rate, worse in ((0.001, 0.0), (0.0002, 5.0)):
+            spec = make_spec("ddpm", seed, train={"learning_rate": rate})
+            rows = score_rows(spec)
+            write_run(tmp_path, spec, [moved(row, worse) for row in rows], images=False)
+        spec = make_spec("coral", seed, train={"learning_rate": 0.001})
+        write_run(tmp_path, spec, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    frame = differences(cell, "ddpm")
+    row = frame[(frame["metric"] == "frechet") & (frame["scope"] == "overall") & (frame["label"] == "CORAL")]
+    assert row["mean"].item() == pytest.approx(-0.44, abs=0.05)
+    assert "0.001" in row["baseline_label"].item()
+
+
+def test_differences_of_another_reference_are_another_measures(tmp_path):
+    """`evaluate --reference heldout` doubled what Holm counts, and the contrast table printed its differences."""
+    for seed in range(3):
+        for method, other in (("ddpm", 3.0), ("coral", 5.0)):
+            spec = make_spec(method, seed)
+            rows = score_rows(spec)
+            heldout = [
+                moved(row, other) | {"reference": "heldout", "reference_hash": "0" * 8} for row in rows
+            ]
+            write_run(tmp_path, spec, [*rows, *heldout], images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    measure = cell.frechet("overall")
+    found = of_measure(differences(cell, "ddpm"), measure, cell.series, ["", "tail"])
+    assert [(row.place, row.measure.reference) for row in found] == [
+        (p, measure.reference) for p in ("", "tail")
+    ]
+    assert all(row.mean < 0 for row in found)
+
+
+def moved(row, by):
+    """Return a row of scores with its Frechet distance moved."""
+    return row | {"value": repr(float(row["value"]) + by)} if row["metric"] == "frechet" else row
 
 
 def declared_study(path, ratio):
