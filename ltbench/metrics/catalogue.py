@@ -21,7 +21,7 @@ def _precision_recall(
         description,
         "Kynkaanniemi et al., NeurIPS 2019",
         scopes=POOLED,
-        prepare=lazily("manifold:Manifold.of"),
+        prepare=lazily("manifold:Manifold.serving"),
         **kwargs,
     )
 
@@ -110,7 +110,7 @@ CATALOGUE = (
         "Naeem et al., ICML 2020",
         settings={"k": 5},
         minimum=6,
-        prepare=lazily("manifold:Manifold.of"),
+        prepare=lazily("manifold:Manifold.serving"),
     ),
     Metric(
         "agreement",

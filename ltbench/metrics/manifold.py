@@ -57,6 +57,18 @@ class Manifold:
             raise UsageError(f"k={k} neighbours need at least {k + 1} {name} images, got {len(x)}")
         return cls(x, neighbours(x, None, k, memory)[0])
 
+    @classmethod
+    def serving(cls, features: Array, k: int = 5) -> "Manifold":
+        """Find a reference's k nearest neighbours, or as many as it has: for metrics of several k, each to refuse by itself.
+
+        Raises
+        ------
+        UsageError
+            One image, NaN or infinite values, or not two-dimensional.
+        """
+        x = as_features(features, "reference")
+        return cls.of(x, max(1, min(k, len(x) - 1)))
+
     @property
     def k(self) -> int:
         """Largest k that this manifold serves."""

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metric_sets import ORDERS, SIZES, few, normal, seeds
 
+from ltbench.errors import UsageError
 from ltbench.metrics.manifold import Manifold, coverage_ceiling, density_coverage, precision_recall
 
 
@@ -39,6 +40,21 @@ def test_manifold_laws(seed, n, m, strict):
     for memory in (1, 2**13):  # tiles of one row, and of a few
         assert precision_recall(x, y, k=3, strict=strict, memory=memory) == got
         assert density_coverage(x, y, memory=memory) == density_coverage(x, y)
+
+
+def test_a_manifold_of_a_small_set_serves_every_k_that_the_set_allows():
+    """Four points of a line: two neighbours inside at k = 3 by hand; k = 5 is refused as of the bare features."""
+    x, y = np.array([[0.0], [1.0], [3.0], [7.0]]), np.array([[-6.0], [5.0], [12.0], [20.0]])
+    ready = Manifold.serving(x)
+    assert ready.squared.tolist() == [[1, 9, 49], [1, 4, 36], [4, 9, 16], [16, 36, 49]]
+    found = precision_recall(ready, y, k=3)
+    assert found == precision_recall(x, y, k=3) == {"precision": 0.75, "recall": 1.0}
+    with pytest.raises(UsageError, match="k=5 neighbours need at least 6 reference images, got 4"):
+        density_coverage(ready, y, k=5)
+    large = normal(0, 30, 4)
+    assert (Manifold.serving(large).squared == Manifold.of(large).squared).all()
+    with pytest.raises(UsageError, match="at least 2 reference images, got 1"):
+        Manifold.serving(x[:1])
 
 
 def test_ties_survive_a_far_origin():

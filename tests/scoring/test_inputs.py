@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
-from scored_digits import CELL, HELD, REFERENCE, REQUEST, WHOLE, K, at, cut
+from scored_digits import CELL, HELD, REFERENCE, REQUEST, WHOLE, K, at, cut, features
 
 from ltbench.data.images import ImageSet
 from ltbench.extractors.registry import get_extractor
+from ltbench.metrics.manifold import precision_recall
 from ltbench.metrics.registry import get_metric
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
 from ltbench.scoring.score import score_pools
@@ -19,6 +21,22 @@ def test_memorisation_uses_every_held_out_image(cache, noisy):
     for k, count in enumerate((30, 28, 24)):
         expected = at(rows, "memorisation_expected", "class", k)["value"]
         assert expected == pytest.approx(max(1, int(0.05 * (count + 1))) / (count + 1))
+
+
+def test_metrics_that_share_a_reference_made_ready_each_refuse_by_their_own_k(noisy, tmp_path):
+    """Five reference images a class: k = 3 has its radii, k = 5 needs a sixth image."""
+    five = dataclasses.replace(CELL, reference=cut(REFERENCE, (5, 5, 5)))
+    request = ScoreSpec(metrics=("precision_recall", "density_coverage"), bootstrap=0, floor_draws=1)
+    rows = score_pools(five, ImageSet(*noisy), request, tmp_path)
+    real, fake = (
+        features(images[labels == 1], tmp_path)
+        for images, labels in ((five.reference.images, five.reference.labels), noisy)
+    )
+    for name, expected in precision_recall(real, fake, k=3).items():
+        assert at(rows, name, "class", 1)["value"] == expected
+        assert np.isfinite(at(rows, f"{name}.floor", "class", 1)["value"])
+    density = at(rows, "density", "class", 1)
+    assert density["reason"] == "class 1 has 5 reference images and density_coverage needs 6"
 
 
 @pytest.mark.usefixtures("cache")
