@@ -11,7 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ltbench.report.names import ANY, GROUP_ORDER, SHOT_GROUPS, Measure, class_title, metric_rank, output_of
+from ltbench.report.names import (
+    ANY,
+    GROUP_ORDER,
+    OWN,
+    SHOT_GROUPS,
+    Measure,
+    class_title,
+    integer,
+    metric_rank,
+    output_of,
+    range_text,
+)
 from ltbench.report.series import Series
 from ltbench.runs.samples import class_names_of
 from ltbench.text import slug
@@ -148,7 +159,7 @@ class CellResults:
     @functools.cached_property
     def _measures(self) -> dict[str, list[Measure]]:
         """The measures by scope, in order of print; see `measures`."""
-        rows = self.summary[(self.summary["role"] == "").to_numpy()]
+        rows = _with_own_sizes(self.summary[(self.summary["role"] == "").to_numpy()])
         auxiliary = {m for m in map(str, rows["metric"].unique()) if output_of(m).auxiliary}
         rows = rows[~rows["metric"].isin(auxiliary).to_numpy()]
         every = rows.groupby(["scope", *MEASURE], dropna=False, observed=True)["n"].sum().reset_index()
@@ -164,9 +175,17 @@ class CellResults:
         """Return the distinct measures of plain scores at a scope, in the papers' order, no auxiliary ones.
 
         Of several that differ in extractor or sample sizes alone, the one that most scores have leads: a side
-        question asked with fewer images must not take the place of the study's own.
+        question asked with fewer images must not take the place of the study's own. Sizes that differ between the
+        classes of one series do not tell measures apart.
         """
         return self._measures.get(scope, [])
+
+    def images(self, measure: Measure, size: str) -> str:
+        """Print a measure's sample size (``n_generated`` or ``n_reference``): of classes that differ, their range."""
+        if getattr(measure, size) != OWN:
+            return integer(getattr(measure, size))
+        labels = self._classes["class_or_group"]
+        return range_text(n for label in labels for n in self.points_of("class", measure, label)[size])
 
     def leading(self, metric: str, scope: str) -> Measure | None:
         """Return the leading measure of one metric at a scope; None where it was not scored."""
@@ -253,6 +272,21 @@ class CellResults:
         return float(value[rows].mean()), sd, float(n[rows].max())
 
 
+def _with_own_sizes(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with `OWN` for a sample size in which the classes of a series differ.
+
+    Floors, and scores at their sizes, keep theirs.
+    """
+    beside = frame["role"].isin(["floor", "floor_sd", "at_floor_n"])
+    rows = frame[((frame["scope"] == "class") & ~beside).to_numpy()]
+    alike = rows.groupby(["series", *_NAMES], observed=True, sort=False, dropna=False)
+    sizes = {}
+    for name in ("n_reference", "n_generated"):
+        sizes[name] = frame[name].astype(float)
+        sizes[name][rows.index[alike[name].transform("nunique").to_numpy() > 1]] = OWN
+    return frame.assign(**sizes)
+
+
 class _Lookup:
     """The rows of a frame by scope, role, place and names of a measure, with some of its columns as arrays.
 
@@ -260,6 +294,7 @@ class _Lookup:
     """
 
     def __init__(self, frame: pd.DataFrame, columns: Sequence[str]) -> None:
+        frame = _with_own_sizes(frame)
         series = frame["series"].astype("category")
         self.codes, self.names = series.cat.codes.to_numpy(), series.cat.categories.to_numpy(str)
         self.columns = {c: frame[c].to_numpy() for c in (*columns, "n_reference", "n_generated")}
@@ -273,7 +308,7 @@ class _Lookup:
             return rows
         for name in ("n_reference", "n_generated") if role != "at_floor_n" else ("n_reference",):
             wanted = float(getattr(measure, name))
-            if wanted != ANY:
+            if wanted != ANY and not (wanted == OWN and role == "at_floor_n"):
                 values = self.columns[name][rows]
                 rows = rows[np.isnan(values) if wanted != wanted else values == wanted]
         return rows

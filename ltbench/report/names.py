@@ -6,6 +6,7 @@ import functools
 import importlib
 import math
 import pkgutil
+from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
 from ltbench.data.registry import SOURCES
@@ -14,6 +15,7 @@ from ltbench.metrics.registry import find_output
 
 MISSING = "—"
 ANY = math.inf  # a sample size: whichever it is
+OWN = -math.inf  # a sample size: each class has another
 SHOT_GROUPS = ("head", "middle", "tail")
 GROUP_ORDER = (*SHOT_GROUPS, "macro", "worst")
 _GROUP_TITLES = {"": "overall", "macro": "macro mean", "worst": "worst class"}
@@ -56,7 +58,8 @@ def arrow_of(metric: str) -> str:
 class Measure(NamedTuple):
     """What a number measures: metric, its definition, extractor and reference, and the sample sizes behind it.
 
-    A size is nan where none is stated, and `ANY` where numbers of any size are asked for.
+    A size is nan where none is stated, `OWN` where a series' classes differ in it, and `ANY` where numbers of any size
+    are asked for.
     """
 
     metric: str
@@ -169,6 +172,12 @@ def mean_sd(mean: float, sd: float, decimals: int) -> str:
 def integer(value: float) -> str:
     """Print a count, or a dash."""
     return MISSING if not math.isfinite(value) else f"{int(value):,}"
+
+
+def range_text(counts: Iterable[float]) -> str:
+    """Print counts: one where all are alike, else from the fewest to the most; a dash where there are none."""
+    texts = [integer(count) for count in sorted(set(counts))]
+    return " to ".join(dict.fromkeys((texts[0], texts[-1]))) if texts else MISSING
 
 
 def evaluations_text(value: float) -> str:

@@ -105,6 +105,16 @@ def score_rows(spec, *, counts=COUNTS, extractor="digits_cnn", seed_noise=0.05, 
     return rows
 
 
+def uneven(rows, counts=COUNTS):
+    """Rows of as many generated images a class as it has training images, as of images from elsewhere."""
+    return [
+        row | ({"n_generated": counts[int(row["class_or_group"])]} if row["scope"] == "class" else {})
+        if "." not in row["metric"]
+        else row
+        for row in rows
+    ]
+
+
 def write_scores(path: Path, rows) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as handle:

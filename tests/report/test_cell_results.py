@@ -1,10 +1,11 @@
 """One data cell's results: the numbers of a measure at a place, by series and seed."""
 
 import pytest
-from report_folders import make_spec, write_run
+from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 
 from ltbench.report import load_scores, write_report
 from ltbench.report.cells import cells
+from ltbench.report.names import OWN
 from ltbench.report.protocols import main_series
 
 
@@ -33,3 +34,20 @@ def test_a_side_question_with_fewer_images_does_not_lead(tmp_path):
     assert "n=100" not in (report.path / "report.md").read_text()
     assert "n=100" in (report.path / "details.md").read_text()
     assert main_series(cell)[0].train_seeds == (0, 1, 2)
+
+
+def test_sizes_that_differ_between_classes_alone_make_one_measure(tmp_path):
+    """Each class's size was a measure of its own: ten, of one class each, and the first alone led."""
+    for seed in (0, 1):
+        even, own = make_spec("ddpm", seed), make_spec("coral", seed)
+        write_run(tmp_path, even, score_rows(even, metrics=("frechet",)), images=False)
+        write_run(tmp_path, own, uneven(score_rows(own, metrics=("frechet",))), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    sizes = {m.n_generated: m for m in cell.measures("class")}
+    assert sorted(sizes) == [OWN, 30]
+    keys = {one.method: one.key for one in cell.series}
+    for label in map(str, range(10)):
+        assert list(cell.means("class", sizes[OWN], label)) == [keys["coral"]]
+        assert list(cell.by_seed("class", sizes[30], label)) == [keys["ddpm"]]
+    assert cell.images(sizes[OWN], "n_generated") == f"{min(COUNTS)} to {max(COUNTS)}"
+    assert cell.images(sizes[30], "n_generated") == "30"

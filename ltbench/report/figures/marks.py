@@ -12,7 +12,7 @@ import numpy as np
 
 from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.model import Mark, Panel, Style
-from ltbench.report.names import Measure, integer, seeds_text
+from ltbench.report.names import Measure, seeds_text
 from ltbench.report.protocols import main_protocols
 from ltbench.report.series import Series
 
@@ -102,7 +102,7 @@ def how_made(
     if measure is not None:
         parts.append(
             f"{measure.plain} ({measure.definition}): "
-            f"{integer(measure.n_generated)} generated against {integer(measure.n_reference)} real"
+            f"{cell.images(measure, 'n_generated')} generated against {cell.images(measure, 'n_reference')} real"
             f"{' a class' if scope == 'class' else ''} ({measure.reference})"
         )
     for name, show, most in (

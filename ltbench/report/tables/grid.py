@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ltbench.report.cell_results import CellResults, Numbers
-from ltbench.report.names import ANY, MISSING, Measure, mean_sd, number
+from ltbench.report.names import ANY, MISSING, OWN, Measure, mean_sd, number
 from ltbench.report.protocols import main_protocols, protocol_of
 from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
@@ -116,7 +116,10 @@ class Column:
             beside = measure.any_size._replace(metric=companion[0])
             return number(cell.points_of(self.scope, beside, self.place)["value"].mean(), measure.decimals)
         mean, sd, n = cell.floor(self.scope, measure, self.place)
-        fewer = mean == mean and n == n and measure.n_generated not in (n, ANY)
+        own = {measure.n_generated}
+        if OWN in own:
+            own = set(cell.points_of(self.scope, measure, self.place)["n_generated"])
+        fewer = mean == mean and n == n and not own & {n, ANY}
         return mean_sd(mean, sd, measure.decimals) + (f" (n={n:,.0f})" if fewer else "")
 
 

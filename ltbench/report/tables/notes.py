@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ltbench.report.cell_results import CellResults
-from ltbench.report.names import MISSING, Measure, guidance_text, integer, seeds_text
+from ltbench.report.names import MISSING, OWN, Measure, guidance_text, integer, seeds_text
 from ltbench.report.series import Series, grouped, several
 
 
@@ -28,12 +28,12 @@ def apart(
 
 def measure_titles(measures: Sequence[Measure]) -> list[str]:
     """Name measures; where two would print alike, what differs tells them apart."""
-    shown = (
+    shown: tuple[tuple[str, Callable[..., str]], ...] = (
         ("extractor", str),
         ("definition", str),
-        ("n_generated", "n={:,.0f}".format),
+        ("n_generated", lambda n: "n as the class has" if n == OWN else f"n={n:,.0f}"),
         ("reference", str),
-        ("n_reference", "{:,.0f} real".format),
+        ("n_reference", lambda n: "as many real as the class has" if n == OWN else f"{n:,.0f} real"),
         ("extractor_hash", "extractor {:.8}".format),
         ("reference_hash", "reference {:.8}".format),
     )
@@ -79,7 +79,7 @@ def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str
     return columns, (f"All rows: {', '.join(same)}." if same else "")
 
 
-def measured_as(measures: Sequence[Measure], scope: str) -> str:
+def measured_as(cell: CellResults, measures: Sequence[Measure], scope: str) -> str:
     """Say what the numbers of some measures are: definition, extractor, images generated and real."""
     titles = dict(zip(measures, measure_titles(measures), strict=True))
     per = " a class" if scope in ("class", "group") else ""
@@ -89,7 +89,9 @@ def measured_as(measures: Sequence[Measure], scope: str) -> str:
         shown = extractor if f"({extractor})" not in title else ""
         return f"{title} ({', '.join(filter(None, (shown, measure.definition)))})"
 
-    sizes = grouped(measures, lambda m: (integer(m.n_generated), integer(m.n_reference), m.reference))
+    sizes = grouped(
+        measures, lambda m: (cell.images(m, "n_generated"), cell.images(m, "n_reference"), m.reference)
+    )
     what = (
         f"{made} generated against {real} real images of {reference}{per}: {'; '.join(map(how, each))}"
         for (made, real, reference), each in sizes.items()

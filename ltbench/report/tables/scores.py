@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -72,7 +73,7 @@ def _overall(cell: CellResults, blocks: Sequence[Block], name: str, title: str) 
     series = joined(blocks)
     shown = {one.key for one in series}
     measures = [m for m in cell.measures("overall") if shown & set(cell.means("overall", m))]
-    notes = [measured_as(measures, "overall"), *spread_notes(cell, series)]
+    notes = [measured_as(cell, measures, "overall"), *spread_notes(cell, series)]
     columns = measure_columns(cell, measures, "overall")
     return grid(cell, columns, name, title, notes, blocks=blocks)
 
@@ -168,15 +169,20 @@ def per_class_tables(cell: CellResults) -> list[Table]:
 
     measures = [m for m in cell.measures("class") if scored(m)]
     out = []
+    alike: Counter[tuple[str, str]] = (
+        Counter()
+    )  # a table's name does not tell sizes, references and definitions
     for measure, title in zip(measures, measure_titles(measures), strict=True):
-        out.append(_per_class_table(cell, blocks, measure, title))
+        alike[measure.metric, measure.extractor] += 1
+        rank = alike[measure.metric, measure.extractor]
+        out.append(_per_class_table(cell, blocks, measure, title, rank))
         if measure.metric == "frechet" and scored(measure, "at_floor_n"):
-            out.append(_per_class_table(cell, blocks, measure, title, "at_floor_n"))
+            out.append(_per_class_table(cell, blocks, measure, title, rank, "at_floor_n"))
     return out
 
 
 def _per_class_table(
-    cell: CellResults, blocks: Sequence[Block], measure: Measure, title: str, role: str = ""
+    cell: CellResults, blocks: Sequence[Block], measure: Measure, title: str, rank: int, role: str = ""
 ) -> Table:
     shown, every = joined(blocks), len(cell.series)
     if len(shown) < every:
@@ -193,13 +199,14 @@ def _per_class_table(
     missing = "; ".join(dict.fromkeys(filter(None, (column.missing(cell) for column in columns))))
     notes = [
         protocol_columns(shown)[1],
-        measured_as([measure], "class"),
+        measured_as(cell, [measure], "class"),
         "As many images as the floor has, whichever is fewer of generated and held out." if role else "",
         "Mean ± standard deviation over training seeds; bold as in the overall table." if several else "",
         f"{len(shown)} of {every} settings are shown; summary.csv has all." if len(shown) < every else "",
         f"{MISSING}: {missing}." if missing else "",
     ]
-    kind = "-".join(filter(None, (measure.metric, role and "at-floor-size", measure.extractor)))
+    parts = measure.metric, role and "at-floor-size", measure.extractor, str(rank) if rank > 1 else ""
+    kind = "-".join(filter(None, parts))
     suffix = ", at the floor's sample size" if role else ""
     companion = measure.output.companion
     return Table(

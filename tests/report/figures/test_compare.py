@@ -1,7 +1,7 @@
 """The figures of comparisons: what their axes hold."""
 
 import numpy as np
-from report_folders import COUNTS, make_spec, score_rows, write_classes, write_run
+from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes, write_run
 from report_scenes import drawn_of
 
 from ltbench.report.figures.compare import off_scale
@@ -43,3 +43,14 @@ def test_classes_are_drawn_at_all_their_counts_where_there_are_several(tmp_path)
     line = figure.panels[0].marks[0]
     assert line.line
     assert list(line.x) == [6.0, 120.0]
+
+
+def test_classes_of_different_sizes_are_drawn_together(tmp_path):
+    for method in ("ddpm", "coral"):
+        spec = make_spec(method)
+        write_run(tmp_path, spec, uneven(score_rows(spec, metrics=("frechet",))), images=False)
+    (heat,) = drawn_of(tmp_path, "heat")
+    assert np.isfinite(heat.panels[0].matrix).all()
+    assert "6 to 120 generated against 120 real a class" in heat.caption
+    (classes,) = drawn_of(tmp_path, "class")
+    assert [len(mark.x) for mark in classes.panels[0].marks] == [10, 10]

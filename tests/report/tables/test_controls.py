@@ -1,7 +1,7 @@
 """Other class orders, splits and balanced controls: a class beside itself at other counts."""
 
 import numpy as np
-from report_folders import COUNTS, make_spec, score_rows, write_classes, write_run
+from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes, write_run
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
@@ -79,3 +79,12 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
     names = [table.name for table in controls_tables(cells(load_scores(tmp_path)))]
     assert len(names) == len(set(names)) == 3
     assert "control-digits-r0.1-and-ratio-1" in names
+
+
+def test_controls_hold_every_class_where_classes_differ_in_size(tmp_path):
+    for order, counts in (("identity", COUNTS), ("reversed", COUNTS[::-1])):
+        spec = make_spec(order=order)
+        rows = uneven(score_rows(spec, counts=counts, metrics=("frechet",)), counts)
+        write_run(tmp_path, spec, rows, images=False)
+    table = tables_of(tmp_path)["control-digits-r0.05-and-class-order-reversed"]
+    assert not [row for row in table.rows if "—" in row]

@@ -1,13 +1,20 @@
 """Tables of scores: what is bold, which settings are shown, groups and pooled groups."""
 
 import numpy as np
-from report_folders import make_spec, score_rows, write_run
+from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
 from ltbench.report.protocols import main_series
 from ltbench.report.tables.grid import Bold
-from ltbench.report.tables.scores import groups_table, overall_table, pooled_table, settings_table, tail_table
+from ltbench.report.tables.scores import (
+    groups_table,
+    overall_table,
+    per_class_tables,
+    pooled_table,
+    settings_table,
+    tail_table,
+)
 
 
 def test_bold_is_decided_among_rows_of_one_protocol(seeds_cell):
@@ -62,8 +69,33 @@ def test_pooled_groups_have_a_table_of_their_own_and_a_dash_its_reason(tmp_path)
     assert "thirds" in pooled.notes[1]
     assert "7 8 9" in pooled.notes[1]
     assert "3.50" not in {text for row in groups_table(cell).rows for text in row}
-    from ltbench.report.tables.scores import per_class_tables
-
     table = per_class_tables(cell)[0]
     assert table.rows[9][2] == "—"
     assert any("9: one image only" in note for note in table.notes)
+
+
+def test_classes_of_different_sizes_share_one_table(tmp_path):
+    """There were ten tables of one name, each with one class filled."""
+    spec = make_spec("ddpm")
+    write_run(tmp_path, spec, uneven(score_rows(spec, metrics=("frechet",))), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    (table,) = per_class_tables(cell)
+    assert "—" not in {row[2] for row in table.rows}
+    assert "6 to 120 generated against 120 real images of digits_lt a class" in table.notes[1]
+    beside = [row[3] for row, count in zip(table.rows, COUNTS, strict=False) if "(n=30)" not in row[3]]
+    assert beside == [], "a floor of 30 images says so beside a class of another number"
+
+
+def test_scores_at_two_sizes_have_tables_of_two_names(tmp_path):
+    """The second replaced the first wherever tables are kept by name: in LaTeX and in the list of files."""
+    even, own = make_spec("ddpm"), make_spec("coral")
+    write_run(tmp_path, even, score_rows(even, metrics=("frechet",)), images=False)
+    write_run(tmp_path, own, uneven(score_rows(own, metrics=("frechet",))), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    first, second = per_class_tables(cell)
+    assert first.name == "per-class-frechet-digits_cnn-digits-r0.05"
+    assert second.name == "per-class-frechet-digits_cnn-2-digits-r0.05"
+    assert {first.title, second.title} == {
+        "FD (digits_cnn) (n=30) ↓ per class, digits_lt, ratio 0.05",
+        "FD (digits_cnn) (n as the class has) ↓ per class, digits_lt, ratio 0.05",
+    }
