@@ -107,7 +107,7 @@ class Choice:
     scores
         Value -> the trials' scores, a number a train seed.
     chosen
-        The value whose mean score is best, the smallest of equals.
+        The value whose mean score is best, the smallest of equals; one that has no score for a seed is left out.
     """
 
     runs: tuple[RunSpec, ...]
@@ -132,6 +132,11 @@ def _value(run: RunSpec, selection: Selection) -> Any:
     return getattr(run.sample, selection.field)
 
 
+def _rank(value: Any) -> tuple[bool, Any]:
+    """Return what values are sorted by: none, as of an interval without a limit, comes last."""
+    return value is None, value
+
+
 def _with(run: RunSpec, half: str, **sample: Any) -> RunSpec:
     return run.model_copy(
         update={
@@ -147,26 +152,45 @@ def trials(runs: Sequence[RunSpec], selection: Selection) -> tuple[RunSpec, ...]
     Raises
     ------
     UsageError
-        The methods' grids differ in size, or hold one value.
+        The methods' grids differ in size or hold one value, or a method's values are tried on different seeds.
     """
     made = {
         (sample_key(trial), repr(trial.score)): trial
         for trial in (_with(run, "first", seed=selection.validation_seed) for run in runs)
     }
     out = tuple(made.values())
-    sizes = {
-        group[0].method.name: len({_value(run, selection) for run in group})
-        for group in _groups(out, selection).values()
-    }
-    if len(set(sizes.values())) > 1:
-        few, many = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
-        raise UsageError(
-            f"[select]: {many} tries {sizes[many]} values of {selection.key} and {few} {sizes[few]}: give every "
-            "method a grid of one size"
-        )
-    if set(sizes.values()) <= {1}:
+    groups = _groups(out, selection).values()
+    sizes: dict[str, list[tuple[int, str]]] = {}  # data cell -> of each curve
+    for group in groups:
+        cell, method = group[0].data.model_dump_json(), group[0].method.name
+        sizes.setdefault(cell, []).append((len({_value(run, selection) for run in group}), method))
+    for curves in sizes.values():
+        (few, short), (many, long) = min(curves), max(curves)
+        if few < many:
+            raise UsageError(
+                f"[select]: {long} tries {many} values of {selection.key} and {short} {few}: give every "
+                "method a grid of one size"
+            )
+    if all(size == 1 for curves in sizes.values() for size, _ in curves):
         raise UsageError(f"[select]: nothing to choose from: give {selection.key} several values in [[grid]]")
+    for group in groups:
+        _check_seeds(group, selection)
     return out
+
+
+def _check_seeds(group: Sequence[RunSpec], selection: Selection) -> None:
+    """Refuse a curve whose values are tried on different train seeds: their means could not be compared."""
+    seeds: dict[Any, list[int]] = {}
+    for run in sorted(group, key=lambda run: run.train_seed):
+        seeds.setdefault(_value(run, selection), []).append(run.train_seed)
+    (value, expected), *others = seeds.items()
+    for other, found in others:
+        if found != expected:
+            a, b = (", ".join(map(str, some)) for some in (expected, found))
+            raise UsageError(
+                f"[select]: {group[0].method.name} tries {selection.key} {value} with seeds {a} and {other} with "
+                f"seeds {b}: give every value the same seeds in [[grid]]"
+            )
 
 
 def choose(runs: Sequence[RunSpec], selection: Selection, root: Path) -> list[Choice]:
@@ -175,16 +199,23 @@ def choose(runs: Sequence[RunSpec], selection: Selection, root: Path) -> list[Ch
     Raises
     ------
     UsageError, CheckpointError
-        A score is missing, or there are several to choose by.
+        A score is missing, there are several to choose by, or none is a number.
     """
     better = min if _directions()[selection.metric] == "lower" else max
     out = []
     for group in _groups(runs, selection).values():
         scores: dict[Any, tuple[float, ...]] = {}
-        for run in sorted(group, key=lambda run: (_value(run, selection), run.train_seed)):
+        for run in sorted(group, key=lambda run: (_rank(_value(run, selection)), run.train_seed)):
             value = _value(run, selection)
             scores[value] = (*scores.get(value, ()), _score(run, selection, root))
-        means = {value: float(np.mean(values)) for value, values in scores.items()}
+        means = {
+            value: float(np.mean(values)) for value, values in scores.items() if np.isfinite(values).all()
+        }
+        if not means:
+            raise UsageError(
+                f"[select]: {group[0].method.name} has no value of {selection.key} with a {selection.metric} for "
+                f"every seed: see why in their {SCORES}, or choose by another metric"
+            )
         out.append(Choice(tuple(group), scores, better(means, key=means.__getitem__)))
     return out
 
@@ -226,7 +257,7 @@ def planned(runs: Sequence[RunSpec], selection: Selection) -> tuple[RunSpec, ...
     """Return all runs as far as a plan can know them: for the chosen value stands each curve's last."""
     tried = trials(runs, selection)
     last = [
-        Choice(tuple(group), {}, max(_value(run, selection) for run in group))
+        Choice(tuple(group), {}, max((_value(run, selection) for run in group), key=_rank))
         for group in _groups(tried, selection).values()
     ]
     return tried + reported(last, selection)
@@ -240,7 +271,8 @@ def write_curves(choices: Sequence[Choice], selection: Selection, path: Path) ->
         data, method = choice.runs[0].data, choice.runs[0].method
         for value, by_seed in choice.scores.items():
             for seed, score in zip(seeds, by_seed, strict=True):
-                place = (data.dataset, data.imbalance_ratio, method.name, selection.key, value, seed)
+                shown = "none" if value is None else value
+                place = (data.dataset, data.imbalance_ratio, method.name, selection.key, shown, seed)
                 rows.append((*place, selection.metric, score, value == choice.chosen))
     table = pd.DataFrame(rows, columns=list(COLUMNS))
     with replacing(path) as temporary:

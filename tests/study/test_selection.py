@@ -169,6 +169,69 @@ def test_grids_of_unequal_size_or_of_one_value_are_refused(tmp_path):
         trials(study.runs, study.select)
 
 
+def test_values_on_different_train_seeds_are_refused(tmp_path):
+    """They were compared by means over different seeds, and the study ended in a traceback after all its trials."""
+    study = study_of(
+        tmp_path, STUDY + '\n[[grid]]\nmethod = ["ddpm", "coral"]\nguidance = 2.0\nseeds = [0, 2]\n'
+    )
+    for use in (trials, planned):
+        with pytest.raises(
+            UsageError,
+            match=r"ddpm tries sample.guidance 0.0 with seeds 0, 1 and 2.0 with seeds 0, 2: give every value",
+        ):
+            use(study.runs, study.select)
+
+
+def test_a_grid_of_one_data_set_is_compared_with_the_others_grids_there(tmp_path):
+    """A method's grid in the last data set stood for all of its grids."""
+    text = STUDY.replace('dataset = "digits_lt"\n', 'dataset = "digits_lt"\nimbalance_ratio = 0.1\n')
+    more = "\n[[grid]]\nmethod = {}\nimbalance_ratio = {}\nguidance = {}\nseeds = [0, 1]\n".format
+    fair = study_of(tmp_path, text + more('["ddpm", "coral"]', 0.01, [0.0, 1.0]))
+    assert len(trials(fair.runs, fair.select)) == 12 + 8
+    unfair = study_of(
+        tmp_path, text + more('"coral"', 0.1, 2.0) + more('["ddpm", "coral"]', 0.01, [0.0, 1.0])
+    )
+    with pytest.raises(UsageError, match=r"coral tries 4 values of sample.guidance and ddpm 3"):
+        trials(unfair.runs, unfair.select)
+
+
+def test_no_limit_is_a_value_that_can_be_tried_and_chosen(tmp_path):
+    """It is None, which has no order among numbers."""
+    text = STUDY.replace("[select]\n", '[select]\nkey = "sample.sigma_high"\n')
+    path = tmp_path / "tuned.toml"
+    path.write_text(text.replace("guidance = [0.0, 0.5, 1.0]", '"sample.rule" = "interval"\nguidance = 1.0'))
+    study = load_study(path, ["sample.sigma_high=2.9,none,1.5"])
+    tried = trials(study.runs, study.select)
+    assert len(planned(study.runs, study.select)) == len(tried) + 8
+    for run in tried:
+        write_score(tmp_path, run, {None: 2.0, 2.9: 4.0, 1.5: 3.0}[run.sample.sigma_high])
+    choices = choose(tried, study.select, tmp_path)
+    assert [list(choice.scores) for choice in choices] == [[1.5, 2.9, None]] * 2
+    assert {choice.chosen for choice in choices} == {None}
+    write_curves(choices, study.select, tmp_path / "curves.csv")
+    read = pd.read_csv(tmp_path / "curves.csv", dtype={"value": str}, keep_default_na=False)
+    assert set(read["value"]) == {"none", "1.5", "2.9"}
+    assert set(read["value"][read["chosen"]]) == {"none"}
+
+
+def test_what_could_not_be_scored_is_not_chosen(tuned):
+    """No number is below one that is none, and the first value was chosen for it."""
+    study, tried, _, root = tuned
+    for run in tried:
+        if run.sample.guidance == 0:
+            write_score(root, run, float("nan"))
+    assert {c.runs[0].method.name: c.chosen for c in choose(tried, study.select, root)} == {
+        "ddpm": 0.5,
+        "coral": 1.0,
+    }
+    for run in tried:
+        write_score(root, run, float("nan"))
+    with pytest.raises(
+        UsageError, match=r"ddpm has no value of sample\.guidance with a frechet for every seed"
+    ):
+        choose(tried, study.select, root)
+
+
 @pytest.mark.parametrize("name", [name for name in preset_names() if name.startswith("tuned/")])
 def test_the_tuned_presets_give_every_method_the_same_grid(name):
     study = load_study(name)
