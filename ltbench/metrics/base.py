@@ -54,6 +54,8 @@ class Output:
         (name, title) of the output that this one is read against, in the place of a floor.
     auxiliary
         Stands beside another output and has no table or figure of its own.
+    averaged
+        Its mean over a group's classes is a number of its kind, as that of p-values is not.
     rank
         Place in print, smallest first: the order in which papers show them.
     """
@@ -66,6 +68,7 @@ class Output:
     decimals: int = 3
     companion: tuple[str, str] | None = None
     auxiliary: bool = False
+    averaged: bool = True
     rank: int = 1000
 
     def __post_init__(self) -> None:

@@ -214,7 +214,7 @@ CATALOGUE = (
                 rank=150,
             ),
             Output("memorisation_expected", None, auxiliary=True),
-            Output("memorisation_p_value", None, auxiliary=True),
+            Output("memorisation_p_value", None, auxiliary=True, averaged=False),
         ),
         "share of samples closer to a training image than held-out real images are, beside its expectation",
         "after Meehan et al., AISTATS 2020",

@@ -67,9 +67,13 @@ def score_row(
 
 
 def dashes(inputs: MetricInputs, dataset: Dataset, place: Place, reason: str) -> list[Row]:
-    """Return a row without a value for each of a metric's leading outputs at a place."""
+    """Return a row without a value for each of a metric's outputs at a place.
+
+    Of a class also for what stands beside another output: the groups of that class have no mean of it either.
+    """
     number = Number(np.nan, *inputs.sizes(place), reason)
-    outputs = [o for o in inputs.metric.outputs if not o.auxiliary and not o.per_class]
+    every = place.scope == "class"
+    outputs = [o for o in inputs.metric.outputs if (every or not o.auxiliary) and not o.per_class]
     return [score_row(inputs, dataset, place, output.name, number) for output in outputs]
 
 
@@ -82,13 +86,14 @@ def group_rows(
     """
     every = Group("macro", tuple(range(dataset.num_classes)), "")
     better = {output.name: output.better for output in inputs.metric.outputs}
+    single = tuple(f"{output.name}." for output in inputs.metric.outputs if not output.averaged)
     rows = []
     for name in dict.fromkeys(name for name, _ in per_class):
-        if name.endswith((".floor_sd", ".ci_low", ".ci_high")):
-            continue  # spreads do not average
+        if name.endswith((".floor_sd", ".ci_low", ".ci_high")) or f"{name}.".startswith(single):
+            continue  # neither spreads nor p-values average
         for group in (*groups, every):
             members = [per_class[name, k] for k in group.labels if (name, k) in per_class]
-            if members and (len(members) == len(group.labels) or name in better):
+            if members and len(members) == len(group.labels):
                 rows.append(combined(members, group, np.mean, dataset))
         if better.get(name):
             members = [row for (other, _), row in per_class.items() if other == name]

@@ -72,3 +72,22 @@ def test_one_number_a_class_becomes_a_row_a_class(cache, noisy, monkeypatch):
     table = score_samples(CELL, *noisy, make_spec(score={"metrics": ["cas"], "floor_draws": 1}), cache)
     classes = [value(table, "cas_class", "class", k) for k in range(K)]
     assert value(table, "cas") == pytest.approx(np.mean(classes))
+
+
+def test_p_values_do_not_average(cache, noisy):
+    rows = score_pools(CELL, ImageSet(*noisy), ScoreSpec(metrics=("memorisation",)), cache)
+    assert {row["scope"] for row in rows if row["metric"] == "memorisation_p_value"} == {"class"}
+    assert {"tail", "macro"} <= {
+        row["class_or_group"] for row in rows if row["metric"] == "memorisation_expected"
+    }
+
+
+def test_a_number_beside_another_has_no_mean_over_fewer_classes_than_it_names(cache, noisy):
+    """Five samples of class 2 are too few for coverage: nor has its ceiling a value there, or in means over it."""
+    samples = cut(ImageSet(*noisy), (30, 30, 5))
+    rows = score_pools(CELL, samples, ScoreSpec(metrics=("density_coverage",), bootstrap=0), cache)
+    for scope, place in (("class", 2), ("group", "tail"), ("group", "macro")):
+        ceiling, coverage = (at(rows, name, scope, place) for name in ("coverage_ceiling", "coverage"))
+        assert np.isnan(ceiling["value"])
+        assert ceiling["reason"] == coverage["reason"] != ""
+    assert np.isfinite(at(rows, "coverage_ceiling", "group", "head")["value"])
