@@ -26,13 +26,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ltbench.errors import DataCorrupt, StorageError, UsageError
-from ltbench.files import storage_errors
+from ltbench.files import locked, storage_errors
 from ltbench.runs.bundle_format import (
+    COMPRESSIONS,
     FILES,
     FORMAT,
     INDEX,
     LARGEST,
     RUNS,
+    STAGED,
     STUDIES,
     VERSION,
     belongs,
@@ -72,6 +74,12 @@ class Bundle:
         return sha256(json.dumps(self.index["files"], sort_keys=True).encode())
 
     @property
+    def compression(self) -> str:
+        """How its tables are compressed, "gz" or "xz"."""
+        suffixes = {PurePosixPath(name).suffix.removeprefix(".") for name in self.contents if is_table(name)}
+        return next((each for each in COMPRESSIONS if each in suffixes), COMPRESSIONS[0])
+
+    @property
     def studies(self) -> dict[str, str]:
         """The study files' texts by name."""
         prefix = f"{STUDIES}/"
@@ -92,10 +100,16 @@ class Bundle:
             yield run
 
 
+def file_of(folder: Path, name: str) -> Path:
+    """Return where a file of a bundle's folder lies: a packing that is putting its files in place may hold it still."""
+    staged = folder / STAGED
+    return staged / name if (staged / INDEX).is_file() and (staged / name).is_file() else folder / name
+
+
 def is_bundle(path: Path) -> bool:
     """Tell whether a path is a bundle: a folder with an index, or a zip file with one."""
     if path.is_dir():
-        return (path / INDEX).is_file()
+        return file_of(path, INDEX).is_file()
     if path.suffix != ".zip" or not path.is_file():
         return False
     try:
@@ -103,6 +117,24 @@ def is_bundle(path: Path) -> bool:
             return INDEX in archive.namelist()
     except (zipfile.BadZipFile, OSError):
         return False
+
+
+def read_index(content: bytes, bundle: Path) -> dict[str, Any]:
+    """Return what ``bundle.json`` of a bundle says.
+
+    Raises
+    ------
+    DataCorrupt
+        It is no index.
+    """
+    index = parse_json(content, f"{bundle}/{INDEX}")
+    if (
+        not isinstance(index, dict)
+        or index.get("format") != FORMAT
+        or not isinstance(index.get("files"), dict)
+    ):
+        raise DataCorrupt(f"{bundle}/{INDEX} is no index of a bundle: get the bundle again")
+    return index
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -117,14 +149,13 @@ def read_bundle(path: Path) -> Bundle:
     """
     if not is_bundle(path):
         raise UsageError(f"{path} is no bundle: give what `ltbench pack` wrote")
+    with locked(path) if path.is_dir() else contextlib.nullcontext():  # none of its files moves meanwhile
+        return _read_bundle(path)
+
+
+def _read_bundle(path: Path) -> Bundle:
     raw = unzip(path.read_bytes(), str(path)) if path.is_file() else None
-    index = parse_json(raw[INDEX] if raw else (path / INDEX).read_bytes(), f"{path}/{INDEX}")
-    if (
-        not isinstance(index, dict)
-        or index.get("format") != FORMAT
-        or not isinstance(index.get("files"), dict)
-    ):
-        raise DataCorrupt(f"{path}/{INDEX} is no index of a bundle: get the bundle again")
+    index = read_index(raw[INDEX] if raw else file_of(path, INDEX).read_bytes(), path)
     if index.get("version") != VERSION:
         raise UsageError(
             f"{path} is a bundle of version {index.get('version')}, this ltbench reads {VERSION}: upgrade ltbench"
@@ -134,11 +165,11 @@ def read_bundle(path: Path) -> Bundle:
         checked_name(name, path, kinds=None)
         if not belongs(name):
             raise DataCorrupt(f"{path} holds {name[:80]!r}, which no bundle has: get the bundle again")
-        if raw is None and not (path / name).is_file():
+        if raw is None and not file_of(path, name).is_file():
             raise DataCorrupt(f"{path / name} is missing: get the bundle again")
         if raw is not None and name not in raw:
             raise DataCorrupt(f"{path} lacks {name}: get the bundle again")
-        content = raw[name] if raw is not None else (path / name).read_bytes()
+        content = raw[name] if raw is not None else file_of(path, name).read_bytes()
         if sha256(content) != digest:
             raise DataCorrupt(
                 f"{path / name} is not what {INDEX} says it is: it was changed or cut; get the bundle again"

@@ -27,6 +27,9 @@ VERSION = 1
 RUNS = "runs.jsonl"
 FILES = "files.zip"
 STUDIES = "study"
+STAGED = ".packing"
+"""Where a folder's next files lie until all are written; from its index on they are the bundle (`bundle.file_of`)."""
+
 COMPRESSIONS = ("gz", "xz")
 
 LARGEST = min(16 << 30, memory_bytes() // 4)

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ltbench
 from ltbench.errors import StorageError, UsageError
-from ltbench.files import replacing, storage_errors
-from ltbench.runs.bundle import Bundle, is_bundle
+from ltbench.files import locked, replacing, storage_errors
+from ltbench.runs.bundle import Bundle, is_bundle, read_index
 from ltbench.runs.bundle_format import (
     COMPRESSIONS,
     FILES,
     FORMAT,
     INDEX,
     RUNS,
+    STAGED,
     STUDIES,
     VERSION,
     belongs,
@@ -124,28 +126,54 @@ def write_bundle(target: Path, files: Mapping[str, bytes], about: Mapping[str, A
 
 
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder beside `target` and put it in its place; other things in an older bundle's folder stay."""
+    """Write all files beside the older ones and put them in their place; other things in a bundle's folder stay.
+
+    What is killed or finds the disk full leaves the older bundle; from the staged index on it leaves the new one.
+    """
     ours = target.is_dir() and (not any(target.iterdir()) or is_bundle(target) or _is_half(target))
     if target.exists() and not ours:
         raise StorageError(f"{target} is there and is no bundle: give -o another name")
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)
+        with locked(target):
+            _put_in_place(target)  # what an earlier packing could not finish
+            try:
+                for name in sorted(files, key=lambda name: name == INDEX):  # the index last
+                    with replacing(target / STAGED / name) as temporary:
+                        temporary.write_bytes(files[name])
+            except BaseException:
+                _discard_staged(target)
+                raise
+            _put_in_place(target)
+
+
+def _put_in_place(target: Path) -> None:
+    """Move staged files into a bundle's folder and delete what its new index does not name; drop half a staging."""
+    staged = target / STAGED
+    if (staged / INDEX).is_file():
+        index = read_index((staged / INDEX).read_bytes(), target)
+        for path in files_below(staged):
+            if path != staged / INDEX:
+                place = target / path.relative_to(staged)
+                place.parent.mkdir(parents=True, exist_ok=True)
+                path.replace(place)
         tables = [path for path in target.iterdir() if is_table(path.name)]
-        parts = [target / FILES, *tables, *(target / STUDIES).glob("*.toml")]
-        stale = [path for path in parts if path.relative_to(target).as_posix() not in files]
-        for name in sorted(
-            files, key=lambda name: name == INDEX
-        ):  # the index last: it makes the folder a bundle
-            with replacing(target / name) as temporary:
-                temporary.write_bytes(files[name])
-        for path in stale:
-            path.unlink(missing_ok=True)
+        for path in (target / FILES, *tables, *(target / STUDIES).glob("*.toml")):
+            if path.relative_to(target).as_posix() not in index["files"]:
+                path.unlink(missing_ok=True)
+        (staged / INDEX).replace(target / INDEX)
+    _discard_staged(target)
+
+
+def _discard_staged(target: Path) -> None:
+    (target / STAGED / INDEX).unlink(missing_ok=True)  # first: without it the rest is nothing
+    shutil.rmtree(target / STAGED, ignore_errors=True)
 
 
 def _is_half(target: Path) -> bool:
     """Tell whether a folder is what a packing left that was stopped: a bundle's files without the index, and no others."""
     names = [path.relative_to(target).as_posix() for path in files_below(target) if path.suffix != ".tmp"]
-    return RUNS in names and all(map(belongs, names))
+    return (RUNS in names or (target / STAGED).is_dir()) and all(map(belongs, names))
 
 
 def _run_folders(roots: Sequence[Path]) -> list[Path]:

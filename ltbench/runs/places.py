@@ -10,14 +10,18 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ltbench.errors import UsageError
-from ltbench.runs.bundle import is_bundle, materialise, read_bundle, unpack
+from ltbench.errors import LtbenchError, UsageError
+from ltbench.files import sha256
+from ltbench.runs.bundle import file_of, is_bundle, materialise, read_bundle, unpack
 from ltbench.runs.bundle_format import INDEX
+from ltbench.runs.layout import files_below
 from ltbench.runs.pack import pack
+from ltbench.text import command
 
 
 def cache_folder() -> Path:
@@ -48,7 +52,7 @@ def bundles_in(root: Path) -> tuple[Path, ...]:
 
 
 def _copy(bundle: Path) -> Path:
-    index = bundle / INDEX if bundle.is_dir() else bundle
+    index = file_of(bundle, INDEX) if bundle.is_dir() else bundle
     return _copy_of(
         bundle.resolve(), cache_folder() / "bundles", index.stat().st_mtime_ns, index.stat().st_size
     )
@@ -63,10 +67,15 @@ def _copy_of(bundle: Path, cache: Path, _changed: int, _size: int) -> Path:
 def opened(root: Path) -> Iterator[Path]:
     """Yield a folder of runs that may be written to; where `root` is a bundle, it is packed again at the end.
 
+    A bundle to which nothing is added keeps its bytes, and any its compression. Where it cannot be packed, as on a
+    full disk, it stays as it was, and the error says where the folder is kept.
+
     Raises
     ------
     UsageError
         `root` is neither a folder nor a bundle.
+    StorageError, DiskFull
+        The bundle cannot be written.
     """
     if not is_bundle(root):
         if not root.is_dir():
@@ -76,12 +85,27 @@ def opened(root: Path) -> Iterator[Path]:
         yield root
         return
     bundle = read_bundle(root)
-    with tempfile.TemporaryDirectory(prefix="ltbench-") as temporary:
-        folder = Path(temporary) / "runs"
+    with contextlib.ExitStack() as stack:
+        temporary = Path(tempfile.mkdtemp(prefix="ltbench-"))
+        stack.callback(shutil.rmtree, temporary, ignore_errors=True)
+        folder = temporary / "runs"
         unpack(bundle, folder)
-        yield folder
-        if (
-            pack([folder], Path(temporary) / "packed", keep_arrays=None, keep_weights=None).digest
-            != bundle.digest
-        ):
-            pack([folder], root, keep_arrays=None, keep_weights=None)
+        before = _contents(folder)
+        try:
+            yield folder
+        finally:  # of what was stopped too: what it has added is whole
+            if _contents(folder) != before:
+                try:
+                    pack([folder], root, keep_arrays=None, keep_weights=None, compression=bundle.compression)
+                except LtbenchError as error:
+                    stack.pop_all()
+                    raise type(error)(f"{error}; {_kept(folder, root, bundle.compression)}") from error
+
+
+def _contents(folder: Path) -> dict[Path, str]:
+    return {path: sha256(path) for path in files_below(folder)}
+
+
+def _kept(folder: Path, root: Path, compression: str) -> str:
+    everything = ("--images", "all", "--weights", "all", "--compression", compression)
+    return f"what was added is kept, and `{command('ltbench', 'pack', folder, '--out', root, *everything)}` packs it"

@@ -1,11 +1,17 @@
 """Packing runs into a bundle: the same bytes, only what was asked for, nothing twice."""
 
+import itertools
 import json
+import os
+import resource
+import sys
 
+import numpy as np
 import pytest
+from tiny_runs import in_processes
 
-from ltbench.errors import StorageError, UsageError
-from ltbench.runs.bundle import read_bundle, run_files
+from ltbench.errors import DiskFull, StorageError, UsageError
+from ltbench.runs.bundle import is_bundle, read_bundle, run_files
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.pack import pack
 
@@ -104,3 +110,54 @@ def test_a_packing_that_was_stopped_is_gone_on_with_and_a_folder_of_others_is_no
     (others / "notes.txt").write_text("mine")
     with pytest.raises(StorageError, match="is there and is no bundle: give -o another name"):
         pack([runs], others)
+
+
+def pack_until(_rank, runs, target, moment):
+    """Pack, and die just before the target's files are touched for the n-th time."""
+    touched = itertools.count()
+
+    def die(event, arguments):
+        changes = event in ("open", "os.rename", "os.remove", "os.mkdir", "os.rmdir")
+        if changes and str(target) in str(arguments[0]) and next(touched) == moment:
+            os._exit(9)
+
+    sys.addaudithook(die)
+    pack([runs], target, sheets=False, compression="xz")
+
+
+@pytest.mark.parametrize("older", [True, False])
+def test_a_packing_that_is_killed_leaves_the_older_bundle_or_the_new_one(runs, tmp_path, older):
+    target = tmp_path / "b"
+    new = pack([runs], tmp_path / "new", sheets=False, compression="xz")
+    kept = {new.digest}
+    for moment in itertools.count():
+        if older:
+            kept.add(pack([runs], target).digest)
+        (child,) = in_processes(pack_until, runs, target, moment)
+        child.join()
+        assert not target.exists() or not is_bundle(target) or read_bundle(target).digest in kept
+        assert is_bundle(target) or not older
+        if child.exitcode == 0:
+            break
+    assert moment > 10
+    assert read_bundle(target).digest == new.digest
+    assert {path.name for path in target.iterdir()} == {path.name for path in new.path.iterdir()}
+
+
+def test_a_full_disk_leaves_the_older_bundle_as_it_was(runs, tmp_path):
+    before = pack([runs], tmp_path / "b")
+    (runs / "digits_lt-r0.1-ddpm-s0-01234560" / "train.csv").write_text("step,loss\n50,0.25\n")
+    np.save(runs / "digits_lt-r0.1-ddpm-s1-01234561" / "features.npy", np.random.default_rng(0).random(4000))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, (16_000, hard)
+    )  # smaller than files.zip, which is not written first
+    try:
+        with pytest.raises(DiskFull):
+            pack([runs], tmp_path / "b", keep_arrays=None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_bundle(tmp_path / "b").digest == before.digest
+    assert {path.name for path in (tmp_path / "b").iterdir()} == {INDEX, *before.contents, "study"} - {
+        name for name in before.contents if "/" in name
+    }

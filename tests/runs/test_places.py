@@ -1,11 +1,14 @@
 """A bundle stands wherever a folder of runs stands: the same scores, the same stages done, nothing made twice."""
 
+import resource
+import shlex
 import shutil
+from pathlib import Path
 
 import pytest
 from report_folders import make_spec
 
-from ltbench.errors import DataCorrupt, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, DiskFull, UsageError
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.bundle import read_bundle
 from ltbench.runs.pack import pack
@@ -13,6 +16,17 @@ from ltbench.runs.places import bundles_in, cache_folder, opened, places
 from ltbench.runs.results import load_scores
 from ltbench.runs.scores import find_scores, read_scores, record_requests, write_scores
 from ltbench.specs import stage_key
+
+
+def change(bundle, stop=None, limit=None):
+    """Change a number of an opened bundle, then stop, or let no file grow larger than `limit` bytes."""
+    with opened(bundle) as folder:
+        path = next(find_scores(folder))
+        write_scores(path, read_scores(path).assign(value=1.25))
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+        if stop is not None:
+            raise stop
 
 
 def test_scores_of_a_bundle_are_those_of_its_folder(four_runs, tmp_path):
@@ -65,6 +79,41 @@ def test_what_is_written_into_a_bundle_is_packed_again(four_runs, tmp_path):
         assert folder == four_runs
     with pytest.raises(UsageError, match="no folder or bundle"), opened(tmp_path / "absent"):
         pass
+
+
+@pytest.mark.parametrize("compression", ["gz", "xz"])
+def test_a_bundle_keeps_its_bytes_or_at_least_its_compression(four_runs, tmp_path, compression):
+    before = pack([four_runs], tmp_path / "b", compression=compression)
+    with opened(before.path):
+        pass
+    assert read_bundle(before.path).digest == before.digest
+    change(before.path)
+    assert {path.suffix for path in before.path.glob("*.csv.*")} == {f".{compression}"}
+    assert (load_scores(before.path)["value"] == 1.25).any()
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, DataMissing])
+def test_what_was_written_before_a_stop_is_packed(four_runs, tmp_path, stop):
+    packed = pack([four_runs], tmp_path / "b.zip")
+    with pytest.raises(stop):
+        change(packed.path, stop)
+    assert (load_scores(packed.path)["value"] == 1.25).any()
+
+
+def test_what_a_full_disk_keeps_from_being_packed_is_kept_and_named(four_runs, tmp_path):
+    packed = pack([four_runs], tmp_path / "b.zip")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(DiskFull, match="no space left to write") as caught:
+            change(packed.path, limit=4096)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert read_bundle(packed.path).digest == packed.digest
+    order = shlex.split(str(caught.value).split("`")[1])
+    assert order[:2] == ["ltbench", "pack"]
+    folder = Path(order[2])
+    assert (load_scores(folder)["value"] == 1.25).any()
+    shutil.rmtree(folder.parent)
 
 
 def test_a_changed_bundle_is_refused_even_where_a_copy_is_cached(four_runs, tmp_path):
