@@ -22,7 +22,7 @@ import pandas as pd
 import ltbench
 from ltbench.errors import UsageError
 from ltbench.files import read_json, write_json, write_text
-from ltbench.league.ranks import league, status_of
+from ltbench.league.ranks import Place, league, status_of
 from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
 from ltbench.runs.layout import SAMPLES, SPEC
 from ltbench.runs.places import cache_folder
@@ -68,7 +68,7 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
     if len(set(names)) < len(names):
         raise UsageError("two bundles have one name: rename one, so that rows can say where they are from")
     tables: list[pd.DataFrame] = []
-    worth: dict[tuple[str, str, str, str], str] = {}
+    worth: dict[Place, str] = {}
     for name, path in zip(names, bundles, strict=True):
         with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
             root, digest = _unpacked(path, Path(scratch))
@@ -78,7 +78,7 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
                 write_json(out / "specs" / f"{slug(run)}.json", spec)
             if verify is not None:
                 keys = {(r, s): k for r, spec in specs.items() for s, k in spec["sample_keys"].items()}
-                worth |= status_of(_verified(root, digest, verify), keys)
+                worth |= status_of(_verified(root, digest, verify), keys, name)
     rows = league(pd.concat(tables, ignore_index=True), worth)
     if rows.empty:
         raise UsageError("the bundles hold no ranked numbers: score their samples first")
@@ -116,13 +116,14 @@ def _verified(root: Path, digest: str | None, verify: Verify) -> pd.DataFrame:
     if digest is None:
         return verify(root)
     kept = cache_folder() / "verified" / f"{digest[:32]}-{ltbench.__version__}.csv"
+    columns = ["run", "samples", "metric", "extractor", "scope", "class_or_group", "status"]
     if kept.is_file():
-        return pd.read_csv(kept, keep_default_na=False, dtype=str)
+        rows = pd.read_csv(kept, keep_default_na=False, dtype=str)
+        if set(columns) <= set(rows):
+            return rows
     rows = verify(root)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    write_text(
-        kept, rows[["run", "samples", "metric", "scope", "class_or_group", "status"]].to_csv(index=False)
-    )
+    write_text(kept, rows[columns].to_csv(index=False))
     return rows
 
 

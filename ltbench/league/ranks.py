@@ -9,14 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ltbench.metrics.registry import REGISTRY
-from ltbench.stats import holm, paired, t_half_width
+from ltbench.runs.series import is_hyperparameter, main_sampling_seed
+from ltbench.stats import holm, paired_columns, t_half_width
+
+Place = tuple[str, ...]
+"""What a number is: bundle, sample key, metric, extractor, scope, class or group."""
+
+_PLACE = ["bundle", "sample_key", "metric", "extractor", "scope", "class_or_group"]
 
 PLACES = {
     ("overall", ""): "overall",
@@ -38,9 +44,7 @@ def measures() -> dict[str, Any]:
     }
 
 
-def league(
-    scores: pd.DataFrame, status: Mapping[tuple[str, str, str, str], str] | None = None
-) -> pd.DataFrame:
+def league(scores: pd.DataFrame, status: Mapping[Place, str] | None = None) -> pd.DataFrame:
     """Return the league table of `scores` (as `ltbench.load_scores`), one or several bundles' joined.
 
     Parameters
@@ -48,34 +52,44 @@ def league(
     scores
         With the further columns ``bundle`` where rows may come from several.
     status
-        (sample_key, metric, scope, class_or_group) -> one of `STATUSES`; what it lacks is self-reported.
+        A number's place -> one of `STATUSES`; what it lacks is self-reported.
 
     Returns
     -------
     DataFrame
         Columns: bundle, cell, protocol (8 hex digits), settings, metric, title, better, place, method, variant, label,
-        n, seeds, mean, low, high (95 % t interval over training seeds), floor, rank, rank_low, rank_high, of,
-        status, runs.
+        n, seeds, mean, low, high (95 % t interval over training seeds, each at the series' main sampling seed),
+        n_generated, floor, floor_n (its own number of images), rank, rank_low, rank_high, of (none of a mean that is
+        not finite), status, runs.
     """
     known = measures()
+    scores = scores if "bundle" in scores else scores.assign(bundle="")
     table = scores[scores["metric"].isin(known)].copy()
     table["place"] = [
         PLACES.get((s, c), "")
         for s, c in zip(table["scope"].astype(str), table["class_or_group"].astype(str), strict=True)
     ]
-    table = table[(table["place"] != "") & table["value"].notna()]
+    table = table[(table["place"] != "") & table["value"].notna() & _is_main(scores).loc[table.index]]
     if table.empty:
         return pd.DataFrame()
     table["protocol"], table["shown"] = _protocols(table)
     floors = _floors(scores)
     rows = []
-    keys = ["bundle", *_PROTOCOL, "series"] if "bundle" in table else [*_PROTOCOL, "series"]
-    for _, part in table.groupby(keys, observed=True, sort=False):
+    for _, part in table.groupby(["bundle", *_PROTOCOL, "series"], observed=True, sort=False):
         rows.append(_row(part, known[str(part["metric"].iloc[0])], floors, status or {}))
     out = pd.DataFrame(rows)
-    ranks = [_ranked(part) for _, part in out.groupby(_PROTOCOL, sort=False)]
-    out = pd.concat(ranks).drop(columns="by_seed")
+    ranks = [_ranked(_labelled(part)) for _, part in out.groupby(_PROTOCOL, sort=False)]
+    out = pd.concat(ranks).drop(columns=["by_seed", "hyperparameters"])
     return out.sort_values([*_PROTOCOL, "rank", "label"], kind="stable", ignore_index=True)
+
+
+def _is_main(scores: pd.DataFrame) -> pd.Series:
+    """Tell which rows are at their series' main sampling seed, in a report's sense: one bundle's series are its own."""
+    main = pd.Series(False, scores.index)
+    for _, rows in scores.groupby("bundle", observed=True):
+        own = rows["series"].astype(str).map(main_sampling_seed(rows)).astype(float)
+        main[rows.index] = rows["sample_seed"].fillna(-1) == own
+    return main
 
 
 def _protocols(table: pd.DataFrame) -> tuple[list[str], list[str]]:
@@ -88,7 +102,7 @@ def _protocols(table: pd.DataFrame) -> tuple[list[str], list[str]]:
         *(table[c].astype(str) if c in table else [""] * len(table) for c in columns), strict=True
     ):
         if row not in digits:
-            recipe = {k: v for k, v in json.loads(row[0]).items() if not k.startswith("method.")}
+            recipe = {k: v for k, v in json.loads(row[0]).items() if not is_hyperparameter(k)}
             shown = recipe | {
                 name: value
                 for name, value in zip(columns[1:], row[1:], strict=True)
@@ -100,30 +114,36 @@ def _protocols(table: pd.DataFrame) -> tuple[list[str], list[str]]:
     return [d for d, _ in out], [t for _, t in out]
 
 
-def _floors(scores: pd.DataFrame) -> dict[tuple[str, str, str, str], float]:
-    """Return floors by (sample key, metric, scope, place)."""
-    rows = scores[scores["metric"].astype(str).str.endswith(".floor")]
-    names = [str(m).removesuffix(".floor") for m in rows["metric"]]
-    places = zip(rows["sample_key"], names, rows["scope"], rows["class_or_group"], strict=True)
-    return {tuple(map(str, place)): v for place, v in zip(places, rows["value"], strict=True)}  # type: ignore[misc]
+def _floors(scores: pd.DataFrame) -> dict[Place, tuple[float, float]]:
+    """Return each place's floor and its number of images."""
+    rows = scores[scores["metric"].astype(str).str.endswith(".floor") & scores["value"].notna()]
+    rows = rows.assign(metric=rows["metric"].astype(str).str.removesuffix(".floor"))
+    return dict(zip(_places(rows), zip(rows["value"], rows["n_generated"], strict=True), strict=True))
+
+
+def _places(rows: pd.DataFrame) -> list[Place]:
+    """Return the place of each row's number."""
+    return list(zip(*(rows[c].astype(str) for c in _PLACE), strict=True))
 
 
 def _row(
-    part: pd.DataFrame, output: Any, floors: Mapping[tuple[str, str, str, str], float],
-    status: Mapping[tuple[str, str, str, str], str],
-) -> dict[str, Any]:  # fmt: skip
-    first = part.iloc[0]
-    by_seed = part.groupby("train_seed")["value"].mean()
-    n, mean = len(by_seed), float(by_seed.mean())
-    half = t_half_width(float(by_seed.std(ddof=1)), n) if n > 1 else np.nan
-    places = list(
-        zip(*(part[c].astype(str) for c in ("sample_key", "metric", "scope", "class_or_group")), strict=True)
-    )
+    part: pd.DataFrame,
+    output: Any,
+    floors: Mapping[Place, tuple[float, float]],
+    status: Mapping[Place, str],
+) -> dict[str, Any]:
+    first, places = part.iloc[0], _places(part)
+    # A row that states no training seed is a measurement, and nothing to pair.
+    means = part.groupby(part["train_seed"].astype(float).fillna(-1))["value"].mean()
+    by_seed = means[means.index >= 0]
+    n, mean = len(means), float(means.mean())
+    half = t_half_width(float(means.std(ddof=1)), n) if n > 1 and np.isfinite(mean) else np.nan
     held = [floors[p] for p in places if p in floors]
+    floor, floor_n = np.mean(held, axis=0).tolist() if held else (np.nan, np.nan)
     worth = min((status.get(p, "self-reported") for p in places), key=STATUSES.index)
     variant = str(first["variant"]) if str(first["variant"]) not in ("", "nan") else ""
     return {
-        "bundle": str(first.get("bundle", "")),
+        "bundle": str(first["bundle"]),
         "cell": str(first["cell"]),
         "protocol": first["protocol"],
         "settings": first["shown"],
@@ -141,36 +161,53 @@ def _row(
         "mean": mean,
         "low": mean - half,
         "high": mean + half,
-        "floor": float(np.mean(held)) if held else np.nan,
+        "n_generated": float(first["n_generated"]),
+        "floor": floor,
+        "floor_n": floor_n,
         "status": worth,
         "runs": sorted(set(part["run"].astype(str))),
         "by_seed": by_seed,
+        "hyperparameters": {k: v for k, v in json.loads(first["settings"]).items() if is_hyperparameter(k)},
     }
 
 
+def _labelled(rows: pd.DataFrame) -> pd.DataFrame:
+    """Tell the rows of one bundle and label apart by the method's own settings that differ."""
+    labels = rows["label"].copy()
+    for _, part in rows.groupby(["bundle", "label"], sort=False):
+        stated = [{k: json.dumps(v) for k, v in held.items()} for held in part["hyperparameters"]]
+        differ = [k for k in sorted(set().union(*stated)) if len({held.get(k) for held in stated}) > 1]
+        for i, held in zip(part.index, stated, strict=True):
+            labels[i] = ", ".join([labels[i], *(f"{k}={held[k]}" for k in differ if k in held)])
+    return rows.assign(label=labels)
+
+
 def _ranked(rows: pd.DataFrame) -> pd.DataFrame:
-    """Add rank and its interval: 1 + those shown to be better, up to all less those shown to be worse (Holm)."""
-    sign = 1.0 if rows["better"].iloc[0] == "lower" else -1.0
+    """Add rank and its interval: 1 + those shown to be better, up to all less those shown to be worse (Holm).
+
+    A mean that is not finite has no rank.
+    """
+    every, rows = rows, rows[np.isfinite(rows["mean"].astype(float))]
+    sign = 1.0 if every["better"].iloc[0] == "lower" else -1.0
     means = sign * rows["mean"].to_numpy(float)
     count = len(rows)
-    series = list(rows["by_seed"])
-    pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
-    tests = [paired(series[i], series[j]) for i, j in pairs]
-    shown = holm([test.p if test is not None else np.nan for test in tests])
-    better, worse = np.zeros(count, int), np.zeros(count, int)
-    for (i, j), test, differs in zip(pairs, tests, shown, strict=True):
-        if differs and test is not None:
-            ahead, behind = (i, j) if sign * test.mean < 0 else (j, i)
-            worse[ahead] += 1
-            better[behind] += 1
+    wide = pd.concat(list(rows["by_seed"]), axis=1).to_numpy(float) if count else np.empty((0, 0))
+    first, second = np.triu_indices(count, 1)
+    tests = paired_columns(wide[:, first] - wide[:, second])
+    shown = holm(tests["p"])
+    ahead = np.where(sign * tests["mean"] < 0, first, second)[shown]
+    better = np.bincount((first + second)[shown] - ahead, minlength=count)
+    worse = np.bincount(ahead, minlength=count)
     rank = 1 + (means[:, None] > means[None, :]).sum(axis=1)
-    return rows.assign(rank=rank, rank_low=1 + better, rank_high=count - worse, of=count)
+    ranks = {"rank": rank, "rank_low": 1 + better, "rank_high": count - worse}
+    added = pd.DataFrame(ranks, rows.index).reindex(every.index).astype("Int64")
+    return every.join(added).assign(of=count)
 
 
 def status_of(
-    rows: pd.DataFrame, sample_keys: Mapping[tuple[str, str], str]
-) -> dict[tuple[str, str, str, str], str]:
-    """Return the statuses of a verification's rows as `league` takes them.
+    rows: pd.DataFrame, sample_keys: Mapping[tuple[str, str], str], bundle: str = ""
+) -> dict[Place, str]:
+    """Return the statuses of a bundle's verification as `league` takes them.
 
     Parameters
     ----------
@@ -178,12 +215,13 @@ def status_of(
         `ltbench.interop.verify.Verification.rows`.
     sample_keys
         (run, sample folder) -> the sample set's full key.
+    bundle
+        Its name.
     """
-    places: Iterable[tuple[Any, ...]] = zip(
-        rows["run"], rows["samples"], rows["metric"], rows["scope"], rows["class_or_group"], strict=True
-    )
-    found: dict[tuple[str, str, str, str], str] = {}
-    for (run, samples, metric, scope, place), status in zip(places, rows["status"], strict=True):
-        key = (sample_keys.get((run, samples), ""), str(metric), str(scope), str(place))
-        found[key] = min(found.get(key, status), status, key=STATUSES.index)
-    return found
+    keys = [sample_keys.get(pair, "") for pair in zip(rows["run"], rows["samples"], strict=True)]
+    out: dict[Place, str] = {}
+    for place, status in zip(
+        _places(rows.assign(bundle=bundle, sample_key=keys)), rows["status"], strict=True
+    ):
+        out[place] = min(out.get(place, status), status, key=STATUSES.index)
+    return out

@@ -18,6 +18,7 @@ from ltbench.report.names import method_rank, split_metric
 from ltbench.report.series import Series, labelled, stated
 from ltbench.runs.run import Run
 from ltbench.runs.score_rows import row_codes
+from ltbench.runs.series import main_sampling_seed
 
 SERIES_COLUMNS = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin", "settings"]
 PLACE = ["scope", "class_or_group", "n_train"]
@@ -108,16 +109,6 @@ def _plain(value: object) -> Any:
 def series_table(cell: CellResults) -> pd.DataFrame:
     """Return a cell's series as a table, a row each."""
     return pd.DataFrame([vars(one) for one in cell.series]).rename(columns={"key": "series"})
-
-
-def main_sampling_seed(points: pd.DataFrame) -> dict[str, float]:
-    """Return for each series the sampling seed that most of its trainings share, the smallest on a tie."""
-    pairs = points[["series", "train_seed", "sample_seed"]].drop_duplicates()
-    pairs = pairs.assign(series=pairs["series"].astype(str)).fillna(-1)
-    counts = pairs.groupby(["series", "sample_seed"]).size().reset_index(name="n")
-    counts = counts.sort_values(["series", "n", "sample_seed"], ascending=[True, False, True])
-    first = counts.drop_duplicates("series")
-    return dict(zip(first["series"], first["sample_seed"], strict=True))
 
 
 def summarise(points: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from ltbench.diffusion.registry import kind
 from ltbench.report.names import guidance_text, method_title
-from ltbench.runs.series import RULE_KEYS, rule_of
+from ltbench.runs.series import RULE_KEYS, is_hyperparameter, rule_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,11 +105,6 @@ _flat = functools.lru_cache(maxsize=4096)(json.loads)
 def _common(settings: str) -> str:
     rest = {k: v for k, v in _flat(settings).items() if not is_hyperparameter(k)}
     return json.dumps({k: v for k, v in rest.items() if k not in RULE_KEYS})
-
-
-def is_hyperparameter(key: str) -> bool:
-    """Tell a method's own setting (``coral.w``) from those of model, training and sampling."""
-    return key.split(".")[0] not in ("model", "train", "sample")
 
 
 def by_key(series: Iterable[Series]) -> dict[str, Series]:

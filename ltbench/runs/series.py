@@ -109,6 +109,11 @@ def settings_of(spec: RunSpec) -> dict[str, Any]:
     return flat
 
 
+def is_hyperparameter(key: str) -> bool:
+    """Tell a method's own setting (``coral.w``) from those of model, training and sampling."""
+    return key.split(".")[0] not in ("model", "train", "sample")
+
+
 RULE_KEYS = frozenset({f"sample.{name}" for name in RULE_FIELDS} | {"sample.steps"})
 """Settings of a series that only a rule of guidance adds; those of plain guidance have none of them."""
 
@@ -128,3 +133,13 @@ def declared_rule(settings: Mapping[str, Any]) -> str:
 def _stated(settings: Mapping[str, Any], left_out: Set[str] = frozenset()) -> dict[str, Any]:
     found = {name: settings.get(f"sample.{name}") for name in RULE_FIELDS if name not in left_out}
     return {name: value for name, value in found.items() if value is not None}
+
+
+def main_sampling_seed(points: pd.DataFrame) -> dict[str, float]:
+    """Return for each series the sampling seed that most of its trainings share, the smallest on a tie."""
+    pairs = points[["series", "train_seed", "sample_seed"]].drop_duplicates()
+    pairs = pairs.assign(series=pairs["series"].astype(str)).fillna(-1)
+    counts = pairs.groupby(["series", "sample_seed"]).size().reset_index(name="n")
+    counts = counts.sort_values(["series", "n", "sample_seed"], ascending=[True, False, True])
+    first = counts.drop_duplicates("series")
+    return dict(zip(first["series"], first["sample_seed"], strict=True))

@@ -34,6 +34,7 @@ def scores(values, **columns):
             "method": m,
             "series": m,
             "train_seed": seed,
+            "sample_seed": 0,
             "value": v,
             "run": f"{m}-{seed}",
             "sample_key": f"{m}{seed}",

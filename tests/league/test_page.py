@@ -56,7 +56,7 @@ def test_a_bundle_is_verified_once(bundles, tmp_path):
     def verify(root):
         calls.append(root)
         table = load_scores(root)
-        names = ["run", "metric", "scope", "class_or_group"]
+        names = ["run", "metric", "extractor", "scope", "class_or_group"]
         return table[names].assign(
             samples=[f.split("/")[-1] for f in table["folder"].astype(str)], status="re-scored"
         )

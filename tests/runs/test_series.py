@@ -5,7 +5,7 @@ import pytest
 
 from ltbench.diffusion.guidance import evaluations
 from ltbench.method.registry import resolve
-from ltbench.runs.series import rule_of, settings_of, with_series
+from ltbench.runs.series import is_hyperparameter, main_sampling_seed, rule_of, settings_of, with_series
 from ltbench.specs import MethodSpec, RunSpec, SampleSpec
 
 ROW = {"step": 1, "sampler": "ddim", "nfe": 10, "guidance": 0.0, "origin": "ours", "value": 1.0}
@@ -70,3 +70,14 @@ def test_a_rules_steps_are_told_since_its_evaluations_do_not():
     assert settings_of(RunSpec(sample=unguided)) == settings_of(
         RunSpec(sample=SampleSpec(sampler="ddim", steps=5))
     )
+
+
+def test_a_methods_own_settings_are_told_from_those_of_the_recipe():
+    spec = RunSpec(method=MethodSpec(name="cbdm", hyperparameters={"cbdm": {"variant": "released"}}))
+    assert {key for key in settings_of(spec) if is_hyperparameter(key)} == {"cbdm.variant"}
+
+
+def test_the_main_sampling_seed_is_the_one_that_most_trainings_share():
+    rows = [("a", 0, 1), ("a", 0, 2), ("a", 1, 2), ("b", 0, 3), ("b", 0, 1)]  # the smallest on a tie
+    table = pd.DataFrame(rows, columns=["series", "train_seed", "sample_seed"])
+    assert main_sampling_seed(table) == {"a": 2, "b": 1}

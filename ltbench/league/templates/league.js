@@ -52,10 +52,15 @@ function rowsFor() {
 
 function number(value, decimals) { return value === null ? "–" : value.toFixed(decimals); }
 
+function floor(row) {
+  const own = row.floor_n !== null && row.floor_n !== row.n_generated;  // read against another number of images
+  return number(row.floor, row.decimals) + (own ? ` (n=${row.floor_n})` : "");
+}
+
 function interval(row, scale) {
   const SVG = "http://www.w3.org/2000/svg";
   const svg = document.createElementNS(SVG, "svg");
-  const text = row.low === null ? `one seed, ${number(row.mean, row.decimals)}`
+  const text = row.mean === null ? "not finite" : row.low === null ? `one seed, ${number(row.mean, row.decimals)}`
     : `${number(row.low, row.decimals)} to ${number(row.high, row.decimals)}`;
   for (const [key, value] of Object.entries({ width: 140, height: 16, role: "img", "aria-label": text })) svg.setAttribute(key, value);
   const add = (name, attributes) => {
@@ -64,7 +69,7 @@ function interval(row, scale) {
     svg.append(node);
   };
   if (row.low !== null) add("line", { x1: scale(row.low), x2: scale(row.high), y1: 8, y2: 8, stroke: "var(--bar)", "stroke-width": 2 });
-  add("circle", { cx: scale(row.mean), cy: 8, r: 4, fill: "var(--bar)" });
+  if (row.mean !== null) add("circle", { cx: scale(row.mean), cy: 8, r: 4, fill: "var(--bar)" });
   const title = document.createElementNS(SVG, "title");
   title.textContent = text;
   svg.prepend(title);
@@ -83,7 +88,7 @@ function sorted(rows) {
 
 function draw() {
   const rows = rowsFor();
-  const ends = rows.flatMap((r) => [r.low ?? r.mean, r.high ?? r.mean]);
+  const ends = rows.flatMap((r) => [r.low ?? r.mean, r.high ?? r.mean]).filter((v) => v !== null);
   const [least, most] = [Math.min(...ends), Math.max(...ends)];
   const scale = (v) => 8 + 124 * (most > least ? (v - least) / (most - least) : 0.5);
   const head = element("tr");
@@ -99,10 +104,10 @@ function draw() {
   const body = sorted(rows).map((row) => {
     const tr = element("tr");
     const range = row.rank_low === row.rank_high ? "" : ` (${row.rank_low} to ${row.rank_high})`;
-    tr.append(element("td", row.label), element("td", `${row.rank}${range} of ${row.of}`), element("td", number(row.mean, row.decimals)));
+    tr.append(element("td", row.label), element("td", row.rank === null ? "–" : `${row.rank}${range} of ${row.of}`), element("td", number(row.mean, row.decimals)));
     const cell = element("td");
     cell.append(interval(row, scale));
-    tr.append(cell, element("td", number(row.floor, row.decimals)), element("td", String(row.n), { title: row.seeds }),
+    tr.append(cell, element("td", floor(row)), element("td", String(row.n), { title: row.seeds }),
       element("td", row.status, { class: `worth-${row.status}` }), element("td", row.bundle));
     const links = element("td");
     row.runs.forEach(([run, file], i) => links.append(element("a", String(i + 1), { href: file, title: run }), " "));
