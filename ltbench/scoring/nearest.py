@@ -3,10 +3,13 @@
 nearest.npz     labels (m,), generated and training (m,C,H,W) uint8, distance (m,): the samples closest to a
                 training image of their class, closest first within a class
 confusion.csv   rows: the label conditioned on; columns: the class that the classifier sees
+
+Where no extractor can be used neither is written: the numbers that need none are complete without them.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,13 +17,15 @@ import numpy as np
 import pandas as pd
 
 from ltbench.data import Dataset
-from ltbench.extractors.registry import cached_features, classifies, get_extractor
+from ltbench.errors import DataCorrupt, DataMissing, UsageError
+from ltbench.extractors.registry import Extractor, Features, cached_features, classifies, get_extractor
 from ltbench.metrics.agreement import confusion
 from ltbench.metrics.memorisation import memorisation
 from ltbench.runs.digests import recording
 from ltbench.runs.layout import CONFUSION, NEAREST
 
 PAIRS = 5  # a class
+log = logging.getLogger("ltbench")
 
 
 def write_nearest_and_confusion(
@@ -33,7 +38,7 @@ def write_nearest_and_confusion(
     guard: Callable[[], None] | None,
     extractors: Sequence[str],
 ) -> None:
-    """Write both files for a sample set, on the first of the extractors it is scored with.
+    """Write both files for a sample set, on the first of the extractors it is scored with that is here and takes it.
 
     Parameters
     ----------
@@ -52,9 +57,11 @@ def write_nearest_and_confusion(
     extractors
         Their names, ``auto`` resolved.
     """
-    extractor = get_extractor(extractors[0], device=device)
     features_folder = cache / "features"
-    generated = cached_features(extractor, images, features_folder)
+    usable = _first_usable(extractors, images, features_folder, device)
+    if usable is None:
+        return
+    extractor, generated = usable
     training = cached_features(extractor, dataset.train.images, features_folder).features
     heldout = cached_features(extractor, dataset.heldout.images, features_folder).features
     parts_of: dict[str, list[np.ndarray]] = {"labels": [], "generated": [], "training": [], "distance": []}
@@ -73,3 +80,18 @@ def write_nearest_and_confusion(
         table = pd.DataFrame(confusion(generated.logits, labels), dataset.class_names, dataset.class_names)
         with recording(folder / CONFUSION, guard) as temporary:
             table.to_csv(temporary, index_label="label")
+
+
+def _first_usable(
+    names: Sequence[str], images: np.ndarray, folder: Path, device: str
+) -> tuple[Extractor, Features] | None:
+    """Return the first extractor whose weights are here and that takes the images, with their features; None of none."""
+    why = []
+    for name in names:
+        try:
+            extractor = get_extractor(name, device=device)
+            return extractor, cached_features(extractor, images, folder)
+        except (DataCorrupt, DataMissing, UsageError) as error:
+            why.append(str(error))
+    log.warning("no images nearest to training images, and no confusion, are kept: %s", "; ".join(why))
+    return None
