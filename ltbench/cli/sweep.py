@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.progress import describe
 from ltbench.sweep.status import (
     Row,
+    SavedPlan,
     closing_lines,
     counts,
     find_run,
@@ -171,8 +172,13 @@ def _can_go_on(rows: Sequence[Row]) -> bool:
     return any(row.state != "done" and row.task.id not in blocked for row in rows)
 
 
-def retry_failed(root: Path, start: bool, workers: str | None, study: Study | None = None) -> list[Row]:
-    """Let what failed, of all or of one study, be tried again and, with `start`, do it here with local workers."""
+def retry_failed(
+    root: Path, start: bool, workers: str | None, study: Study | None = None, data_root: Path | None = None
+) -> list[Row]:
+    """Let what failed, of all or of one study, be tried again and, with `start`, do it here with local workers.
+
+    A run is done as the newest plan that holds it says, but for what is given here.
+    """
     plans, tasks, ledger = plans_of(root), _tasks(root, study), Ledger(root)
     again = requeue_failed(tasks, ledger)
     console.print(f"{len(again)} failed stages will be tried again")
@@ -183,10 +189,30 @@ def retry_failed(root: Path, start: bool, workers: str | None, study: Study | No
         return survey(tasks, ledger)
     from ltbench.sweep.local import run_local
 
-    ids = {task.id for task in again}
-    runs = [run for plan in plans for run in plan.runs if ids & {task.id for task in build_tasks([run])}]
-    newest = plans[-1]
-    return run_local(runs, root, newest.settings, workers or newest.workers, "retry", console)
+    ended: dict[str, Row] = {}
+    for plan in _plans_again(plans, {task.id for task in again}, workers, data_root):
+        rows = run_local(plan.runs, root, plan.settings, plan.workers, plan.title, console)
+        ended |= {row.task.id: row for row in rows}
+        if _can_go_on(rows):  # a person stopped it
+            break
+    return list(ended.values())
+
+
+def _plans_again(
+    plans: Sequence[SavedPlan], tasks: Set[str], workers: str | None, data_root: Path | None
+) -> list[SavedPlan]:
+    """Return plans of the runs that these tasks are of, one for all runs that are to run alike."""
+    newest = {run.model_dump_json(): (run, plan) for plan in plans for run in plan.runs}
+    alike: dict[tuple[Settings, str], list[RunSpec]] = {}
+    for run, plan in newest.values():
+        if tasks & {task.id for task in build_tasks([run])}:
+            settings = (
+                plan.settings
+                if data_root is None
+                else dataclasses.replace(plan.settings, data_root=data_root)
+            )
+            alike.setdefault((settings, workers or plan.workers), []).append(run)
+    return [SavedPlan(tuple(runs), "retry", *how) for how, runs in alike.items()]
 
 
 def show_logs(run: str, root: Path, lines: int | None) -> None:

@@ -2,14 +2,17 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 from sweep_driver import STUB
-from sweep_tools import drive, start, wait_for, workers_of, wrong
+from sweep_tools import drive, runs_of, start, wait_for, workers_of, wrong
 
 from ltbench.cli.app import main
+from ltbench.environment import Settings
 from ltbench.sweep import local
 from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.status import plans_of
 
 SETS = ["seeds=0", "train.steps=10", f"{wrong(0)},{wrong(4).partition('=')[2]}"]  # one training has a bug
 
@@ -139,6 +142,31 @@ def test_retry_tries_again_what_failed(root, capsys, monkeypatch):
         "requeued",
         "failed",
     ]
+
+
+def test_retry_runs_each_stage_as_its_plan_says_and_with_the_flags_given(tmp_path, capsys, monkeypatch):
+    """All ran as the newest plan says, and --data-root was ignored."""
+    first = Settings(beat=0.1, lease=2.0, sample_batch=50, data_root=tmp_path / "a")
+    second = replace(first, sample_batch=60, data_root=tmp_path / "b")
+    for seed, settings in ((0, first), (1, second)):
+        runs = runs_of([f"seeds={seed}", "train.steps=10", "guidance=0,1", wrong(6)])  # its data are missing
+        local.run_local(runs, tmp_path, settings, "1", command=STUB)
+    monkeypatch.setattr(local.run_local, "__defaults__", (*local.run_local.__defaults__[:-1], STUB))
+
+    def recorded():
+        plans = [plan for plan in plans_of(tmp_path) if plan.title == "retry"]
+        return {run.train_seed: plan.settings for plan in plans for run in plan.runs}
+
+    code, _, _ = say(capsys, "retry", "--failed", "--out", tmp_path)
+    assert code == 1
+    assert recorded() == {0: first, 1: second}
+    (tmp_path / "the-data").touch()
+    code, out, _ = say(capsys, "retry", "--failed", "--out", tmp_path, "--data-root", tmp_path / "c")
+    assert (code, "10 done of 10 stages" in out) == (0, True)
+    assert recorded() == {
+        0: replace(first, data_root=tmp_path / "c"),
+        1: replace(second, data_root=tmp_path / "c"),
+    }
 
 
 @pytest.mark.parametrize(

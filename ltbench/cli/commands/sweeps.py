@@ -53,7 +53,7 @@ def retry(
         raise UsageError("say which stages to try again: ltbench retry --failed")
     trust_named([], trust or [])
     out, study = root_and_study(runs, out, data_root)
-    rows = retry_failed(out, start, workers, study)
+    rows = retry_failed(out, start, workers, study, data_root)
     for line in closing_lines(rows, out):
         console.print(line, soft_wrap=True)
     sys.exit(exit_code(rows) if start else 0)
