@@ -172,9 +172,12 @@ class MetricInputs:
         return min(len(rows.get(k, ())) for k in self.classes(place))
 
     def sizes(self, place: Place) -> tuple[int, int]:
-        """Return the numbers of real images that a place's samples are compared with, and of the samples."""
-        taken = set(self.metric.inputs)
-        real = "training" if "training" in taken and "reference" not in taken else "reference"
+        """Return the numbers of real images that a place's samples are compared with, and of the samples.
+
+        Of a metric that takes no real images it is the reference's number, by which reports match stored rows.
+        """
+        taken = self.metric.inputs
+        real = next((pool for pool in ("reference", "training", "heldout") if pool in taken), "reference")
         return len(self.rows(real, place)), len(self.rows("generated", place))
 
     def shortage(self, place: Place) -> str:

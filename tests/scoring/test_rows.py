@@ -72,6 +72,9 @@ def test_one_number_a_class_becomes_a_row_a_class(cache, noisy, monkeypatch):
     table = score_samples(CELL, *noisy, make_spec(score={"metrics": ["cas"], "floor_draws": 1}), cache)
     classes = [value(table, "cas_class", "class", k) for k in range(K)]
     assert value(table, "cas") == pytest.approx(np.mean(classes))
+    # The classifier is tested on every held-out image, 30, 28 and 24 a class, and sees no reference.
+    sizes = table[table.metric.isin(["cas", "cas_class"]) & table.scope.isin(["overall", "class"])]
+    assert sizes.n_reference.tolist() == [82, 30, 28, 24]
 
 
 def test_p_values_do_not_average(cache, noisy):
