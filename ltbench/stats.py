@@ -219,7 +219,7 @@ def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05)
     best, passed = int(means.argmin()), set[int]()
     while (ahead := set(np.flatnonzero(worse[best])) - passed) and best not in passed:
         passed.add(best)
-        best = min(ahead, key=means.__getitem__)
+        best = int(min(ahead, key=means.__getitem__))
     out[keep[~worse[:, best]]] = True
     return out
 
