@@ -262,12 +262,20 @@ class CellResults:
         return result
 
     def floor(self, scope: str, measure: Measure, place: str = "") -> tuple[float, float, float]:
-        """Return the floor's mean, its standard deviation over draws, and its own number of images; nan where none."""
-        rows = self._points.rows(scope, measure, place, "floor")
+        """Return the floor's mean, its standard deviation over draws, and its own number of images; nan where none.
+
+        It is that of the sample sets with this measure; where those have several sizes, at the one that most have.
+        """
+        of, value, n = self._points, self._points.columns["value"], self._points.columns["n_generated"]
+        scored = of.codes[of.rows(scope, measure, place, "")]
+        rows, spread = (of.rows(scope, measure, place, role) for role in ("floor", "floor_sd"))
+        rows, spread = (r[np.isin(of.codes[r], scored)] if len(scored) else r for r in (rows, spread))
         if not len(rows):
             return np.nan, np.nan, np.nan
-        spread = self._points.rows(scope, measure, place, "floor_sd")
-        value, n = self._points.columns["value"], self._points.columns["n_generated"]
+        sizes, counts = np.unique(n[rows], return_counts=True)
+        if len(sizes) > 1:
+            size = sizes[counts == counts.max()][-1]
+            rows, spread = (r[n[r] == size] for r in (rows, spread))
         sd = float(value[spread].mean()) if len(spread) else np.nan
         return float(value[rows].mean()), sd, float(n[rows].max())
 

@@ -51,3 +51,19 @@ def test_sizes_that_differ_between_classes_alone_make_one_measure(tmp_path):
         assert list(cell.by_seed("class", sizes[30], label)) == [keys["ddpm"]]
     assert cell.images(sizes[OWN], "n_generated") == f"{min(COUNTS)} to {max(COUNTS)}"
     assert cell.images(sizes[30], "n_generated") == "30"
+
+
+def test_a_floor_is_of_the_sample_sets_that_it_stands_beside(tmp_path):
+    """Floors of 100 and of 300 images were averaged, and called one of 300."""
+    for seed in (0, 1, 2):
+        for per_class, floor in ((30, 0.5), (10, 2.0)):
+            if per_class == 30 or seed == 0:
+                spec = make_spec("ddpm", seed, per_class=per_class)
+                rows = score_rows(spec, metrics=("frechet",))
+                floors = [r | ({"value": floor} if r["metric"] == "frechet.floor" else {}) for r in rows]
+                write_run(tmp_path, spec, floors, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    own, fewer = (m for m in cell.measures("overall") if m.metric == "frechet")
+    assert cell.floor("overall", own) == pytest.approx((0.5, 0.05, 300))
+    assert cell.floor("overall", fewer) == pytest.approx((2.0, 0.05, 100))
+    assert cell.floor("overall", own.any_size)[0] == 0.5, "of several sizes that of most sample sets"
