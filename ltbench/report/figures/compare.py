@@ -11,6 +11,7 @@ from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.base import Figures, Scene, figure, mixed, styled
 from ltbench.report.figures.marks import (
     draw_series,
+    floor_size,
     how_made,
     left_out,
     panel_of,
@@ -24,7 +25,7 @@ from ltbench.report.protocols import block_title, long_tails, main_protocols
 from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls, change, class_points, reordered
 from ltbench.report.tables.differences import PLACES, Difference, difference_text, of_measure
-from ltbench.report.tables.grid import row_labels
+from ltbench.report.tables.grid import Column, at_floor, row_labels
 
 _MOST_BARS = 20  # classes with names along an axis; above, a running mean
 _MOST_CLASSES = 20  # classes with a colour of their own
@@ -172,11 +173,15 @@ def per_class_heat(scene: Scene) -> Figure | None:
     means = [cell.means("class", measure, c) for c in names]
     values = np.array([[m[one.key].mean if one.key in m else np.nan for m in means] for one in series])
     floors = np.array([cell.floor("class", measure, c)[0] for c in names])
+    columns = [at_floor(cell, Column("", measure, "class", c)) for c in names]
+    alike = [{} if not c.role and c.at_another_n(cell) else c.means(cell) for c in columns]
+    at_floors = np.array([[m[one.key].mean if one.key in m else np.nan for m in alike] for one in series])
     keep = np.isfinite(values).any(axis=1)
     if not keep.any():
         return None
     relative = bool(np.isfinite(floors).all() and (floors > 0).all())
-    shade = (np.log2(values / floors) if relative else np.log10(values))[keep]
+    relative = relative and bool((np.isfinite(at_floors) >= np.isfinite(values)).all())
+    shade = (np.log2(at_floors / floors) if relative else np.log10(values))[keep]
     few, decimals = len(names) <= _MOST_BARS, measure.decimals if len(names) <= 10 else 1
     kept = [(one, label) for one, label, yes in zip(series, row_labels(series), keep, strict=True) if yes]
     panel = Panel(
@@ -190,7 +195,9 @@ def per_class_heat(scene: Scene) -> Figure | None:
         matrix_text=[[number(v, decimals) if few else "" for v in row] for row in values[keep]],
         matrix_range=(0.0 if relative else float(np.nanmin(shade)), float(np.nanmax(shade))),
     )
-    colour = "how often the distance doubles its floor" if relative else "logarithm of the distance"
+    size = floor_size(cell, measure)
+    at = f" at the floor's n ({size})" if size else ""
+    colour = f"how often the distance{at} doubles its floor" if relative else "logarithm of the distance"
     made = how_made(cell, series, measure, drawn="mean over training seeds")
     caption = f"Colour: {colour}; in the fields the mean over seeds. {made}{left_out(cell, series)}"
     return scene.figure("heat", f"{measure.plain} per class", caption, [panel], 1)
@@ -208,7 +215,9 @@ def per_class(scene: Scene) -> Figures:
     for metric in ("frechet", "recall", "agreement"):
         if (measure := cell.leading(metric, "class")) is not None:
             made = how_made(cell, joined(blocks), measure, drawn=drawn)
-            caption = f"Black strokes: floor, real against real. {made}{left_out(cell, joined(blocks))}"
+            size = floor_size(cell, measure)
+            strokes = f"Black strokes: floor, real against real{f', {size}' if size else ''}."
+            caption = f"{strokes} {made}{left_out(cell, joined(blocks))}"
             panels = [_class_panel(scene, measure, block) for block in blocks]
             yield scene.figure(f"class-{metric}", f"{measure.plain} per class", caption, panels, 1)
 

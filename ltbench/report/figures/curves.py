@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.report.figures.base import Figures, Scene, figure, styled
-from ltbench.report.figures.marks import draw_series, how_made, panel_of, seed_values
+from ltbench.report.figures.marks import draw_series, floor_size, how_made, panel_of, seed_values
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
 from ltbench.report.names import Measure
 from ltbench.report.protocols import main_series
@@ -82,6 +82,7 @@ class Curve:
 
 def _curves(scene: Scene, *factors: str) -> Figures:
     cell, measures = scene.cell, scene.cell.headline()
+    sizes = [size for measure in measures if (size := floor_size(cell, measure, "overall"))]
     for factor in factors:
         # The papers' kind of sampler first; plain guidance first of its rules, which are compared downwards.
         lines = sorted(
@@ -98,6 +99,7 @@ def _curves(scene: Scene, *factors: str) -> Figures:
             caption = (
                 f"{title}, all else equal; mean and SD over seeds, a small point a seed; "
                 f"{how_made(cell, [_without(curve, factor) for curve in curves])}{' Some points have fewer seeds.' * fewer}"
+                + (f" Floor: {sizes[0]}." if sizes else "")
                 + (f" {more} shorter curves are left out: see every setting." if more > 0 else "")
             )
             titles = [alike[0].rule or "plain guidance" if len(rules) > 1 else "" for alike in rules]

@@ -12,7 +12,7 @@ import numpy as np
 
 from ltbench.report.cell_results import CellResults
 from ltbench.report.figures.model import Mark, Panel, Style
-from ltbench.report.names import Measure, seeds_text
+from ltbench.report.names import MISSING, Measure, range_text, seeds_text
 from ltbench.report.protocols import main_protocols
 from ltbench.report.series import Series
 
@@ -135,6 +135,16 @@ def how_made(
     if drawn and measure is not None and any(len(one.train_seeds) > 1 for one in series):
         parts.append(drawn)
     return "; ".join(parts) + "."
+
+
+def floor_size(cell: CellResults, measure: Measure, scope: str = "class") -> str:
+    """Say how many images a measure's floors have, where that is another number than its scores'."""
+    places = cell.classes()["class_or_group"] if scope == "class" else [""]
+    floors = (cell.floor(scope, measure, place)[2] for place in places)
+    made, own = range_text(n for n in floors if n == n), cell.images(measure, "n_generated")
+    if made in (MISSING, own):
+        return ""
+    return f"{made} images{' a class' if scope == 'class' else ''} where the scores have {own}"
 
 
 def left_out(cell: CellResults, shown: Sequence[Series]) -> str:

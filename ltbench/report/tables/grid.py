@@ -116,11 +116,15 @@ class Column:
             beside = measure.any_size._replace(metric=companion[0])
             return number(cell.points_of(self.scope, beside, self.place)["value"].mean(), measure.decimals)
         mean, sd, n = cell.floor(self.scope, measure, self.place)
-        own = {measure.n_generated}
+        return mean_sd(mean, sd, measure.decimals) + (f" (n={n:,.0f})" if self.at_another_n(cell) else "")
+
+    def at_another_n(self, cell: CellResults) -> bool:
+        """Tell whether its floor is of another number of images than the score."""
+        _, _, n = cell.floor(self.scope, self.measure, self.place)
+        own = {self.measure.n_generated}
         if OWN in own:
-            own = set(cell.points_of(self.scope, measure, self.place)["n_generated"])
-        fewer = mean == mean and n == n and not own & {n, ANY}
-        return mean_sd(mean, sd, measure.decimals) + (f" (n={n:,.0f})" if fewer else "")
+            own = set(cell.points_of(self.scope, self.measure, self.place)["n_generated"])
+        return n == n and not own & {n, ANY}
 
 
 def measure_columns(
