@@ -28,8 +28,8 @@ from ltbench.extractors.weights import WeightsFile, load_state_dict, locate, pla
 DINOV2 = {
     "dinov2-vit-s-14": ("vits14", "b938bf1bc15cd2ec0feacfe3a1bb553fe8ea9ca46a7e1d8d00217f29aef60cd9"),
     "dinov2-vit-b-14": ("vitb14", "0b8b82f85de91b424aded121c7e1dcc2b7bc6d0adeea651bf73a13307fad8c73"),
-    "dinov2-vit-l-14": ("vitl14", ""),
-    "dinov2-vit-g-14": ("vitg14", ""),
+    "dinov2-vit-l-14": ("vitl14", "d5383ea8f4877b2472eb973e0fd72d557c7da5d3611bd527ceeb1d7162cbf428"),
+    "dinov2-vit-g-14": ("vitg14", ""),  # no hash is known
 }
 CLIP = (
     *("clip-rn50", "clip-rn101", "clip-rn50x4", "clip-rn50x16", "clip-rn50x64"),
@@ -187,7 +187,7 @@ def load_fidelity(name: str, weights: Path | None = None, device: torch.device |
     except (RuntimeError, KeyError, ValueError) as error:
         raise DataCorrupt(f"{path} does not hold the network of {file.names[0]}: get that file") from error
     return Extractor(
-        name if digest.startswith(file.sha256) else f"{name}@{digest[:8]}",
+        name if file.is_published(digest) else f"{name}@{digest[:8]}",
         network,
         weights_hash=digest,
         preprocessing="bicubic 336/1" if name == CMMD else "torch-fidelity 0.4/1",

@@ -1,6 +1,7 @@
 """Weights files of other people's networks: from a name to a checked path. Nothing is downloaded."""
 
 import hashlib
+import logging
 import os
 import pickle
 import tempfile
@@ -14,6 +15,7 @@ from torch import Tensor
 from ltbench.errors import DataCorrupt, DataMissing
 
 FOLDER_VARIABLE = "LTBENCH_WEIGHTS"
+log = logging.getLogger("ltbench")
 
 
 @dataclass(frozen=True)
@@ -27,12 +29,16 @@ class WeightsFile:
     url
         Where it is published.
     sha256
-        Of the file, or the first digits as far as they are published.
+        Of the file, or the first digits as far as they are published; empty where none is known.
     """
 
     names: tuple[str, ...]
     url: str
     sha256: str
+
+    def is_published(self, digest: str) -> bool:
+        """Tell whether a file of this sha256 is known to be the published one."""
+        return bool(self.sha256) and digest.startswith(self.sha256)
 
 
 def file_hash(path: Path) -> str:
@@ -79,7 +85,7 @@ def locate(extractor: str, file: WeightsFile, given: Path | None) -> tuple[Path,
     """Return the path and sha256 of an extractor's weights.
 
     A file `given` by the user is taken as it is (its hash stands with every number); one that was found
-    must be the published file.
+    must be the published file; where no hash is known, it is read with a warning.
 
     Raises
     ------
@@ -97,7 +103,9 @@ def locate(extractor: str, file: WeightsFile, given: Path | None) -> tuple[Path,
             f"get it with `{how_to_get(file)}`"
         )
     digest = file_hash(path)
-    if not digest.startswith(file.sha256):
+    if not file.sha256:
+        log.warning("%s is read unchecked (no hash is known): it is %s@%s", path, extractor, digest[:8])
+    elif not file.is_published(digest):
         raise DataCorrupt(
             f"{path} is truncated or is not the published file (sha256 {digest[:8]}..., not "
             f"{file.sha256[:8]}...): delete it and get it again with `{how_to_get(file)}`"

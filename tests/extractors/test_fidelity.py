@@ -10,7 +10,7 @@ from torch_fidelity import feature_extractor_clip
 from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
-from ltbench.errors import DataMissing
+from ltbench.errors import DataCorrupt, DataMissing
 from ltbench.extractors import fidelity
 from ltbench.extractors.registry import get_extractor
 from ltbench.extractors.weights import file_hash
@@ -131,6 +131,26 @@ def test_dinov2_is_built_from_the_users_copy_of_its_code(tmp_path, monkeypatch):
     with torch.no_grad():
         theirs = layer((x / 255 - mean) / std).numpy()
     assert_close(get_extractor("dinov2-vit-s-14", weights=path)(batch).features, theirs)
+
+
+def test_a_file_whose_published_hash_is_not_known_is_named_by_its_own(tmp_path, monkeypatch, caplog):
+    """Of DINOv2's largest network no hash is known: any file of its name is read, and told apart by what it is."""
+    monkeypatch.setenv("LTBENCH_WEIGHTS", str(tmp_path))
+    layer = nn.Sequential(nn.Conv2d(3, 6, 14, stride=56), nn.Flatten())
+    code = tmp_path / fidelity.DINOV2_CODE
+    code.mkdir()
+    (code / "hubconf.py").write_text(
+        "from torch import nn\n"
+        "def dinov2_vitg14(pretrained):\n"
+        "    return nn.Sequential(nn.Conv2d(3, 6, 14, stride=56), nn.Flatten())\n"
+    )
+    for size in ("g", "l"):
+        torch.save(layer.state_dict(), tmp_path / f"dinov2_vit{size}14_pretrain.pth")
+    path = tmp_path / "dinov2_vitg14_pretrain.pth"
+    assert get_extractor("dinov2-vit-g-14").name == f"dinov2-vit-g-14@{file_hash(path)[:8]}"
+    assert f"{path} is read unchecked" in caplog.text
+    with pytest.raises(DataCorrupt, match="not the published file"):
+        get_extractor("dinov2-vit-l-14")
 
 
 @pytest.mark.parametrize(("name", "package"), [("vgg16", "torch_fidelity"), ("inception", "cleanfid")])
