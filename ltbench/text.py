@@ -7,10 +7,12 @@ Names that are read from files are besides checked where they are read, see `che
 
 from __future__ import annotations
 
+import hashlib
 import html as _html
 import re
 import shlex
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -145,6 +147,27 @@ def slug(text: str) -> str:
     """Return a file's name for a title: lower-case letters, digits, dots and dashes, never hidden, never long."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-.")[:LONGEST_SLUG].rstrip("-.") or "unnamed"
+
+
+def distinct(names: Sequence[str], things: Sequence[str], longest: int = LONGEST_SLUG) -> list[str]:
+    """Return files' names, one of several things told apart by six hex digits of what it names.
+
+    Parameters
+    ----------
+    names
+        (n,) a slug for each thing.
+    things
+        (n,) what tells them apart, such as a title or a key.
+    longest
+        Characters of a name that gets digits.
+    """
+    counts = Counter(names)
+
+    def own(name: str, thing: str) -> str:
+        digits = hashlib.sha256(thing.encode(errors="backslashreplace")).hexdigest()[:6]
+        return f"{name[: longest - 7].rstrip('-.')}-{digits}"
+
+    return [n if counts[n] == 1 else own(n, thing) for n, thing in zip(names, things, strict=True)]
 
 
 # --- the shell -----------------------------------------------------------------------------------------

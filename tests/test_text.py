@@ -181,6 +181,17 @@ def test_a_slug_is_a_safe_file_name(value):
     assert set(out) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
+def test_names_that_would_be_one_are_told_apart_by_what_they_name():
+    assert text.distinct(["a", "b"], ["one", "two"]) == ["a", "b"]
+    first, other, alone = text.distinct(["name", "name", "b"], ["one", "two", "three"], longest=12)
+    assert alone == "b"
+    assert first == text.distinct(["name", "name"], ["one", "four"], longest=12)[0]  # whatever the other is
+    assert first[:5] == other[:5] == "name-"
+    assert len(first) == len(other) == 11
+    assert first != other
+    assert len(text.distinct(["longer name", "longer name"], ["one", "two"], longest=12)[0]) == 12
+
+
 def test_a_message_is_short_whatever_stands_in_it():
     assert text.shortened("no file /a/b: look there") == "no file /a/b: look there"
     out = text.shortened(f"no file {'x' * 5000}y: look there")

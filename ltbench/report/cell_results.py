@@ -25,7 +25,6 @@ from ltbench.report.names import (
 )
 from ltbench.report.series import Series
 from ltbench.runs.samples import class_names_of
-from ltbench.text import slug
 
 MEASURE = list(Measure._fields)
 _NAMES = MEASURE[:6]
@@ -52,6 +51,7 @@ class CellResults:
     ----------
     label : the data cell in words, a prepared folder by the name that the user gave it.
     key : the data cell in words, as every scores' reader calls it.
+    slug : a short name for files, no other cell's of the report.
     series : in print order, each labelled by what tells it from the others.
     points : one row a number: series, train_seed, sample_seed, main, place, measure, ``role``, value, run, folder.
     summary : one row a series, place, measure and role: mean, sd, n, sd_sampling, n_sampling.
@@ -61,6 +61,7 @@ class CellResults:
 
     label: str
     key: str
+    slug: str
     series: list[Series]
     points: pd.DataFrame
     summary: pd.DataFrame
@@ -78,14 +79,6 @@ class CellResults:
     def data_name(self) -> str:
         """The data set's name in print."""
         return self.label.split(", ")[0]
-
-    @functools.cached_property
-    def slug(self) -> str:
-        """A short name for files: data set and ratio, then what is not the published split."""
-        parts = self.label.split(", ")
-        short = [parts[0].removesuffix("_lt"), "r" + parts[1].removeprefix("ratio ")]
-        short += [part.split()[0][0] + part.split()[-1] for part in parts[2:] if not part.endswith(" px")]
-        return slug("-".join(short))[:40].rstrip("-.")
 
     @property
     def imbalance_ratio(self) -> float:

@@ -19,8 +19,10 @@ from ltbench.report.series import Series, labelled, stated
 from ltbench.runs.run import Run
 from ltbench.runs.score_rows import row_codes
 from ltbench.runs.series import main_sampling_seed
+from ltbench.text import distinct, slug
 
 SERIES_COLUMNS = ["method", "variant", "step", "sampler", "nfe", "guidance", "origin", "settings"]
+_LONGEST_SLUG = 40
 PLACE = ["scope", "class_or_group", "n_train"]
 
 
@@ -44,11 +46,20 @@ def cells(scores: pd.DataFrame, runs: Mapping[str, Run] | None = None) -> list[C
     keys = list(order["cell"])
     labels = [_own_label(key, name) for key, (name, _) in zip(keys, names, strict=True)]
     labels = [label if labels.count(label) == 1 else key for label, key in zip(labels, keys, strict=True)]
+    slugs = distinct([_slug(label) for label in labels], keys, _LONGEST_SLUG)
     rows = scores.groupby("cell", observed=True).indices
     return [
-        _cell(label, key, scores.iloc[rows[key]], classes)
-        for label, key, (_, classes) in zip(labels, keys, names, strict=True)
+        _cell(label, key, short, scores.iloc[rows[key]], classes)
+        for label, key, short, (_, classes) in zip(labels, keys, slugs, names, strict=True)
     ]
+
+
+def _slug(label: str) -> str:
+    """Return a short name for files: data set and ratio, then what is not the published split."""
+    parts = label.split(", ")
+    short = [parts[0].removesuffix("_lt"), "r" + parts[1].removeprefix("ratio ")]
+    short += [part.split()[0][0] + part.split()[-1] for part in parts[2:] if not part.endswith(" px")]
+    return slug("-".join(short))[:_LONGEST_SLUG].rstrip("-.")
 
 
 def _own_label(key: str, name: str) -> str:
@@ -58,7 +69,7 @@ def _own_label(key: str, name: str) -> str:
     return ", ".join([plain or first, *(part for part in rest if not (name and part.startswith("content ")))])
 
 
-def _cell(label: str, key: str, scores: pd.DataFrame, names: tuple[str, ...]) -> CellResults:
+def _cell(label: str, key: str, short: str, scores: pd.DataFrame, names: tuple[str, ...]) -> CellResults:
     metric = scores["metric"].astype("category")
     split = [split_metric(str(name)) for name in metric.cat.categories]
     code = metric.cat.codes.to_numpy()
@@ -70,7 +81,7 @@ def _cell(label: str, key: str, scores: pd.DataFrame, names: tuple[str, ...]) ->
     points = points.assign(main=(points["sample_seed"].fillna(-1) == own).to_numpy())
     reasons = _reasons(points)
     points = points[points["value"].notna().to_numpy()].reset_index(drop=True)
-    return CellResults(label, key, _series(points), points, summarise(points), reasons, names)
+    return CellResults(label, key, short, _series(points), points, summarise(points), reasons, names)
 
 
 def _reasons(points: pd.DataFrame) -> dict[tuple[str, str, str], str]:

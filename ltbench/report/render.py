@@ -101,7 +101,9 @@ def latex_table(table: Table) -> str:
 
 def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
     r"""Write ``NAME.tex`` a table and ``all-tables.tex``, a document that shows them all."""
-    pages = {f"{text.slug(table.name)}.tex": latex_table(table) for table in tables}
+    names = [table.name for table in tables]
+    names = text.distinct([text.slug(name) for name in names], names)
+    pages = {f"{n}.tex": latex_table(replace(t, name=n)) for n, t in zip(names, tables, strict=True)}
     whole = environment(text.latex, **_LATEX).get_template("all-tables.tex.j2")
     pages |= {"all-tables.tex": whole.render(names=[Markup(name) for name in pages])}
     for name, content in pages.items():

@@ -1,5 +1,7 @@
 """One data cell's results: the numbers of a measure at a place, by series and seed."""
 
+import re
+
 import pytest
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 
@@ -67,3 +69,16 @@ def test_a_floor_is_of_the_sample_sets_that_it_stands_beside(tmp_path):
     assert cell.floor("overall", own) == pytest.approx((0.5, 0.05, 300))
     assert cell.floor("overall", fewer) == pytest.approx((2.0, 0.05, 100))
     assert cell.floor("overall", own.any_size)[0] == 0.5, "of several sizes that of most sample sets"
+
+
+def test_cells_of_one_short_name_are_told_apart(tmp_path):
+    """The tables and figures of one took the places of the other's: a report goes by their names."""
+    write_run(tmp_path, make_spec("ddpm"), images=False)
+    for size in (8, 16):
+        spec = make_spec("ddpm", ratio=0.1)
+        data = spec.data.model_copy(update={"image_size": size})
+        write_run(tmp_path, spec.model_copy(update={"data": data}), images=False)
+    found = {cell.label: cell.slug for cell in cells(load_scores(tmp_path))}
+    assert found.pop("digits_lt, ratio 0.05") == "digits-r0.05"
+    assert len(set(found.values())) == len(found) == 2
+    assert all(re.fullmatch("digits-r0.1-[0-9a-f]{6}", slug) for slug in found.values())

@@ -1,5 +1,6 @@
 """The document as Markdown and LaTeX: what is escaped, left out, cut and compiled."""
 
+import re
 import shutil
 import subprocess
 
@@ -63,3 +64,12 @@ def test_markdown_escapes_every_text_but_commands_and_leaves_out_what_is_empty_o
     ]
     assert not any("Folded" in line or "Nothing" in line for line in first)
     assert rest[4:7] == [r"## Folded \*", "", r"<sub>small \| print</sub>"]
+
+
+def test_tables_whose_file_names_would_be_one_keep_a_file_each(tmp_path):
+    tables = [Table(f"per-class-{'x' * 80}-{end}", end, ["n"], [["1"]]) for end in ("a", "b")]
+    *files, _ = write_latex([*tables, Table("league", "League", ["n"], [["1"]])], tmp_path)
+    assert len({file.name for file in files}) == 3
+    assert files[2].name == "league.tex"
+    labels = {re.search(r"\\label\{(.*?)\}", file.read_text())[1] for file in files}
+    assert labels == {f"tab:{file.stem}" for file in files}

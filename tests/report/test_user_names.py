@@ -3,13 +3,19 @@
 import numpy as np
 import pytest
 from PIL import Image
+from report_folders import make_spec as make_study_spec
+from report_folders import write_run
 from tiny_runs import make_spec
 
 from ltbench.data import resolve_data
 from ltbench.data.prepare.prepare import prepare
 from ltbench.environment import Environment
+from ltbench.files import read_json, write_json
 from ltbench.pipeline import run_stage, stages
 from ltbench.report import write_report
+from ltbench.report.document import Plot
+from ltbench.report.tables.grid import Table
+from ltbench.runs.layout import folder_name
 from ltbench.specs import DataSpec
 
 
@@ -75,3 +81,36 @@ def test_a_broken_study_file_stops_no_report(runs, tmp_path):
         assert write_report(runs, tmp_path).document.top.title == "runs"
     finally:
         study.unlink()
+
+
+def named(root, *names):
+    """Write a training on a folder of each name, which is known by its content."""
+    for i, name in enumerate(names):
+        spec = make_study_spec("ddpm", dataset="folder_lt")
+        spec = spec.model_copy(update={"data": spec.data.model_copy(update={"content": f"{i:064d}"[::-1]})})
+        write_run(root, spec, images=False)
+        path = root / folder_name(spec) / "provenance.json"
+        kept = read_json(path)
+        kept["stages"][0] |= {"data_name": name, "class_names": [f"c{k}" for k in range(10)]}
+        write_json(path, kept)
+    return root
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("猫", "犬"),
+        (f"{'traps of the northern valley ' * 2}, summer", f"{'traps of the northern valley ' * 2}, winter"),
+    ],
+)
+def test_folders_of_one_short_name_have_tables_and_figures_of_their_own(names, tmp_path):
+    document = write_report(named(tmp_path / "runs", *names), tmp_path / "out").document
+    sections = [section for section in document.top.nodes if section.cell is not None]
+    assert len(sections) == 2
+    for section in sections:
+        titles = [node.title for node in section.walk() if isinstance(node, Table)]
+        titles += [node.figure.title for node in section.walk() if isinstance(node, Plot)]
+        assert len(titles) > 5
+        assert all(title.endswith(section.title) for title in titles)
+    every = [node for node in document.top.walk() if isinstance(node, Table)]
+    assert {table.title for table in document.tables()} == {table.title for table in every}

@@ -19,10 +19,11 @@ from ltbench.report.series import Series, agreeing, grouped
 from ltbench.report.tables.grid import Table, ends, score_text, series_tags
 from ltbench.runs.series import label_without
 from ltbench.stats import t_half_width
-from ltbench.text import slug
+from ltbench.text import distinct, slug
 
 _ORDER = ("class order", "split seed")  # parts of a cell's label that move images between classes, no more
 _BALANCE = (*_ORDER, "ratio", "head count")
+_LONGEST = 30  # characters of a control in a table's name
 _Fit = tuple[float, float, pd.Series]  # b, explained share of the variation within classes, each class's term
 
 
@@ -35,7 +36,10 @@ def controls_tables(found: list[CellResults]) -> list[Table]:
     out: list[Table | None] = []
     for cell in (cell for cell in found if cell.published):
         others = reordered(cell, found)
-        out += [_pair_table(cell, other) for other in (*others, *balanced_controls(cell, found))]
+        beside = [*others, *balanced_controls(cell, found)]
+        changes = [change(cell, other) for other in beside]
+        names = distinct([slug(changed)[:_LONGEST] for changed in changes], changes, _LONGEST)
+        out += [_pair_table(cell, other, name) for other, name in zip(beside, names, strict=True)]
         out.append(rarity_table(cell, others) if others else None)
     return [table for table in out if table is not None]
 
@@ -72,7 +76,7 @@ def change(cell: CellResults, other: CellResults) -> str:
 # -- side by side ---------------------------------------------------------------------------------------------
 
 
-def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
+def _pair_table(cell: CellResults, other: CellResults, name: str) -> Table | None:
     measures = [m for c in (cell, other) if (m := c.frechet("class")) is not None]
     blocks = [grouped(main_series(c), lambda one: one.method) for c in (cell, other)]
     methods = [method for method in blocks[0] if method in blocks[1]]
@@ -104,7 +108,7 @@ def _pair_table(cell: CellResults, other: CellResults) -> Table | None:
         f"{cell.label}, in both."
     )
     return Table.of_columns(
-        f"control-{cell.slug}-and-{slug(changed)[:30]}",
+        f"control-{cell.slug}-and-{name}",
         f"The same classes, {cell.label} and {changed}",
         columns,
         rules=(len(labels),),

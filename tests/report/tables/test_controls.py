@@ -40,6 +40,18 @@ def test_rarity_and_difficulty_are_told_apart_where_they_are_apart(tmp_path):
     assert row[2:5] == ["100 %", "4", "9.00"]
 
 
+def test_controls_of_one_short_name_are_told_apart(tmp_path):
+    write_classes(tmp_path, np.ones(10))
+    for seed in (1, 2):
+        spec = make_spec(order="reversed")
+        other = spec.model_copy(update={"data": spec.data.model_copy(update={"split_seed": seed})})
+        write_run(tmp_path, other, score_rows(other, counts=COUNTS[::-1]), images=False)
+    pairs = [
+        table for table in controls_tables(cells(load_scores(tmp_path))) if table.name.startswith("control")
+    ]
+    assert len({table.name for table in pairs}) == len({table.title for table in pairs}) == 2
+
+
 def test_another_split_alone_cannot_tell_rarity_from_difficulty(tmp_path):
     write_classes(tmp_path, np.ones(10))
     spec = make_spec()
