@@ -6,11 +6,12 @@ inputs (settings and contents), so what has changed since is converted again.
 """
 
 import contextlib
+import fcntl
 import io
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,8 @@ def prepare(  # noqa: PLR0913 -- options, given by name
 ) -> PreparedFolder:
     """Turn a source's image files into ``DATA_ROOT/prepared/NAME-SIZE/``; skip what is done already.
 
+    One process does it at a time; the others wait for it, and find it done.
+
     Parameters
     ----------
     name
@@ -193,21 +196,47 @@ def prepare(  # noqa: PLR0913 -- options, given by name
     root = default_data_root() if data_root is None else Path(data_root)
     stem = source.folder_stem(source_path, own_name)
     listing = source.listing(source_path, lists)
-    listing = _read_all(source, listing, workers or cores(), reading)
-    digest = content_digest(listing)
-    target, existing = _target(source, root, stem, size, digest, ground, own_name is not None)
-    if existing is not None:
-        if progress is not None:
-            progress(*[sum(map(len, listing.sets.values()))] * 2)
-        return existing
-    partial = target.with_name(f".{target.name}.partial")
-    tally = _convert_all(listing, partial, size, source.channels, ground, workers or cores(), progress)
-    write_manifest(source, listing, partial, size, ground, digest, tally, source_path)
-    with writing(target):
-        (partial / "progress.log").unlink()
-        shutil.rmtree(target, ignore_errors=True)  # holds no manifest: no prepared folder
-        partial.rename(target)
-    return PreparedFolder.open(target)
+    with _alone(root / "prepared" / f".{stem}-{size}.lock"):
+        listing = _read_all(source, listing, workers or cores(), reading)
+        digest = content_digest(listing)
+        target, existing = _target(source, root, stem, size, digest, ground, own_name is not None)
+        if existing is not None:
+            if progress is not None:
+                progress(*[sum(map(len, listing.sets.values()))] * 2)
+            return existing
+        partial = target.with_name(f".{target.name}.partial")
+        tally = _convert_all(listing, partial, size, source.channels, ground, workers or cores(), progress)
+        write_manifest(source, listing, partial, size, ground, digest, tally, source_path)
+        with writing(target):
+            (partial / "progress.log").unlink()
+            shutil.rmtree(target, ignore_errors=True)  # holds no manifest: no prepared folder
+            partial.rename(target)
+        return PreparedFolder.open(target)
+
+
+@contextlib.contextmanager
+def _alone(lock: Path) -> Iterator[None]:
+    """Let one process at a time into the block, the others wait; the file goes with the last of them.
+
+    A kill lets the next one in. Where a file system knows no locks, or nothing can be written, nobody waits.
+    """
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            while True:
+                handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)  # network file systems lock no folders
+                held.callback(os.close, handle)
+                fcntl.flock(handle, fcntl.LOCK_EX)
+                if os.fstat(handle).st_nlink:  # else whoever had it has deleted it, and others lock a new one
+                    break
+            held.callback(_release, handle, lock)
+        yield
+
+
+def _release(handle: int, lock: Path) -> None:
+    with contextlib.suppress(OSError):
+        lock.unlink()
+        fcntl.flock(handle, fcntl.LOCK_UN)  # closing frees it only with the copies that forks hold
 
 
 def prepared_source(name: str) -> PreparedSource:

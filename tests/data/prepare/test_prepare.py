@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from image_folders import Progress, write_counted_classes, write_image
+from tiny_runs import in_processes
 
 import ltbench.data.dataset as data
 from ltbench.data.prepare import convert as conversion
@@ -32,6 +33,34 @@ def test_a_broken_file_is_named_and_after_mending_only_the_rest_is_done(tmp_path
     assert 0 < progress[0][0] < progress[0][1] == progress[-1][0] == 28
     assert made.hash == clean.hash
     assert not list((tmp_path / "prepared").glob(".*"))
+
+
+def prepare_in(_rank, source, root):
+    prepare("folder_lt", source, root, image_size=8, workers=1)
+
+
+@pytest.mark.parametrize("others", [False, True])
+def test_who_prepares_while_another_does_waits_for_it(tmp_path, others):
+    """As torchrun's processes: each converted into the same files, and all but one ended in a traceback."""
+    source = write_counted_classes(tmp_path / "src" / "birds", [14, 14])
+    again = write_counted_classes(tmp_path / "more" / "birds", [9, 9], start=500) if others else source
+    second = []
+
+    def start_second(done, _total):
+        if done and not second:
+            second.extend(in_processes(prepare_in, again, tmp_path / "data"))
+            second[0].join(2)  # long enough to do it all, were it let in
+
+    made = prepare("folder_lt", source, tmp_path / "data", image_size=8, workers=1, progress=start_second)
+    second[0].join(60)
+    assert second[0].exitcode == 0
+    clean = [
+        prepare("folder_lt", each, tmp_path / "clean", image_size=8, workers=1) for each in (source, again)
+    ]
+    assert made.hash == clean[0].hash
+    folders = data.get_source("folder_lt").candidates(tmp_path / "data", 8)
+    assert {folder.hash for folder in folders} == {folder.hash for folder in clean}
+    assert not list((tmp_path / "data" / "prepared").glob(".*"))
 
 
 def test_a_stray_file_in_a_class_folder_is_not_passed_over(tmp_path):
