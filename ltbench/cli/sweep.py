@@ -222,10 +222,24 @@ def show_logs(run: str, root: Path, lines: int | None) -> None:
     console.print(text or f"no attempt at {run} is recorded in {root}", highlight=False, soft_wrap=True)
 
 
-def slurm_options(text: str) -> SlurmOptions:
-    """Return what ``--slurm`` asks for, so that a typo is told before anything else is done."""
+def slurm_options(text: str, device: str | None = None, workers: str = "auto") -> SlurmOptions:
+    """Return what ``--slurm`` asks for, so that a typo is told before anything else is done.
+
+    Raises
+    ------
+    UsageError
+        A mistake in it, or a flag beside it for what Slurm decides.
+    """
     from ltbench.sweep.slurm import parse_slurm
 
+    if device is not None:
+        raise UsageError(
+            "--slurm: a task uses the GPU that Slurm gives it, as by gpus_per_node=1, else the CPU: leave --device out"
+        )
+    if workers != "auto":
+        raise UsageError(
+            f"--slurm: each task is one worker: say tasks={workers} in it, and leave --workers out"
+        )
     return parse_slurm(text)
 
 

@@ -31,10 +31,11 @@ from ltbench.sweep.tasks import build_tasks
 from ltbench.sweep.worker import Stages, Worker, real_pipeline
 from ltbench.text import whole_number
 
-_MAX_TASKS = 64
+_DEFAULT_TASKS, _MOST_TASKS = 64, 1024  # of a job array
+_EARLY = 60  # seconds by which Slurm may warn a task before its time, see sbatch --signal
 _OWN = {
     "time": "limit of a task: 90m, 8h, 2d or D-HH:MM:SS; default 1h. A task that runs out of it is requeued",
-    "tasks": "size of the job array; default: one a training that is left, at most 64",
+    "tasks": f"size of the job array, up to {_MOST_TASKS}; default: one a training that is left, at most {_DEFAULT_TASKS}",
     "parallel": "tasks at once; default: all",
     "warn": "seconds before the limit at which a task saves and is requeued; default 120",
 }
@@ -72,7 +73,7 @@ class SlurmOptions:
     minutes
         Time limit of a task.
     tasks
-        Size of the job array; None: one a run, at most 64.
+        Size of the job array; None: one a training that is left, at most 64.
     parallel
         Tasks at once; None: all.
     warn
@@ -94,7 +95,7 @@ def parse_slurm(text: str) -> SlurmOptions:
     Raises
     ------
     UsageError
-        A key that is not in `KEYS`, or a value that cannot be read.
+        A key that is not in `KEYS`, a value that cannot be read, or a task that would be warned at its start.
     """
     if not text.isprintable():  # a line break in a value would be a line of the job's script
         raise UsageError(f"--slurm {text!r} holds control characters: write it as partition=gpu,time=8h")
@@ -111,11 +112,23 @@ def parse_slurm(text: str) -> SlurmOptions:
         if key not in KEYS:
             raise UsageError(f"--slurm: unknown key {key!r}{nearest(key, KEYS)}; `--slurm help` lists them")
         given[key] = value.strip()
+    minutes = _minutes(given.get("time", "1h"))
+    warn = _number("warn", given.get("warn")) or SlurmOptions.warn
+    if warn + _EARLY >= minutes * 60:
+        raise UsageError(
+            f"--slurm time={minutes}m: a task is warned {warn} s before its limit, and up to {_EARLY} s earlier, so that "
+            f"it would do nothing and be requeued for ever: allow at least time={(warn + _EARLY) // 60 + 1}m"
+        )
+    tasks = _number("tasks", given.get("tasks"))
+    if (tasks or 0) > _MOST_TASKS:
+        raise UsageError(
+            f"--slurm tasks={tasks}: an array has at most {_MOST_TASKS} tasks, each does many stages"
+        )
     return SlurmOptions(
-        minutes=_minutes(given.get("time", "1h")),
-        tasks=_number("tasks", given.get("tasks")),
+        minutes=minutes,
+        tasks=tasks,
         parallel=_number("parallel", given.get("parallel")),
-        warn=_number("warn", given.get("warn")) or SlurmOptions.warn,
+        warn=warn,
         sbatch={key: value for key, value in given.items() if key not in _OWN},
     )
 
@@ -194,7 +207,7 @@ def _submitit() -> Any:
 
 
 def _array_size(options: SlurmOptions, left: int) -> int:
-    return min(options.tasks or min(left, _MAX_TASKS), _MAX_TASKS * 16)
+    return options.tasks or min(left, _DEFAULT_TASKS)
 
 
 def _parameters(options: SlurmOptions, count: int) -> dict[str, Any]:
@@ -280,17 +293,16 @@ class SlurmTask:
         signal.signal(signal.SIGTERM, on_signal)
         worker.run()
         if warned.is_set() or worker.must_restart:
-            _requeue()
-            raise SystemExit(0)  # Slurm ends the rest of the task
+            raise SystemExit(0 if _requeue() else 1)  # Slurm ends the rest of the task
         return "stopped" if stopping.is_set() else "finished"
 
 
 def _on_this_node(settings: Settings) -> Settings:
     """Use the GPU that Slurm gave to this task, and all of its cores where it has none."""
     cores = int(os.environ.get("SLURM_CPUS_PER_TASK", "0"))
-    given = any(
-        os.environ.get(name) for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS")
-    )
+    slurms = os.environ.get("SLURM_STEP_GPUS") or os.environ.get("SLURM_JOB_GPUS", "")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", slurms)  # where it is set, PyTorch sees no others
+    given = re.match(r"[0-9]|GPU-|MIG-", visible.strip())  # not -1 or NoDevFiles, which hide all
     return replace(settings, device="cuda" if given else "cpu", threads=cores or settings.threads)
 
 
@@ -299,9 +311,18 @@ def _say(event: dict[str, Any]) -> None:
         print(event, flush=True)
 
 
-def _requeue() -> None:
-    """Ask Slurm to run this task again from the start; what is done is on disk."""
+def _requeue() -> bool:
+    """Ask Slurm to run this task again from the start, and return whether it will; what is done is on disk."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     job = f"{array}_{index}" if array and index else os.environ["SLURM_JOB_ID"]
     print(f"requeueing {job}", flush=True)
-    subprocess.run(["scontrol", "requeue", job], check=False, timeout=60)
+    command = ["scontrol", "requeue", job]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        if done.returncode <= 0:  # below: ended by Slurm, with the rest of the task
+            return True
+        why = done.stderr.strip()
+    except (subprocess.TimeoutExpired, OSError) as error:
+        why = str(error)
+    print(f"{job} was not requeued: {why}; run the same command again to go on", flush=True)
+    return False

@@ -153,6 +153,17 @@ def test_a_slurm_typo_is_told_before_anything_is_measured(run_here, monkeypatch)
     assert "--slurm help" in out
 
 
+@pytest.mark.parametrize(
+    ("flag", "value", "instead"), [("--device", "cpu", "gpus_per_node=1"), ("--workers", "2", "tasks=2")]
+)
+def test_a_flag_that_slurm_decides_is_refused(flag, value, instead, run_here):
+    """It was ignored without a word."""
+    code, out = run_here("run", "--slurm", "partition=gpu", flag, value, "--dry-run", *SHORT)
+    assert code == 2
+    assert f"leave {flag} out" in " ".join(out.split())
+    assert instead in out
+
+
 def test_slurm_help_lists_the_keys(run_here):
     from ltbench.sweep.slurm import KEYS
 

@@ -1,7 +1,9 @@
 """Slurm: options, and sweeps on a real one-node Slurm that the tests start."""
 
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -28,7 +30,7 @@ def test_options_are_read():
     assert options == SlurmOptions(
         480, 4, 2, 60, {"partition": "gpu", "gpus_per_node": "1", "mem": "16G", "cpus_per_task": "3"}
     )
-    times = {"90": 90, "90m": 90, "2d": 2880, "1-02:30:00": 1590, "00:00:01": 1}
+    times = {"90": 90, "90m": 90, "2d": 2880, "1-02:30:00": 1590, "00:05:01": 6}
     assert {text: parse_slurm(f"time={text}").minutes for text in times} == times
 
 
@@ -41,6 +43,11 @@ def test_options_are_read():
         ("time=0", "at least a minute"),
         ("tasks=none", "whole number"),
         ("tasks=0", "whole number"),
+        ("tasks=1025", "at most 1024"),
+        ("time=1m", "allow at least time=4m"),
+        ("time=3m", "allow at least time=4m"),
+        ("time=1m,warn=600", "allow at least time=12m"),
+        ("time=5m,warn=240", "allow at least time=6m"),
         ("partition=gpu\n#SBATCH --wrap=x", "control characters"),
         ("exclude=\x1b[2J", "control characters"),
     ],
@@ -48,6 +55,55 @@ def test_options_are_read():
 def test_wrong_options_are_one_sentence(text, part):
     with pytest.raises(UsageError, match=part):
         parse_slurm(text)
+
+
+def test_a_task_has_time_before_it_is_warned():
+    """Slurm may warn a minute early: warned at its start it would be requeued for ever and do nothing."""
+    for text in ("time=4m", "time=2m,warn=59", "time=12m,warn=600"):
+        options = parse_slurm(text)
+        assert options.minutes * 60 - options.warn - 60 > 0
+
+
+@pytest.mark.parametrize(
+    ("names", "device"),
+    [
+        ({}, "cpu"),
+        ({"SLURM_JOB_GPUS": "0,1"}, "cuda"),
+        ({"SLURM_STEP_GPUS": "2"}, "cuda"),
+        ({"CUDA_VISIBLE_DEVICES": "3"}, "cuda"),
+        ({"CUDA_VISIBLE_DEVICES": "GPU-8932f937-d72c-4106-c12f-20bd9faed9f6"}, "cuda"),
+        ({"CUDA_VISIBLE_DEVICES": "MIG-1c2e"}, "cuda"),
+        *(({"CUDA_VISIBLE_DEVICES": hidden}, "cpu") for hidden in ("", "-1", "NoDevFiles", "none")),
+        ({"CUDA_VISIBLE_DEVICES": "-1", "SLURM_JOB_GPUS": "0"}, "cpu"),  # PyTorch sees none
+    ],
+)
+def test_a_task_uses_a_gpu_that_it_was_given(names, device, monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_CPUS_PER_TASK"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    assert slurm._on_this_node(Settings(threads=3)) == Settings(threads=3, device=device)
+
+
+def test_a_task_that_is_not_requeued_ends_with_an_error(tmp_path, monkeypatch, capfd):
+    """It ended as if all was well, and nobody went on."""
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("PATH", str(tmp_path))  # no scontrol
+    runs = runs_of(["seeds=0", "train.steps=10", wrong(3)])  # out of memory: another process is to go on
+    plan = status.save_plan(tmp_path, status.SavedPlan(runs))
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGUSR2, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit) as left:
+            slurm.SlurmTask(tmp_path, plan, Settings(beat=0.2, lease=3.0), 120, sweep_stub.pipeline)()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert left.value.code == 1
+    out = capfd.readouterr().out
+    assert "7 was not requeued: " in out
+    assert "run the same command again" in out
 
 
 def test_without_slurm_it_says_so(tmp_path, monkeypatch):
@@ -250,6 +306,15 @@ def test_a_stage_that_cannot_be_stopped_is_a_time_out_and_tried_again(tmp_path):
     assert status.exit_code(rows) == 0, said(tmp_path)
     first, second = Ledger(tmp_path).attempts(rows[0].task.resource)
     assert (first.end["kind"], second.end["outcome"]) == ("time-out", "done")
+
+
+@pytest.mark.usefixtures("inside")
+def test_a_requeue_that_slurm_refuses_is_told(monkeypatch, capfd):
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SLURM_JOB_ID", "999999")
+    assert not slurm._requeue()
+    assert re.search(r"999999 was not requeued: .*[Ii]nvalid job id", capfd.readouterr().out)
 
 
 @pytest.mark.usefixtures("inside")

@@ -190,7 +190,7 @@ def run(
         show_slurm_keys()
         return
     # Read first: a typo is told before anything is measured.
-    slurm_request = None if slurm is None else slurm_options(slurm)
+    slurm_request = None if slurm is None else slurm_options(slurm, device, workers)
     from ltbench.cli.study import run_study, show_plan, show_slurm_script, trust_named
 
     if dry_run and slurm_request is not None:
