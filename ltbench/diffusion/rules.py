@@ -80,7 +80,7 @@ def class_omegas(facts: RuleFacts) -> NDArray[np.float64]:
 
     Raises
     ------
-    UsageError : factors for another number of classes, or a power without the classes' sizes.
+    UsageError : factors for another number of classes; a power without the classes' sizes, or a negative one of none.
     """
     import numpy as np
 
@@ -96,6 +96,12 @@ def class_omegas(facts: RuleFacts) -> NDArray[np.float64]:
         return np.array(sample.guidance, np.float64)
     if prior is None:
         raise UsageError("sample.omega_power goes by the classes' numbers of training images: give those too")
+    absent = np.flatnonzero(np.asarray(prior) == 0)
+    if sample.omega_power < 0 and len(absent):
+        raise UsageError(
+            f"sample.omega_power={sample.omega_power:g} has no value for class {absent[0]}, which has no training images: "
+            "give sample.omega_factors, a number for each class"
+        )
     powers = (np.asarray(prior, np.float64) / np.max(prior)) ** sample.omega_power
     result: NDArray[np.float64] = sample.guidance * powers / powers.mean()
     return result

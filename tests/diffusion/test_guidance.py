@@ -259,6 +259,11 @@ def test_what_a_packages_rule_does_not_read_is_refused(sets: list[str], says: st
     [
         ({"rule": "per_class", "omega_factors": (1.0, 2.0)}, PRIOR, "has 2 numbers for the 10 classes"),
         ({"rule": "per_class", "omega_power": 1.0}, None, "goes by the classes' numbers of training images"),
+        (
+            {"rule": "per_class", "omega_power": -0.5},
+            np.array([0.5, 0.0, 0.5, 0.0]),
+            r"omega_power=-0.5 has no value for class 1, which has no training images",
+        ),
         ({"rule": "auto", "bad_step": 3}, PRIOR, "guides away from a weaker network: give one"),
     ],
 )

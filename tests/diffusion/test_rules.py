@@ -80,3 +80,5 @@ def test_a_power_of_the_classes_sizes_keeps_the_mean_over_classes() -> None:
     whole = make_omega(spec(1.5, rule="per_class", omega_power=0.75), PRIOR)(3, np.arange(10))
     assert np.mean(whole) == pytest.approx(1.5)
     assert (np.diff(whole) < 0).all()
+    absent = make_omega(spec(1.5, rule="per_class", omega_power=1), np.array([1.0, 0.0]))
+    assert absent(3, np.array([0, 1])).tolist() == [3.0, 0.0]  # a class without images is not guided
