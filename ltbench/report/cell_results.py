@@ -231,7 +231,12 @@ class CellResults:
             columns = (self._summary.columns[name][rows].tolist() for name in Numbers._fields)
             numbers = map(Numbers._make, zip(*columns, strict=True))
             series = self._summary.names[self._summary.codes[rows]].tolist()
-            self._kept[key] = dict(zip(series, numbers, strict=True))
+            kept = self._kept[key] = dict(zip(series, numbers, strict=True))
+            if len(kept) < len(rows):  # seeds of one series whose classes have other sizes: a row a size
+                wide = self.by_seed(scope, measure, place, role)
+                for one in {one for one in series if series.count(one) > 1} & set(wide):
+                    values = wide[one].dropna()
+                    kept[one] = Numbers(values.mean(), values.std(), len(values), np.nan, 0)
         result: dict[str, Numbers] = self._kept[key]
         return result
 

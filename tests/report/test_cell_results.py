@@ -82,3 +82,21 @@ def test_cells_of_one_short_name_are_told_apart(tmp_path):
     assert found.pop("digits_lt, ratio 0.05") == "digits-r0.05"
     assert len(set(found.values())) == len(found) == 2
     assert all(re.fullmatch("digits-r0.1-[0-9a-f]{6}", slug) for slug in found.values())
+
+
+def test_means_run_over_seeds_whose_classes_have_other_sizes(tmp_path):
+    """As of images whose labels were drawn: the mean was the first seed's own, beside a test over all."""
+    for seed in (0, 1, 2):
+        spec, counts = make_spec("coral", seed), [n + seed for n in COUNTS]
+        rows = uneven(score_rows(spec, metrics=("frechet",)), counts)
+        least = {"n_generated": min(counts)}
+        rows = [row | (least if row["scope"] == "group" else {}) for row in rows]
+        write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    (measure,) = (m for m in cell.measures("class") if m.metric == "frechet")
+    for scope, place in (("class", "3"), ("group", "tail")):
+        values = cell.by_seed(scope, measure.any_size, place).to_numpy()
+        (found,) = cell.means(scope, measure.any_size, place).values()
+        assert (found.n, found.mean) == (3, pytest.approx(values.mean()))
+        assert found.sd == pytest.approx(values.std(ddof=1))
+    assert cell.means("class", measure, "3")[cell.series[0].key].n == 3
