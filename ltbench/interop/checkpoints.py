@@ -308,20 +308,21 @@ def _attached(
 def study_text(spec: RunSpec, path: Path) -> str:
     """Return the study file of one run: what differs from the defaults, as ``ltbench run --preset`` reads it."""
     lines = [
-        f"title = {json.dumps(f'{spec.method.name} imported from {path.name}')}",
+        f"title = {_toml(f'{spec.method.name} imported from {path.name}')}",
         f"train_seed = {spec.train_seed}",
-        f"method = {json.dumps(spec.method.name)}",
+        f"method = {_toml(spec.method.name)}",
     ]
     for section in ("data", "model", "train", "sample", "score"):
         differing = getattr(spec, section).model_dump(mode="json", exclude_defaults=True)
         if differing:
             lines += ["", f"[{section}]", *(f"{name} = {_toml(v)}" for name, v in differing.items())]
     if spec.method.hyperparameters:
-        lines += ["", f"[for.{json.dumps(spec.method.name)}]"]
+        lines += ["", f"[for.{_toml(spec.method.name)}]"]
     for part, values in spec.method.hyperparameters.items():
         lines += [f'"{part}.{name}" = {_toml(value)}' for name, value in values.items()]
     return "\n".join(lines) + "\n"
 
 
 def _toml(value: Any) -> str:
-    return json.dumps(value)  # text, numbers, true, false and lists are written alike
+    # Text, numbers, true, false and lists are written alike, but TOML knows no halves of a pair and no bare DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

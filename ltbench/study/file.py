@@ -120,6 +120,8 @@ def _layer(table: Any, where: str) -> Layer:
     layer: Layer = {}
     for name, value in flatten(table):
         key, place = resolve_key(name, where), f"{where}: {name}"
+        if key in layer:
+            raise UsageError(f"{place} sets {key} again, as {layer[key].where} does: keep one of them")
         layer[key] = Value(read_value(key, value, place), place)
     for key, item in layer.items():
         for value in item.value if isinstance(item.value, list) else [item.value]:
@@ -142,12 +144,17 @@ def _parse(content: dict[str, Any], name: str) -> _File:
         raise UsageError(f"{name}: 'for' must hold tables, as in [for.coral]")
     for method, table in overrides.items():
         where = f"{name}: [for.{method}]"
-        file.per_method[canonical_method(method, where)] = _layer(table, where)
+        canonical = canonical_method(method, where)
+        if canonical in file.per_method:
+            raise UsageError(f"{where} sets {canonical} again: keep one table of that method")
+        file.per_method[canonical] = _layer(table, where)
     blocks = content.get("grid", [{}])
     if isinstance(blocks, Mapping):
         blocks = [blocks]
     if not isinstance(blocks, list):
         raise UsageError(f"{name}: 'grid' must be a table of lists, as in [[grid]]")
+    if not blocks:
+        raise UsageError(f"{name}: 'grid' is empty: give it a [[grid]] block or leave it out")
     file.blocks = []
     for number, block in enumerate(blocks, start=1):
         where = f"{name}: [[grid]] {number}" if len(blocks) > 1 else f"{name}: [[grid]]"

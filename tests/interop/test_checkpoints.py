@@ -1,12 +1,15 @@
 """The authors' checkpoints become runs that compute what their code computed; runs become what diffusers loads."""
 
 import shutil
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from official_files import ALIKE, CBDM, CORAL, check_golden_outputs, golden, imported
+from tiny_runs import make_spec
 
 from ltbench.data import load_dataset
 from ltbench.diffusion.samplers import sample
@@ -15,7 +18,7 @@ from ltbench.environment import Environment
 from ltbench.errors import CheckpointError, UsageError
 from ltbench.extractors import torchscript
 from ltbench.files import read_json
-from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings
+from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings, study_text
 from ltbench.interop.official import load_official
 from ltbench.method.registry import create
 from ltbench.pipeline import is_done, load_model, run_stage, stages
@@ -279,3 +282,11 @@ def test_the_papers_network_has_its_name_and_others_are_spelt_out():
 )
 def test_classes_and_size_tell_the_papers_data_sets(classes, channels, size, name):
     assert guess_dataset(config(num_classes=classes, image_channels=channels, image_size=size)) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["net-\N{SMILING CAT FACE WITH OPEN MOUTH}.pt", "netz-\u00fc.pt", 'a"b\\c.pt', "a\x7fb\tc.pt"]
+)
+def test_a_study_file_is_toml_whatever_the_checkpoint_is_called(name):
+    text = study_text(make_spec(), Path(name))
+    assert tomllib.loads(text)["title"] == f"ddpm imported from {name}"

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from command_line import call_main
+from image_folders import write_named_classes
 from report_folders import make_spec
 from tiny_runs import digits
 
 from ltbench.cli.app import main
 from ltbench.data.images import balanced
+from ltbench.data.prepare.prepare import prepare
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import get_extractor
 from ltbench.files import write_json
@@ -128,3 +131,15 @@ def test_the_command_adds_one_number_and_says_what_cannot_be_had(tmp_path, capsy
     code, out = run("score", file, samples, "--extractor", "efficientnet_lite0")
     assert code != 0
     assert "name the extractor that it was made with" in out
+
+
+def test_the_reference_of_a_small_folder_is_written_with_its_own_counts(tmp_path, capfd):
+    """It was read at the papers' ratio .01, which leaves no image in the tail class of fewer than 100."""
+    write_named_classes(tmp_path / "birds", ("wren", "kite"), n=20)
+    prepare("folder_lt", tmp_path / "birds", tmp_path / "data", image_size=16, workers=1)
+    out = tmp_path / "reference.npz"
+    words = ["statistics", "write", "-d", "folder_lt", "--extractor", "pixels", "--out", out]
+    code, said, _ = call_main(capfd, [str(word) for word in (*words, "--data-root", tmp_path / "data")])
+    assert code == 0
+    assert "mean and covariance of 8 images of folder_lt" in said
+    assert len(read_statistics(out).statistics.mean) == 3 * 16 * 16

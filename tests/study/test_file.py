@@ -257,3 +257,35 @@ def test_a_wrong_file_is_one_sentence(study, text, parts):
     assert "\n" not in str(caught.value)
     for part in parts:
         assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "seed = 1\ntrain_seed = 2",
+            "study.toml: train_seed sets train_seed again, as study.toml: seed does",
+        ),
+        ('dataset = "digits_lt"\n[data]\ndataset = "cifar10_lt"', "sets data.dataset again"),
+        (
+            "[[grid]]\nseeds = [0, 1]\ntrain_seeds = [2, 3]",
+            r"\[\[grid\]\]: train_seeds sets train_seed again",
+        ),
+        ("[for.coral]\n'coral.weight' = 1\n[for.coral.coral]\nweight = 2", "sets coral.weight again"),
+        (
+            "[for.'coral+t2h'.train]\nsteps = 9\n[for.'t2h+coral'.train]\nsteps = 8",
+            r"\[for\.t2h\+coral\] sets coral\+t2h again",
+        ),
+    ],
+)
+def test_a_key_under_two_spellings_is_refused(study, text, says):
+    """The later one was taken, in silence."""
+    with pytest.raises(UsageError, match=says):
+        load_study(study(text))
+
+
+def test_an_empty_list_of_blocks_is_named(study):
+    with pytest.raises(
+        UsageError, match=r"study\.toml: 'grid' is empty: give it a \[\[grid\]\] block or leave it out"
+    ):
+        load_study(study("method = 'ddpm'\ngrid = []\n[data]\ndataset = 'digits_lt'"))

@@ -35,15 +35,14 @@ def write(
 ) -> None:
     """Write a data set's reference as mu and sigma, for other people's tools."""
     from ltbench.data import load_dataset
-    from ltbench.data.dataset import resolve_data
     from ltbench.environment import usable_device
     from ltbench.extractors.registry import get_extractor
     from ltbench.interop.statistics import write_dataset_statistics
-    from ltbench.specs import DataSpec
+    from ltbench.study.resolve import resolve_cell
 
     console = make_console()
     network = get_extractor(extractor, device=usable_device(device))
-    data = load_dataset(resolve_data(DataSpec(dataset=dataset), data_root), data_root)
+    data = load_dataset(resolve_cell(dataset, data_root=data_root), data_root)
     n = write_dataset_statistics(data, network, out, out.parent / ".cache" / "features")
     console.print(f"{out}: mean and covariance of {n:,} images of {dataset} on {network.name}")
 
