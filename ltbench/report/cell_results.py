@@ -142,6 +142,11 @@ class CellResults:
         rows = self.points["folder"][(self.points["series"] == series).to_numpy()]
         return [Path(folder) for folder in sorted(map(str, rows.unique()))]
 
+    def main_folders(self, series: str) -> list[Path]:
+        """Return the folders of a series at the main sampling seed, one a training."""
+        rows = self.points[(self.points["series"] == series).to_numpy() & self.points["main"].to_numpy()]
+        return [Path(folder) for folder in sorted(map(str, rows["folder"].unique()))]
+
     def main_folder(self, series: str) -> Path | None:
         """Return the folder that stands for a series: its first training seed at the main sampling seed."""
         rows = self.points[(self.points["series"] == series).to_numpy() & self.points["main"].to_numpy()]

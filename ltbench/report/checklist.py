@@ -46,9 +46,9 @@ def _of_runs(scene: Scene) -> Iterator[_Answer]:
         f"{seeds[0]} to {seeds[-1]} training seeds a row" if len(seeds) > 1 else f"{seeds[0]} training seeds"
     )
     yield "Several training seeds (3 or more) for every row?", seeds[0] >= 3, f"{many} (column Seeds)"
-    spread = bool(cell.summary["sd"].notna().any())
-    where = "± in every table, intervals in the forest plot" if spread else "one seed a row"
-    yield "Spread shown with every mean?", spread, where
+    spread = "± in every table, intervals in the forest plot" if seeds[-1] > 1 else "one seed a row"
+    where = f"{spread}; none where a row has one seed" if seeds[0] == 1 < seeds[-1] else spread
+    yield "Spread shown with every mean?", seeds[0] > 1, where
     measure = cell.frechet("overall")
     mean, _, n = cell.floor("overall", measure) if measure is not None else [np.nan] * 3
     floor = (

@@ -6,13 +6,14 @@ A sentence has at most 25 words and no list of numbers: the forest plot and the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import group_title, mean_sd, method_title, number
-from ltbench.report.protocols import long_tails, main_protocols
-from ltbench.report.series import by_key, grouped, joined
+from ltbench.report.protocols import fewer_methods, long_tails, main_protocols
+from ltbench.report.series import Series, by_key, grouped, joined
 from ltbench.report.tables.contrasts import pair_title
 from ltbench.report.tables.differences import (
     PLACES,
@@ -21,7 +22,7 @@ from ltbench.report.tables.differences import (
     of_measure,
     shown_to_differ,
 )
-from ltbench.report.tables.grid import Table
+from ltbench.report.tables.grid import Table, series_tags
 from ltbench.stats import Best, best_setting
 
 MOST_WORDS = 25
@@ -70,6 +71,8 @@ def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[st
                 parts.append(f"no method is shown to differ from {name}")
         at = f"ω={block[0].scale_text}"
         yield f"{_short(cell)}, {at}: {'; '.join(parts)} ({_word(measure.plain)}, Holm 5 %)."
+    if fewer := fewer_methods(cell):
+        yield f"{_short(cell)}: {fewer}"
 
 
 def _word(title: str) -> str:
@@ -94,12 +97,12 @@ def _best(cell: CellResults) -> Iterator[str]:
     rows = best_guidances(cell)
     if measure is None or len(rows) < 2:
         return
-    (name, best), (second, next_best) = rows[0], rows[1]
+    (first, best), (second, next_best) = rows[0], rows[1]
     how = "chosen on other seeds" if all(b.held_out for _, b in rows) else "choice flatters"
     lowest, next_lowest = (number(b.mean, measure.decimals) for b in (best, next_best))
     yield (
-        f"{_short(cell)}, each method at its best guidance: lowest FD has {name} with {lowest}, "
-        f"then {second} with {next_lowest} (n={best.n}, {how})."
+        f"{_short(cell)}, each method at its best guidance: lowest FD has {first.label} with {lowest}, "
+        f"then {second.label} with {next_lowest} (n={best.n}, {how})."
     )
 
 
@@ -145,8 +148,11 @@ def _declared(sections: Sections) -> Iterator[str]:
 # -- best guidance --------------------------------------------------------------------------------------------
 
 
-def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
-    """Return each method's best guidance of those run under one sampler, on seeds that all its have, the best first."""
+def best_guidances(cell: CellResults) -> list[tuple[Series, Best]]:
+    """Return each method's series at its best guidance of those run under one sampler, the best first.
+
+    On seeds that all of the method's scales have. The series are labelled by their methods.
+    """
     measure = cell.frechet("overall")
     blocks = main_protocols(cell, every=True)
     if measure is None or len(blocks) < 2:
@@ -163,7 +169,8 @@ def best_guidances(cell: CellResults) -> list[tuple[str, Best]]:
     for pair, rows in curves.items():
         columns = wide[[one.key for one in rows]].set_axis([one.guidance for one in rows], axis=1)
         if (best := best_setting(columns, measure.better or "lower")) is not None:
-            out.append((pair_title(pair, list(methods)), best))
+            chosen = next(one for one in rows if one.guidance == best.chosen)
+            out.append((replace(chosen, label=pair_title(pair, list(methods))), best))
     return sorted(out, key=lambda row: row[1].mean)
 
 
@@ -176,7 +183,7 @@ def best_guidance_table(cell: CellResults) -> Table | None:
     decimals, first = measure.decimals, main_protocols(cell)[0][0]
     valued = ("on the same scores: flatters", "on the other half of the seeds")
     columns = [
-        ("Method", [name for name, _ in rows]),
+        ("Method", [one.label for one, _ in rows]),
         (measure.title, [mean_sd(best.mean, best.sd, decimals) for _, best in rows]),
         ("ω", [f"{best.chosen:g}" for _, best in rows]),
         ("Common seeds", [str(best.n) for _, best in rows]),
@@ -190,4 +197,6 @@ def best_guidance_table(cell: CellResults) -> Table | None:
         f"Floor: {mean_sd(mean, sd, decimals)}{f' (n={n:,.0f})' if n == n else ''}."
     ]
     title = f"Each method at its best guidance, {cell.label}"
-    return Table.of_columns(f"best-guidance-{cell.slug}", title, columns, notes=notes, settings=1)
+    tags = [series_tags(one) for one, _ in rows]
+    name = f"best-guidance-{cell.slug}"
+    return Table.of_columns(name, title, columns, notes=notes, settings=1, row_tags=tags)

@@ -97,6 +97,7 @@ _MATRIX = {
     "matrix": "matrix",
     "rows": "row_names",
     "methods": "row_methods",
+    "guidances": "row_guidances",
     "text": "matrix_text",
     "range": "matrix_range",
 }

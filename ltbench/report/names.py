@@ -14,6 +14,7 @@ from ltbench.metrics.base import Output
 from ltbench.metrics.registry import find_output
 
 MISSING = "—"
+NOT_FINITE = "not finite"
 ANY = math.inf  # a sample size: whichever it is
 OWN = -math.inf  # a sample size: each class has another
 SHOT_GROUPS = ("head", "middle", "tail")
@@ -154,8 +155,10 @@ def group_title(group: str) -> str:
 
 
 def number(value: float, decimals: int) -> str:
-    """Print a number, or a dash where there is none."""
-    return MISSING if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+    """Print a number, or a dash where there is none; an infinite one is said to be that."""
+    if value is None or math.isnan(value):
+        return MISSING
+    return f"{value:.{decimals}f}" if math.isfinite(value) else NOT_FINITE
 
 
 def guidance_text(value: float) -> str:
@@ -166,7 +169,7 @@ def guidance_text(value: float) -> str:
 def mean_sd(mean: float, sd: float, decimals: int) -> str:
     """Print ``mean ± sd``, without the spread where one seed shows none."""
     text = number(mean, decimals)
-    return text if text == MISSING or not math.isfinite(sd) else f"{text} ± {sd:.{decimals}f}"
+    return text if not math.isfinite(mean) or not math.isfinite(sd) else f"{text} ± {sd:.{decimals}f}"
 
 
 def integer(value: float) -> str:

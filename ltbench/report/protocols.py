@@ -118,6 +118,13 @@ def main_protocols(cell: CellResults, every: bool = False) -> list[list[Series]]
     return [first, *(one_a_method(rows, MOST_METHODS) for rows in blocks)]
 
 
+def fewer_methods(cell: CellResults) -> str:
+    """Say how many methods are not among `main_series`, since more than fit side by side were run; blank: none."""
+    every = len(main_series(cell, len(cell.series)))
+    fewer = every - len(main_series(cell))
+    return f"{fewer} of {every} methods and variants are left out: see every setting." if fewer else ""
+
+
 def at_main_protocol(cell: CellResults) -> list[Series]:
     """Return those of `main_series` that are at the main protocol: what may be ranked."""
     main = main_protocol(cell.series)

@@ -1,5 +1,6 @@
 """The page: it works offline, escapes what it shows, and answers to a reader in a real browser."""
 
+import html
 import json
 import re
 import shutil
@@ -137,14 +138,13 @@ CHROMIUM = next(
 )
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-@pytest.mark.parametrize("width", [1200, 500])
-def test_page_in_a_real_browser(pages_report, tmp_path, width):
+def browse(folder, tmp_path, reader, width=1200):
+    """Return what a script reads off a report's page in a real browser."""
     page = tmp_path / "page.html"
     catch = "window.pageErrors = []; addEventListener('error', (e) => pageErrors.push(e.message));"
-    text = (pages_report.path / "index.html").read_text()
+    text = (folder / "index.html").read_text()
     page.write_text(
-        text.replace("<head>", f"<head><script>{catch}</script>", 1).replace("</body>", READER + "</body>")
+        text.replace("<head>", f"<head><script>{catch}</script>", 1).replace("</body>", reader + "</body>")
     )
     flags = [
         "--headless",
@@ -164,9 +164,47 @@ def test_page_in_a_real_browser(pages_report, tmp_path, width):
         if read := re.search(r'<pre id="test">(.*?)</pre>', done.stdout, re.S):
             break
     assert read, done.stderr
-    found = json.loads(read[1])
-    assert found["errors"] == []
     assert "CONSOLE" not in done.stderr
+    return json.loads(html.unescape(read[1]))
+
+
+OFF_THE_AXIS = """
+<script>
+window.addEventListener("load", () => setTimeout(() => {
+  const forest = document.querySelector("figure.chart[data-chart=forest]");
+  const rows = () => [...forest.querySelectorAll("svg text")].map((e) => e.textContent).filter((t) => /CORAL|CBDM/.test(t));
+  const out = {errors: window.pageErrors, all: rows()};
+  document.querySelector("#filter-methods input[value=cbdm]").click();
+  out.left = rows();
+  const pre = document.createElement("pre");
+  pre.id = "test";
+  pre.textContent = JSON.stringify(out);
+  document.body.append(pre);
+}, 800));
+</script>
+"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+def test_a_method_off_the_axis_keeps_its_row_on_the_page(tmp_path):
+    for method, value in (("ddpm", 5.0), ("coral", 500.0), ("cbdm", 4.0)):
+        for seed in (0, 1):
+            spec = make_spec(method, seed)
+            rows = [row | {"value": repr(value + seed)} for row in score_rows(spec, metrics=("frechet",))]
+            write_run(tmp_path / "runs", spec, rows, images=False)
+    write_report(tmp_path / "runs", tmp_path / "out")
+    found = browse(tmp_path / "out", tmp_path, OFF_THE_AXIS)
+    assert found["errors"] == []
+    off = "CORAL: +495, off the axis"
+    assert sorted(found["all"]) == ["CBDM", "CBDM", off, off]
+    assert found["left"] == [off, off]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
+@pytest.mark.parametrize("width", [1200, 500])
+def test_page_in_a_real_browser(pages_report, tmp_path, width):
+    found = browse(pages_report.path, tmp_path, READER, width)
+    assert found["errors"] == []
     assert (found["cells"], found["cellsAtRatio"], found["status"]) == (2, 1, "1 of 2 data cells, 2 methods")
     assert found["figures"] > 1
     assert "CORAL" in found["legend"]

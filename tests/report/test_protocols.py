@@ -4,9 +4,9 @@ from report_folders import COUNTS, make_spec, score_rows, write_run
 
 from ltbench.report import load_results, load_scores
 from ltbench.report.cells import cells
-from ltbench.report.findings import best_guidances
-from ltbench.report.protocols import main_protocols, main_series, shown_blocks
-from ltbench.report.tables.contrasts import glance_table, rank_table
+from ltbench.report.findings import best_guidances, findings
+from ltbench.report.protocols import MOST_METHODS, main_protocols, main_series, shown_blocks
+from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table
 from ltbench.report.tables.cost import cost_table
 from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Bold
@@ -101,3 +101,27 @@ def test_long_tails_lead_and_controls_close_and_have_no_tail(tmp_path):
     assert groups_table(control).columns[1:3] == ["macro mean", "worst class"]
     glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
     assert [row[1] for row in glance.rows] == ["overall", "tail"] * 3 + ["overall"]
+
+
+def test_methods_beyond_those_that_fit_are_counted(tmp_path):
+    methods = ["ddpm", *(f"mine_{i:02d}" for i in range(MOST_METHODS + 1))]
+    for method in methods[:MOST_METHODS]:
+        write_run(tmp_path, make_spec(method), images=False)
+    assert not any("are left out" in text for text in notes_of(tmp_path))
+    for method in methods[MOST_METHODS:]:
+        write_run(tmp_path, make_spec(method), images=False)
+    assert all("2 of 16 methods and variants are left out" in text for text in notes_of(tmp_path))
+
+
+def notes_of(root):
+    """Return what the league, groups, ranks, contrasts and findings say beside their numbers."""
+    results = load_results(root)
+    (cell,) = cells(results.scores)
+    frame = differences(cell, "ddpm")
+    tables = (
+        league_table(cell, results.runs, "ddpm"),
+        groups_table(cell),
+        rank_table(cell),
+        contrast_table(cell, frame),
+    )
+    return [*(" ".join(table.notes) for table in tables), " ".join(findings([(cell, frame)], "ddpm"))]

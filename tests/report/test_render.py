@@ -73,3 +73,9 @@ def test_tables_whose_file_names_would_be_one_keep_a_file_each(tmp_path):
     assert files[2].name == "league.tex"
     labels = {re.search(r"\\label\{(.*?)\}", file.read_text())[1] for file in files}
     assert labels == {f"tab:{file.stem}" for file in files}
+
+
+def test_a_row_that_begins_with_a_bracket_or_a_star_is_no_argument_in_latex():
+    text = latex_table(Table("t", "T", ["Class", "n"], [["[a]", "1"], ["*b", "2"]], 1))
+    assert "{}[a] & 1" in text
+    assert "{}*b & 2" in text

@@ -69,7 +69,7 @@ def test_side_by_side_stand_methods_of_one_rule(cell):
 
 def test_each_rule_has_scales_of_its_own(cell):
     best = best_guidances(cell)  # of plain guidance alone
-    assert sorted(name for name, _ in best) == ["CORAL", "DDPM"]
+    assert sorted(one.label for one, _ in best) == ["CORAL", "DDPM"]
     assert best[0][1].mean <= best[1][1].mean
 
 

@@ -45,7 +45,7 @@ def plot(figure: Figure) -> Canvas:
     handles: dict[str, Any] = {}
     for i, j in np.ndindex(grid.shape):
         axes, panel = grid[i, j], rows[i][j] if j < len(rows[i]) else Panel()
-        if not panel.marks and not panel.matrix:
+        if not (panel.marks or panel.matrix or panel.sideways):
             axes.remove()
             continue
         axes.set_title(titles[i][j], loc="left", pad=3, fontsize=7)

@@ -194,7 +194,7 @@ def confusion_matrices(scene: Scene) -> Figure | None:
 
 
 def _confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:
-    tables = [t for folder in cell.folders(series) if (t := load_confusion(folder)) is not None]
+    tables = [t for folder in cell.main_folders(series) if (t := load_confusion(folder)) is not None]
     if not tables:
         return None
     counts = np.array([t.reindex(index=classes, columns=classes).to_numpy() for t in tables])

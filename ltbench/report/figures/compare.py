@@ -192,6 +192,7 @@ def per_class_heat(scene: Scene) -> Figure | None:
         matrix=shade.tolist(),
         row_names=[label for _, label in kept],
         row_methods=[one.method for one, _ in kept],
+        row_guidances=[one.scale for one, _ in kept],
         matrix_text=[[number(v, decimals) if few else "" for v in row] for row in values[keep]],
         matrix_range=(0.0 if relative else float(np.nanmin(shade)), float(np.nanmax(shade))),
     )

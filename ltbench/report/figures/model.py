@@ -63,6 +63,7 @@ class Panel:
     zero : a line at 0.
     floor : (x, y) of short black strokes, one a category; or one value for the whole width (x is nan).
     matrix : (rows, columns) of a heat map in place of marks; `categories` name the columns, `row_names` the rows.
+    row_methods, row_guidances : what a filter knows of the rows.
     matrix_text : what stands in its fields.
     matrix_range : its colours' ends; centred on 0 where they are of opposite sign.
     """
@@ -81,6 +82,7 @@ class Panel:
     matrix: Sequence[Sequence[float]] = ()
     row_names: Sequence[str] = ()
     row_methods: Sequence[str] = ()
+    row_guidances: Sequence[str] = ()
     matrix_text: Sequence[Sequence[str]] = ()
     matrix_range: tuple[float, float] = (0.0, 1.0)
     guidance: str = ""

@@ -10,7 +10,7 @@ import pandas as pd
 
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import MISSING, Measure, group_title, method_rank, method_title, number
-from ltbench.report.protocols import at_main_protocol, block_title, main_protocols
+from ltbench.report.protocols import at_main_protocol, block_title, fewer_methods, main_protocols
 from ltbench.report.series import by_key, grouped, joined
 from ltbench.report.tables.differences import (
     PLACES,
@@ -59,7 +59,8 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
         f"{_chances(shown)}. "
         "The interval is mean ± t(n-1) sd/√n, which takes the differences as normal, and holds for one difference alone; "
         f"bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. "
-        f"{_declared(declared_rows(cell, frame))} Every measure, place and setting: contrasts.csv."
+        f"{_declared(declared_rows(cell, frame))} Every measure, place and setting: contrasts.csv.",
+        fewer_methods(cell),
     ]
     return Table(
         f"contrasts-{cell.slug}",
@@ -173,6 +174,7 @@ def spread_table(cell: CellResults) -> Table | None:
     bootstrap: the same images drawn again, evaluation noise only.
     """
     rows = []
+    tags: list[Tags] = []
     series = by_key(joined(main_protocols(cell))).values()
     wanted = {m.metric for m in cell.headline()}
     for scope, place in (("overall", ""), ("group", "tail")):
@@ -186,6 +188,7 @@ def spread_table(cell: CellResults) -> Table | None:
                 ends = (low[one.key], high[one.key]) if one.key in low else None
                 how = [group_title(place), title, one.scale_text]
                 rows.append([one.label, *_spreads(found, ends, measure), *how])
+                tags.append(series_tags(one))
     if not rows:
         return None
     columns = ["Method", "Mean", "SD, training seeds", "SD, sampling seeds", "Image bootstrap 95 %"]
@@ -196,7 +199,9 @@ def spread_table(cell: CellResults) -> Table | None:
         "about another training."
     ]
     columns += ["Where", "Metric", "Guidance ω"]
-    return Table(f"spread-{cell.slug}", f"Sources of spread, {cell.label}", columns, rows, 1, (), notes, 3)
+    return Table(
+        f"spread-{cell.slug}", f"Sources of spread, {cell.label}", columns, rows, 1, (), notes, 3, tags
+    )
 
 
 def _spreads(found: Numbers, ends: tuple[Numbers, Numbers] | None, measure: Measure) -> list[str]:
@@ -227,7 +232,8 @@ def rank_table(cell: CellResults) -> Table | None:
         columns.append((title, texts))
     notes = [
         f"{block_title(shown)} sampler. Rank of the mean (in brackets: lowest to highest over the seeds that all rows "
-        "share). Ranks describe these runs; they test nothing."
+        "share). Ranks describe these runs; they test nothing.",
+        fewer_methods(cell),
     ]
     tags = [series_tags(one) for one in shown]
     return Table.of_columns(f"ranks-{cell.slug}", f"Ranks, {cell.label}", columns, notes=notes, row_tags=tags)

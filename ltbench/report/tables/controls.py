@@ -23,6 +23,7 @@ from ltbench.text import distinct, slug
 
 _ORDER = ("class order", "split seed")  # parts of a cell's label that move images between classes, no more
 _BALANCE = (*_ORDER, "ratio", "head count")
+_SETTING = ("method", "variant", "guidance", "step", "sampler", "nfe", "settings")
 _LONGEST = 30  # characters of a control in a table's name
 _Fit = tuple[float, float, pd.Series]  # b, explained share of the variation within classes, each class's term
 
@@ -79,20 +80,24 @@ def change(cell: CellResults, other: CellResults) -> str:
 def _pair_table(cell: CellResults, other: CellResults, name: str) -> Table | None:
     measures = [m for c in (cell, other) if (m := c.frechet("class")) is not None]
     blocks = [grouped(main_series(c), lambda one: one.method) for c in (cell, other)]
-    methods = [method for method in blocks[0] if method in blocks[1]]
-    if len(measures) < 2 or not methods:
+    pairs = {
+        method: (rows[0], next(iter(_alike(other, rows[0])), blocks[1][method][0]))
+        for method, rows in blocks[0].items()
+        if method in blocks[1]
+    }
+    if len(measures) < 2 or not pairs:
         return None
     decimals, changed = measures[0].decimals, change(cell, other)
     counts = [c.classes().set_index("class_or_group")["n_train"] for c in (cell, other)]
     labels = list(counts[0].index)
-    tail = labels[-(len(labels) // 3) :]
+    tail = labels[-max(1, len(labels) // 3) :]
     columns: list[tuple[str, list[str]]] = [("Class", [*map(cell.class_name, labels), "these tail classes"])]
     for title, count in zip(("Images", f"Images, {changed}"), counts, strict=True):
         columns.append((title, [*map(integer, count.reindex(labels)), ""]))
-    for method in methods:
+    for method, pair in pairs.items():
         titles = method_title(method), f"{method_title(method)}, {changed}"
-        for c, title, measure, block in zip((cell, other), titles, measures, blocks, strict=True):
-            key = block[method][0].key
+        for c, title, measure, one in zip((cell, other), titles, measures, pair, strict=True):
+            key = one.key
             scores = [score_text(c.means("class", measure, label).get(key), decimals) for label in labels]
             seeds = [c.by_seed("class", measure, label).reindex(columns=[key]) for label in tail]
             means = pd.concat(seeds, axis=1).dropna().mean(axis=1)
@@ -102,8 +107,12 @@ def _pair_table(cell: CellResults, other: CellResults, name: str) -> Table | Non
         if other.imbalance_ratio == 1
         else "A class that is bad with many images too is hard, not rare."
     )
+    scales = [
+        ", ".join(dict.fromkeys(one.scale_text for one in side)) for side in zip(*pairs.values(), strict=True)
+    ]
+    at = scales[0] if scales[0] == scales[1] else f"{scales[0]} and, {changed}, {scales[1]}"
     note = (
-        f"{measures[0].plain} of the same class in both data cells, at guidance {main_series(cell)[0].guidance:g}; mean ± "
+        f"{measures[0].plain} of the same class in both data cells, at guidance {at}; mean ± "
         f"standard deviation over training seeds. {reading} Last row: mean over the classes that are the tail of "
         f"{cell.label}, in both."
     )
@@ -113,7 +122,7 @@ def _pair_table(cell: CellResults, other: CellResults, name: str) -> Table | Non
         columns,
         rules=(len(labels),),
         notes=[note],
-        column_tags=[{}, {}, {}, *({"method": m} for m in methods for _ in measures)],
+        column_tags=[{}, {}, {}, *({"method": m} for m in pairs for _ in measures)],
     )
 
 
@@ -147,11 +156,15 @@ def rarity_table(cell: CellResults, others: list[CellResults]) -> Table | None:
     return Table(f"rarity-{cell.slug}", title, columns, rows, 1, ends(fitted), notes, 3, tags)
 
 
+def _alike(cell: CellResults, like: Series) -> list[Series]:
+    """Return the series of a control at the same setting as a method's."""
+    return [one for one in cell.series if agreeing(one, like, *_SETTING) == len(_SETTING)]
+
+
 def class_points(cell: CellResults, like: Series) -> pd.DataFrame:
     """Return a method's class scores at the same setting in a control: train_seed, class_or_group, n_train, value."""
     columns = ["train_seed", "class_or_group", "n_train", "value"]
-    same = ("method", "variant", "guidance", "step", "sampler", "nfe", "settings")
-    found = [one.key for one in cell.series if agreeing(one, like, *same) == len(same)]
+    found = [one.key for one in _alike(cell, like)]
     measure = cell.frechet("class")
     if measure is None or not found:
         return pd.DataFrame(columns=columns)

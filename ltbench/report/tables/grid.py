@@ -8,13 +8,14 @@ a ceiling gives. Bold marks the best of a block and all that cannot be told from
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import ANY, MISSING, OWN, Measure, mean_sd, number
-from ltbench.report.protocols import main_protocols, protocol_of
+from ltbench.report.protocols import fewer_methods, main_protocols, protocol_of
 from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
@@ -173,6 +174,7 @@ def grid(
     Series of one block may be compared with one another: the best is marked within each. `intervals` prints 95 % t
     intervals over seeds in place of standard deviations.
     """
+    fewer = fewer_methods(cell) if blocks is None else ""
     blocks = main_protocols(cell) if blocks is None else blocks
     series = joined(blocks)
     settings, constants = protocol_columns(series)
@@ -189,7 +191,7 @@ def grid(
         f"{title}, {cell.label}",
         [(header, [*texts, *[floor] * last]) for header, texts, floor in shown],
         rules=ends(blocks),
-        notes=[constants, *notes],
+        notes=[constants, fewer, *notes],
         settings=len(settings),
         row_tags=[*map(series_tags, series), {"floor": "1"}],
     )
@@ -232,7 +234,7 @@ def score_text(found: Numbers | None, decimals: int, interval: bool = False) -> 
     """Print mean ± sd (or [t interval]); a dash where it was not measured."""
     if found is None:
         return MISSING
-    if not interval or not found.n > 1:
+    if not interval or not math.isfinite(found.sd):
         return mean_sd(found.mean, found.sd, decimals)
     half = t_half_width(found.sd, int(found.n))
     return f"{found.mean:.{decimals}f} [{found.mean - half:.{decimals}f}, {found.mean + half:.{decimals}f}]"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from ltbench.report.cell_results import CellResults
-from ltbench.report.names import MISSING, OWN, Measure, guidance_text, integer, seeds_text
+from ltbench.report.names import MISSING, OWN, Measure, evaluations_text, guidance_text, integer, seeds_text
 from ltbench.report.series import Series, grouped, several
 
 
@@ -60,13 +60,13 @@ def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str
         ("Settings", "differs", str),
         ("Step", "step", integer),
         ("Sampler", "sampler", str),
-        ("NFE", "nfe", integer),
+        ("NFE", "nfe", evaluations_text),
         ("Origin", "origin", str),
     )
     for header, name, show in shown:
         texts = [show(getattr(one, name)) for one in series]
         if name == "nfe" and len(set(texts)) > 1 and not several(series, "passes"):
-            every = sorted(set(texts), key=lambda t: int(t.replace(",", "")))
+            every = sorted(set(texts), key=lambda t: float(t.replace(",", "")))
             same.append(f"NFE {' or, with guidance, '.join(every)}")
         elif len(set(texts)) > 1:
             columns.append((header, texts))

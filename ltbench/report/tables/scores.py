@@ -17,9 +17,8 @@ from ltbench.report.names import (
     group_title,
     integer,
     method_title,
-    number,
 )
-from ltbench.report.protocols import main_protocols, shown_blocks
+from ltbench.report.protocols import fewer_methods, main_protocols, shown_blocks
 from ltbench.report.series import Block, joined, labelled, several
 from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
@@ -262,7 +261,7 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     shown += [
         ("NFE", [evaluations_text(one.nfe) for one in series]),
         ("Training cost", [t if c == c else MISSING for c, t in zip(costs, relative, strict=True)]),
-        ("ω", [", ".join(filter(None, (number(one.guidance, 1), one.rule))) for one in series]),
+        ("ω", [one.scale_text for one in series]),
         *([("Steps", [integer(one.step) for one in series])] if several(series, "step") else []),
         ("Seeds", [str(len(one.train_seeds)) for one in series]),
     ]
@@ -274,6 +273,7 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}." if base == base else "",
         protocol_columns(series)[1],
         f"{fewer} other settings of guidance: see every setting." if fewer > 0 else "",
+        fewer_methods(cell),
     ]
     return Table.of_columns(
         f"league-{cell.slug}",

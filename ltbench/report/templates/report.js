@@ -47,7 +47,7 @@ byId("theme").addEventListener("click", () => {
 function sortKey(row, column) {
   const text = row.cells[column].textContent.trim();
   const number = /^[+-]?[\d,]*\.?\d+(e[+-]?\d+)?/i.exec(text);
-  return { text, missing: text === "" || text === "—", number: number ? parseFloat(number[0].replaceAll(",", "")) : NaN };
+  return { text, missing: text === "" || text === "—" || text === "not finite", number: number ? parseFloat(number[0].replaceAll(",", "")) : NaN };
 }
 function compare(a, b, sign) {
   if (a.missing || b.missing) return a.missing - b.missing;
@@ -128,7 +128,8 @@ const visible = (mark) => !hides(mark.m, mark.g);
 
 function drawPlot(panel, width) {
   const marks = panel.marks.filter(visible);
-  const names = panel.side ? panel.names.filter((n) => marks.some((m) => m.l === n)) : panel.names;
+  const drawn = (n, from) => from.some((m) => m.l === n);  // a row without any mark is off the axis, and says so
+  const names = panel.side ? panel.names.filter((n) => drawn(n, marks) || !drawn(n, panel.marks)) : panel.names;
   const place = panel.side ? (m) => names.indexOf(m.l) : null;
   const left = panel.side ? Math.min(width * 0.4, 14 + 6.2 * Math.max(...names.map((n) => n.length), 4)) : 46;
   const turned = !panel.side && names.length && Math.max(...names.map((n) => n.length)) * 6.2 > (width - left) / names.length;
@@ -136,7 +137,7 @@ function drawPlot(panel, width) {
   const height = panel.side ? 56 + 24 * names.length : 210 + (turned ? bottom - 38 : 0);
   const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x} ${panel.y}` });
   svg.append(titled(panel.title, width));
-  if (!marks.length) { svg.append(el("text", { x: left, y: 60, class: "soft" }, "nothing left by the filters")); return svg; }
+  if (!marks.length && !(panel.side && names.length)) { svg.append(el("text", { x: left, y: 60, class: "soft" }, "nothing left by the filters")); return svg; }
   const scatter = marks.every((m) => m.s === ".");
   const numbers = (key, extra) => marks.flatMap((m) => [...m[key], ...extra(m)]).filter((v) => v !== null && Number.isFinite(v));
   let xs, ys;
@@ -206,7 +207,7 @@ function shade(t) {
   return RAMP[i].map((a, k) => Math.round(a + (RAMP[i + 1][k] - a) * (s - i)));
 }
 function drawHeat(panel, width) {
-  const rows = panel.rows.map((name, i) => [name, i]).filter(([, i]) => !hides(panel.methods[i], ""));
+  const rows = panel.rows.map((name, i) => [name, i]).filter(([, i]) => !hides(panel.methods[i], panel.guidances[i]));
   const left = Math.min(width * 0.35, 14 + 6.2 * Math.max(...panel.rows.map((n) => n.length), 4));
   const size = (width - left - 6) / panel.names.length, high = panel.text.length ? 20 : Math.min(size, 20);
   const longest = Math.max(...panel.names.map((n) => n.length)), turned = longest * 6.2 > size;
@@ -239,7 +240,7 @@ function drawHeat(panel, width) {
 
 function drawChart(figure) {
   const chart = charts[figure.dataset.chart], box = figure.querySelector(".panels");
-  const panels = chart.panels.filter((p) => p.matrix ? !hides("", p.g) && (p.text.length || p.methods.some((m) => !hides(m, ""))) : p.marks.length && !hides("", p.g));
+  const panels = chart.panels.filter((p) => p.matrix ? !hides("", p.g) && (p.text.length || p.methods.some((m, i) => !hides(m, p.guidances[i]))) : (p.marks.length || p.side) && !hides("", p.g));
   const phone = matchMedia("(max-width: 60rem)").matches;
   const across = phone ? 1 : Math.max(1, Math.min(chart.across, panels.length));
   box.style.setProperty("--across", across);

@@ -27,3 +27,17 @@ def test_confusion_is_drawn_where_it_is_kept(tmp_path):
     (samples / "confusion.csv").write_text("label,0\n0,x\n")
     with pytest.raises(CheckpointError, match=r"confusion\.csv cannot be read"):
         load_confusion(samples)
+
+
+def test_confusion_is_of_the_main_sampling_seed_alone(tmp_path):
+    names = list("abcdefghij")
+    for seed, sample_seed, right in ((0, 0, 30), (1, 0, 30), (0, 1, 0)):
+        samples = write_run(tmp_path, make_spec("ddpm", seed, sample_seed=sample_seed), images=False)
+        counts = (
+            np.full((10, 10), 0) + right * np.eye(10, dtype=int) + (30 - right) * np.eye(10, k=1, dtype=int)
+        )
+        counts[9, 9] = 30
+        rows = (f"{name}," + ",".join(map(str, row)) + "\n" for name, row in zip(names, counts, strict=True))
+        (samples / "confusion.csv").write_text("label," + ",".join(names) + "\n" + "".join(rows))
+    (figure,) = drawn_of(tmp_path, "confusion")
+    assert np.trace(figure.panels[0].matrix) == pytest.approx(10)

@@ -4,6 +4,7 @@ import numpy as np
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes, write_run
 from report_scenes import drawn_of
 
+from ltbench.report.figures.axes import plot
 from ltbench.report.figures.compare import off_scale
 
 
@@ -93,3 +94,23 @@ def test_captions_of_floors_give_their_number_of_images_where_it_is_another(tmp_
     assert "real against real, 15 images a class where the scores have 30." in classes.caption
     (curve,) = drawn_of(tmp_path, "guidance")
     assert "Floor: 15 images where the scores have 300." in curve.caption
+
+
+def test_every_row_of_the_heat_map_has_its_guidance_for_the_filter(tmp_path):
+    for guidance in (0.0, 1.0):
+        for method in ("ddpm", "coral"):
+            write_run(tmp_path, make_spec(method, guidance=guidance), images=False)
+    (heat,) = drawn_of(tmp_path, "heat")
+    assert heat.panels[0].row_guidances == ["0", "0", "1", "1"]
+
+
+def test_a_panel_whose_methods_are_all_off_the_axis_is_drawn(tmp_path):
+    for method, value in (("ddpm", 5.0), ("coral", 500.0)):
+        for seed in (0, 1):
+            spec = make_spec(method, seed)
+            rows = [row | {"value": repr(value + seed)} for row in score_rows(spec, metrics=("frechet",))]
+            write_run(tmp_path / "runs", spec, rows, images=False)
+    (figure,) = drawn_of(tmp_path / "runs", "forest")
+    assert [len(panel.marks) for panel in figure.panels] == [0, 0]
+    drawn = [axes for axes in plot(figure).axes if axes.get_yticklabels()]
+    assert [axes.get_yticklabels()[0].get_text() for axes in drawn] == ["CORAL: +495, off the axis"] * 2

@@ -4,6 +4,7 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.report import load_scores
 from ltbench.report.cells import cells
+from ltbench.report.findings import best_guidance_table
 from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table, spread_table
 from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Bold
@@ -119,3 +120,17 @@ def test_bootstrap_interval_is_labelled_as_evaluation_noise(tmp_path):
     assert [row[4] for row in spread.rows] == ["[1.25, 3.75]"]
     assert spread.columns[4] == "Image bootstrap 95 %"
     assert "evaluation noise" in spread.notes[0]
+
+
+def test_the_filters_know_the_rows_of_spreads_and_of_best_guidances(tmp_path):
+    for method in ("ddpm", "coral"):
+        for guidance in (0.0, 1.0):
+            for sample_seed in (0, 1):
+                spec = make_spec(method, guidance=guidance, sample_seed=sample_seed)
+                write_run(tmp_path, spec, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    for table in (spread_table(cell), best_guidance_table(cell)):
+        assert len(table.rows) > 1
+        for row, tags in zip(table.rows, table.row_tags, strict=True):
+            assert tags["method"] == row[0].lower()
+            assert tags["guidance"] in row

@@ -1,6 +1,7 @@
 """Other class orders, splits and balanced controls: a class beside itself at other counts."""
 
 import numpy as np
+import pytest
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes, write_run
 
 from ltbench.report import load_scores
@@ -100,3 +101,27 @@ def test_controls_hold_every_class_where_classes_differ_in_size(tmp_path):
         write_run(tmp_path, spec, rows, images=False)
     table = tables_of(tmp_path)["control-digits-r0.05-and-class-order-reversed"]
     assert not [row for row in table.rows if "—" in row]
+
+
+def test_a_control_is_paired_at_the_methods_own_setting_where_it_has_it(tmp_path):
+    name = "control-digits-r0.05-and-class-order-reversed"
+    write_classes(tmp_path, np.arange(1, 11))
+    for seed in (0, 1):
+        spec = make_spec("ddpm", seed, order="reversed", guidance=1.0)
+        rows = [row | {"value": "7.0"} for row in score_rows(spec, counts=COUNTS[::-1])]
+        write_run(tmp_path, spec, rows, images=False)
+    table = tables_of(tmp_path)[name]
+    assert "at guidance 0 and, class order reversed, 1;" in table.notes[0]
+    assert table.rows[0][4].startswith("7.00")
+    write_classes(tmp_path, np.full(10, 2.0), COUNTS[::-1], order="reversed")
+    table = tables_of(tmp_path)[name]
+    assert "at guidance 0;" in table.notes[0]
+    assert table.rows[0][4].startswith("2.00")
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the helper's groups are thirds
+def test_of_two_classes_one_is_the_tail(tmp_path):
+    for order, counts in (("identity", (120, 6)), ("reversed", (6, 120))):
+        write_classes(tmp_path, np.array([1.0, 3.0]), counts, order=order)
+    (table, *_) = tables_of(tmp_path).values()
+    assert table.rows[-1][3:] == ["3.00", "3.00"]

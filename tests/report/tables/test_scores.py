@@ -3,12 +3,15 @@
 import numpy as np
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 
-from ltbench.report import load_scores
+from ltbench.report import load_results, load_scores
 from ltbench.report.cells import cells
 from ltbench.report.protocols import main_series
+from ltbench.report.series import Series
 from ltbench.report.tables.grid import Bold
+from ltbench.report.tables.notes import protocol_columns
 from ltbench.report.tables.scores import (
     groups_table,
+    league_table,
     overall_table,
     per_class_tables,
     pooled_table,
@@ -99,3 +102,33 @@ def test_scores_at_two_sizes_have_tables_of_two_names(tmp_path):
         "FD (digits_cnn) (n=30) ↓ per class, digits_lt, ratio 0.05",
         "FD (digits_cnn) (n as the class has) ↓ per class, digits_lt, ratio 0.05",
     }
+
+
+def test_a_mean_number_of_evaluations_is_not_cut_to_a_whole_one():
+    one, other = (Series(str(n), "ddpm", "", 100.0, "ddim", n, 1.0, "ours", "{}") for n in (26.25, 26.75))
+    assert "NFE 26.25" in protocol_columns([one, one])[1]
+    assert ("NFE", ["26.25", "26.75"]) in protocol_columns([one, other])[0]
+
+
+def test_a_leagues_guidance_is_printed_as_elsewhere(tmp_path):
+    for method in ("ddpm", "coral"):
+        for guidance in (0.0, 0.25):
+            write_run(tmp_path, make_spec(method, guidance=guidance), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    table = league_table(cell, results.runs, "ddpm")
+    at = table.columns.index("ω")
+    assert [row[at] for row in table.rows] == ["0", "0", "0.25", "0.25"]
+
+
+def test_an_infinite_score_is_said_to_be_that(tmp_path):
+    for seed in range(3):
+        spec = make_spec("ddpm", seed)
+        rows = score_rows(spec, metrics=("frechet",))
+        if seed == 0:
+            rows = [row | ({"value": "inf"} if row["metric"] == "frechet" else {}) for row in rows]
+        write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    for table in (overall_table(cell), groups_table(cell)):
+        assert table.rows[0][1] == "not finite"
+        assert not any("not measured" in note for note in table.notes)
