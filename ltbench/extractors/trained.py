@@ -1,13 +1,16 @@
 """Extractors of a user's own images: from a data cell to a small CNN under a name, and from that name to the extractor.
 
 `ltbench extractor train` makes the shipped CNNs' recipe general: the network sees the training pool of a data set,
-every class as often, and never its reference and held-out images, which are equally new to it. Weights and record
-(design, recipe, accuracy, hashes) lie in one folder of the user's, so that every command and worker finds them.
+every class as often, and never its held-out images. The reference of a folder is as new to it; that of most named
+sets is the pool itself, as it was for the shipped CNNs, and the record states how many of its images were trained on.
+Weights and record (design, recipe, accuracy, hashes) lie in one folder of the user's, so that every command and worker
+finds them.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import time
@@ -15,7 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ltbench.data import Dataset
 from ltbench.errors import DataCorrupt, LtbenchError, UsageError
@@ -118,7 +123,7 @@ def train_extractor(
     Parameters
     ----------
     cell
-        The data cell; its reference and held-out images are not trained on.
+        The data cell; its held-out images are not trained on, its reference where the training set holds it.
     name
         What ``--extractors`` will call it.
     seed
@@ -163,6 +168,8 @@ def train_extractor(
         "class_names": list(cell.class_names),
         "dataset_manifest": cell.manifest_hash,
         "train_images": len(images),
+        "reference_images": len(cell.reference),
+        "reference_trained_on": _contained(cell.reference.images, images.images),
         "train_accuracy": accuracy(extractor, images.images, images.labels),
         "heldout_images": len(cell.heldout),
         "heldout_accuracy": accuracy(extractor, cell.heldout.images, cell.heldout.labels),
@@ -172,6 +179,12 @@ def train_extractor(
     }
     write_json(record_path, record)
     return record
+
+
+def _contained(images: NDArray[np.uint8], among: NDArray[np.uint8]) -> int:
+    """Return how many images (N,C,H,W) are pixel for pixel among others (M,C,H,W)."""
+    known = {hashlib.sha256(image.tobytes()).digest() for image in among}
+    return sum(hashlib.sha256(image.tobytes()).digest() in known for image in images)
 
 
 def check_new(name: str, cell: Dataset, replace: bool = False) -> None:

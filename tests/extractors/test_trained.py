@@ -90,6 +90,18 @@ def test_it_sees_the_training_pool_only_and_each_class_as_often(monkeypatch):
     assert np.abs(share - 0.1).max() < 0.02
 
 
+@pytest.mark.usefixtures("place")
+def test_the_record_states_how_many_reference_images_it_was_trained_on():
+    """The digits' pool is their reference, so that a cell's training images are in it; none of them is held out."""
+    cell = own_folder()
+    apart = dataclasses.replace(cell, reference=cell.heldout)
+    twice = dataclasses.replace(cell, reference=cell.train.take(np.array([0, 0, 1])))
+    for data, expected in ((cell, len(cell.train)), (apart, 0), (twice, 3)):
+        record = trained.train_extractor(data, "mine", replace=True)
+        assert record["reference_images"] == len(data.reference)
+        assert record["reference_trained_on"] == expected
+
+
 def test_the_design_follows_the_images():
     grey = trained.design_for(own_folder())
     assert (grey.side, grey.sizes, grey.channels, grey.num_classes) == (8, (8, 8), 1, 10)

@@ -82,13 +82,20 @@ def train(
 
 
 def _print_trained(console: Console, weights: Path, record: Mapping[str, Any], num_classes: int) -> None:
-    """Print how well a trained network classifies, and a note where it hardly does."""
+    """Print how well a trained network classifies, and notes where it hardly does or knows the reference."""
     console.print(
         f"{weights}: {record['parameters']:,} parameters, {record['cpu_seconds']} s, accuracy "
         f"{record['heldout_accuracy']:.3f} on {record['heldout_images']:,} held-out images "
         f"({record['train_accuracy']:.3f} on the {record['train_images']:,} it was trained on)",
         soft_wrap=True,
     )
+    if record["reference_trained_on"]:
+        console.print(
+            f"note: {record['reference_trained_on']:,} of the {record['reference_images']:,} reference images are among "
+            "those it was trained on, which new real images may look farther from for that: read its distances beside "
+            "their floors",
+            soft_wrap=True,
+        )
     if record["heldout_accuracy"] < 2 / num_classes:
         console.print(
             "note: it hardly tells the classes apart, so its distances say little of them", soft_wrap=True

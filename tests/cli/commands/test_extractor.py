@@ -38,6 +38,7 @@ def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, c
     assert call("extractor", "train", "./shapes", "--image-size", 16) == 0
     shown = " ".join(capsys.readouterr().out.split())
     assert "held-out images" in shown
+    assert "reference images are among" not in shown  # a folder's reference is no part of its pool
     assert "--set score.extractors=shapes_cnn" in shown
     assert call("extractor", "list") == 0
     listed = capsys.readouterr().out.splitlines()
@@ -73,6 +74,14 @@ def test_an_extractor_of_a_folder_is_trained_listed_and_scores_samples(shapes, c
     overall = rows[(rows["scope"] == "overall") & rows["metric"].isin(["frechet", "agreement"])]
     assert overall["value"].notna().all()
     assert set(overall["extractor"]) == {"shapes_cnn"}
+
+
+@pytest.mark.usefixtures("shapes")
+def test_an_extractor_that_was_trained_on_the_reference_says_so(capsys):
+    """The pool of the named digits is their reference, all 1,200 images of it."""
+    assert call("extractor", "train", "digits_lt", "--name", "mine") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "note: 1,200 of the 1,200 reference images are among those it was trained on" in shown
 
 
 def test_a_resizing_is_a_flag_and_a_setting_that_is_checked_before_any_training(
