@@ -92,6 +92,7 @@ _AXES = {
     "side": "sideways",
     "zero": "zero",
     "floor": "floor",
+    "methods": "row_methods",
 }
 _MATRIX = {
     "matrix": "matrix",

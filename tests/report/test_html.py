@@ -176,6 +176,8 @@ window.addEventListener("load", () => setTimeout(() => {
   const out = {errors: window.pageErrors, all: rows()};
   document.querySelector("#filter-methods input[value=cbdm]").click();
   out.left = rows();
+  document.querySelector("#filter-methods input[value=coral]").click();
+  out.none = rows();
   const pre = document.createElement("pre");
   pre.id = "test";
   pre.textContent = JSON.stringify(out);
@@ -198,6 +200,7 @@ def test_a_method_off_the_axis_keeps_its_row_on_the_page(tmp_path):
     off = "CORAL: +495, off the axis"
     assert sorted(found["all"]) == ["CBDM", "CBDM", off, off]
     assert found["left"] == [off, off]
+    assert found["none"] == []
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")

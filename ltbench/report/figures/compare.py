@@ -92,6 +92,7 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
                     else one.label
                     for one in members
                 ],
+                row_methods=[one.method for one in members],
                 sideways=True,
                 zero=True,
                 guidance=block[0].scale,

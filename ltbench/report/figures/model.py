@@ -63,7 +63,7 @@ class Panel:
     zero : a line at 0.
     floor : (x, y) of short black strokes, one a category; or one value for the whole width (x is nan).
     matrix : (rows, columns) of a heat map in place of marks; `categories` name the columns, `row_names` the rows.
-    row_methods, row_guidances : what a filter knows of the rows.
+    row_methods, row_guidances : what a filter knows of the rows, also of a panel on its side.
     matrix_text : what stands in its fields.
     matrix_range : its colours' ends; centred on 0 where they are of opposite sign.
     """

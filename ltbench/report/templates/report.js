@@ -129,7 +129,7 @@ const visible = (mark) => !hides(mark.m, mark.g);
 function drawPlot(panel, width) {
   const marks = panel.marks.filter(visible);
   const drawn = (n, from) => from.some((m) => m.l === n);  // a row without any mark is off the axis, and says so
-  const names = panel.side ? panel.names.filter((n) => drawn(n, marks) || !drawn(n, panel.marks)) : panel.names;
+  const names = panel.side ? panel.names.filter((n, i) => drawn(n, marks) || (!drawn(n, panel.marks) && !hides(panel.methods[i], ""))) : panel.names;
   const place = panel.side ? (m) => names.indexOf(m.l) : null;
   const left = panel.side ? Math.min(width * 0.4, 14 + 6.2 * Math.max(...names.map((n) => n.length), 4)) : 46;
   const turned = !panel.side && names.length && Math.max(...names.map((n) => n.length)) * 6.2 > (width - left) / names.length;
