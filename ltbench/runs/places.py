@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ltbench.errors import LtbenchError, UsageError
-from ltbench.files import sha256
-from ltbench.runs.bundle import file_of, is_bundle, materialise, read_bundle, unpack
+from ltbench.errors import LtbenchError, StorageError, UsageError
+from ltbench.files import locked, sha256
+from ltbench.runs.bundle import Bundle, file_of, is_bundle, materialise, read_bundle, unpack
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.layout import files_below
 from ltbench.runs.pack import pack
@@ -75,7 +75,7 @@ def opened(root: Path) -> Iterator[Path]:
     UsageError
         `root` is neither a folder nor a bundle.
     StorageError, DiskFull
-        The bundle cannot be written.
+        The bundle cannot be written, or another command wrote it meanwhile.
     """
     if not is_bundle(root):
         if not root.is_dir():
@@ -96,16 +96,27 @@ def opened(root: Path) -> Iterator[Path]:
         finally:  # of what was stopped too: what it has added is whole
             if _contents(folder) != before:
                 try:
-                    pack([folder], root, keep_arrays=None, keep_weights=None, compression=bundle.compression)
-                except LtbenchError as error:
-                    stack.pop_all()
-                    raise type(error)(f"{error}; {_kept(folder, root, bundle.compression)}") from error
+                    _pack_again(folder, bundle)
+                except LtbenchError:
+                    stack.pop_all()  # the error says where it is
+                    raise
+
+
+def _pack_again(folder: Path, bundle: Bundle) -> None:
+    root, way = bundle.path, {"--images": "all", "--weights": "all", "--compression": bundle.compression}
+    advice = command(
+        "ltbench", "pack", folder, "--out", root, *(word for pair in way.items() for word in pair)
+    )
+    try:
+        with locked(root) if root.is_dir() else contextlib.nullcontext():
+            if read_bundle(root).digest != bundle.digest:
+                other = root.with_name(f"{root.stem}-merged{root.suffix}")
+                advice = command("ltbench", "merge", root, folder, "--out", other)
+                raise StorageError(f"{root} was packed by another command meanwhile")
+            pack([folder], root, keep_arrays=None, keep_weights=None, compression=bundle.compression)
+    except LtbenchError as error:
+        raise type(error)(f"{error}; what was added is kept, and `{advice}` packs it") from error
 
 
 def _contents(folder: Path) -> dict[Path, str]:
     return {path: sha256(path) for path in files_below(folder)}
-
-
-def _kept(folder: Path, root: Path, compression: str) -> str:
-    everything = ("--images", "all", "--weights", "all", "--compression", compression)
-    return f"what was added is kept, and `{command('ltbench', 'pack', folder, '--out', root, *everything)}` packs it"

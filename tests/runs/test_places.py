@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from report_folders import make_spec
 
-from ltbench.errors import DataCorrupt, DataMissing, DiskFull, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, DiskFull, StorageError, UsageError
 from ltbench.pipeline import is_done, stages
 from ltbench.runs.bundle import read_bundle
 from ltbench.runs.pack import pack
@@ -98,6 +98,25 @@ def test_what_was_written_before_a_stop_is_packed(four_runs, tmp_path, stop):
     with pytest.raises(stop):
         change(packed.path, stop)
     assert (load_scores(packed.path)["value"] == 1.25).any()
+
+
+@pytest.mark.parametrize("name", ["b", "b.zip"])
+def test_of_two_that_write_into_one_bundle_the_later_one_undoes_nothing(four_runs, tmp_path, name):
+    packed = pack([four_runs], tmp_path / name)
+
+    def both():
+        with opened(packed.path) as folder:
+            path = next(find_scores(folder))
+            write_scores(path, read_scores(path).assign(guidance=2.5, value=2.5))
+            change(packed.path)
+
+    with pytest.raises(StorageError, match="was packed by another command meanwhile") as caught:
+        both()
+    assert set(load_scores(packed.path)["value"]) >= {1.25}
+    order = shlex.split(str(caught.value).split("`")[1])
+    assert order[:3] == ["ltbench", "merge", str(packed.path)]
+    assert (load_scores(order[3])["value"] == 2.5).any()
+    shutil.rmtree(Path(order[3]).parent)
 
 
 def test_what_a_full_disk_keeps_from_being_packed_is_kept_and_named(four_runs, tmp_path):
