@@ -10,7 +10,8 @@ import base64
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import fields
 from importlib import resources
 from typing import Any
 
@@ -20,7 +21,7 @@ from PIL import Image as Picture
 
 import ltbench
 from ltbench.report.document import Document
-from ltbench.report.figures.model import Figure, Image, Mark, Panel
+from ltbench.report.figures.model import Image, Mark, Panel, Style
 from ltbench.report.names import method_rank, method_title
 from ltbench.report.render import environment
 from ltbench.text import visible
@@ -41,7 +42,11 @@ def html_page(document: Document) -> str:
             if size <= budget:
                 budget -= size
                 pictures[name] = packed
-    charts = {name: _chart(figure) for name, figure in figures.items() if figure.image is None}
+    charts = {
+        name: {"across": figure.across, "panels": _plain(figure.panels)}
+        for name, figure in figures.items()
+        if figure.image is None
+    }
     cells, styles = [scene.cell for scene in document.scenes], document.scenes[0].styles
     methods = sorted(map(str, document.results.scores["method"].unique()), key=method_rank)
     return (
@@ -83,57 +88,15 @@ def _script_json(content: object) -> str:
     return said.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-# What the page's script calls the parts of a figure; the last of a mark are left out where they are empty.
-_PANEL = {"title": "title", "x": "x_title", "y": "y_title", "g": "guidance"}
-_AXES = {
-    "xLog": "x_log",
-    "yLog": "y_log",
-    "xDown": "x_reversed",
-    "side": "sideways",
-    "zero": "zero",
-    "floor": "floor",
-    "methods": "row_methods",
-}
-_MATRIX = {
-    "matrix": "matrix",
-    "rows": "row_names",
-    "methods": "row_methods",
-    "guidances": "row_guidances",
-    "text": "matrix_text",
-    "range": "matrix_range",
-}
-_MARK = {"l": "label", "m": "method", "g": "guidance"}
-_LINE = {"x": "x", "y": "y", "line": "line", "open": "hollow"}
-_MAYBE = {"lo": "low", "hi": "high", "p": "points", "t": "text"}
-
-
-def _plain(value: Any) -> Any:
-    """Return numbers to five digits (None where there is none) in lists, and all else as it is."""
-    if isinstance(value, str | bool):
-        return value
-    if isinstance(value, Sequence):
-        return [_plain(v) for v in value]
-    return float(f"{value:.{_DIGITS}g}") if value is not None and math.isfinite(value) else None
-
-
-def _stated(thing: object, names: Mapping[str, str]) -> dict[str, Any]:
-    return {short: _plain(getattr(thing, name)) for short, name in names.items()}
-
-
-def _chart(figure: Figure) -> dict[str, Any]:
-    return {"title": figure.title, "across": figure.across, "panels": [_panel(p) for p in figure.panels]}
-
-
-def _panel(panel: Panel) -> dict[str, Any]:
-    marks = {} if panel.matrix else {"marks": [_mark(mark) for mark in panel.marks]}
-    drawn = _stated(panel, _MATRIX if panel.matrix else _AXES)
-    return _stated(panel, _PANEL) | marks | drawn | {"names": list(panel.categories)}
-
-
-def _mark(mark: Mark) -> dict[str, Any]:
-    style = {"c": mark.style.colour, "s": mark.style.marker, "d": list(mark.style.dash)}
-    maybe = {short: value for short, value in _stated(mark, _MAYBE).items() if value}
-    return _stated(mark, _MARK) | style | _stated(mark, _LINE) | maybe
+def _plain(part: Any) -> Any:
+    """Return a part of a figure for JSON: what is not empty of it by name, numbers to five digits, None for nan."""
+    if isinstance(part, Panel | Mark | Style):
+        return {f.name: _plain(stated) for f in fields(part) if (stated := getattr(part, f.name))}
+    if isinstance(part, str | bool):
+        return part
+    if isinstance(part, Sequence):
+        return [_plain(v) for v in part]
+    return float(f"{part:.{_DIGITS}g}") if part is not None and math.isfinite(part) else None
 
 
 def _picture(image: Image) -> dict[str, Any]:

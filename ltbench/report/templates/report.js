@@ -1,7 +1,9 @@
 "use strict";
 const byId = (id) => document.getElementById(id);
 const all = (query, root = document) => [...root.querySelectorAll(query)];
-const charts = JSON.parse(byId("charts").textContent);
+// Figures by the names of their parts; what is empty is left out of the data.
+const empty = { title: "", x_title: "", y_title: "", marks: [], categories: [], floor: [], row_names: [], row_methods: [], row_guidances: [], matrix_text: [], x: [], y: [], low: [], high: [], points: [], text: [], dash: [] };
+const charts = JSON.parse(byId("charts").textContent, (_, part) => part && typeof part === "object" && !Array.isArray(part) ? { __proto__: empty, ...part } : part);
 const state = { dataset: "", ratio: "", guidance: "", methods: new Set(all("#filter-methods input").map((e) => e.value)) };
 
 // --- filters: one state for tables, figures and pictures ----------------------------------------------------
@@ -124,34 +126,34 @@ function say(node, text) {
   const title = el("title", {}, text);
   node.append(title);
 }
-const visible = (mark) => !hides(mark.m, mark.g);
+const visible = (mark) => !hides(mark.method, mark.guidance);
 
 function drawPlot(panel, width) {
   const marks = panel.marks.filter(visible);
-  const drawn = (n, from) => from.some((m) => m.l === n);  // a row without any mark is off the axis, and says so
-  const names = panel.side ? panel.names.filter((n, i) => drawn(n, marks) || (!drawn(n, panel.marks) && !hides(panel.methods[i], ""))) : panel.names;
-  const place = panel.side ? (m) => names.indexOf(m.l) : null;
-  const left = panel.side ? Math.min(width * 0.4, 14 + 6.2 * Math.max(...names.map((n) => n.length), 4)) : 46;
-  const turned = !panel.side && names.length && Math.max(...names.map((n) => n.length)) * 6.2 > (width - left) / names.length;
+  const drawn = (n, from) => from.some((m) => m.label === n);  // a row without any mark is off the axis, and says so
+  const names = panel.sideways ? panel.categories.filter((n, i) => drawn(n, marks) || (!drawn(n, panel.marks) && !hides(panel.row_methods[i], ""))) : panel.categories;
+  const place = panel.sideways ? (m) => names.indexOf(m.label) : null;
+  const left = panel.sideways ? Math.min(width * 0.4, 14 + 6.2 * Math.max(...names.map((n) => n.length), 4)) : 46;
+  const turned = !panel.sideways && names.length && Math.max(...names.map((n) => n.length)) * 6.2 > (width - left) / names.length;
   const bottom = turned ? Math.min(95, 34 + 3.4 * Math.max(...names.map((n) => n.length))) : 38;
-  const height = panel.side ? 56 + 24 * names.length : 210 + (turned ? bottom - 38 : 0);
-  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x} ${panel.y}` });
+  const height = panel.sideways ? 56 + 24 * names.length : 210 + (turned ? bottom - 38 : 0);
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x_title} ${panel.y_title}` });
   svg.append(titled(panel.title, width));
-  if (!marks.length && !(panel.side && names.length)) { svg.append(el("text", { x: left, y: 60, class: "soft" }, "nothing left by the filters")); return svg; }
-  const scatter = marks.every((m) => m.s === ".");
+  if (!marks.length && !(panel.sideways && names.length)) { svg.append(el("text", { x: left, y: 60, class: "soft" }, "nothing left by the filters")); return svg; }
+  const scatter = marks.every((m) => m.style.marker === ".");
   const numbers = (key, extra) => marks.flatMap((m) => [...m[key], ...extra(m)]).filter((v) => v !== null && Number.isFinite(v));
   let xs, ys;
-  if (panel.side) {
-    xs = axis([0, ...numbers("x", (m) => [...(m.lo || []), ...(m.hi || []), ...(m.p || []).map((p) => p[0])])], false, left, width - 8);
+  if (panel.sideways) {
+    xs = axis([0, ...numbers("x", (m) => [...m.low, ...m.high, ...m.points.map((p) => p[0])])], false, left, width - 8);
     ys = { at: (v) => 28 + 24 * (v + 0.5) };
   } else {
     const floors = panel.floor.map((f) => f[1]);
-    const yv = [...numbers("y", (m) => [...(m.lo || []), ...(m.hi || []), ...(m.p || []).map((p) => p[1])]), ...floors].filter((v) => !panel.yLog || v > 0);
-    ys = axis(names.length && !panel.yLog ? [0, ...yv] : yv, panel.yLog, height - bottom, 24);
-    xs = names.length ? { at: (v) => left + (v + 0.5) / names.length * (width - 8 - left) } : axis(numbers("x", (m) => (m.p || []).map((p) => p[0])), panel.xLog, panel.xDown ? width - 8 : left, panel.xDown ? left : width - 8);
+    const yv = [...numbers("y", (m) => [...m.low, ...m.high, ...m.points.map((p) => p[1])]), ...floors].filter((v) => !panel.y_log || v > 0);
+    ys = axis(names.length && !panel.y_log ? [0, ...yv] : yv, panel.y_log, height - bottom, 24);
+    xs = names.length ? { at: (v) => left + (v + 0.5) / names.length * (width - 8 - left) } : axis(numbers("x", (m) => m.points.map((p) => p[0])), panel.x_log, panel.x_reversed ? width - 8 : left, panel.x_reversed ? left : width - 8);
   }
   const text = (x, y, said, anchor = "middle", more = {}) => svg.append(el("text", { x, y, "text-anchor": anchor, class: "soft", ...more }, said));
-  if (panel.side) {
+  if (panel.sideways) {
     for (const v of ticks(xs.low, xs.high, false, Math.floor(width / 90))) {
       svg.append(el("line", { x1: xs.at(v), x2: xs.at(v), y1: 28, y2: height - 28, class: "grid" }));
       text(xs.at(v), height - 15, short(v));
@@ -159,43 +161,43 @@ function drawPlot(panel, width) {
     names.forEach((n, i) => text(left - 6, ys.at(i) + 4, n, "end", { class: "" }));
     if (panel.zero) svg.append(el("line", { x1: xs.at(0), x2: xs.at(0), y1: 28, y2: height - 28, class: "axis" }));
   } else if (!scatter) {
-    for (const v of ticks(ys.low, ys.high, panel.yLog, 5)) {
+    for (const v of ticks(ys.low, ys.high, panel.y_log, 5)) {
       svg.append(el("line", { x1: left, x2: width - 8, y1: ys.at(v), y2: ys.at(v), class: "grid" }));
       text(left - 5, ys.at(v) + 4, short(v), "end");
     }
     if (names.length) {
       const step = Math.ceil(names.length / 20);
       names.forEach((n, i) => { if (i % step === 0) turned ? text(xs.at(i), height - bottom + 14, n, "end", { transform: `rotate(-30 ${xs.at(i)} ${height - bottom + 14})` }) : text(xs.at(i), height - bottom + 14, n); });
-    } else for (const v of ticks(xs.low, xs.high, panel.xLog, Math.floor(width / 80))) text(xs.at(v), height - bottom + 14, short(v));
+    } else for (const v of ticks(xs.low, xs.high, panel.x_log, Math.floor(width / 80))) text(xs.at(v), height - bottom + 14, short(v));
     svg.append(el("line", { x1: left, x2: width - 8, y1: height - bottom, y2: height - bottom, class: "axis" }));
   }
-  text((left + width) / 2, height - 4, panel.x);
-  if (panel.y) svg.append(el("text", { x: 0, y: 0, class: "soft", "text-anchor": "middle", transform: `translate(11 ${(24 + height - bottom) / 2}) rotate(-90)` }, panel.y));
-  for (const [x, y] of panel.floor || []) {
-    if (y === null || (panel.yLog && y <= 0)) continue;
+  text((left + width) / 2, height - 4, panel.x_title);
+  if (panel.y_title) svg.append(el("text", { x: 0, y: 0, class: "soft", "text-anchor": "middle", transform: `translate(11 ${(24 + height - bottom) / 2}) rotate(-90)` }, panel.y_title));
+  for (const [x, y] of panel.floor) {
+    if (y === null || (panel.y_log && y <= 0)) continue;
     const line = x === null ? { x1: left, x2: width - 8 } : { x1: xs.at(x - 0.45), x2: xs.at(x + 0.45) };
     const node = el("line", { ...line, y1: ys.at(y), y2: ys.at(y), class: "floor" });
     say(node, `floor ${short(y)}`);
     svg.append(node);
   }
   for (const m of marks) {
-    const at = m.x.map((x, i) => [xs.at(x), ys.at(panel.side ? place(m) : m.y[i]), i]).filter(([, , i]) => m.y[i] !== null && (!panel.yLog || m.y[i] > 0));
-    if (m.line && at.length > 1) svg.append(el("polyline", { points: at.map(([x, y]) => `${x},${y}`).join(" "), fill: "none", stroke: m.c, "stroke-width": 1.6, "stroke-dasharray": m.d.map((v) => 2 * v).join(" ") }));
-    for (const p of m.p || []) {
-      const y = panel.side ? place(m) : p[1];
-      if (panel.yLog && y <= 0) continue;
-      svg.append(el("circle", { cx: xs.at(p[0]), cy: ys.at(y), r: 2, class: "empty", stroke: m.c, "stroke-width": 1, "pointer-events": "none" }));
+    const at = m.x.map((x, i) => [xs.at(x), ys.at(panel.sideways ? place(m) : m.y[i]), i]).filter(([, , i]) => m.y[i] !== null && (!panel.y_log || m.y[i] > 0));
+    if (m.line && at.length > 1) svg.append(el("polyline", { points: at.map(([x, y]) => `${x},${y}`).join(" "), fill: "none", stroke: m.style.colour, "stroke-width": 1.6, "stroke-dasharray": m.style.dash.map((v) => 2 * v).join(" ") }));
+    for (const p of m.points) {
+      const y = panel.sideways ? place(m) : p[1];
+      if (panel.y_log && y <= 0) continue;
+      svg.append(el("circle", { cx: xs.at(p[0]), cy: ys.at(y), r: 2, class: "empty", stroke: m.style.colour, "stroke-width": 1, "pointer-events": "none" }));
     }
     for (const [x, y, i] of at) {
       const group = el("g");
-      if (m.lo) {
-        const ends = panel.side ? { x1: xs.at(m.lo[i]), x2: xs.at(m.hi[i]), y1: y, y2: y } : { x1: x, x2: x, y1: ys.at(panel.yLog ? Math.max(m.lo[i], ys.low) : m.lo[i]), y2: ys.at(m.hi[i]) };
-        group.append(el("line", { ...ends, stroke: m.c, "stroke-width": 1.6 }));
+      if (m.low.length) {
+        const ends = panel.sideways ? { x1: xs.at(m.low[i]), x2: xs.at(m.high[i]), y1: y, y2: y } : { x1: x, x2: x, y1: ys.at(panel.y_log ? Math.max(m.low[i], ys.low) : m.low[i]), y2: ys.at(m.high[i]) };
+        group.append(el("line", { ...ends, stroke: m.style.colour, "stroke-width": 1.6 }));
       }
-      if (!m.line || m.x.length <= 15) group.append(marker(m.s, x, y, scatter ? 1.6 : 3.6, m.c, m.open));
-      const where = panel.side ? "" : names.length ? `\n${names[Math.round(m.x[i])] || ""}` : `\n${panel.x} ${short(m.x[i])}`;
-      const value = m.t ? m.t[i] : `${short(panel.side ? m.x[i] : m.y[i])}${m.lo ? ` [${short(m.lo[i])}, ${short(m.hi[i])}]` : ""}`;
-      if (group.childNodes.length) { if (!scatter) say(group, `${m.l}${where}\n${value}`); svg.append(group); }
+      if (!m.line || m.x.length <= 15) group.append(marker(m.style.marker, x, y, scatter ? 1.6 : 3.6, m.style.colour, m.hollow));
+      const where = panel.sideways ? "" : names.length ? `\n${names[Math.round(m.x[i])] || ""}` : `\n${panel.x_title} ${short(m.x[i])}`;
+      const value = m.text.length ? m.text[i] : `${short(panel.sideways ? m.x[i] : m.y[i])}${m.low.length ? ` [${short(m.low[i])}, ${short(m.high[i])}]` : ""}`;
+      if (group.childNodes.length) { if (!scatter) say(group, `${m.label}${where}\n${value}`); svg.append(group); }
     }
   }
   return svg;
@@ -207,40 +209,40 @@ function shade(t) {
   return RAMP[i].map((a, k) => Math.round(a + (RAMP[i + 1][k] - a) * (s - i)));
 }
 function drawHeat(panel, width) {
-  const rows = panel.rows.map((name, i) => [name, i]).filter(([, i]) => !hides(panel.methods[i], panel.guidances[i]));
-  const left = Math.min(width * 0.35, 14 + 6.2 * Math.max(...panel.rows.map((n) => n.length), 4));
-  const size = (width - left - 6) / panel.names.length, high = panel.text.length ? 20 : Math.min(size, 20);
-  const longest = Math.max(...panel.names.map((n) => n.length)), turned = longest * 6.2 > size;
+  const rows = panel.row_names.map((name, i) => [name, i]).filter(([, i]) => !hides(panel.row_methods[i], panel.row_guidances[i]));
+  const left = Math.min(width * 0.35, 14 + 6.2 * Math.max(...panel.row_names.map((n) => n.length), 4));
+  const size = (width - left - 6) / panel.categories.length, high = panel.matrix_text.length ? 20 : Math.min(size, 20);
+  const longest = Math.max(...panel.categories.map((n) => n.length)), turned = longest * 6.2 > size;
   const bottom = 26 + (turned ? Math.min(70, longest * 4) : 12);
   const height = 22 + rows.length * high + bottom;
-  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x}` });
+  const svg = el("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": `${panel.title} ${panel.x_title}` });
   svg.append(titled(panel.title, width));
-  const [low, top] = panel.range;
+  const [low, top] = panel.matrix_range;
   rows.forEach(([name, i], r) => {
     svg.append(el("text", { x: left - 6, y: 22 + r * high + high / 2 + 4, "text-anchor": "end" }, name));
     panel.matrix[i].forEach((v, c) => {
       const t = v === null ? null : (v - low) / ((top - low) || 1), rgb = t === null ? null : shade(t);
       const group = el("g");
       group.append(el("rect", { x: left + c * size, y: 22 + r * high, width: Math.max(0.5, size - 0.7), height: high - 0.7, fill: rgb ? `rgb(${rgb})` : "none", class: rgb ? "" : "axis" }));
-      const said = panel.text.length ? panel.text[i][c] : "";
+      const said = panel.matrix_text.length ? panel.matrix_text[i][c] : "";
       if (said && size > 28) group.append(el("text", { x: left + (c + 0.5) * size, y: 22 + r * high + high / 2 + 4, "text-anchor": "middle", style: `fill:${t > 0.55 ? "#fff" : "#111"};font-size:10px` }, said));
-      say(group, `${name}\n${panel.names[c]}\n${said || short(v)}`);
+      say(group, `${name}\n${panel.categories[c]}\n${said || short(v)}`);
       svg.append(group);
     });
   });
-  const step = Math.ceil(panel.names.length / 25);
-  panel.names.forEach((n, c) => {
+  const step = Math.ceil(panel.categories.length / 25);
+  panel.categories.forEach((n, c) => {
     if (c % step) return;
     const x = left + (c + 0.5) * size, y = 22 + rows.length * high + 12;
     svg.append(el("text", { x, y, class: "soft", "text-anchor": turned ? "end" : "middle", ...(turned ? { transform: `rotate(-35 ${x} ${y})` } : {}) }, n));
   });
-  svg.append(el("text", { x: (left + width) / 2, y: height - 3, class: "soft", "text-anchor": "middle" }, panel.x));
+  svg.append(el("text", { x: (left + width) / 2, y: height - 3, class: "soft", "text-anchor": "middle" }, panel.x_title));
   return svg;
 }
 
 function drawChart(figure) {
   const chart = charts[figure.dataset.chart], box = figure.querySelector(".panels");
-  const panels = chart.panels.filter((p) => p.matrix ? !hides("", p.g) && (p.text.length || p.methods.some((m, i) => !hides(m, p.guidances[i]))) : (p.marks.length || p.side) && !hides("", p.g));
+  const panels = chart.panels.filter((p) => p.matrix ? !hides("", p.guidance) && (p.matrix_text.length || p.row_methods.some((m, i) => !hides(m, p.row_guidances[i]))) : (p.marks.length || p.sideways) && !hides("", p.guidance));
   const phone = matchMedia("(max-width: 60rem)").matches;
   const across = phone ? 1 : Math.max(1, Math.min(chart.across, panels.length));
   box.style.setProperty("--across", across);
@@ -249,15 +251,15 @@ function drawChart(figure) {
   box.replaceChildren(...panels.map((p) => p.matrix ? drawHeat(p, width) : drawPlot(p, width)));
   if (!panels.length) box.textContent = "Nothing left by the filters.";
   const legend = new Map();
-  for (const p of panels) for (const m of p.matrix || p.side ? [] : p.marks.filter(visible)) if (!legend.has(m.l)) legend.set(m.l, m);
+  for (const p of panels) for (const m of p.matrix || p.sideways ? [] : p.marks.filter(visible)) if (!legend.has(m.label)) legend.set(m.label, m);
   const entries = [...legend.values()].map((m) => {
     const span = document.createElement("span"), svg = el("svg", { width: 26, height: 12, "aria-hidden": "true" });
-    if (m.line) svg.append(el("line", { x1: 1, x2: 25, y1: 6, y2: 6, stroke: m.c, "stroke-width": 1.6, "stroke-dasharray": m.d.map((v) => 2 * v).join(" ") }));
-    svg.append(marker(m.s, 13, 6, 3.4, m.c, m.open));
-    span.append(svg, ` ${m.l}`);
+    if (m.line) svg.append(el("line", { x1: 1, x2: 25, y1: 6, y2: 6, stroke: m.style.colour, "stroke-width": 1.6, "stroke-dasharray": m.style.dash.map((v) => 2 * v).join(" ") }));
+    svg.append(marker(m.style.marker, 13, 6, 3.4, m.style.colour, m.hollow));
+    span.append(svg, ` ${m.label}`);
     return span;
   });
-  if (entries.length && panels.some((p) => p.floor && p.floor.length)) {
+  if (entries.length && panels.some((p) => p.floor.length)) {
     const span = document.createElement("span"), svg = el("svg", { width: 26, height: 12, "aria-hidden": "true" });
     svg.append(el("line", { x1: 1, x2: 25, y1: 6, y2: 6, class: "floor" }));
     span.append(svg, " floor");
@@ -270,8 +272,8 @@ function drawChart(figure) {
 function writeValues(figure) {  // what the marks say, as a table for who cannot point
   const chart = charts[figure.dataset.chart], table = document.createElement("table"), rows = [["Panel", "Series", "Where", "Value"]];
   for (const p of chart.panels) {
-    if (p.matrix) p.rows.forEach((n, i) => p.matrix[i].forEach((v, c) => rows.push([p.title, n, p.names[c], p.text.length ? p.text[i][c] || short(v) : short(v)])));
-    else for (const m of p.marks) if (m.s !== ".") m.x.forEach((x, i) => rows.push([p.title, m.l, p.side ? "" : p.names.length ? p.names[Math.round(x)] : short(x), m.t ? m.t[i] : short(p.side ? x : m.y[i]) + (m.lo ? ` [${short(m.lo[i])}, ${short(m.hi[i])}]` : "")]));
+    if (p.matrix) p.row_names.forEach((n, i) => p.matrix[i].forEach((v, c) => rows.push([p.title, n, p.categories[c], p.matrix_text.length ? p.matrix_text[i][c] || short(v) : short(v)])));
+    else for (const m of p.marks) if (m.style.marker !== ".") m.x.forEach((x, i) => rows.push([p.title, m.label, p.sideways ? "" : p.categories.length ? p.categories[Math.round(x)] : short(x), m.text.length ? m.text[i] : short(p.sideways ? x : m.y[i]) + (m.low.length ? ` [${short(m.low[i])}, ${short(m.high[i])}]` : "")]));
   }
   rows.forEach((cells, i) => {
     const tr = table.insertRow();
