@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,7 +25,8 @@ class Study:
 
     Every query takes ``method`` ("cbdm", or "cbdm:published" for a variant), ``where`` ("overall", a third such
     as "tail", "pooled tail", or a class as "9") and filters by column: ``metric`` (default frechet), ``sampler``
-    (default the stochastic one), ``guidance`` (0), ``rule`` (plain), ``ratio``, ``step``, ``class_order``, ``split_seed``.
+    (default the stochastic one), ``guidance`` (0), ``rule`` (plain), ``ratio``, ``step``, ``class_order``, ``split_seed``,
+    or by a setting, as ``train.learning_rate``.
     """
 
     def __init__(self, folder: Path, **defaults: object) -> None:
@@ -104,7 +106,8 @@ class Study:
         if variant:
             rows = rows[rows["variant"] == variant]
         for column, value in asked.items():
-            rows = rows[rows[COLUMNS.get(column, column)] == value]
+            held = rows["settings"].map(_settings).str.get(column) if "." in column else None
+            rows = rows[(rows[COLUMNS.get(column, column)] if held is None else held) == value]
         problem = "no score" if rows.empty else "several scores a seed"
         if rows.empty or not rows["train_seed"].is_unique:
             raise LookupError(f"{self.folder.name}: {problem} of {method} in {where} with {asked}")
@@ -239,6 +242,12 @@ class Study:
             min(methods, key=lambda name, scale=scale: mean(name, scale)) == method for scale in scales
         )
         return f"{first} of {len(scales)}"
+
+
+@functools.cache
+def _settings(text: str) -> dict[str, object]:
+    settings: dict[str, object] = json.loads(text)
+    return settings
 
 
 def enumeration(names: Sequence[str]) -> str:

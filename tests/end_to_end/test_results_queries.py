@@ -99,6 +99,14 @@ def test_the_steps_of_a_method_are_those_it_was_scored_at():
         one.steps_of_seeds(3)
 
 
+def test_a_setting_is_asked_for_by_its_name():
+    fast, slow = ('{"train.learning_rate": 0.003}', '{"train.learning_rate": 0.0002}')
+    one = asked(rows("cm", [9.0]).assign(settings=fast), rows("cm", [5.0]).assign(settings=slow))
+    assert one.mean("cm", **{"train.learning_rate": 2e-4}) == "5.00"
+    with pytest.raises(LookupError, match="several scores a seed"):
+        one.mean("cm")
+
+
 def test_entanglement_and_its_correlation_by_hand():
     """Two methods of two seeds: k-NN accuracy falls as the distance rises between methods, and rises within them."""
     one = asked(rows("ddpm", [4.0, 3.0]), rows("coral", [2.2, 1.0]))
