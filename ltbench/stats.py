@@ -183,7 +183,9 @@ def holm(p_values: pd.Series | np.ndarray | Sequence[float], level: float = 0.05
     return rejected
 
 
-def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05) -> np.ndarray:
+def best_columns(
+    values: np.ndarray, better: Better | None, level: float = 0.05, ratios: bool = False
+) -> np.ndarray:
     """Tell which columns cannot be told apart from the best: the best mean, and all not shown to differ from it.
 
     A column is left out only where it is shown to be worse than the best by Holm's procedure over the paired t tests
@@ -200,6 +202,9 @@ def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05)
         Which direction is better; None: neither, and no column is best.
     level
         Of Holm's procedure.
+    ratios
+        Test ratios in place of differences, as for distances, all above 0, whose spread grows with them: 60, 100 and
+        200 are no doubt further than 0.5, and their difference has an interval that holds 0.
 
     Returns
     -------
@@ -209,9 +214,11 @@ def best_columns(values: np.ndarray, better: Better | None, level: float = 0.05)
     keep = np.flatnonzero((np.isfinite(values).sum(axis=0) >= 2) & ~np.isinf(values).any(axis=0))
     if better is None or len(keep) < 2:
         return out
-    table = values[:, keep] * (1.0 if better == "lower" else -1.0)
+    sign = 1.0 if better == "lower" else -1.0
+    table = sign * values[:, keep]
     rows, columns = np.triu_indices(len(keep), 1)
-    tests = _paired_arrays(table[:, rows] - table[:, columns])
+    tested = sign * np.log(values[:, keep]) if ratios else table
+    tests = _paired_arrays(tested[:, rows] - tested[:, columns])
     worse = np.zeros((len(keep), len(keep)), bool)  # [i, j]: i is shown to be worse than j
     for i, j, differs, mean in zip(rows, columns, holm(tests["p"], level), tests["mean"], strict=True):
         worse[(i, j) if mean > 0 else (j, i)] = differs

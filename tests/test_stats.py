@@ -180,6 +180,23 @@ def test_the_best_by_the_seeds_that_columns_share():
     assert best_columns(apart, "lower").tolist() == [True, True]
 
 
+def test_distances_of_a_training_that_diverged_are_told_by_their_ratios():
+    """120 +- 72 stood bold beside 0.5: three seeds' differences of that spread have an interval that holds 0."""
+    table = np.array([[0.5, 0.52, 0.48], [0.55, 0.51, 0.5], [60.0, 100.0, 200.0]]).T
+    assert best_columns(table, "lower").tolist() == [True, True, True]
+    assert best_columns(table, "lower", ratios=True).tolist() == [True, True, False]
+    assert best_columns(1 / table, "higher", ratios=True).tolist() == [True, True, False]
+
+
+def test_equal_distances_are_left_plain_in_one_column_of_twenty():
+    rng = np.random.default_rng(0)
+    draws = 400
+    plain = sum(
+        not best_columns(np.exp(rng.normal(size=(3, 6))), "lower", ratios=True).all() for _ in range(draws)
+    )
+    assert plain / draws < 0.05 + 3 * np.sqrt(0.05 * 0.95 / draws)
+
+
 def test_a_column_that_diverged_is_not_among_the_best():
     table = np.array([[1, 1.1, 0.9], [np.inf, 1.0, 0.8], [1.2, 1.0, 1.1]]).T
     assert best_columns(table, "lower").tolist() == [True, False, True]

@@ -69,7 +69,7 @@ def test_page_escapes_what_comes_from_files(tmp_path):
 # What a reader does: filter by ratio, guidance and method, sort, fold, point; the outcome goes to <pre id="test">.
 READER = """
 <script>
-window.addEventListener("load", () => setTimeout(() => {
+window.addEventListener("load", () => whenDrawn(() => {
   const out = {errors: window.pageErrors};
   const change = (id, value) => {
     const select = document.getElementById(id);
@@ -128,7 +128,7 @@ window.addEventListener("load", () => setTimeout(() => {
     pre.textContent = JSON.stringify(out);
     document.body.append(pre);
   }, 300);
-}, 800));
+}));
 </script>
 """
 
@@ -141,7 +141,11 @@ CHROMIUM = next(
 def browse(folder, tmp_path, reader, width=1200):
     """Return what a script reads off a report's page in a real browser."""
     page = tmp_path / "page.html"
-    catch = "window.pageErrors = []; addEventListener('error', (e) => pageErrors.push(e.message));"
+    catch = """
+    window.pageErrors = []; addEventListener("error", (e) => pageErrors.push(e.message));
+    window.whenDrawn = (then, left = 100) =>
+      document.querySelector("figure.chart svg text") || !left ? then() : setTimeout(() => whenDrawn(then, left - 1), 100);
+    """
     text = (folder / "index.html").read_text()
     page.write_text(
         text.replace("<head>", f"<head><script>{catch}</script>", 1).replace("</body>", reader + "</body>")
@@ -170,7 +174,7 @@ def browse(folder, tmp_path, reader, width=1200):
 
 OFF_THE_AXIS = """
 <script>
-window.addEventListener("load", () => setTimeout(() => {
+window.addEventListener("load", () => whenDrawn(() => {
   const forest = document.querySelector("figure.chart[data-chart=forest]");
   const rows = () => [...forest.querySelectorAll("svg text")].map((e) => e.textContent).filter((t) => /CORAL|CBDM/.test(t));
   const out = {errors: window.pageErrors, all: rows()};
@@ -182,7 +186,7 @@ window.addEventListener("load", () => setTimeout(() => {
   pre.id = "test";
   pre.textContent = JSON.stringify(out);
   document.body.append(pre);
-}, 800));
+}));
 </script>
 """
 

@@ -225,7 +225,9 @@ def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[s
     for block in blocks:
         for rows in grouped(block, protocol_of).values():
             keys = [one.key for one in rows if one.key in at]
-            best = best_columns(table[:, [at[key] for key in keys]], column.measure.better)
+            values = table[:, [at[key] for key in keys]]
+            positive = column.measure.better == "lower" and not (values <= 0).any()
+            best = best_columns(values, column.measure.better, ratios=positive)
             bold |= {key for key, yes in zip(keys, best, strict=True) if yes}
     return bold
 

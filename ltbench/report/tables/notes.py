@@ -104,8 +104,9 @@ def spread_notes(cell: CellResults, series: Sequence[Series]) -> list[str]:
     if any(len(one.train_seeds) > 1 for one in series):
         notes = [
             "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one protocol: "
-            "the best mean and all that cannot be told from it (paired t tests, Holm's correction over all pairs of "
-            "rows at 5 %), so that an equal row is left plain in one column of twenty."
+            "the best mean and all that cannot be told from it (paired t tests, of ratios where a measure is a "
+            "distance, Holm's correction over all pairs of rows at 5 %), so that an equal row is left plain in one column "
+            "of twenty."
         ]
     else:
         notes = ["One training seed: no spread, and no row is marked as best."]

@@ -132,3 +132,20 @@ def test_an_infinite_score_is_said_to_be_that(tmp_path):
     for table in (overall_table(cell), groups_table(cell)):
         assert table.rows[0][1] == "not finite"
         assert not any("not measured" in note for note in table.notes)
+
+
+def test_a_method_that_diverged_is_not_bold(tmp_path):
+    for method in ("ddpm", "coral", "t2h"):
+        for seed, times in enumerate((60, 100, 200)):
+            spec = make_spec(method, seed)
+            rows = score_rows(spec)
+            for row in rows if method == "t2h" else ():
+                if row["metric"] == "frechet":
+                    row["value"] = repr(float(row["value"]) * times)
+            write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    table = overall_table(cell)
+    at = table.columns.index("FD (digits_cnn) ↓")
+    bold = {row[0]: isinstance(row[at], Bold) for row in table.rows}
+    assert any(bold.values())
+    assert not bold["T2H"]
