@@ -167,8 +167,10 @@ def of_measure(
         return []
     keep = (frame["scope"] != "pooled") & ~frame["rules"]
     for name, value in measure._asdict().items():
-        sizes = name.startswith("n_")
-        keep &= (frame[name] == value) | ((frame["scope"] != "overall") & sizes)
+        alike = (
+            frame[name].isna() if value != value else frame[name] == value
+        )  # nan: a size that is not stated
+        keep &= alike | ((frame["scope"] != "overall") & name.startswith("n_"))
     keep &= frame["series"].isin([one.key for one in series]) & frame["class_or_group"].isin(list(places))
     return _rows(frame[keep])
 

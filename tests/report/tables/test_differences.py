@@ -73,6 +73,17 @@ def test_differences_of_another_reference_are_another_measures(tmp_path):
     assert all(row.mean < 0 for row in found)
 
 
+def test_differences_against_references_of_unstated_size_are_found(tmp_path):
+    for seed in range(2):
+        for method in ("ddpm", "coral"):
+            spec = make_spec(method, seed)
+            rows = [row | {"n_reference": ""} for row in score_rows(spec, metrics=("frechet",))]
+            write_run(tmp_path, spec, rows, images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    found = of_measure(differences(cell, "ddpm"), cell.frechet("overall"), cell.series, ["", "tail"])
+    assert [row.place for row in found] == ["", "tail"]
+
+
 def moved(row, by):
     """Return a row of scores with its Frechet distance moved."""
     return row | {"value": repr(float(row["value"]) + by)} if row["metric"] == "frechet" else row
