@@ -12,8 +12,9 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 import ltbench as lt
+from ltbench.report.tables.cost import correlation_text
 from ltbench.runs.results import load_results
-from ltbench.stats import paired, seed_correlation
+from ltbench.stats import paired
 
 STOCHASTIC, DETERMINISTIC = "sde-dpmsolver++", "dpmsolver++"
 COLUMNS = {"ratio": "imbalance_ratio"}  # filters that are called shorter than the scores' columns
@@ -80,8 +81,7 @@ class Study:
         """
         figure = self.probe(metric, t)
         distance = pd.DataFrame({method: self.values(method, where, **filters) for method in figure})
-        found = seed_correlation(figure, distance, within)
-        return f"{found.rho:+.2f}" + (f" (p = {found.p:.2g})" if found.smallest_p < 0.05 else "")
+        return correlation_text(figure, distance, within)
 
     def values(self, method: str, where: str = "overall", **filters: object) -> pd.Series:
         """Return the values by training seed, ascending.

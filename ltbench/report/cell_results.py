@@ -143,14 +143,13 @@ class CellResults:
         return [Path(folder) for folder in sorted(map(str, rows.unique()))]
 
     def main_folders(self, series: str) -> list[Path]:
-        """Return the folders of a series at the main sampling seed, one a training."""
+        """Return the folders of a series at the main sampling seed, one a training, by training seed."""
         rows = self.points[(self.points["series"] == series).to_numpy() & self.points["main"].to_numpy()]
-        return [Path(folder) for folder in sorted(map(str, rows["folder"].unique()))]
+        return [Path(str(folder)) for folder in rows.sort_values("train_seed")["folder"].unique()]
 
     def main_folder(self, series: str) -> Path | None:
         """Return the folder that stands for a series: its first training seed at the main sampling seed."""
-        rows = self.points[(self.points["series"] == series).to_numpy() & self.points["main"].to_numpy()]
-        return Path(str(rows.sort_values("train_seed")["folder"].iloc[0])) if len(rows) else None
+        return next(iter(self.main_folders(series)), None)
 
     # -- what was measured --
 

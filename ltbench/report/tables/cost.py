@@ -132,7 +132,11 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     values: list[Any] = [found.pivot_table(values=["value", *names], **by_seed) for found in joined]
     rows = [
         [PROBE_TITLES.get(name, output_of(name).title)]
-        + [_correlation(found[name], found["value"], within) for found in values for within in (False, True)]
+        + [
+            correlation_text(found[name], found["value"], within)
+            for found in values
+            for within in (False, True)
+        ]
         for name in names
     ]
     notes = [
@@ -147,7 +151,7 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
 
 
-def _correlation(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> str:
+def correlation_text(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> str:
     """Print Spearman's correlation over runs, with its p over whole seeds where they can say anything."""
     found = seed_correlation(x, y, within)
     if not np.isfinite(found.rho):
