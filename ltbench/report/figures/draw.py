@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import io
-import itertools
 import os
-import pickle
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from importlib import resources
 from pathlib import Path
 
 import matplotlib as mpl
+from joblib import Parallel, delayed
 from matplotlib.figure import Figure as Canvas
 from PIL import Image as Picture
 
@@ -47,54 +43,19 @@ def draw(
     -------
     The files, a figure's PNG first.
     """
-    workers = min(_cores(), len(figures) // _WORTH_A_PROCESS)
-    lock, done = threading.Lock(), itertools.count(1)
-
-    def drawn() -> None:
-        with lock:
-            if progress is not None:
-                progress(next(done), len(figures))
-
-    if workers < 2:
-        _draw_here(figures, folder, pdf, drawn)
-    else:
-        with ThreadPoolExecutor(workers) as pool:
-            parts = [figures[i::workers] for i in range(workers)]
-            list(pool.map(lambda part: _draw_in_process(part, folder, pdf, drawn), parts))
+    workers = max(1, min(_cores(), len(figures) // _WORTH_A_PROCESS))
+    pool = Parallel(workers, return_as="generator_unordered", max_nbytes=None)
+    try:
+        _count(pool(delayed(_draw_one)(figure, folder, pdf) for figure in figures), len(figures), progress)
+    except BrokenProcessPool:  # a process was killed, perhaps for want of memory: one figure at a time, here
+        _count((_draw_one(figure, folder, pdf) for figure in figures), len(figures), progress)
     return [path for figure in figures for path in _paths(figure, folder, pdf)]
 
 
-def _draw_here(figures: Sequence[Figure], folder: Path, pdf: bool, drawn: Callable[[], None]) -> None:
-    for figure in figures:
-        _draw_one(figure, folder, pdf)
-        drawn()
-
-
-def _draw_in_process(figures: Sequence[Figure], folder: Path, pdf: bool, drawn: Callable[[], None]) -> None:
-    """Draw some figures in a process of their own; here where it fails, which also says why.
-
-    No pool of `multiprocessing`: that runs the caller's script anew, which a script without a main guard cannot bear.
-    """
-    command = [sys.executable, "-c", "from ltbench.report.figures.draw import serve; serve()"]
-    left = list(figures)
-    try:
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            pickle.dump((left, folder, pdf), process.stdin)
-            process.stdin.close()
-            for _ in process.stdout:
-                left.pop(0)
-                drawn()
-    except OSError:
-        pass
-    _draw_here(left, folder, pdf, drawn)
-
-
-def serve() -> None:
-    """Draw the figures that stand pickled on standard input, a line of output each: the other end of `draw`."""
-    figures, folder, pdf = pickle.load(sys.stdin.buffer)
-    _draw_here(figures, folder, pdf, lambda: print(flush=True))
+def _count(drawn: Iterable[list[Path]], total: int, progress: Progress | None) -> None:
+    for done, _ in enumerate(drawn, 1):
+        if progress is not None:
+            progress(done, total)
 
 
 def _cores() -> int:
@@ -109,19 +70,21 @@ def _paths(figure: Figure, folder: Path, pdf: bool) -> list[Path]:
     return [folder / f"{figure.name}.{suffix}" for suffix in (("png", "pdf") if pdf else ("png",))]
 
 
-def _draw_one(figure: Figure, folder: Path, pdf: bool) -> None:
+def _draw_one(figure: Figure, folder: Path, pdf: bool) -> list[Path]:
+    paths = _paths(figure, folder, pdf)
     with (
         resources.as_file(resources.files("ltbench.report") / "ltbench.mplstyle") as sheet,
         mpl.rc_context(fname=sheet),
     ):
         canvas = plot(figure) if figure.image is None else draw_images(figure, figure.image)
-        for path in _paths(figure, folder, pdf):
+        for path in paths:
             with replacing(path) as temporary:
                 if path.suffix == ".pdf":
                     metadata = {"CreationDate": None, "Title": figure.title}
                     canvas.savefig(temporary, format="pdf", metadata=metadata)
                 else:
                     _save_png(canvas, temporary, palette=figure.image is None)
+    return paths
 
 
 def _save_png(canvas: Canvas, path: Path, palette: bool) -> None:

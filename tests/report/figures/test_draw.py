@@ -1,8 +1,11 @@
 """Figures as files: charts in a palette, pictures as they are stored."""
 
+import os
+import signal
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -101,6 +104,24 @@ def test_figures_drawn_on_several_cores_are_the_same(pages_report, tmp_path, mon
     one = draw(figures, tmp_path / "b")
     assert [p.read_bytes() for p in several] == [p.read_bytes() for p in one]
     assert told == [(i + 1, 8) for i in range(8)]
+
+
+def test_figures_are_drawn_here_where_the_system_kills_a_process(tmp_path, monkeypatch):
+    """For want of memory, say: a worker of a pool that is killed breaks the pool."""
+
+    class Heavy:
+        home = os.getpid()
+        name, title, caption, panels, across = "heavy", CHART.title, CHART.caption, CHART.panels, CHART.across
+
+        @property
+        def image(self):
+            if os.getpid() != self.home:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(drawing, "_cores", lambda: 2)
+    written = draw([Heavy(), *(replace(CHART, name=f"chart-{i}") for i in range(7))], tmp_path)
+    assert len(written) == 8
+    assert all(path.stat().st_size for path in written)
 
 
 @pytest.mark.parametrize("threads", ["nonsense", "", "0", "-1", "1,2", "\u0663"])
