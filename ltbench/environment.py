@@ -250,10 +250,11 @@ def explain_failures(kind: str, spec: RunSpec, env: Settings) -> Iterator[None]:
         raise
     except Exception as error:
         if not is_out_of_memory(error):
-            if env.compile and type(error).__module__.startswith(_COMPILER):
+            flag = "--compile" if env.compile else "--cuda-graphs" if env.cuda_graphs else ""
+            if flag and type(error).__module__.startswith(_COMPILER):
                 raise UsageError(
                     f"torch.compile cannot work here ({str(error).strip().partition(chr(10))[0]}): install a C++ "
-                    "compiler (on a GPU, Triton), or leave --compile out, which changes nothing but speed"
+                    f"compiler (on a GPU, Triton), or leave {flag} out, which changes nothing but speed"
                 ) from error
             raise
         raise OutOfMemory(

@@ -199,6 +199,7 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
     from ltbench.training.model import leave_out, state_of
 
     clock, spec, dataset = StageClock(), stage.spec.sample, _dataset(stage, env)
+    env = replace(env, recompute=False)  # no backward pass needs anything
     other = load_other(stage.spec, root, dataset, env.device)
     folder = open_samples(stage.spec, root, evaluations(spec, dataset.prior).nfe, env.guard)
     model = load_model(stage.spec, root, dataset, env.device, spec.weights)

@@ -125,6 +125,20 @@ def test_other_errors_pass_as_they_are():
 
 
 @pytest.mark.parametrize(
+    ("asked", "flag"), [({"compile": True}, "--compile"), ({"cuda_graphs": True}, "--cuda-graphs")]
+)
+def test_a_machine_without_a_compiler_is_told_which_flag_to_leave_out(asked, flag):
+    error = type("InductorError", (RuntimeError,), {"__module__": "torch._inductor.exc"})("no g++\nlong")
+    with (
+        pytest.raises(UsageError, match=rf"\(no g\+\+\): install .* leave {flag} out"),
+        explain_failures("train", make_spec(), Environment(**asked)),
+    ):
+        raise error
+    with pytest.raises(RuntimeError, match="no g"), explain_failures("train", make_spec(), Environment()):
+        raise error
+
+
+@pytest.mark.parametrize(
     "error", [MemoryError(), RuntimeError("can't allocate memory"), OSError(12, "Cannot allocate memory")]
 )
 def test_a_scoring_that_runs_out_of_memory_says_what_to_ask_less_of(error):

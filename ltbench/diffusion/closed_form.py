@@ -36,7 +36,6 @@ class ClosedForm(nn.Module):
         (C, H, W) of an image.
     """
 
-    bottleneck_channels = 1
     means: Tensor
     sds: Tensor
     prior: Tensor
@@ -65,6 +64,7 @@ class ClosedForm(nn.Module):
         self.register_buffer("prior", prior / prior.sum())
         self.register_buffer("levels", alpha_bar())
         self.num_classes, self.shape = len(means), shape
+        self.bottleneck_channels, self.bottleneck_shape = 1, (1, *shape[1:])
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
         """Predict the noise in `x_t` (B,C,H,W) at the time steps `t` (B,) for `label` (B,), K for none.

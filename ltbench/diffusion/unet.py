@@ -111,8 +111,8 @@ class Denoiser(nn.Module):
         K; label K is the null label.
     shape
         (C, H, W) of an image.
-    bottleneck_channels
-        Channels of the middle block's output.
+    bottleneck_channels, bottleneck_shape
+        Cb and (Cb, h, w) of the middle block's output.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -122,6 +122,8 @@ class Denoiser(nn.Module):
         self.num_classes = config.num_classes
         self.shape = (config.image_channels, config.image_size, config.image_size)
         self.bottleneck_channels = config.channels[-1]
+        side = config.image_size >> (len(config.channels) - 1)
+        self.bottleneck_shape = (self.bottleneck_channels, side, side)
 
     def forward(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
         """Predict the noise in `x_t`.
@@ -170,7 +172,7 @@ class Denoiser(nn.Module):
         switches = list(gates.values())
 
         def remembered(block: nn.Module, *inputs: Any) -> Any:
-            if not switches:
+            if not switches or torch.compiler.is_compiling():  # a traced graph holds their positions
                 return checkpoint(block, *inputs, use_reentrant=False)
             positions = [switch.on for switch in switches]
 

@@ -31,6 +31,7 @@ class DrawRatio:
             raise ValueError("the smallest class's share of the largest's must be in (0, 1]")
 
 
+_DRAWS = ("natural", "sqrt", "balanced")
 Draw = Literal["natural", "sqrt", "balanced"] | float | DrawRatio
 
 
@@ -58,6 +59,10 @@ class Needs:
     def __post_init__(self) -> None:
         if isinstance(self.draw, int | float) and not 0 <= self.draw <= 1:
             raise ValueError(f"the power of a draw must be in [0, 1], not {self.draw}")
+        if isinstance(self.draw, str) and self.draw not in _DRAWS:
+            raise ValueError(f"a draw is {', '.join(_DRAWS)}, a power or a DrawRatio, not {self.draw!r}")
+        if self.reference not in ("none", "balanced"):
+            raise ValueError(f"a reference is none or balanced, not {self.reference!r}")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ them a method provides is read from what its class overrides, so a plug-in decla
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor
@@ -114,7 +114,7 @@ class Composition:
     def target(self, batch: Batch, streams: Streams) -> Tensor:
         """Return the denoising target (B,C,H,W) of the global batch."""
         name, method = self._target
-        return method.target(batch, streams(name, "target"))
+        return _shaped(method.target(batch, streams(name, "target")), batch.x0.shape, f"the target of {name}")
 
     def weights(self, batch: Batch) -> Tensor | None:
         """Return the product (B,) of all parts' per-sample loss weights, or None for 1.
@@ -122,20 +122,28 @@ class Composition:
         Each provider's weights have the mean it gives them; their product is not scaled again.
         """
         product: Tensor | None = None
-        for _, method in self.parts:
+        for name, method in self.parts:
             weights = method.weights(batch)
             if weights is not None:
+                _shaped(weights, batch.y.shape, f"what {name} returns from weights")
                 product = weights if product is None else product * weights
         return product
 
     def regularizers(self, batch: Batch, prediction: Prediction, make_ctx: Contexts) -> dict[str, Tensor]:
         """Return all parts' terms, named ``method.term``; each part has a context and stream of its own."""
         return {
-            f"{name}.{term}": value
+            f"{name}.{term}": _shaped(value, (), f"the term {term!r} of {name}")
             for name, method in self.parts
             if overrides(method, "regularizers")
             for term, value in method.regularizers(batch, prediction, make_ctx(name)).items()
         }
+
+
+def _shaped(found: Tensor, shape: Sequence[int], what: str) -> Tensor:
+    """Return a tensor of the shape that a hook promises; any other would broadcast to another loss without a word."""
+    if found.shape != tuple(shape):
+        raise UsageError(f"{what} has the shape {tuple(found.shape)}, and must have {tuple(shape)}")
+    return found
 
 
 def loss_terms(

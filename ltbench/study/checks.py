@@ -12,6 +12,7 @@ from ltbench.diffusion.calibration import unfit
 from ltbench.diffusion.guidance import make_omega
 from ltbench.errors import DataMissing, UsageError
 from ltbench.extractors.registry import check_images, resolve_extractors
+from ltbench.method.composition import is_plain
 from ltbench.method.registry import create
 from ltbench.specs import RunSpec
 
@@ -49,6 +50,11 @@ def validate(spec: RunSpec, data_root: Path | None, need_files: bool = True) -> 
     names = resolve_extractors(spec.score.extractors, spec.data.dataset, spec.score.resize)
     check_images(names, dataset.shape)
     composition = create(spec.method.name, spec.method.hyperparameters)
+    if spec.model.size == "exact" and not all(is_plain(method) for _, method in composition.parts):
+        raise UsageError(
+            "model.size=exact is the perfect network, which no training and so no method changes: choose ddpm, or "
+            f"another size for {spec.method.name}"
+        )
     composition.left_out(spec.sample.leave_out)
     make_omega(spec.sample, dataset.prior)
     micro, size = spec.train.micro_batch or spec.train.batch_size, spec.train.batch_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -10,8 +10,9 @@ from torch import Tensor
 
 from ltbench import rng
 from ltbench.diffusion.schedule import NUM_TIMESTEPS
-from ltbench.diffusion.unet import flops
+from ltbench.diffusion.unet import Denoiser, flops
 from ltbench.method import Batch, Context, Prediction
+from ltbench.method.composition import Composition
 from ltbench.method.registry import create
 from ltbench.specs import RunSpec
 from ltbench.training.model import Facts as ModelFacts
@@ -29,24 +30,30 @@ class Facts(ModelFacts, Protocol):
 def training_flops(spec: RunSpec, dataset: Facts) -> float:
     """Return the FLOPs of a training to its last step: three times a forward pass, for every pass of the method.
 
-    A batch whose labels were all dropped counts like the others, though CBDM saves its second pass there.
+    A batch whose labels were all dropped counts like the others, though CBDM and CCUA save their second pass there.
     """
     images = spec.train.steps * spec.train.batch_size
     return 3.0 * images * method_passes(spec, dataset) * flops(plain_denoiser(spec, dataset))
 
 
 def method_passes(spec: RunSpec, dataset: Facts) -> int:
-    """Count the network passes of one training step by running the method's hooks on a stand-in network."""
-    composition = create(spec.method)
+    """Return the network passes of one training step of a run's method."""
+    return passes_of(spec, dataset, create(spec.method))
+
+
+def passes_of(spec: RunSpec, dataset: Facts, composition: Composition) -> int:
+    """Count the network passes of one training step by running the methods' hooks on a stand-in network."""
     model = build_model(spec, dataset, composition)
     attached = dict(model["methods"].named_children())
-    width = int(model["denoiser"].bottleneck_channels)  # type: ignore[arg-type]
-    calls = 1
+    calls = 0
 
     def stand_in(x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:  # noqa: ARG001 -- a method may pass them by name
         nonlocal calls
         calls += 1
-        return Prediction(x_t, torch.zeros(len(x_t), width, 2, 2))
+        bottleneck = torch.zeros(
+            len(x_t), *cast(Denoiser, model["denoiser"]).bottleneck_shape, requires_grad=True
+        )
+        return Prediction(x_t.clone().requires_grad_(), bottleneck)
 
     stream = rng.generator(0, "plan")
     x = torch.randn(4, *dataset.shape, generator=stream)
@@ -65,8 +72,9 @@ def method_passes(spec: RunSpec, dataset: Facts) -> int:
         prior=prior,
         draw_prior=prior,
         reference=(x, y) if composition.needs.reference != "none" else None,
+        counts=(prior * 1000).long(),
     )
-    prediction = Prediction(x, torch.zeros(4, width, 2, 2))
+    prediction = stand_in(x, batch.t, y)
     for name, part in composition.parts:
         part.regularizers(batch, prediction, Context(stand_in, attached.get(name), stream, 4))
     return calls

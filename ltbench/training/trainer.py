@@ -306,7 +306,10 @@ def cut(batch: Batch, rows: slice) -> Batch:
     """Return the given rows of a batch; class-level fields stay whole."""
     per_image = ("x0", "y", "t", "alpha_bar", "noise", "x_t", "label", "dropped", "snr")
     given = {name: getattr(batch, name) for name in per_image}
-    return dataclasses.replace(batch, **{name: v[rows] for name, v in given.items() if v is not None})
+    kept = {name: v[rows] for name, v in given.items() if v is not None}
+    x0, y = batch.reference or (None, None)
+    reference = None if x0 is None or y is None else (x0[rows], y[rows])
+    return dataclasses.replace(batch, **kept, reference=reference)
 
 
 def _rows(spec: RunSpec, method: Composition, group: Group) -> tuple[slice, list[slice]]:

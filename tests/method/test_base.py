@@ -29,6 +29,13 @@ def test_a_power_outside_0_and_1_is_no_draw(power):
         Needs(draw=power)
 
 
+@pytest.mark.parametrize("needs", [{"draw": "uniform"}, {"reference": "ballanced"}])
+def test_a_need_of_another_name_is_refused(needs):
+    """A draw ended training in a bare KeyError; a reference was none, without a word."""
+    with pytest.raises(ValueError, match=r"not '(uniform|ballanced)'"):
+        Needs(**needs)
+
+
 @pytest.mark.parametrize("smallest", [0, -1, 1.01])
 def test_a_share_of_nothing_or_of_more_than_the_largest_is_no_ratio(smallest):
     with pytest.raises(ValueError, match=r"in \(0, 1\]"):

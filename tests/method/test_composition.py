@@ -1,10 +1,12 @@
 """Compositions: terms, weights and draws of several methods at once."""
 
+import pytest
 import torch
-from method_batches import make_batch, run
+from method_batches import Stub, contexts, generator, make_batch, run
 
+from ltbench.errors import UsageError
 from ltbench.method import Method, registry
-from ltbench.method.composition import Composition
+from ltbench.method.composition import Composition, loss_terms
 
 
 class Doubles(Method):
@@ -47,3 +49,29 @@ def test_a_composition_adds_terms_and_shifts_nobodys_draws():
     assert torch.equal(together["coral.supcon"], run("coral", batch)[0]["coral.supcon"])
     assert torch.equal(together["denoising"], run("t2h", batch)[0]["denoising"])
     assert not torch.equal(together["denoising"], cbdm_alone["denoising"])
+
+
+@pytest.mark.parametrize("hook", ["target", "weights", "regularizers"])
+def test_what_a_hook_returns_in_another_shape_is_refused(hook):
+    """Weights of (B, 1) times errors of (B,) broadcast to (B, B): the mean of it is no weighting at all."""
+
+    class Odd(Method):
+        name = "odd"
+
+        def target(self, batch, rng):
+            return batch.noise[:, 0] if hook == "target" else batch.noise
+
+        def weights(self, batch):
+            return torch.ones(len(batch.y), 1) if hook == "weights" else None
+
+        def regularizers(self, batch, prediction, ctx):
+            return {"term": prediction.eps.flatten(1).mean(1).sum(0, keepdim=hook == "regularizers")}
+
+    odd, batch, stub = Composition([Odd()]), make_batch(), Stub()
+
+    def loss():
+        target, prediction = odd.target(batch, generator), stub(batch.x_t, batch.t, batch.label)
+        return loss_terms(odd, batch, prediction, target, contexts(stub))
+
+    with pytest.raises(UsageError, match=r"odd.* has the shape \(.*\), and must have \("):
+        loss()

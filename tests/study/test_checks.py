@@ -57,6 +57,14 @@ def test_a_plan_needs_no_files_and_a_run_does(dataset, tmp_path, monkeypatch):
             validate(spec, tmp_path)
 
 
+def test_the_perfect_network_takes_no_method():
+    """CM looked for its U-Net and ended in a traceback; CORAL's row would have been that of the formula."""
+    study = load_study("closed_form", ["method=coral"])
+    with pytest.raises(UsageError, match=r"no method changes: choose ddpm, or another size for coral"):
+        validate(study.runs[0], None)
+    validate(load_study("closed_form").runs[0], None)
+
+
 def test_a_plan_refuses_what_no_files_could_mend(tmp_path):
     with pytest.raises(DataMissing, match="folder_lt is not prepared"):
         static_facts(DataSpec(dataset="folder_lt"), tmp_path)

@@ -205,6 +205,7 @@ DEVIATIONS = {
     "channels_last": {"channels_last": True},
     "compiled": {"compile": True},
     "graphs": {"cuda_graphs": True},
+    "compiled, recomputed": {"compile": True, "recompute": True},
 }
 
 
@@ -215,6 +216,7 @@ DEVIATIONS = {
         ("channels_last", "cbdm+cm"),
         ("compiled", "ddpm"),
         pytest.param("compiled", "cbdm+cm", marks=pytest.mark.slow),
+        ("compiled, recomputed", "cm"),
         pytest.param("graphs", "ddpm", marks=pytest.mark.slow),
     ],
 )

@@ -8,12 +8,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltbench import rng
 from ltbench.data.facts import static_facts
 from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
-from ltbench.method import Batch, Context
-from ltbench.method.composition import loss_terms
+from ltbench.method import Batch, Context, Method, Needs
+from ltbench.method.composition import Composition, loss_terms
 from ltbench.method.registry import create, known_methods
 from ltbench.study.file import load_study
 from ltbench.study.presets import preset_names
-from ltbench.training.flops import method_passes, training_flops
+from ltbench.training.flops import method_passes, passes_of, training_flops
 
 # (size, classes, channels, pixels) -> trainable parameters, forward FLOPs of an image
 NETWORKS = {
@@ -126,3 +126,25 @@ def test_a_step_makes_its_passes_forward_and_backward_and_no_more(name):
             tuple(loss_terms(composition, given, prediction, target, context).values())
         ).sum().backward()
     assert counter.get_total_flops() == passes * PASS + more
+
+
+def test_a_method_that_asks_for_all_that_a_batch_promises_is_counted():
+    """The stand-in had no counts, another bottleneck than the network's, and no graph: plug-ins could not be planned."""
+
+    class Asking(Method):
+        name = "asking"
+        needs = Needs(reference="balanced")
+
+        def attach(self, unet):
+            side = unet.config.image_size // 2 ** (len(unet.config.channels) - 1)
+            return torch.nn.Linear(unet.bottleneck_channels * side * side, 3)
+
+        def regularizers(self, batch, prediction, ctx):
+            ctx.denoiser(batch.x_t, batch.t, batch.reference[1])
+            rarity = 1 / batch.counts[batch.y]
+            (slope,) = torch.autograd.grad(prediction.eps.square().sum(), prediction.eps, retain_graph=True)
+            flat = ctx.modules(prediction.bottleneck.flatten(1)).square().mean(1)
+            return {"term": (rarity * flat).mean() + slope.mean()}
+
+    spec = make_spec("ddpm")
+    assert passes_of(spec, static_facts(spec.data, None), Composition([Asking()])) == 2

@@ -14,6 +14,7 @@ import time
 
 import pytest
 import torch
+from method_batches import make_batch
 from tiny_runs import checkpoint, die, digits, in_processes, make_spec, same_tensors, tensors, train_in
 from torch import nn
 
@@ -25,7 +26,7 @@ from ltbench.plugins import Extension
 from ltbench.training import trainer as training
 from ltbench.training.batches import BatchSource
 from ltbench.training.model import build_model, state_of
-from ltbench.training.trainer import Training
+from ltbench.training.trainer import Training, cut
 
 NAMES = [*registry.known_methods(), *registry.legal_pairs()]
 
@@ -395,6 +396,16 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(tmp_path, name):
     split = spec.model_copy(update={"train": spec.train.model_copy(update={"micro_batch": 2})})
     whole = gradients(train_in(tmp_path / "whole", spec, lively(spec)))
     assert close(gradients(train_in(tmp_path / "split", split, lively(spec))), whole)
+
+
+def test_a_micro_batch_brings_its_rows_of_the_balanced_batch():
+    """Documented as of as many images as the batch; a term that compared both failed, or broadcast, where it was cut."""
+    whole = make_batch()
+    part = cut(whole, slice(4, 8))
+    assert torch.equal(part.reference[0], whole.reference[0][4:8])
+    assert torch.equal(part.reference[1], whole.reference[1][4:8])
+    assert torch.equal(part.counts, whole.counts)
+    assert cut(dataclasses.replace(whole, reference=None), slice(4, 8)).reference is None
 
 
 @pytest.mark.parametrize(
