@@ -322,7 +322,7 @@ def _rows(spec: RunSpec, method: Composition, group: Group) -> tuple[slice, list
     if micro < local and method.needs.batch_coupled:
         raise UsageError(
             f"{method.name} compares images of a batch with one another, so train.micro_batch cannot cut it: "
-            "leave train.micro_batch out, or use more processes"
+            "leave train.micro_batch out"
         )
     if local % min(micro, local):
         raise UsageError(

@@ -58,13 +58,13 @@ def test_what_a_hook_returns_in_another_shape_is_refused(hook):
     class Odd(Method):
         name = "odd"
 
-        def target(self, batch, rng):
+        def target(self, batch, _rng):
             return batch.noise[:, 0] if hook == "target" else batch.noise
 
         def weights(self, batch):
             return torch.ones(len(batch.y), 1) if hook == "weights" else None
 
-        def regularizers(self, batch, prediction, ctx):
+        def regularizers(self, _batch, prediction, _ctx):
             return {"term": prediction.eps.flatten(1).mean(1).sum(0, keepdim=hook == "regularizers")}
 
     odd, batch, stub = Composition([Odd()]), make_batch(), Stub()
