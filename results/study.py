@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from scipy.stats import spearmanr
 
 import ltbench as lt
 from ltbench.report.tables.cost import correlation_text
+from ltbench.runs.provenance import processors
 from ltbench.runs.results import load_results
 from ltbench.stats import paired
 
@@ -153,6 +155,31 @@ class Study:
         """Return the last training step at which a method was scored with so many training seeds."""
         return max(step for step in self.steps(method) if self.seeds(method, step=step) >= seeds)
 
+    def reach(self, methods: Mapping[str, str], seeds: int, unit: int) -> str:
+        """Return how far methods (name -> title) go with so many seeds, in lengths of `unit`: ``A and B to 16 times``."""
+        titles: dict[int, list[str]] = {}
+        for name, title in methods.items():
+            titles.setdefault(self.steps_of_seeds(seeds, name) // unit, []).append(title)
+        return ", ".join(
+            f"{enumeration(those)} to {times} times" for times, those in sorted(titles.items(), reverse=True)
+        )
+
+    def shown_steps(
+        self, method: str, steps: Sequence[int], where: str = "overall", **filters: object
+    ) -> list[int]:
+        """Return the steps at which a method's difference from DDPM has an interval without 0."""
+        out = []
+        for step in steps:
+            a, b = (self.values(name, where, **filters, step=step) for name in (method, "ddpm"))
+            result = paired(a, b)
+            if result is not None and (result.low > 0 or result.high < 0):
+                out.append(step)
+        return out
+
+    def processors(self) -> str:
+        """Return the processors that made the bundle."""
+        return enumeration(processors(run.provenance for run in load_results(self.folder).runs.values()))
+
     def measured(self, methods: Mapping[str, str], **filters: object) -> dict[str, str]:
         """Return those of the methods (name -> title) that have scores."""
         found = {}
@@ -187,6 +214,20 @@ class Study:
             self.values(method, where, **filters), self.values(baseline, where, **filters), digits
         )
 
+    def best_diff(
+        self,
+        method: str,
+        where: str = "overall",
+        scales: tuple[float, ...] = (0.0, 0.5, 1.0, 1.5, 2.0),
+        **filters: object,
+    ) -> str:
+        """Return the paired difference from DDPM, each at its `best` scale."""
+        sides = (
+            self.values(name, where, **filters, guidance=self.best(name, where, scales, **filters)[0])
+            for name in (method, "ddpm")
+        )
+        return _difference(*sides, 2)
+
     def rule_diff(self, rule: str, method: str, where: str = "tail", **filters: object) -> str:
         """Return ``mean [low, high], k of n seeds`` of a rule of guidance minus plain guidance, same method and scale."""
         return _difference(
@@ -214,6 +255,22 @@ class Study:
         }
         scale = min(means, key=means.__getitem__)
         return scale, means[scale]
+
+    def lowest(
+        self,
+        methods: Sequence[str],
+        steps: Sequence[int],
+        scales: Sequence[float],
+        where: str,
+        **filters: object,
+    ) -> tuple[str, int, float]:
+        """Return (method, step, scale) of the lowest mean of all that were measured."""
+        means = {}
+        for key in itertools.product(methods, steps, scales):
+            with contextlib.suppress(LookupError):
+                method, step, scale = key
+                means[key] = self.values(method, where, **filters, step=step, guidance=scale).mean()
+        return min(means, key=means.__getitem__)
 
     def counts(self, **filters: object) -> list[int]:
         """Return the training images of each class (K,), in order of their labels, as DDPM's scores state them."""

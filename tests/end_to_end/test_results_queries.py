@@ -53,6 +53,34 @@ def test_a_mean_a_difference_and_its_interval_by_hand():
     assert one.diverged("ddpm", over=2.0) == 1  # above the bound, not at it
 
 
+def test_the_best_scales_are_compared_seed_by_seed_and_the_lowest_of_all_is_found():
+    one = asked(
+        rows("ddpm", [3.0, 4.0]),
+        rows("ddpm", [1.0, 2.0], guidance=0.5),
+        rows("coral", [1.5, 3.5]),
+        rows("coral", [5.0, 7.0], guidance=0.5),
+    )
+    scales = (0.0, 0.5)
+    assert one.best("coral", scales=scales) == (0.0, 2.5)
+    half = t.ppf(0.975, 1) * 0.5  # differences 0.5 and 1.5: mean 1, sd .71 over root 2
+    assert one.best_diff("coral", scales=scales) == f"+1.00 [{1 - half:+.2f}, {1 + half:+.2f}], 2 of 2 seeds"
+    assert one.lowest(["ddpm", "coral"], [1500, 3000], scales, "overall") == ("ddpm", 1500, 0.5)
+
+
+def test_lengths_are_told_by_seeds_and_by_what_is_shown():
+    long = rows("coral", [0.0, 1.0, 2.0]).assign(step=6000)
+    one = asked(
+        rows("ddpm", [5.0, 6.0, 7.0]),
+        rows("coral", [1.0, 2.1, 2.9]),
+        long,
+        rows("ddpm", [1.0, 0.0, 2.0]).assign(step=6000),
+        rows("t2h", [1.0, 1.0, 1.0]),
+    )
+    assert one.shown_steps("coral", [1500, 6000]) == [1500]  # -4, -3.9, -4.1; then -1, 1, 0
+    named = {"ddpm": "DDPM", "coral": "CORAL", "t2h": "T2H"}
+    assert one.reach(named, 3, 1500) == "DDPM and CORAL to 4 times, T2H to 1 times"
+
+
 def test_one_seed_has_no_interval_and_no_spread():
     one = asked(rows("ddpm", [1.0]), rows("coral", [0.5]))
     assert one.mean("ddpm") == "1.00"
