@@ -158,7 +158,7 @@ def _show_choices(choices: Sequence[Choice], study: Study, path: Path) -> None:
     )
     for choice in choices:
         curve = ", ".join(
-            f"{'*' if value == choice.chosen else ''}{value}: {sum(scores) / len(scores):.4g}"
+            f"{'*' if value == choice.chosen else ''}{'none' if value is None else value}: {sum(scores) / len(scores):.4g}"
             for value, scores in choice.scores.items()
         )
         first = choice.runs[0]
