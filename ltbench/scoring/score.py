@@ -119,7 +119,7 @@ def score_pools(
     rows: list[Row] = []
     extracted: dict[str, dict[str, Features]] = {}
     for metric, extractor, absent, reason in _available(request, dataset, device):
-        shared = extracted.setdefault(extractor.name if extractor else "", {})
+        shared = extracted.setdefault(extractor.hash if extractor else "", {})  # a name may be of two networks
         context = ScoringContext(pools, extractor, dataset.num_classes, cache, name, prepared, shared, absent)
         if stored is not None and _is_stored(metric, context, request, groups, stored):
             continue

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scored_digits import CELL, FRECHET, HELD, REFERENCE, REQUEST, SMALLEST, K, at, cut, features, value
 from tiny_runs import digits, make_spec
 
@@ -247,6 +248,32 @@ def test_missing_weights_are_a_dash_with_the_way_to_them_beside_what_can_be_comp
     assert value(table, "frechet") > 0
     with pytest.raises(DataMissing, match="inception_mixed_6 needs"):
         score_samples(CELL, *noisy, make_spec(score={"metrics": ["sfid"]}), cache)
+
+
+class Scaled(torch.nn.Module):
+    """The pixels times a factor: squared distances of features are those of pixels times its square."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.factor * images.float().flatten(1)[:, 27:37]
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_two_networks_in_files_of_one_name_are_two_extractors(noisy, tmp_path):
+    names = []
+    for factor in (1.0, 2.0):
+        (tmp_path / f"{factor:g}").mkdir()
+        path = tmp_path / f"{factor:g}" / "model.pt"
+        torch.jit.script(Scaled(factor)).save(str(path))
+        names.append(f"torchscript:{path}")
+    request = ScoreSpec(metrics=("frechet",), extractors=tuple(names), floor_draws=1)
+    rows = score_pools(CELL, ImageSet(*noisy), request, tmp_path)
+    overall = {r["extractor_hash"]: r for r in rows if (r["metric"], r["scope"]) == ("frechet", "overall")}
+    plain, doubled = (overall[get_extractor(name).hash]["value"] for name in names)
+    assert doubled == pytest.approx(4 * plain, rel=1e-5)
 
 
 def test_a_bottleneck_metric_leaves_those_after_it(cache, noisy):
