@@ -159,17 +159,19 @@ def _lowest_rows(
     """
     limit, k, none = squared[:, -1:], squared.shape[1], len(points)
     lowest = torch.full((len(queries), k), none, dtype=torch.int64, device=index.device)
-    margin = torch.zeros_like(limit)
+    doubt = torch.zeros_like(squared)  # each one's own slack: an outlier's is far wider than its neighbours'
     for rows, columns, tile, slack in tiles(queries, points, centre, memory):
         numbers = torch.arange(columns.start, columns.stop, device=index.device)
-        near = (tile - limit[rows]).abs() <= 2 * slack
+        near = tile <= limit[rows] + 2 * slack
         if own is not None:
             near &= numbers != own[rows, None]
-        margin[rows] = torch.maximum(margin[rows], slack.amax(dim=1, keepdim=True))
+        at = index[rows] - columns.start
+        found = slack.gather(1, at.clamp(0, len(numbers) - 1))
+        doubt[rows] += found.where((at >= 0) & (at < len(numbers)), 0.0)
         candidates = torch.where(near, numbers, none)
         first = candidates.topk(min(k, candidates.shape[1]), dim=1, largest=False).values
         lowest[rows] = torch.cat([lowest[rows], first], dim=1).topk(k, dim=1, largest=False).values
-    sure = torch.where(squared < limit - 2 * margin, index, none)
+    sure = torch.where(squared < limit - 2 * doubt, index, none)
     lowest = torch.where((lowest[:, :, None] == sure[:, None]).any(dim=2), none, lowest)
     candidates = torch.cat([sure, lowest], dim=1)
     place = torch.cat([torch.where(sure < none, -1, none), lowest], dim=1)  # sure ones first, then by row

@@ -49,6 +49,18 @@ def test_of_equally_near_points_those_of_the_lowest_rows_are_taken(seed, m, d, k
         assert torch.equal(squared, expected.values[:, :near])
 
 
+@pytest.mark.parametrize(("n", "d", "far"), [(300, 1, 3e4), (1000, 2, 1e5)])
+@pytest.mark.parametrize("memory", [2**16, 2**24])
+def test_an_outlier_changes_no_other_points_neighbours(n, d, far, memory):
+    """Its products are the least exact of all: what they cannot tell apart is not in doubt of the others."""
+    x = torch.tensor(normal(0, n, d)).double()
+    x[0] = far
+    dense = (x[:, None] - x).square().sum(dim=2).fill_diagonal_(torch.inf)
+    squared, index = neighbours(x, None, 3, memory)
+    torch.testing.assert_close(squared, dense.sort(dim=1).values[:, :3], rtol=1e-9, atol=1e-8)
+    assert torch.equal(squared, dense.gather(1, index))
+
+
 def test_neighbours_that_float32_could_not_order():
     rng = np.random.default_rng(0)
     directions = rng.normal(size=(2000, 6))
