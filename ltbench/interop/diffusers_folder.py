@@ -9,15 +9,18 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
+from diffusers import UNet2DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -122,6 +125,33 @@ def _how_saved(name: str) -> str:
     return told + (", use_safetensors=False" if ".bin" in name else "")
 
 
+_FREE = {"sample_size", "dropout", "num_class_embeds", "num_train_timesteps"}  # the last is for learned times
+
+
+def _differing(settings: Mapping[str, Any], denoiser: Denoiser) -> list[str]:
+    """Return the settings of a folder's network that make it another function than ours, with the values of both.
+
+    Most of them change no tensor's name or shape: the weights would load, and mean something else.
+    """
+    config, defaults = denoiser.config, inspect.signature(UNet2DModel.__init__).parameters
+    attended = {*(config.channels[level] for level in config.attention), config.channels[-1]}
+    synonyms = {  # what ours leaves to diffusers, said in words
+        "attention_head_dim": min(attended) if len(attended) == 1 else None,
+        "act_fn": "swish",
+        "attn_norm_num_groups": config.norm_groups,
+        "time_embedding_dim": 4 * config.channels[0],
+    }
+    out = []
+    for name, ours in denoiser.unet.config.items():
+        if name.startswith("_") or name in _FREE:
+            continue
+        theirs = settings.get(name, defaults[name].default)
+        theirs = tuple(theirs) if isinstance(theirs, list) else theirs
+        if theirs not in (ours, synonyms.get(name, ours)):
+            out.append(f"{name}={theirs!r} in place of {ours!r}")
+    return out
+
+
 def load_diffusers(folder: Path) -> Denoiser:
     """Read a folder's class-conditional `UNet2DModel` as our denoiser, in eval mode on the CPU.
 
@@ -148,6 +178,8 @@ def load_diffusers(folder: Path) -> Denoiser:
             dropout=float(settings.get("dropout", 0.0)),
         )
         denoiser = Denoiser(config)
+        if differing := _differing(settings, denoiser):
+            raise ValueError(", ".join(differing))
         denoiser.unet.load_state_dict(state | {"class_embedding.weight": table[: config.num_classes]})
     except (
         LookupError,
@@ -160,7 +192,7 @@ def load_diffusers(folder: Path) -> Denoiser:
         UsageError,
     ) as error:
         raise CheckpointError(
-            f"{folder} holds no class-conditional UNet2DModel of the papers' kind ({str(error).splitlines()[0][:120]}): "
+            f"{folder} holds no class-conditional UNet2DModel of the papers' kind ({str(error).splitlines()[0][:300]}): "
             "only networks that `ltbench export` wrote, or of that architecture, can be imported"
         ) from error
     if not all(bool(torch.isfinite(value).all()) for value in state.values()):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,52 @@ def test_folders_that_are_none_are_refused_in_one_sentence(tmp_path: Path, name:
     assert str(tmp_path / "export") in str(caught.value)
     with pytest.raises(CheckpointError, match="holds no config.json"):
         load_diffusers(tmp_path)
+
+
+def resaved(folder: Path, **settings: Any) -> Path:
+    """Return an exported folder whose network is said to have other settings; one ``left out`` is diffusers' default."""
+    denoiser, _ = load_official(GOLDENS / "official_cbdm_ckpt.pt")
+    export_diffusers(denoiser, folder, card="")
+    stated = json.loads((folder / "config.json").read_text()) | settings
+    (folder / "config.json").unlink()
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in stated.items() if v != "left out"}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "told"),
+    [
+        ("attention_head_dim", 8, "attention_head_dim=8 in place of None"),
+        ("attention_head_dim", "left out", "attention_head_dim=8 in place of None"),
+        ("flip_sin_to_cos", True, "flip_sin_to_cos=True in place of False"),
+        ("freq_shift", 1, "freq_shift=1 in place of 0"),
+        ("act_fn", "gelu", "act_fn='gelu' in place of 'silu'"),
+        ("norm_eps", 1e-6, "norm_eps=1e-06 in place of 1e-05"),
+    ],
+)
+def test_a_network_of_the_same_tensors_and_another_function_is_refused(
+    tmp_path: Path, name: str, theirs: Any, told: str
+) -> None:
+    """diffusers' own defaults differ from the papers' in heads and time embedding, and sampled noise."""
+    with pytest.raises(CheckpointError, match=re.escape(f"papers' kind ({told}): only networks")):
+        load_diffusers(resaved(tmp_path / "export", **{name: theirs}))
+
+
+def test_the_same_function_in_other_words_is_read(tmp_path: Path) -> None:
+    width, groups = 32, 32
+    words = {
+        "attention_head_dim": 64,
+        "attn_norm_num_groups": groups,
+        "act_fn": "swish",
+        "norm_eps": "left out",
+        "dropout": 0.3,
+    }
+    folder = resaved(tmp_path / "export", **words, time_embedding_dim=4 * width, num_train_timesteps=1000)
+    denoiser, unet = load_diffusers(folder), UNet2DModel.from_pretrained(folder)
+    x = torch.randn(2, *denoiser.shape, generator=torch.Generator().manual_seed(0))
+    t, label = torch.tensor([0, 999]), torch.tensor([0, 3])
+    with torch.no_grad():
+        torch.testing.assert_close(unet(x, t, label).sample, denoiser(x, t, label).eps, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
