@@ -40,7 +40,7 @@ def read_content(path: Path) -> dict[str, Any]:
             }
         elif _is_state(content):
             content = {"ema_model": content}
-        elif _is_state(content.get("state_dict")):  # as other trainers name it
+        elif _is_state(content.get("state_dict")) and not _averages(content):  # as other trainers name it
             content = {
                 "ema_model": content["state_dict"],
                 "step": content.get("step", content.get("global_step")),
@@ -68,11 +68,29 @@ def _without_weights(path: Path, content: Mapping[Any, Any]) -> str:
             f"{path} holds no ema_model or net_model weights, so it is not an official checkpoint: "
             "give the ckpt_STEP.pt that the authors' code wrote"
         )
+    averages = _averages(content)
+    tables = list(dict.fromkeys([*tables, *averages]))
+    meant = (averages or tables)[-1][:40]
     shown = ", ".join(repr(name[:40]) for name in tables[:5])
     return (
         f"{path} holds weights as {shown} and none as 'ema_model' or 'net_model': say which are the averaged ones by "
-        f"saving it again, as torch.save({{'ema_model': ckpt[{tables[-1][:40]!r}], 'step': STEP}}, 'ckpt_STEP.pt')"
+        f"saving it again, as torch.save({{'ema_model': ckpt[{meant!r}], 'step': STEP}}, 'ckpt_STEP.pt')"
     )
+
+
+def _averages(content: Mapping[Any, Any]) -> list[str]:
+    """Return the names of what a file holds as averaged weights: tables, or tensors kept in another way."""
+    return [str(name) for name, value in content.items() if _says_averaged(str(name)) and _has_arrays(value)]
+
+
+def _says_averaged(name: str) -> bool:
+    return "ema" in re.split(r"[._-]", name.lower())
+
+
+def _has_arrays(value: Any) -> bool:
+    """Say whether a table or a list holds a tensor that is no single number, at any depth."""
+    inner = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    return any(_has_arrays(part) or (isinstance(part, Tensor) and part.ndim > 0) for part in inner)
 
 
 def _of_one_network(path: Path, state: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -87,7 +105,7 @@ def _of_one_network(path: Path, state: Mapping[str, Tensor]) -> Mapping[str, Ten
     heads = [name.removesuffix("head.weight") for name in state if name.endswith("head.weight")]
     if len(heads) < 2:
         return state
-    averaged = [head for head in heads if "ema" in re.split(r"[._]", head)]
+    averaged = [head for head in heads if _says_averaged(head)]
     if len(averaged) != 1:
         raise CheckpointError(
             f"{path} holds {len(heads)} networks in one table, {', '.join(repr(head[:40]) for head in heads[:5])}: save "

@@ -117,9 +117,9 @@ def score_pools(
     pools, name = _pools(dataset, request)
     pools["generated"] = generated
     rows: list[Row] = []
-    extracted: dict[str, dict[str, Features]] = {}
+    extracted: dict[str, dict[str, Features]] = {}  # by hash: a name may be of two networks
     for metric, extractor, absent, reason in _available(request, dataset, device):
-        shared = extracted.setdefault(extractor.hash if extractor else "", {})  # a name may be of two networks
+        shared = extracted.setdefault(extractor.hash if extractor else "", {})
         context = ScoringContext(pools, extractor, dataset.num_classes, cache, name, prepared, shared, absent)
         if stored is not None and _is_stored(metric, context, request, groups, stored):
             continue

@@ -70,6 +70,25 @@ def test_weights_under_other_names_are_named_and_how_to_save_them(tmp_path):
     assert holds(read_content(again))
 
 
+@pytest.mark.parametrize("name", ["ema_state_dict", "state_dict_ema", "ema", "model-EMA"])
+@pytest.mark.parametrize("first", [True, False])
+def test_the_last_weights_are_not_taken_for_the_average_beside_them(tmp_path, name, first):
+    """``state_dict`` was read as the averaged one, whatever stood beside it."""
+    content = {name: STATE, "state_dict": RAW} if first else {"state_dict": RAW, name: STATE}
+    with pytest.raises(
+        CheckpointError, match=rf"as '.*' and none as .* by saving it again.*ckpt\['{name}'\]"
+    ):
+        read_content(saved(tmp_path / "a.pt", content | {"global_step": 5}))
+
+
+def test_an_average_that_is_no_table_is_still_one(tmp_path):
+    shadow = {"decay": 0.999, "shadow_params": list(STATE.values())}  # torch_ema's
+    with pytest.raises(CheckpointError, match="holds weights as 'state_dict', 'ema' and none as"):
+        read_content(saved(tmp_path / "a.pt", {"state_dict": RAW, "ema": shadow}))
+    told = {"ema_decay": 0.999, "ema": {"decay": 0.999, "updates": torch.tensor(7)}}
+    assert holds(read_content(saved(tmp_path / "b.pt", {"state_dict": STATE} | told)))
+
+
 def test_the_content_counts_and_not_the_ending(tmp_path):
     save_file(STATE, tmp_path / "a.pt")
     assert holds(read_content(tmp_path / "a.pt"))
