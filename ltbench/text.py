@@ -207,6 +207,15 @@ def is_name(text: str) -> bool:
     return all(c.isalnum() or c in _MARKS or unicodedata.category(c) in ("Mn", "Mc") for c in text)
 
 
+def as_name(text: str, form: str = "{}") -> str:
+    """Return text that was nobody's choice as a name, such as a file's, in a form (``torchscript:{}``).
+
+    Itself where that is a name (see `is_name`), else its `slug`.
+    """
+    name = form.format(text)
+    return name if is_name(name) else form.format(slug(text))
+
+
 def checked_name(
     text: object, what: str, where: str | Path, error: type[LtbenchError] = DataCorrupt, advice: str = ""
 ) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from ltbench.errors import UsageError
 from ltbench.extractors.base import Extractor
 from ltbench.extractors.weights import file_hash, load_torchscript
-from ltbench.text import command
+from ltbench.text import as_name, command
 
 PREFIX = "torchscript:"
 
@@ -131,7 +131,7 @@ def load_user(name: str, weights: Path | None = None, device: torch.device | str
     except RuntimeError as error:
         raise UsageError(f"{path} is not a TorchScript archive: write it with torch.jit.save") from error
     return Extractor(
-        f"{PREFIX}{path.stem}",
+        as_name(path.stem, f"{PREFIX}{{}}"),
         network,
         weights_hash=digest,
         preprocessing="torchscript/1",

@@ -16,11 +16,13 @@ from ltbench.interop.samples import ExternalSamples
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.samples import write_samples
 from ltbench.runs.spec_files import open_external
+from ltbench.text import LONGEST_NAME, checked_name, is_name
 
 
 def default_name(path: Path) -> str:
     """Return a file's name as a method's: what cannot stand in a folder's name becomes ``_``."""
-    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", path.stem).strip("_") or "samples"
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "_", path.stem).strip("_")
+    return name.lstrip("_.+-")[:LONGEST_NAME] or "samples"
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class ExternalClaims:
     name
         The method's name in tables.
     variant, sampler
-        In the maker's words.
+        In the maker's words, as names: letters, digits and a few marks.
     step, nfe, guidance
         Training step, network evaluations an image, guidance scale.
     train_seed, sample_seed
@@ -49,12 +51,16 @@ class ExternalClaims:
     sample_seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.name or not all(letter.isalnum() or letter in "-_.+" for letter in self.name):
-            raise UsageError(f"--name {self.name!r} must be letters, digits and - _ . + : it names a folder")
-        if not any(letter.isalnum() for letter in self.name):
+        if not is_name(self.name) or not all(letter.isalnum() or letter in "-_.+" for letter in self.name):
             raise UsageError(
-                f"--name {self.name!r} has no letter and no digit: it is the method's name in tables"
+                f"--name {self.name!r} must be letters, digits and - _ . + , begun by a letter or digit: it names a "
+                "folder, and the method in tables"
             )
+        for name in ("variant", "sampler"):
+            if words := getattr(self, name):
+                checked_name(
+                    words, name, f"--{name}", UsageError, "begin with a letter or digit, and write : for ="
+                )
         for name in ("step", "nfe", "guidance", "train_seed", "sample_seed"):
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):

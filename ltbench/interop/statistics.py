@@ -23,6 +23,7 @@ from ltbench.files import replacing
 from ltbench.interop.arrays import ArrayFile
 from ltbench.metrics.frechet import Statistics, frechet_distance
 from ltbench.metrics.registry import get_metric
+from ltbench.text import as_name
 
 LIMITS = (
     "against a mean and a covariance alone: there is no floor, no value of a class or group, no recall, coverage, kernel"
@@ -39,7 +40,7 @@ class ReferenceStatistics:
     Attributes
     ----------
     name
-        The file's name without ending.
+        The file's name without ending, as tables can show it.
     statistics
         Mean and factor of the covariance, float64; n is 0, since the file does not tell it.
     sha256
@@ -81,7 +82,7 @@ def read_statistics(path: Path) -> ReferenceStatistics:
         raise DataCorrupt(f"sigma of {path} is no covariance (not symmetric, or not positive): get it again")
     factor = np.sqrt(values.clip(min=0))[:, None] * vectors.T
     statistics = Statistics(0, torch.from_numpy(mean.astype(np.float64)), torch.from_numpy(factor))
-    return ReferenceStatistics(path.stem, statistics, file_hash(path))
+    return ReferenceStatistics(as_name(path.stem), statistics, file_hash(path))
 
 
 def write_statistics(path: Path, features: np.ndarray) -> None:

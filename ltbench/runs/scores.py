@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_string_dtype, union_categoricals
 
-from ltbench.errors import CheckpointError
+from ltbench.errors import CheckpointError, UsageError
 from ltbench.files import locked, write_json
 from ltbench.runs.digests import check_digest, recording
 from ltbench.runs.layout import SCORED, SCORES, files_below
@@ -214,9 +214,19 @@ def merge_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | No
 
 
 def write_scores(path: Path, table: pd.DataFrame, guard: Callable[[], None] | None = None) -> None:
-    """Write a table of `COLUMNS` as ``scores.csv``: integers without a point, numbers to their last bit."""
+    """Write a table of `COLUMNS` as ``scores.csv``: integers without a point, numbers to their last bit.
+
+    Raises
+    ------
+    UsageError
+        A name that no reader would take: the file stays as it was.
+    """
     kinds: dict[str, str] = {column.name: column.kind for column in SCHEMA}
     table = completed(table)
+    for column in SCHEMA:
+        if column.kind == "text" and not column.prose:
+            for name in {_as_text(value, "text") for value in table[column.name].unique()} - {""}:
+                checked_name(name, column.name, path, UsageError, "give it another and score again")
     columns = [[_as_text(v, kinds.get(str(name), "text")) for v in table[name]] for name in table]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -46,6 +46,7 @@ from ltbench.scoring.inputs import (
 )
 from ltbench.scoring.rows import Row, combined, dashes, group_rows, proportions_remark, score_row
 from ltbench.specs import RunSpec, ScoreSpec
+from ltbench.text import as_name
 
 
 def score_samples(
@@ -174,7 +175,7 @@ def _available(
             except DataMissing as error:
                 missing[name] = error
             if name in missing:
-                unfit.append((metric, None, name, str(missing[name])))
+                unfit.append((metric, None, as_name(name), str(missing[name])))
             elif why := _unfit(metric, loaded[name], dataset):
                 unfit.append((metric, loaded[name], "", why))
             else:

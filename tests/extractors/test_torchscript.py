@@ -8,6 +8,7 @@ from torch import nn
 
 from ltbench.errors import DataMissing, UsageError
 from ltbench.extractors.registry import get_extractor
+from ltbench.text import is_name
 
 
 class Pixels(nn.Module):
@@ -54,6 +55,17 @@ def test_users_networks(script):
     assert both.classifies is None
     assert both.hash != plain.hash
     np.testing.assert_array_equal(both(images).logits, both(images).features[:, :3])
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize(
+    ("stem", "name"), [("net=64", "net-64"), ("Net[1]", "net-1"), ("_own", "_own"), ("#", "unnamed")]
+)
+def test_a_file_of_any_name_gives_a_name_that_tables_can_hold(script, stem, name):
+    path = script(Pixels())
+    extractor = get_extractor(f"torchscript:{path.rename(path.with_name(f'{stem}.pt'))}")
+    assert extractor.name == f"torchscript:{name}"
+    assert is_name(extractor.name)
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit")

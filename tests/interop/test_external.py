@@ -1,15 +1,42 @@
 """What is claimed of samples from elsewhere."""
 
+from pathlib import Path
+
 import pytest
 
 from ltbench.errors import UsageError
-from ltbench.interop.external import ExternalClaims
+from ltbench.interop.external import ExternalClaims, default_name
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "../up", ".", "...", "+-"])
+@pytest.mark.parametrize(
+    "name", ["", "a/b", "a b", "../up", ".", "...", "+-", "_mine", "-x", ".gan", "a" * 300]
+)
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
         ExternalClaims(name)
+
+
+@pytest.mark.parametrize("claim", [{"variant": "tau=0.001"}, {"sampler": "DDIM, eta=0"}, {"sampler": "_own"}])
+def test_words_that_no_table_of_scores_can_hold_are_refused_before_anything_is_scored(claim):
+    (name,) = claim
+    with pytest.raises(UsageError, match=rf"^--{name}: .* and write : for =$"):
+        ExternalClaims("gan", **claim)
+    ExternalClaims("gan", variant="tau:0.001", sampler="DDIM, eta:0 (200 steps)")
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        (".samples.npz", "samples"),
+        ("_mine.npz", "mine"),
+        ("-x.npz", "x"),
+        ("=.npz", "samples"),
+        ("a=b.npz", "a_b"),
+    ],
+)
+def test_a_file_of_any_name_gives_a_name(file, name):
+    assert ExternalClaims(default_name(Path(file))).name == name
+    assert ExternalClaims(default_name(Path("é" + "x" * 240))).name
 
 
 @pytest.mark.parametrize(

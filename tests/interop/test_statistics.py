@@ -18,6 +18,7 @@ from ltbench.metrics.frechet import frechet_distance
 from ltbench.runs.layout import folder_name
 from ltbench.runs.scores import read_scores
 from ltbench.specs import sample_key, train_key
+from ltbench.text import is_name
 
 RNG = np.random.default_rng(0)
 REAL, FAKE = RNG.normal(size=(50, 6)), RNG.normal(0.5, 2, size=(40, 6))
@@ -31,6 +32,14 @@ def test_a_distance_to_statistics_is_the_distance_to_their_images(tmp_path):
     found = read_statistics(tmp_path / "real.npz")
     assert frechet_distance(found.statistics, FAKE) == pytest.approx(frechet_distance(REAL, FAKE), rel=1e-9)
     assert frechet_distance(found.statistics, REAL) == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(("stem", "name"), [("_stats", "stats"), ("cifar#10", "cifar-10"), ("Real", "Real")])
+def test_a_file_of_any_name_gives_a_name_that_tables_can_hold(tmp_path, stem, name):
+    write_statistics(tmp_path / f"{stem}.npz", REAL)
+    found = read_statistics(tmp_path / f"{stem}.npz").name
+    assert found == name
+    assert is_name(f"{found} (statistics)")
 
 
 def test_the_fields_own_function_gives_our_distance_from_our_file_and_we_from_theirs(tmp_path):

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from report_folders import make_spec, score_rows
 
-from ltbench.errors import CheckpointError
+from ltbench.errors import CheckpointError, UsageError
 from ltbench.runs.results import load_scores
 from ltbench.runs.score_columns import COLUMNS, SCHEMA, as_stored
 from ltbench.runs.scores import merge_scores, read_many, read_scores, write_scores
@@ -28,6 +28,16 @@ def test_what_is_written_is_read_and_integers_stay_integers(tmp_path, table):
     pd.testing.assert_frame_equal(read_scores(path), table)
     first = dict(zip(COLUMNS, path.read_text().splitlines()[1].split(","), strict=True))
     assert (first["step"], first["train_seed"], first["nfe"], first["guidance"]) == ("2000", "0", "20", "0.0")
+
+
+@pytest.mark.parametrize("column", [c.name for c in SCHEMA if c.kind == "text" and not c.prose])
+def test_a_name_that_no_reader_takes_is_not_written(tmp_path, table, column):
+    path = tmp_path / "scores.csv"
+    write_scores(path, table)
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match=rf"'a=b' cannot be the name of a {column}"):
+        merge_scores(path, table.assign(**{column: "a=b"}))
+    assert path.read_bytes() == before
 
 
 def test_a_merge_that_adds_nothing_keeps_every_byte(tmp_path, table):
