@@ -18,7 +18,8 @@ def version_text() -> str:
     code = code_version()
     commit = code.get("git_commit") or _installed_commit()
     changed = ", with changes that are not committed" if code.get("git_dirty") else ""
-    built = f"commit {commit[:12]}{changed}" if commit else "a release, not a checkout"
+    other = "a checkout of which git tells no commit" if "git_commit" in code else "a release, not a checkout"
+    built = f"commit {commit[:12]}{changed}" if commit else other
     libraries = ", ".join(f"{name} {_version(name)}" for name in _LIBRARIES)
     return "\n".join(
         (

@@ -38,21 +38,26 @@ _LIBRARIES = (
 
 @functools.cache
 def code_version() -> dict[str, Any]:
-    """Return ltbench's version, and its git commit and dirty flag where it runs from a checkout."""
+    """Return ltbench's version, and its git commit and dirty flag where it runs from a checkout; None: unknown."""
     here = Path(ltbench.__file__).resolve().parent
     out: dict[str, Any] = {"ltbench": ltbench.__version__}
     if (here.parent / ".git").exists():
-        git = functools.partial(subprocess.run, cwd=here.parent, capture_output=True, text=True, check=False)
-        out["git_commit"] = git(["git", "rev-parse", "HEAD"]).stdout.strip() or None
-        changed = git(["git", "status", "--porcelain", "--", "ltbench", "methods", "baselines"]).stdout
-        out["git_dirty"] = bool(changed.strip())
+        out["git_commit"] = _git(here.parent, "rev-parse", "HEAD")
+        changed = _git(here.parent, "status", "--porcelain", "--", "ltbench", "methods", "baselines")
+        out["git_dirty"] = None if changed is None else bool(changed)
         methods = importlib.util.find_spec("ltbench.methods")  # of one checkout, see `check_one_checkout`
         for place in (methods.submodule_search_locations or ()) if methods else ():
-            done = subprocess.run(
-                ["git", "rev-parse", "HEAD"], cwd=place, capture_output=True, text=True, check=False
-            )
-            out["methods_git_commit"] = done.stdout.strip() or None
+            out["methods_git_commit"] = _git(Path(place), "rev-parse", "HEAD")
     return out
+
+
+def _git(place: Path, *words: str) -> str | None:
+    """Return what git says of a folder; None where it is not installed, or refuses ("dubious ownership")."""
+    try:
+        done = subprocess.run(["git", *words], cwd=place, capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    return None if done.returncode else done.stdout.strip()
 
 
 @functools.cache

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ltbench.cli.version import version_text
 from ltbench.errors import CheckpointError, Interrupted
 from ltbench.runs.provenance import (
     StageClock,
@@ -81,6 +82,26 @@ def test_the_code_is_the_checkouts_commit():
     ).stdout.strip()
     assert code_version()["git_commit"] == head == code_version()["methods_git_commit"]
     assert isinstance(code_version()["git_dirty"], bool)
+
+
+@pytest.mark.parametrize("refuses", [False, True], ids=["no git", "git refuses"])
+def test_a_checkout_without_a_git_that_answers_is_of_an_unknown_commit(tmp_path, monkeypatch, refuses):
+    """Every stage failed in a container without git; "dubious ownership" was recorded as no change."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout")
+    if refuses:
+        git = tmp_path / "git"
+        git.write_text("#!/bin/sh\necho HEAD\nexit 128\n")  # what it prints of a repository without commits
+        git.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code = code_version.__wrapped__()
+    assert {name: code[name] for name in ("git_commit", "git_dirty", "methods_git_commit")} == {
+        "git_commit": None,
+        "git_dirty": None,
+        "methods_git_commit": None,
+    }
+    monkeypatch.setattr("ltbench.cli.version.code_version", lambda: code)
+    assert "a checkout of which git tells no commit" in version_text()
 
 
 # -- reading ----------------------------------------------------------------------------------------------
