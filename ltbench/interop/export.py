@@ -22,7 +22,7 @@ from ltbench.runs.weights import load_weights
 from ltbench.specs import DataSpec, RunSpec, train_key
 from ltbench.training.model import load_model, merged_denoiser
 
-_PLACE = ["sample_key", "scope", "class_or_group", "extractor_hash", "definition"]
+_PLACE = ["sample_key", "scope", "class_or_group", "extractor_hash", "reference_hash", "definition"]
 
 
 def export_run(folder: Path, target: Path, step: int | None = None, weights: str = "ema") -> int:
@@ -185,7 +185,10 @@ def _metadata(spec: RunSpec, folder: Path, step: int) -> str:
                 "guidance": row["guidance"],
                 **({"guidance_rule": row["rule"]} if row["rule"] else {}),
                 "n_generated": int(row["n_generated"]),
-                "n_reference": int(row["n_reference"]),
+                "reference": row["reference"],
+                **(
+                    {"n_reference": int(row["n_reference"])} if row["n_reference"] > 0 else {}
+                ),  # no statistics file says
                 "sample_seed": int(row["sample_seed"]),
             },
         )
@@ -227,14 +230,14 @@ def _score_lines(folder: Path, step: int) -> list[str]:
     if not len(shown):
         return ["None are stored."]
     out = [
-        "| scope | metric | extractor | value | floor | generated | reference | sampler | NFE | guidance | seed |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| scope | metric | extractor | reference | value | floor | generated | real | sampler | NFE | guidance | seed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, row in zip(shown[_PLACE].itertuples(index=False), shown.to_dict("records"), strict=True):
-        floor = floor_of.get((*key, row["metric"]))
+        floor, real = floor_of.get((*key, row["metric"])), row["n_reference"]
         out.append(
-            f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['value']:.4g} | "
-            f"{'' if floor is None else f'{floor:.4g}'} | {row['n_generated']:.0f} | {row['n_reference']:.0f} | "
+            f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['reference']} | "
+            f"{row['value']:.4g} | {'' if floor is None else f'{floor:.4g}'} | {row['n_generated']:.0f} | {f'{real:.0f}' if real > 0 else ''} | "
             f"{row['sampler']} | {row['nfe']:g} | {', '.join(filter(None, (format(row['guidance'], 'g'), row['rule'])))} | "
             f"{row['sample_seed']:.0f} |"
         )

@@ -27,13 +27,7 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
     _, folder, spec = cbdm
     card = text_of(folder, tmp_path / "bare")
     assert "None are stored." in card
-    samples = folder / "samples" / "0123abcd"
-    write_scores(samples / "scores.csv", spec)
-    try:
-        card = text_of(folder, tmp_path / "scored")
-    finally:
-        (samples / "scores.csv").unlink()
-        samples.rmdir()
+    card = scored_card(folder, spec, tmp_path / "scored")
     data = ModelCard(card).data
     assert data.library_name == "diffusers"
     assert "long-tailed" in data.tags
@@ -53,11 +47,33 @@ def test_the_card_states_data_method_protocol_and_scores(cbdm, tmp_path):
     ):
         assert words in card
     assert (
-        "| overall | frechet | inception | 12.5 | 3.25 | 50000 | 50000 | ancestral | 2000 | 1 | 0 |" in card
+        "| overall | frechet | inception | folder_lt | 12.5 | 3.25 | 50000 | 50000 | ancestral | 2000 | 1 | 0 |"
+        in card
     )
-    assert "| tail | frechet | inception | 40 |  |" in card
+    assert "| tail | frechet | inception | folder_lt | 40 |  |" in card
     assert "label 10: no label" in card
     assert "| 7 " not in card
+
+
+def test_each_reference_has_its_own_floor_on_the_card(cbdm, tmp_path):
+    """A run evaluated again with ``--reference heldout``: the last floor stood beside both."""
+    _, folder, spec = cbdm
+    other = {"reference": "folder_lt, held-out", "reference_hash": "h", "n_reference": 900}
+    card = scored_card(folder, spec, tmp_path / "scored", (other, 20.5, 9.75))
+    assert "| inception | folder_lt | 12.5 | 3.25 | 50000 | 50000 |" in card
+    assert "| inception | folder_lt, held-out | 20.5 | 9.75 | 50000 | 900 |" in card
+    results = {r.metric_value: r.metric_args for r in ModelCard(card).data.eval_results}
+    assert results[12.5]["reference"] == "folder_lt"
+    assert results[20.5]["reference"] == "folder_lt, held-out"
+
+
+def test_a_distance_to_a_statistics_file_is_on_the_card_without_a_number_of_images(cbdm, tmp_path):
+    _, folder, spec = cbdm
+    file = {"reference": "theirs (statistics)", "reference_hash": "s", "n_reference": None}
+    card = scored_card(folder, spec, tmp_path / "scored", (file, 30.5, None))
+    assert "| inception | theirs (statistics) | 30.5 |  | 50000 |  |" in card
+    (found,) = [r for r in ModelCard(card).data.eval_results if r.metric_value == 30.5]
+    assert "n_reference" not in found.metric_args
 
 
 @pytest.mark.parametrize("shared", ["export", "ema only", "ddp"])
@@ -93,7 +109,19 @@ def text_of(folder, target):
     return (target / "README.md").read_text()
 
 
-def write_scores(path, spec):
+def scored_card(folder, spec, target, *further):
+    """Return the card of a run while it has stored scores (`write_scores`)."""
+    samples = folder / "samples" / "0123abcd"
+    write_scores(samples / "scores.csv", spec, further)
+    try:
+        return text_of(folder, target)
+    finally:
+        (samples / "scores.csv").unlink()
+        samples.rmdir()
+
+
+def write_scores(path, spec, further):
+    """Write one set's scores; `further`: (columns, value, floor or None) of distances to other references."""
     from ltbench.runs.score_columns import COLUMNS, run_columns
 
     common = run_columns(spec, 2000) | {
@@ -109,6 +137,10 @@ def write_scores(path, spec):
         common | {"scope": "group", "class_or_group": "tail", "value": 40.0},
         common | {"scope": "class", "class_or_group": "7", "value": 55.0},
     ]
+    for columns, value, floor in further:
+        rows.append(common | columns | {"scope": "overall", "value": value})
+        if floor is not None:
+            rows.append(rows[-1] | {"value": floor, "metric": "frechet.floor"})
     path.parent.mkdir(parents=True)
     pd.DataFrame(rows).reindex(columns=list(COLUMNS)).to_csv(path, index=False)
 
