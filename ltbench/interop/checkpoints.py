@@ -24,13 +24,13 @@ from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
 from ltbench.files import ensure_writable, sha256, write_text
 from ltbench.interop.checkpoint_content import read_content
-from ltbench.interop.diffusers_folder import load_diffusers, weights_file
+from ltbench.interop.diffusers_folder import CONFIG, load_diffusers, weights_file
 from ltbench.interop.official import load_official
 from ltbench.method.registry import create
 from ltbench.runs.layout import kept_steps, weights_path
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.spec_files import open_folder
-from ltbench.runs.weights import add_initial_weights, save_weights
+from ltbench.runs.weights import add_initial_weights, is_weights_file, save_weights
 from ltbench.specs import RunSpec, train_key
 from ltbench.study.file import Study
 from ltbench.training.model import build_model, load_state, method_tensors, state_of
@@ -244,8 +244,8 @@ def add_initial(path: Path, out: Path) -> str:
     Parameters
     ----------
     path
-        A run's folder (its last averaged weights), one of its weights files, or an official checkpoint (its
-        averaged weights).
+        A run's folder (its last averaged weights), one of its weights files, or what `read_official` reads: an official
+        checkpoint (its averaged weights), also as safetensors, or a folder for diffusers.
     out
         Folder of the runs.
 
@@ -256,14 +256,14 @@ def add_initial(path: Path, out: Path) -> str:
     """
     if not path.exists():
         raise UsageError(
-            f"{path} does not exist: give a run's folder, a weights file or an official checkpoint"
+            f"{path} does not exist: give a run's folder, a weights file, an official checkpoint or a diffusers folder"
         )
     if path.is_dir():
-        steps = kept_steps(path)
-        if not steps:
+        if steps := kept_steps(path):
+            return add_initial_weights(out, weights_path(path, steps[-1]))
+        if not (path / CONFIG).is_file() and not (path / "unet" / CONFIG).is_file():
             raise UsageError(f"{path} has no weights yet: finish its training first")
-        return add_initial_weights(out, weights_path(path, steps[-1]))
-    if path.suffix == ".safetensors":
+    elif path.suffix == ".safetensors" and is_weights_file(path):
         return add_initial_weights(out, path)
     official = read_official(path)
     with tempfile.TemporaryDirectory() as folder:

@@ -136,6 +136,16 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     return weights
 
 
+def is_weights_file(path: Path) -> bool:
+    """Say whether a file is a milestone's weights, and not what others keep as safetensors too."""
+    require_utf8(path)
+    try:
+        with safe_open(path, framework="pt") as handle:
+            return any(name.startswith(("ema.denoiser.", "raw.denoiser.")) for name in handle.keys())  # noqa: SIM118
+    except (SafetensorError, OSError):
+        return False
+
+
 def tensors_sha256(tensors: Mapping[str, Tensor]) -> str:
     """Return the SHA-256 of tensors by name, type, shape and value: equal weights give equal hashes.
 

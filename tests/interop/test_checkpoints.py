@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 from official_files import ALIKE, CBDM, CORAL, check_golden_outputs, golden, imported
+from safetensors.torch import save_file
 from tiny_runs import make_spec
 
 from ltbench.data import load_dataset
@@ -19,6 +20,7 @@ from ltbench.errors import CheckpointError, UsageError
 from ltbench.extractors import torchscript
 from ltbench.files import read_json
 from ltbench.interop.checkpoints import add_initial, guess_dataset, model_settings, study_text
+from ltbench.interop.export import export_run
 from ltbench.interop.official import load_official
 from ltbench.method.registry import create
 from ltbench.pipeline import is_done, load_model, run_stage, stages
@@ -206,12 +208,18 @@ def test_files_that_are_no_checkpoint(tmp_path, ten, content):
         imported(tmp_path / "ckpt_1.pt", "cbdm", ten, tmp_path / "runs")
 
 
-@pytest.mark.parametrize("kind", ["official", "folder", "file"])
+@pytest.mark.parametrize("kind", ["official", "safetensors", "diffusers", "folder", "file"])
 def test_fine_tuning_starts_from_the_weights_that_the_key_names(cbdm, ten, tmp_path, kind):
     _, folder, spec = cbdm
-    given = {"official": CBDM, "folder": folder, "file": folder / "weights" / "step-00001000.safetensors"}[
-        kind
-    ]
+    given = {
+        "official": CBDM,
+        "safetensors": tmp_path / "shared.safetensors",
+        "diffusers": tmp_path / "shared",
+        "folder": folder,
+        "file": folder / "weights" / "step-00001000.safetensors",
+    }[kind]
+    save_file(torch.load(CBDM, weights_only=True)["ema_model"], tmp_path / "shared.safetensors")
+    export_run(folder, tmp_path / "shared")
     digest = add_initial(given, tmp_path)
     changes = {"steps": 1, "imported": None, "init_weights": digest, "batch_size": 4, "flip": False}
     tuned = spec.model_copy(update={"train": spec.train.model_copy(update=changes)})
@@ -244,8 +252,17 @@ def test_what_no_training_can_start_from_is_refused(tmp_path):
     with pytest.raises(UsageError, match="has no weights yet"):
         add_initial(tmp_path, tmp_path)
     (tmp_path / "a.safetensors").write_bytes(b"x" * 99)
-    with pytest.raises(CheckpointError, match="are broken"):
+    with pytest.raises(CheckpointError, match="is text, no checkpoint"):
         add_initial(tmp_path / "a.safetensors", tmp_path)
+    save_file({"weight": torch.ones(2)}, tmp_path / "b.safetensors")
+    with pytest.raises(CheckpointError, match="has other tensors than the official U-Net"):
+        add_initial(tmp_path / "b.safetensors", tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "config.json").write_text("{}")
+    with pytest.raises(
+        CheckpointError, match=r"holds no config\.json and diffusion_pytorch_model\.safetensors"
+    ):
+        add_initial(tmp_path / "folder", tmp_path)
     (tmp_path / "ckpt.pt").write_bytes(b"\xfe" * 99)
     with pytest.raises(CheckpointError, match="truncated, damaged"):
         add_initial(tmp_path / "ckpt.pt", tmp_path)

@@ -33,7 +33,7 @@ InitFrom = Annotated[
     Path | None,
     typer.Option(
         "--init-from",
-        help="Fine-tune: a run's folder, a weights file or an official checkpoint.",
+        help="Fine-tune: a run's folder, a weights file, an official checkpoint or a diffusers folder.",
         rich_help_panel=options.WHAT,
     ),
 ]
