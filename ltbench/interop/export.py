@@ -186,9 +186,8 @@ def _metadata(spec: RunSpec, folder: Path, step: int) -> str:
                 **({"guidance_rule": row["rule"]} if row["rule"] else {}),
                 "n_generated": int(row["n_generated"]),
                 "reference": row["reference"],
-                **(
-                    {"n_reference": int(row["n_reference"])} if row["n_reference"] > 0 else {}
-                ),  # no statistics file says
+                # A statistics file does not say of how many images it is.
+                **({"n_reference": int(row["n_reference"])} if row["n_reference"] > 0 else {}),
                 "sample_seed": int(row["sample_seed"]),
             },
         )
@@ -234,12 +233,13 @@ def _score_lines(folder: Path, step: int) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for key, row in zip(shown[_PLACE].itertuples(index=False), shown.to_dict("records"), strict=True):
-        floor, real = floor_of.get((*key, row["metric"])), row["n_reference"]
+        floor = floor_of.get((*key, row["metric"]))
+        real = f"{row['n_reference']:.0f}" if row["n_reference"] > 0 else ""
+        guidance = ", ".join(filter(None, (format(row["guidance"], "g"), row["rule"])))
         out.append(
             f"| {row['class_or_group'] or 'overall'} | {row['metric']} | {row['extractor']} | {row['reference']} | "
-            f"{row['value']:.4g} | {'' if floor is None else f'{floor:.4g}'} | {row['n_generated']:.0f} | {f'{real:.0f}' if real > 0 else ''} | "
-            f"{row['sampler']} | {row['nfe']:g} | {', '.join(filter(None, (format(row['guidance'], 'g'), row['rule'])))} | "
-            f"{row['sample_seed']:.0f} |"
+            f"{row['value']:.4g} | {'' if floor is None else f'{floor:.4g}'} | {row['n_generated']:.0f} | "
+            f"{real} | {row['sampler']} | {row['nfe']:g} | {guidance} | {row['sample_seed']:.0f} |"
         )
     out += ["", "Floor: held-out real images in the samples' place, at the same number of images."]
     if rules := sorted(set(shown["rule"]) - {""}):
