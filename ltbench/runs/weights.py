@@ -123,12 +123,21 @@ def load_weights(path: Path, which: str, key: str | None = None) -> dict[str, Te
     try:
         with safe_open(path, framework="pt") as handle:
             stored = (handle.metadata() or {}).get("train_key")
-            weights = {n[len(prefix) :]: handle.get_tensor(n) for n in handle.keys() if n.startswith(prefix)}  # noqa: SIM118
+            names = list(handle.keys())
+            weights = {n[len(prefix) :]: handle.get_tensor(n) for n in names if n.startswith(prefix)}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"the weights {path} are broken: delete that file and run again") from error
     if key is not None and stored != key:
         raise CheckpointError(
             f"the weights {path} belong to another spec: use another --out, or delete that folder"
+        )
+    other = {"ema": "raw", "raw": "ema"}.get(which, "")
+    if not weights and any(
+        name.startswith(f"{other}.") for name in names
+    ):  # an imported checkpoint's: no training makes them again
+        raise CheckpointError(
+            f"the weights {path} hold no {which!r} tensors, as the checkpoint that they come from: take the {other!r} ones, "
+            f"with --set sample.weights={other} or, to export, --weights {other}"
         )
     if not weights:
         raise CheckpointError(f"the weights {path} hold no {which!r} tensors: delete that file and run again")

@@ -1,8 +1,22 @@
 """Weights in files: equal tensors have equal hashes."""
 
+import pytest
 import torch
 
-from ltbench.runs.weights import tensors_sha256
+from ltbench.errors import CheckpointError
+from ltbench.runs.weights import load_weights, save_weights, tensors_sha256
+
+
+@pytest.mark.parametrize(("there", "asked"), [("raw", "ema"), ("ema", "raw")])
+def test_of_weights_that_lack_one_kind_the_other_is_advised_and_not_to_delete_them(tmp_path, there, asked):
+    """A checkpoint without averaged weights, imported: the message advised to delete what no training makes again."""
+    kinds = {"ema": {}, "raw": {}} | {there: {"denoiser.unet.conv_in.bias": torch.ones(2)}}
+    path = tmp_path / "step-00000001.safetensors"
+    save_weights(path, kinds["ema"], kinds["raw"], "k", 1, lambda: None)
+    assert list(load_weights(path, there)) == ["denoiser.unet.conv_in.bias"]
+    with pytest.raises(CheckpointError, match=rf"hold no '{asked}' .* sample\.weights={there} ") as caught:
+        load_weights(path, asked)
+    assert "delete" not in str(caught.value)
 
 
 def test_equal_tensors_have_equal_hashes_whatever_the_order_of_their_names():
