@@ -1,6 +1,7 @@
 """What stands around the code hangs together: versions, extras, hooks, workflows and the Dockerfile."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -82,6 +83,76 @@ def test_the_docker_image_copies_what_the_package_is_made_of():
     assert {"ltbench", "methods", "baselines", "results/published", "pyproject.toml", "setup.py"} <= copied
     let_in = {line[1:] for line in text(".dockerignore").splitlines() if line.startswith("!")}
     assert copied == let_in
+
+
+def test_a_bind_mount_of_the_docker_image_can_be_written():
+    """Docker makes a folder that is missing as root, and the image's user may have another number than the caller."""
+    made, runs = text("Dockerfile").split("FROM")[0].rsplit("docker run", 1)
+    assert "mkdir -p runs" in made
+    assert '--user "$(id -u):$(id -g)"' in runs
+    assert re.search(r"mkdir -m 1777 /work\n.*HOME=/work USER=", text("Dockerfile"), re.S)
+
+
+def _git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    done = subprocess.run(["git", *identity, *words], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("changed", "verified"),
+    [
+        (["results/one/scores.csv"], ["results/one"]),
+        (["results/second/two/report/report.md"], ["results/second/two"]),
+        (["results/sécond/[t] wo/scores.csv"], ["results/sécond/[t] wo"]),
+        (["results/one/new", "results/second/two/new"], ["results/one", "results/second/two"]),
+        (["results/README.md", "README.md"], []),
+    ],
+)
+def test_the_results_workflow_verifies_every_bundle_that_changed_and_no_other(tmp_path, changed, verified):
+    change, bin_ = tmp_path / "change", tmp_path / "bin"
+    for folder in ("one", "second/two", "sécond/[t] wo", "tother"):
+        (change / "results" / folder).mkdir(parents=True)
+        (change / "results" / folder / "bundle.json").write_text("{}")
+    _git(change, "init", "-q")
+    _git(change, "add", ".")
+    _git(change, "commit", "-qm", "base")
+    base = _git(change, "rev-parse", "HEAD")
+    for name in changed:
+        (change / name).parent.mkdir(parents=True, exist_ok=True)
+        (change / name).write_text("changed")
+    _git(change, "add", ".")
+    _git(change, "commit", "-qm", "change")
+    bin_.mkdir()
+    said, fails = tmp_path / "said", tmp_path / "fails"
+    (bin_ / "ltbench").write_text(f'#!/bin/sh\necho "$1 $2" >> {said}\ncat > /dev/null\ntest ! -e {fails}\n')
+    (bin_ / "ltbench").chmod(0o755)
+    steps = yaml.safe_load(text(".github/workflows/results.yml"))["jobs"]["verify"]["steps"]
+    (step,) = [step for step in steps if step.get("name") == "Verify what changed"]
+    shell = {"bash": ["bash", "-eo", "pipefail", "-c"], None: ["bash", "-ec"]}[step.get("shell")]
+    environment = {**os.environ, "PATH": f"{bin_}:{os.environ['PATH']}", "BASE": base}
+
+    def run():
+        return subprocess.run([*shell, step["run"]], cwd=tmp_path, env=environment, check=False).returncode
+
+    assert run() == 0
+    lines = said.read_text().splitlines() if said.exists() else []
+    assert sorted(lines) == [f"verify {name}" for name in verified]
+    fails.touch()
+    assert (run() == 0) == (not verified)
+    environment["BASE"] = "0" * 40  # what cannot be compared is not waved through
+    assert run() != 0
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_the_league_is_of_every_committed_study_once():
+    done = subprocess.run(["make", "-n", "league"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (line,) = [line for line in done.stdout.splitlines() if " site " in line]
+    folders = [word for word in line.split() if word.startswith("results/")]
+    names = [Path(folder).name for folder in folders]
+    assert len(set(names)) == len(names)  # as `ltbench site` asks
+    assert set(folders) >= {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("results/second/*/bundle.json")}
+    assert set(names) == {path.parent.name for path in (ROOT / "results").rglob("bundle.json")}
 
 
 def test_the_dev_container_is_json():
