@@ -151,7 +151,9 @@ def test_the_league_is_of_every_committed_study_once():
     folders = [word for word in line.split() if word.startswith("results/")]
     names = [Path(folder).name for folder in folders]
     assert len(set(names)) == len(names)  # as `ltbench site` asks
-    assert set(folders) >= {str(path.parent.relative_to(ROOT)) for path in ROOT.glob("results/second/*/bundle.json")}
+    assert set(folders) >= {
+        str(path.parent.relative_to(ROOT)) for path in ROOT.glob("results/second/*/bundle.json")
+    }
     assert set(names) == {path.parent.name for path in (ROOT / "results").rglob("bundle.json")}
 
 

@@ -82,7 +82,7 @@ def attach(composition, stub):
 def run(name, batch, hyperparameters=None):
     """One step's loss terms and the stub they were computed with, as the trainer does it."""
     composition, stub = registry.create(name, hyperparameters), Stub()
-    modules = attach(composition, stub)
+    stub.attached = modules = attach(composition, stub)
     target = composition.target(batch, generator)
     prediction = stub(batch.x_t, batch.t, batch.label)
     terms = loss_terms(composition, batch, prediction, target, contexts(stub, modules, len(batch.y)))

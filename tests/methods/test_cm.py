@@ -44,8 +44,8 @@ class Golden:
         scale = self.general[label] + self.modules.switch.on * self.expert[label]
         return Prediction(scale.view(-1, 1, 1, 1) * x_t, torch.zeros(len(x_t), 1, 1, 1))
 
-    def terms(self, name, w_div):
-        composition = registry.create(name, {"cm": {"w_div": w_div}})
+    def terms(self, name, w_div, weight=1.0):
+        composition = registry.create(name, {"cm": {"w_div": w_div, "weight": weight}})
         batch, size = self.batch, len(self.batch.y)
         target = composition.target(batch, lambda *_: torch.Generator())
 
@@ -76,6 +76,16 @@ def test_loss_and_gradients_are_the_released_codes(name, dropped, w_div, monkeyp
             scale = max(np.abs(expected).max(), np.abs(ARRAYS[f"{key}_grad_expert"]).max())
             np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-5 * scale)
     np.testing.assert_allclose(sum(terms.values()).item(), ARRAYS[f"{key}_loss"].item(), **CLOSE)
+
+
+def test_at_zero_weight_an_expert_part_that_predicts_changes_no_bit_of_the_gradients():
+    golden = Golden()
+    terms, scales = golden.terms("cm", 1.0, weight=0.0), [golden.general, golden.expert]
+    assert torch.equal(sum(terms.values()), terms["denoising"])
+    whole, plain = (
+        torch.autograd.grad(t, scales, retain_graph=True) for t in (sum(terms.values()), terms["denoising"])
+    )
+    assert all(map(torch.equal, whole, plain))
 
 
 @pytest.mark.parametrize("w_div", [0.2, 1.0])
