@@ -3,9 +3,10 @@
     --released FOLDER    a folder that holds checkouts of CBDM's, T2H's and CORAL's code, and CCUA's, under any name
 
 A checkout is recognised by what its ``diffusion.py`` defines. CCUA's imports einops and info_nce, which are not ours.
-CM's public repository holds a README alone (Feng-Hong/ImbDiff-CM at 7e4d5e9). DDPM is CBDM's trainer with its term switched
-off, which is pytorch-ddpm's. What such a file imports but does not need is stood in for (`stand_ins`), and so
-is the device where there is no GPU: the code calls ``.cuda()``. A step is what their ``main.py`` does with a
+CM's public repository holds a README alone (Feng-Hong/ImbDiff-CM at 7e4d5e9; its code of 04262d7, which the tests'
+arrays are from, was read in another project's copy). DDPM is CBDM's trainer with its term switched off, which is
+pytorch-ddpm's. What such a file imports but does not need is stood in for (`stand_ins`), and so is
+the device where there is no GPU: the code calls ``.cuda()``. A step is what their ``main.py`` does with a
 batch: zero_grad, trainer, backward, clip, optimiser, scheduler, `ema` (taken from that file). Loading of data
 and the summary writer are left out. Their label dropout decides for a whole batch, one in ten: such a step has
 less to do, so it is repeated until the labels stay.

@@ -180,7 +180,7 @@ def compare_steps(options) -> str:
 
 
 NO_RELEASED = {  # why a step has none beside it
-    "cm": "CM's public repository holds a README alone",
+    "cm": "CM's public repository holds a README alone (its code was read in a copy)",
     "dispersive": "the dispersive loss is released for SiT, another network",
     "min_snr, p2": "Min-SNR and P2 are released for other networks",
     "the draws and class weights": "no code of diffusion models was released for them",

@@ -1,4 +1,4 @@
-"""Where and how a stage runs, from settings and hooks to a prepared process: nothing here changes a result.
+"""Where and how a stage runs, from settings and hooks to a prepared process: nothing here is in a key.
 
 `Settings` can be written to a plan and sent to another machine; an `Environment` is the same with the hooks of
 the process that runs the stage. What a machine lacks (memory, a compiler) is answered here too.
@@ -48,14 +48,14 @@ def _pass() -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """How stages run and workers work: plain values, none of which is in a key or changes a result.
+    """How stages run and workers work: plain values, in no key. They change rounding, and dropout's masks, at most.
 
     Attributes
     ----------
     data_root
         Where data sets are looked for; None: ``$LTBENCH_DATA`` or ``./data``.
     device
-        Torch device name.
+        Torch device name. Each kind draws dropout's masks from a generator of its own.
     threads
         CPU threads of a process.
     checkpoint_seconds

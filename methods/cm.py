@@ -22,8 +22,11 @@ with W_g alone, the paper's ablation.
 Paper and released code differ (`variant`):
 
 - published: any method's target (``cm``, ``cbdm+cm``, ``cm+t2h``), w_div = 1.
-- released: w_div = 0.2, and the target is always T2H's: what the released repository calls CM is ``cm+t2h``
-  with this variant. Other regularisers' passes run with the expert part on.
+- released: w_div = 0.2, and the target is always T2H's: what the released code calls CM is ``cm+t2h`` with this
+  variant. Other regularisers' passes run with the expert part on.
+
+The released code is Feng-Hong/ImbDiff-CM at 04262d7, read in another project's copy of it; at 7e4d5e9 the public
+repository holds a README alone.
 """
 
 import math

@@ -67,9 +67,9 @@ def compare(
     Returns
     -------
     pandas.DataFrame
-        One row a series and extractor: ``cell``, ``label``, ``baseline_label``, ``extractor``, ``n`` common seeds, ``mean``,
-        ``low`` and ``high`` (95 % t interval of the mean difference; nan for one seed), ``agree`` (seeds with the
-        mean's sign) and ``p`` (a sentence).
+        One row a series and extractor: ``cell``, ``label``, ``baseline_label``, ``extractor``, ``n`` common seeds and
+        which (``seeds``), ``mean``, ``low`` and ``high`` (95 % t interval of the mean difference; nan for one
+        seed), ``agree`` (seeds with the mean's sign) and ``p`` (a sentence).
 
     Raises
     ------

@@ -20,7 +20,7 @@ from ltbench.errors import UsageError
 # Panels of `ltbench --help`, then those of a command's own help.
 RUN, FOLLOW, READ = "Run and score", "Follow a sweep", "Read results"
 EXCHANGE, OWN, LISTS = "Exchange and check", "Bring your own", "Look up"
-WHAT, SAMPLING, WHERE, SPEED = "What to run", "How to sample", "Where to run", "Speed (changes rounding only)"
+WHAT, SAMPLING, WHERE, SPEED = "What to run", "How to sample", "Where to run", "Speed (in no key)"
 
 Out = Annotated[Path, typer.Option("--out", help="Folder that holds the runs.", rich_help_panel=WHERE)]
 DataRoot = Annotated[

@@ -73,14 +73,24 @@ Yes = Annotated[
 ]
 SampleBatch = Annotated[
     int,
-    typer.Option("--sample-batch", min=1, help="Images sampled at a time.", rich_help_panel=options.SPEED),
+    typer.Option(
+        "--sample-batch",
+        min=1,
+        help="Images sampled at a time; rounding only.",
+        rich_help_panel=options.SPEED,
+    ),
 ]
 Compile = Annotated[
-    bool, typer.Option("--compile", help="torch.compile the U-Net.", rich_help_panel=options.SPEED)
+    bool,
+    typer.Option("--compile", help="torch.compile the U-Net; rounding only.", rich_help_panel=options.SPEED),
 ]
 ChannelsLast = Annotated[
     bool,
-    typer.Option("--channels-last", help="Faster on tensor cores.", rich_help_panel=options.SPEED),
+    typer.Option(
+        "--channels-last",
+        help="Faster on tensor cores; rounding, and other dropout masks.",
+        rich_help_panel=options.SPEED,
+    ),
 ]
 CudaGraphs = Annotated[
     bool,
