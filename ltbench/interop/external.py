@@ -51,10 +51,10 @@ class ExternalClaims:
     sample_seed: int = 0
 
     def __post_init__(self) -> None:
-        if not is_name(self.name) or not all(letter.isalnum() or letter in "-_.+" for letter in self.name):
+        if not is_name(self.name) or not re.fullmatch(r"[A-Za-z0-9_.+-]+", self.name):
             raise UsageError(
-                f"--name {self.name!r} must be letters, digits and - _ . + , begun by a letter or digit: it names a "
-                "folder, and the method in tables"
+                f"--name {self.name!r} must be letters without accents, digits and - _ . + , begun by a letter or digit: "
+                "it names a folder, which must travel in a bundle"
             )
         for name in ("variant", "sampler"):
             if words := getattr(self, name):

@@ -80,11 +80,11 @@ class Bundle:
         return next((each for each in COMPRESSIONS if each in suffixes), COMPRESSIONS[0])
 
     @property
-    def studies(self) -> dict[str, str]:
-        """The study files' texts by name."""
+    def studies(self) -> dict[str, bytes]:
+        """The study files' bytes by name."""
         prefix = f"{STUDIES}/"
         return {
-            name.removeprefix(prefix): content.decode("utf-8", "replace")
+            name.removeprefix(prefix): content
             for name, content in self.contents.items()
             if name.startswith(prefix)
         }
@@ -218,7 +218,7 @@ def unpack(bundle: Bundle, target: Path) -> list[Path]:
     DataCorrupt
         As `run_files`.
     """
-    files = dict(run_files(bundle)) | {name: text.encode() for name, text in bundle.studies.items()}
+    files = dict(run_files(bundle)) | bundle.studies
     for name, content in files.items():
         path = target / name
         if path.exists() and (not path.is_file() or path.read_bytes() != content):

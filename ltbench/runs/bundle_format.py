@@ -45,11 +45,17 @@ _DEEPEST = 6
 # -- names and bytes --------------------------------------------------------------------------------------
 
 
+def is_safe(name: str) -> bool:
+    """Tell whether a name is one of plain letters that cannot leave its folder, and no deeper than a run's files."""
+    parts = PurePosixPath(name).parts
+    whole = 0 < len(parts) <= _DEEPEST and "/".join(parts) == name and ".." not in parts
+    return whole and all(_PART.fullmatch(part) for part in parts)
+
+
 def checked_name(name: str, where: Path, kinds: set[str] | None = KINDS) -> None:
     """Refuse a name that could leave the folder or is of a kind that does not belong in a run's folder."""
     parts = PurePosixPath(name).parts
-    safe = 0 < len(parts) <= _DEEPEST and "/".join(parts) == name and all(_PART.fullmatch(p) for p in parts)
-    if not safe or ".." in parts:
+    if not is_safe(name):
         raise DataCorrupt(
             f"{where} names a file {name[:80]!r}, which is no name of a run's file: it is not unpacked"
         )
@@ -79,9 +85,14 @@ def parse_json(content: bytes, where: str) -> Any:
 
 
 def json_bytes(value: Any, where: str | Path) -> bytes:
-    """Return a value as ltbench writes JSON: indented, keys sorted; DataCorrupt where it is nested too deeply."""
+    """Return a value as ltbench writes JSON: indented, keys sorted; DataCorrupt where it is nested too deeply or grows."""
+    text, size = io.StringIO(), 1
     with parsing(where, DataCorrupt, "get it again"):  # writing needs more depth than reading
-        return (json.dumps(value, indent=2, sort_keys=True) + "\n").encode()
+        for piece in json.JSONEncoder(indent=2, sort_keys=True).iterencode(value):
+            size += text.write(piece)
+            if size > LARGEST:  # a line's indent is longer than what it holds, where lists are deep
+                raise DataCorrupt(f"{where} grows to more than {LARGEST / 2**30:.2g} GiB: it is not unpacked")
+    return (text.getvalue() + "\n").encode()
 
 
 def is_table(name: str) -> bool:
@@ -208,19 +219,37 @@ def join_tables(parts: Mapping[str, bytes]) -> tuple[bytes, int]:
 def split_tables(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
     """Yield (file, CSV bytes) of a joined table."""
     try:
-        rows = _parse(content)
-        header = rows[0][2:]
+        reader = csv.reader(io.StringIO(content.decode("utf-8"), newline=""))
+        first, second, *header = next(reader, ["", ""])
+        if (first, second) != ("file", "columns"):
+            raise ValueError("its first columns are not file and columns")
         assembled: dict[str, list[list[str]]] = {}
-        for name, order, *values in rows[1:]:
+        known: dict[str, list[int]] = {}
+        for name, order, *values in reader:
             if name not in assembled:
                 checked_name(name, Path(where))
             empty = order.endswith(" empty")
             order = order.removesuffix(" empty")
-            places = [int(p) for p in order[1:].split()] if order.startswith(":") else list(range(int(order)))
+            if order not in known:
+                known[order] = _positions(order, len(header))
+            places = known[order]
+            if len(values) != len(header):
+                raise ValueError("a row is not as long as the first")
             table = assembled.setdefault(name, [[header[p] for p in places]])
             if not empty:
                 table.append([values[p] for p in places])
-    except (ValueError, IndexError, csv.Error, UnicodeDecodeError) as error:
+    except (ValueError, csv.Error) as error:
         raise DataCorrupt(f"{where} is no table of this kind ({error}): get the bundle again") from error
     for name, table in assembled.items():
         yield name, csv_bytes(table)
+
+
+def _positions(order: str, width: int) -> list[int]:
+    """Return which of `width` columns a row's ``columns`` states; ValueError for others, or for one twice."""
+    if order.startswith(":"):
+        places = [int(place) for place in order[1:].split()]
+        if len(set(places)) == len(places) <= width and all(0 <= place < width for place in places):
+            return places
+    elif 0 <= int(order) <= width:  # before a list of that many is made
+        return list(range(int(order)))
+    raise ValueError(f"{order[:40]!r} are not columns of {width}")

@@ -17,6 +17,7 @@ A folder's eight digits only name it: opening compares the full key that `spec.j
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from ltbench.specs import RunSpec, sample_key, train_key
@@ -39,6 +40,20 @@ PROBES = "probes"
 INITIAL = ".init"
 NETWORKS = ".networks"
 CACHE = ".cache"
+
+_TRAVELS = re.compile(
+    r"((weights|probes|samples/[0-9a-f]{8})/)?(spec|provenance|digests)\.json"
+    r"|train\.csv|weights/step-[0-9]+\.safetensors|probes/(step|tsne)-[0-9]+\.(csv|npz)"
+    r"|samples/[0-9a-f]{8}/(images\.npy|labels\.npy|sheet\.png|scores\.csv|nearest\.npz|confusion\.csv|scored\.json)"
+)
+
+
+def travels(relative: Path) -> bool:
+    """Tell whether a path below a training's folder is a file that ltbench keeps there, and no checkpoint or copy.
+
+    What others leave there does not travel: a second copy of a synchronised folder, a spreadsheet's lock.
+    """
+    return _TRAVELS.fullmatch(relative.as_posix()) is not None
 
 
 def folder_name(spec: RunSpec) -> str:

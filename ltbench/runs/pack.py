@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import ltbench
-from ltbench.errors import StorageError, UsageError
+from ltbench.errors import DataCorrupt, StorageError, UsageError
 from ltbench.files import locked, replacing, storage_errors
-from ltbench.runs.bundle import Bundle, is_bundle, read_index
+from ltbench.runs.bundle import Bundle, is_bundle, read_index, run_files
 from ltbench.runs.bundle_format import (
     COMPRESSIONS,
     FILES,
@@ -22,8 +23,8 @@ from ltbench.runs.bundle_format import (
     STUDIES,
     VERSION,
     belongs,
-    checked_name,
     compress,
+    is_safe,
     is_table,
     join_tables,
     json_bytes,
@@ -33,8 +34,9 @@ from ltbench.runs.bundle_format import (
     table_of,
     zip_bytes,
 )
-from ltbench.runs.layout import NEAREST, PARTIAL, SAMPLES, SPEC, files_below
+from ltbench.runs.layout import NEAREST, SAMPLES, SHEET, SPEC, files_below, travels
 from ltbench.runs.run import check_run
+from ltbench.text import slug
 
 
 def pack(
@@ -102,8 +104,14 @@ def pack(
             "study, and the folder of the data sets, with which they were made"
         )
     files = writer.contents(compression)
-    for path in _study_files(roots, studies):
-        files[f"{STUDIES}/{path.name}"] = path.read_bytes()
+    files |= {f"{STUDIES}/{name}": content for name, content in _study_files(roots, studies).items()}
+    try:
+        for _ in run_files(Bundle(target, {}, files)):
+            pass
+    except DataCorrupt as error:
+        raise UsageError(
+            f"no bundle is written, for none could be read again: {error}; take fewer images or runs"
+        ) from error
     return write_bundle(target, files, {"trainings": len(writer.runs), "numbers": writer.numbers})
 
 
@@ -196,9 +204,19 @@ def _run_folders(roots: Sequence[Path]) -> list[Path]:
     return [found[name] for name in sorted(found)]
 
 
-def _study_files(roots: Sequence[Path], studies: Sequence[Path]) -> list[Path]:
-    beside = [path for root in roots for path in sorted(root.glob("*.toml"))]
-    return list({path.name: path for path in (*beside, *studies)}.values())
+def _study_files(roots: Sequence[Path], studies: Sequence[Path]) -> dict[str, bytes]:
+    """Return the study files by the names that they get in a bundle: one name and content once, another content beside."""
+    found: dict[str, bytes] = {}
+    beside = [path for root in roots for path in sorted(root.glob("*.toml")) if path.is_file()]
+    for path in (*studies, *beside):
+        fits = is_safe(path.name) and belongs(f"{STUDIES}/{path.name}")
+        stem, content = path.stem if fits else slug(path.stem), path.read_bytes()
+        name = f"{stem}.toml"
+        for number in itertools.count(2):
+            if found.setdefault(name, content) == content:
+                break
+            name = f"{stem}-{number}.toml"
+    return found
 
 
 def _seeds(asked: Iterable[int] | None) -> Callable[[object], bool]:
@@ -221,13 +239,21 @@ class _Writer:
 
     def add(self, folder: Path, sets: Collection[str] | None = None) -> None:
         """Collect a run's files; of its sample sets those named in `sets` (default: all)."""
-        checked_name(folder.name, folder)
+        if not is_safe(folder.name):
+            raise UsageError(
+                f"cannot pack {folder}: in a bundle a folder's name is letters without accents, digits and . _ + = , @ - : "
+                "rename it"
+            )
         check_run(folder)
-        seed = parse_json((folder / SPEC).read_bytes(), str(folder / SPEC)).get("train_seed")
+        spec = parse_json((folder / SPEC).read_bytes(), str(folder / SPEC))
+        stated = spec.get("columns") if spec.get("origin") == "external" else spec
+        seed = stated.get("train_seed") if isinstance(stated, dict) else None
         documents: dict[str, Any] = {}
         for path in sorted(folder.rglob("*")):
             relative = path.relative_to(folder)
-            if not path.is_file() or path.is_symlink() or not self._wanted(relative, seed):
+            if not path.is_file() or path.is_symlink() or not travels(relative):
+                continue
+            if not self._wanted(relative, seed):
                 continue
             if sets is not None and relative.parts[0] == SAMPLES and "/".join(relative.parts[:2]) not in sets:
                 continue
@@ -244,15 +270,11 @@ class _Writer:
         self.runs.append({"folder": folder.name, "files": documents})
 
     def _wanted(self, relative: Path, seed: object) -> bool:
-        if any(part.startswith(".") for part in relative.parts) or PARTIAL in relative.parts:
-            return False
-        if relative.suffix in (".json", ".csv"):
-            return True
-        if relative.suffix == ".png" or relative.name == NEAREST:
+        if relative.name in (SHEET, NEAREST):
             return self.sheets
         if relative.suffix in (".npy", ".npz"):
             return self.arrays(seed)
-        return relative.suffix == ".safetensors" and self.weights(seed)
+        return relative.suffix != ".safetensors" or self.weights(seed)
 
     def contents(self, compression: str) -> dict[str, bytes]:
         lines = [json.dumps(run, sort_keys=True, separators=(",", ":")) + "\n" for run in self.runs]

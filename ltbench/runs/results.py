@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.errors import CheckpointError, UsageError
-from ltbench.files import require_utf8
+from ltbench.files import read_text, require_utf8
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import SCORES, training_folder
 from ltbench.runs.places import places
@@ -109,8 +109,8 @@ def study_title(root: Path) -> str:
     if chosen is None:
         return ""
     try:
-        title = tomllib.loads(chosen.read_text(encoding="utf-8")).get("title")
-    except (OSError, ValueError, RecursionError):  # a broken file of others' names stops no report
+        title = tomllib.loads(read_text(chosen)).get("title")
+    except (UsageError, ValueError, RecursionError):  # a broken file of others' names stops no report
         return ""
     return one_line(title) if isinstance(title, str) else ""
 

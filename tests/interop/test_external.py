@@ -9,7 +9,8 @@ from ltbench.interop.external import ExternalClaims, default_name
 
 
 @pytest.mark.parametrize(
-    "name", ["", "a/b", "a b", "../up", ".", "...", "+-", "_mine", "-x", ".gan", "a" * 300]
+    "name",
+    ["", "a/b", "a b", "../up", ".", "...", "+-", "_mine", "-x", ".gan", "a" * 300, "Müller", "模型"],
 )
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(UsageError, match="--name"):

@@ -2,12 +2,15 @@
 
 import lzma
 import os
+import resource
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ltbench.errors import DataCorrupt
+from ltbench.runs import bundle as bundles
 from ltbench.runs import bundle_format
 from ltbench.runs.bundle import read_bundle, unpack
 from ltbench.runs.bundle_format import RUNS
@@ -75,3 +78,41 @@ def test_any_tables_that_are_joined_come_back(tables):
     if parts:
         joined, _ = bundle_format.join_tables(parts)
         assert dict(bundle_format.split_tables(joined, "joined")) == parts
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        b"run/scores.csv,3000000000,x,y",
+        b"run/scores.csv,-1,x,y",
+        b"run/scores.csv,: 0 0 0 0 0,x,y",  # a long cell many times
+        b"run/scores.csv,: 0 2,x,y",
+        b"run/scores.csv,: -1,x,y",
+        b"run/scores.csv,2 empty,",
+        b"run/scores.csv,2,x,y,z",
+        b"",
+    ],
+)
+def test_a_row_of_columns_that_the_table_has_not_is_refused_before_they_are_counted_out(row):
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (16 << 30, before[1]))  # the list of 3e9 positions is larger
+    try:
+        with pytest.raises(DataCorrupt, match="is no table of this kind"):
+            list(bundle_format.split_tables(b"file,columns,metric,value\n" + row + b"\n", "table"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_lists_that_grow_by_their_indents_are_not_written(tmp_path, monkeypatch):
+    """Ten thousand numbers at depth 300 are 20 KB, and 6 MB as ltbench writes JSON."""
+    for module in (bundles, bundle_format):
+        monkeypatch.setattr(module, "LARGEST", 1 << 20)
+    line = (
+        b'{"folder": "run", "files": {"spec.json": ' + b"[" * 300 + b"1," * 9999 + b"1" + b"]" * 300 + b"}}"
+    )
+    tracemalloc.start()
+    with pytest.raises(DataCorrupt, match="grows to more than"):
+        list(bundles.run_files(bundles.Bundle(tmp_path / "b", {}, {RUNS: line})))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 6 << 20

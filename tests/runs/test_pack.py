@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import resource
+import shutil
 import sys
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from tiny_runs import in_processes
 
 from ltbench.errors import DiskFull, StorageError, UsageError
-from ltbench.runs.bundle import is_bundle, read_bundle, run_files
+from ltbench.runs import bundle as bundles
+from ltbench.runs import bundle_format
+from ltbench.runs.bundle import is_bundle, read_bundle, run_files, unpack
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.pack import pack
 
@@ -84,8 +87,6 @@ def test_another_compression_takes_the_place_of_the_first(runs, tmp_path):
 
 
 def test_two_runs_of_one_name_and_no_runs_are_refused(runs, tmp_path):
-    import shutil
-
     shutil.copytree(runs, tmp_path / "copy")
     with pytest.raises(UsageError, match="have one name"):
         pack([runs, tmp_path / "copy"], tmp_path / "b")
@@ -147,7 +148,8 @@ def test_a_packing_that_is_killed_leaves_the_older_bundle_or_the_new_one(runs, t
 def test_a_full_disk_leaves_the_older_bundle_as_it_was(runs, tmp_path):
     before = pack([runs], tmp_path / "b")
     (runs / "digits_lt-r0.1-ddpm-s0-01234560" / "train.csv").write_text("step,loss\n50,0.25\n")
-    np.save(runs / "digits_lt-r0.1-ddpm-s1-01234561" / "features.npy", np.random.default_rng(0).random(4000))
+    probe = runs / "digits_lt-r0.1-ddpm-s1-01234561" / "probes" / "step-00001500.npz"
+    np.savez(probe, np.random.default_rng(0).random(4000))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(
         resource.RLIMIT_FSIZE, (16_000, hard)
@@ -161,3 +163,67 @@ def test_a_full_disk_leaves_the_older_bundle_as_it_was(runs, tmp_path):
     assert {path.name for path in (tmp_path / "b").iterdir()} == {INDEX, *before.contents, "study"} - {
         name for name in before.contents if "/" in name
     }
+
+
+@pytest.mark.parametrize("name", ["my study.toml", "étude.toml", "study (2).TOML", "plan.txt"])
+def test_a_study_of_any_name_comes_back_to_the_byte(runs, tmp_path, name):
+    """Such a bundle was written, over an older good one, and refused by everything that reads."""
+    content = "title = 'Digits: étude'\n".encode("utf-16")
+    (runs / name).write_bytes(content)
+    pack([runs], tmp_path / "b", studies=[runs / name])
+    unpack(read_bundle(tmp_path / "b"), tmp_path / "back")
+    studies = {path.name: path.read_bytes() for path in (tmp_path / "back").glob("*.toml")}
+    assert len(studies) == 2
+    assert studies.pop("study.toml") == b"title = 'Digits'\n"
+    assert list(studies.values()) == [content]
+
+
+def test_of_studies_of_one_name_none_is_lost(runs, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    for place, content in ((other / "study.toml", "title = 'B'"), (other / "copy.toml", "title = 'C'")):
+        place.write_text(content)
+    (runs / "copy.toml").write_text("title = 'C'")
+    packed = pack([runs, other], tmp_path / "b")
+    assert packed.studies == {
+        "study.toml": b"title = 'Digits'\n", "study-2.toml": b"title = 'B'", "copy.toml": b"title = 'C'"
+    }  # fmt: skip
+    named = pack([runs, other], tmp_path / "c", studies=[other / "study.toml"])
+    assert named.studies["study.toml"] == b"title = 'B'"
+    assert len(named.studies) == 3
+
+
+def test_what_others_leave_beside_a_runs_files_is_left_out(runs, tmp_path):
+    before = dict(run_files(pack([runs], tmp_path / "b", keep_arrays=None, keep_weights=None)))
+    samples = runs / "digits_lt-r0.1-ddpm-s0-01234560" / "samples"
+    for name in (
+        "scores copy.csv", "scores (conflicted copy).csv", "~$scores.csv", "Größen.json", "scores-2.csv", "notes.json",
+        "mine.png", "other.npy", "a/b/c/d/scores.csv", "../../scores.csv", "../weights/adapter.safetensors",
+    ):  # fmt: skip
+        (samples / "aaaaaaaa" / name).parent.mkdir(parents=True, exist_ok=True)
+        (samples / "aaaaaaaa" / name).write_text("metric,value\n")
+    shutil.copytree(samples / "aaaaaaaa", samples / "aaaaaaaa copy")
+    assert dict(run_files(pack([runs], tmp_path / "b", keep_arrays=None, keep_weights=None))) == before
+    unpack(read_bundle(tmp_path / "b"), tmp_path / "back")
+
+
+def test_what_could_not_be_read_again_replaces_no_bundle(runs, tmp_path, monkeypatch):
+    before = pack([runs], tmp_path / "b")
+    for module in (bundles, bundle_format):
+        monkeypatch.setattr(module, "LARGEST", 1500)
+    with pytest.raises(UsageError, match="no bundle is written, .* grows to more than"):
+        pack([runs], tmp_path / "b", keep_arrays=None)
+    monkeypatch.undo()
+    assert read_bundle(tmp_path / "b").digest == before.digest
+    (runs / "digits_lt-r0.1-ddpm-s0-01234560").rename(runs / "digits_lt-r0.1-Müller-external-01234560")
+    with pytest.raises(UsageError, match=r"cannot pack .*Müller.* letters without accents.*: rename it"):
+        pack([runs], tmp_path / "b")
+    assert read_bundle(tmp_path / "b").digest == before.digest
+
+
+def test_images_made_elsewhere_go_by_the_seed_that_their_maker_states(runs, tmp_path):
+    for folder in sorted(runs.glob("digits_lt*")):
+        spec = {"origin": "external", "columns": json.loads((folder / "spec.json").read_text())}
+        (folder / "spec.json").write_text(json.dumps(spec))
+    names = {name for name, _ in run_files(pack([runs], tmp_path / "b", keep_arrays=[1]))}
+    assert {name.split("/")[0][-10:] for name in names if name.endswith("images.npy")} == {"1-01234561"}

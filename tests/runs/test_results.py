@@ -6,6 +6,7 @@ from report_folders import make_spec, write_run
 from ltbench.errors import CheckpointError
 from ltbench.files import read_json, write_json
 from ltbench.report import load_results
+from ltbench.runs.results import study_title
 
 
 def test_sample_sets_of_two_trainings_of_one_spec_are_pointed_out(tmp_path):
@@ -40,3 +41,11 @@ def test_one_file_that_states_a_number_twice_and_differently_is_refused(tmp_path
     metric = _twice(tmp_path, value)
     with pytest.raises(CheckpointError, match=rf"scores\.csv states {metric} \(overall\) as .* and (99|nan)"):
         load_results(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_study_has_its_title_however_an_editor_saved_it(tmp_path, encoding):
+    (tmp_path / "study.toml").write_text("title = 'Étude'\n", encoding=encoding)
+    assert study_title(tmp_path) == "Étude"
+    (tmp_path / "study.toml").write_bytes(b"title = '\xff'")
+    assert study_title(tmp_path) == ""
