@@ -184,18 +184,20 @@ def _is_half(target: Path) -> bool:
     return (RUNS in names or (target / STAGED).is_dir()) and all(map(belongs, names))
 
 
+def run_folders(root: Path) -> list[Path]:
+    """Return the training folders at or below a folder, sorted."""
+    if (root / SPEC).is_file():
+        return [root]
+    return [spec.parent for spec in files_below(root, SPEC) if spec.parent.parent.name != SAMPLES]
+
+
 def _run_folders(roots: Sequence[Path]) -> list[Path]:
     """Return the training folders at or below the roots by name; a name twice must be one folder."""
     found: dict[str, Path] = {}
     for root in roots:
         if not root.is_dir():
             raise UsageError(f"no folder at {root}: give the folder that `ltbench run --out` wrote")
-        specs = [root / SPEC] if (root / SPEC).is_file() else sorted(root.rglob(SPEC))
-        for spec in specs:
-            folder = spec.parent
-            inside = folder.relative_to(root).parts
-            if folder.parent.name == SAMPLES or any(part.startswith(".") for part in inside):
-                continue
+        for folder in run_folders(root):
             known = found.setdefault(folder.name, folder)
             if known.resolve() != folder.resolve():
                 raise UsageError(

@@ -6,7 +6,9 @@ import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.errors import UsageError
+from ltbench.runs.digests import recording
 from ltbench.runs.merge import merge_runs
+from ltbench.runs.pack import pack
 from ltbench.runs.provenance import read_provenance, write_provenance
 from ltbench.runs.results import load_scores
 from ltbench.runs.scores import find_scores, read_scores, write_scores
@@ -52,3 +54,92 @@ def test_merged_trainings_have_the_sittings_of_both_places(four_runs, tmp_path):
     write_provenance(folder, {**mine, "stages": [*mine["stages"], further]})
     merge_runs([four_runs, tmp_path / "other"], tmp_path / "c")
     assert read_provenance(tmp_path / "c" / folder.name)["stages"] == [*mine["stages"], further]
+
+
+def _laboratory(root, number, metrics=("frechet", "recall")):
+    """Write one training with its files, which all say whose they are; return the sample set's folder."""
+    rows = [row for row in score_rows(make_spec(), metrics=metrics) if "." not in row["metric"]]
+    samples = write_run(
+        root, make_spec(), [row | {"value": str(float(row["value"]) + number)} for row in rows]
+    )
+    run = samples.parent.parent
+    for path in (
+        run / "train.csv", run / "weights" / "step-00002000.safetensors", run / "probes" / "step-00002000.csv",
+        samples / "confusion.csv", samples / "nearest.npz", samples / "sheet.png", samples / "labels.npy",
+    ):  # fmt: skip
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"laboratory,{number}\n")
+    with recording(samples / "images.npy") as temporary:
+        temporary.write_text(f"laboratory,{number}\n")
+    return samples
+
+
+@pytest.mark.parametrize("keep", ["first", "second"])
+def test_a_conflict_is_settled_for_a_laboratory_and_not_for_its_numbers_alone(tmp_path, keep):
+    """The second's numbers stood beside the first's images, of which they are not the numbers."""
+    sides = [tmp_path / "a", tmp_path / "b"]
+    for number, side in enumerate(sides):
+        samples = _laboratory(side, number, ("frechet", "recall") if number else ("frechet", "agreement"))
+        (samples.parent.parent / "weights" / f"step-0000100{number}.safetensors").write_text("a milestone")
+    merged = merge_runs(sides, tmp_path / "c", keep=keep)
+    assert len(merged.conflicts) == sum("frechet" in line for line in (samples / "scores.csv").open())
+    chosen, found = (
+        {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        for root in (sides[keep == "second"], tmp_path / "c")
+    )
+    for path in chosen.keys() | found.keys():
+        if path.name not in ("provenance.json", "digests.json"):
+            assert found.get(path) == chosen.get(path), path
+
+
+def test_numbers_of_the_same_images_are_united_where_some_of_them_conflict(tmp_path):
+    sides = [tmp_path / "a", tmp_path / "b"]
+    _laboratory(sides[0], 0, ["frechet", "recall"])
+    second = _laboratory(sides[1], 0, ["frechet", "agreement"])
+    table = read_scores(second / "scores.csv")
+    table.loc[table.index[table["metric"] == "frechet"][0], "value"] = 99.5
+    write_scores(second / "scores.csv", table)
+    for order, name in ((sides, "c"), (sides[::-1], "d")):
+        merged = merge_runs(order, tmp_path / name, keep="second")
+        assert len(merged.conflicts) == 1
+    one, other = (read_scores(next(find_scores(tmp_path / name))) for name in "cd")
+    assert set(one["metric"]) == {"frechet", "recall", "agreement"}
+    assert ((one["value"] == 99.5).sum(), (other["value"] == 99.5).sum()) == (1, 0)
+    columns = ["metric", "scope", "class_or_group"]
+    assert one[columns].equals(other[columns])  # whoever comes first
+
+
+def test_other_images_under_one_key_are_a_conflict_though_no_number_is_in_both(tmp_path):
+    sides = [tmp_path / "a", tmp_path / "b"]
+    _laboratory(sides[0], 0, ["frechet"])
+    samples = _laboratory(sides[1], 1, ["recall"])
+    merged = merge_runs(sides, tmp_path / "c")
+    assert merged.conflicts == [f"{samples.parent.parent.name}/samples/{samples.name}: its images"]
+    shutil.copyfile(sides[0] / samples.relative_to(sides[1]) / "images.npy", samples / "images.npy")
+    (samples / "digests.json").unlink()
+    assert merge_runs(sides, tmp_path / "d").conflicts == []
+
+
+def test_a_side_is_whatever_packing_and_reporting_take(four_runs, tmp_path):
+    runs = sorted(path for path in four_runs.iterdir() if path.is_dir())
+    numbers = len(read_scores(next(find_scores(runs[0]))))
+    (tmp_path / "shelf" / "deeper").mkdir(parents=True)
+    shutil.copytree(runs[1], tmp_path / "shelf" / "deeper" / runs[1].name)
+    pack([runs[2]], tmp_path / "shelf" / "packed.zip")
+    pack([runs[2]], tmp_path / "shelf" / "again")
+    pack([runs[3]], tmp_path / "bundle")
+    merged = merge_runs([runs[0], tmp_path / "shelf"], tmp_path / "c")
+    assert (merged.trainings, merged.sample_sets, merged.numbers) == (3, 3, 3 * numbers)
+    assert (merged.duplicates, merged.conflicts) == (numbers, [])
+    assert merge_runs([tmp_path / "bundle", tmp_path / "c"], tmp_path / "d").trainings == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"), [("empty", "no runs in"), ("absent", "no folder or bundle at")]
+)
+def test_a_side_without_runs_is_refused(four_runs, tmp_path, name, sentence):
+    (tmp_path / "empty").mkdir()
+    for sides in ([four_runs, tmp_path / name], [tmp_path / name, four_runs]):
+        with pytest.raises(UsageError, match=f"{sentence} .*{name}: give what"):
+            merge_runs(sides, tmp_path / "c")
+    assert not (tmp_path / "c").exists()

@@ -191,26 +191,27 @@ def merge(
     out: Annotated[Path, typer.Option("--out", "-o", help="The bundle to write.")],
     keep: Annotated[
         str | None,
-        typer.Option(help="Whose value a conflict takes: first or second; default: stop at conflicts."),
+        typer.Option(help="For whom a conflict is settled: first or second; default: stop at conflicts."),
     ] = None,
 ) -> None:
     """Merge two laboratories' results: what both have counts once, what they disagree on is named."""
     from ltbench.cli.console import make_console
     from ltbench.runs.merge import merge_runs
     from ltbench.runs.pack import pack as write
-    from ltbench.runs.places import opened
+    from ltbench.runs.places import places
 
     if keep not in (None, "first", "second"):
         raise UsageError(f"--keep takes first or second, not {keep!r}")
-    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, opened(first) as a, opened(second) as b:
+    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
         target = Path(scratch) / "merged"
-        merged = merge_runs([a, b], target, keep=keep)  # type: ignore[arg-type]  # one of the two
+        merged = merge_runs([first, second], target, keep=keep)  # type: ignore[arg-type]  # one of the two
         if merged.conflicts and keep is None:
             shown = "; ".join(merged.conflicts[:5]) + (" ..." if len(merged.conflicts) > 5 else "")
             raise DataCorrupt(
-                f"{len(merged.conflicts)} numbers differ: {shown}: settle them with --keep first or --keep second"
+                f"{len(merged.conflicts)} results differ: {shown}: settle them with --keep first or --keep second"
             )
-        studies = [path for root in (a, b) for path in sorted(root.glob("*.toml"))]
+        roots = (*places(first), *places(second))
+        studies = [path for root in roots for path in sorted(root.glob("*.toml")) if path.is_file()]
         write([target], out, studies=studies, keep_arrays=None, keep_weights=None)
     make_console().print(
         f"{merged.trainings} trainings, {merged.sample_sets} sample sets, {merged.numbers} numbers "

@@ -66,8 +66,9 @@ def ltbench(*arguments):
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.usefixtures("here")
-def test_pack_unpack_verify_and_merge():
+def test_pack_unpack_verify_and_merge(here):
+    for name in "ab":
+        (here / name / "study.toml").write_text(f"title = '{name}'\n")
     code, out, _ = ltbench("pack", "a", "-o", "a.zip", "--images", "0")
     assert code == 0
     assert out.startswith("2 trainings, ")
@@ -83,6 +84,7 @@ def test_pack_unpack_verify_and_merge():
     assert code == 0
     assert "3 trainings, 3 sample sets" in out
     assert len(load_scores("c")) == len(load_scores(["a", "b"]))
+    assert list(read_bundle(here / "c").studies.values()) == [b"title = 'b'\n", b"title = 'a'\n"]
 
 
 def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
@@ -90,7 +92,7 @@ def test_conflicts_stop_a_merge_and_contradictions_a_verification(here):
     write_scores(path, read_scores(path).assign(guidance=3.0, value=7.0))
     code, _, err = ltbench("merge", "a", "b", "-o", "c")
     assert code == 1
-    assert "numbers differ" in err
+    assert "results differ" in err
     assert "--keep first" in err
     assert not (here / "c").exists()
     assert ltbench("merge", "a", "b", "-o", "c", "--keep", "second")[0] == 0
