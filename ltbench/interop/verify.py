@@ -31,6 +31,7 @@ from ltbench.runs.score_columns import as_stored, run_columns
 from ltbench.runs.score_rows import identity
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
 from ltbench.runs.spec_files import read_spec, spec_of, spec_of_samples
+from ltbench.runs.variants import current_variant
 from ltbench.specs import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
 
 if TYPE_CHECKING:
@@ -216,10 +217,12 @@ class _Check:
         again, status = self._score_again(folder, run, cell)
         values = dict(zip(identity(again), again["value"], strict=True)) if len(again) else {}
         out["again"] = [values.get(key, np.nan) for key in identity(table)]
-        known = out["again"].notna()
+        stated = out["value"].notna()
+        out.loc[~stated, "reason"] = "it states no number"
+        known = out["again"].notna() & stated
         close = np.isclose(out["again"], out["value"], rtol=self.tolerance, atol=1e-9)
         out.loc[known, "status"] = np.where(close[known], status, CONTRADICTED)
-        out.loc[~known, "reason"] = "no such number here: another definition, extractor or reference"
+        out.loc[stated & ~known, "reason"] = "no such number here: another definition, extractor or reference"
         return out
 
     def _why_not(self, folder: Path, run: RunSpec | None, cell: Dataset | None) -> str:
@@ -280,6 +283,9 @@ class _Check:
             self.found.notes.append(
                 f"not drawn again: the weaker network that {folder.parents[1].name} is guided away from is not here"
             )
+            return False
+        if current_variant(run.method) is None:
+            self.found.notes.append(f"not drawn again: the method {run.method.name} is not installed here")
             return False
         return True
 

@@ -32,6 +32,7 @@ from ltbench.runs.samples import has_samples, load_samples, read_arrays
 from ltbench.runs.scores import find_scores, read_scores, scored_requests
 from ltbench.runs.spec_files import check_key, checked_spec_of_samples, read_spec, spec_of
 from ltbench.runs.train_log import read_table
+from ltbench.runs.variants import current_variant
 from ltbench.specs import DataSpec, RunSpec, ScoreSpec, train_key
 from ltbench.text import one_line
 
@@ -71,6 +72,14 @@ class SampleSet:
     def scores(self) -> pd.DataFrame | None:
         """Return its scores, or None where it has none yet; errors as `read_scores`."""
         return read_scores(self.scores_file) if self.scores_file.exists() else None
+
+    def stated(self) -> dict[str, Any]:
+        """Return the columns that do not go by the spec: claims, and the stored variant of a method not installed here."""
+        if self.claims or current_variant(self.spec.method) is not None:
+            return self.claims
+        stored = self.scores()
+        variants = set() if stored is None else set(stored["variant"]) - {""}
+        return {"variant": variants.pop()} if len(variants) == 1 else {}
 
     def requests(self) -> list[ScoreSpec]:
         """Return the requests whose numbers its scores hold."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from ltbench.runs.variants import current_variant
 from ltbench.specs import RunSpec, sample_key, train_key
 from ltbench.text import one_line
 
@@ -154,16 +155,17 @@ def completed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def run_columns(spec: RunSpec, nfe: float) -> dict[str, Any]:
-    """Return the columns that say which run a number belongs to, with the network evaluations of an image."""
-    from ltbench.method.registry import create
+    """Return the columns that say which run a number belongs to, with the network evaluations of an image.
 
+    A variant is blank where its method is not installed.
+    """
     return {
         "dataset": spec.data.dataset,
         "imbalance_ratio": spec.data.imbalance_ratio,
         "class_order": spec.data.class_order,
         "split_seed": spec.data.split_seed,
         "method": spec.method.name,
-        "variant": create(spec.method).variant,
+        "variant": current_variant(spec.method) or "",
         "train_seed": spec.train_seed,
         "step": spec.train.steps,
         "sampler": spec.sample.sampler,

@@ -105,7 +105,7 @@ def score_stored(
     key = stage_key(spec, "score")
     stored = None if recompute else samples.scores()
     table = score_samples(dataset, images, labels, spec, cache, device, stored)
-    table = table.assign(**samples.claims)
+    table = table.assign(**samples.stated())
     merge_scores(samples.scores_file, table, guard)
     if key not in scored_requests(folder) and not samples.claims:
         names = resolve_extractors(request.extractors, dataset.spec.dataset, request.resize)

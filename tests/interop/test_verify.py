@@ -4,15 +4,20 @@ import json
 
 import pytest
 import torch
-from tiny_runs import make_spec
+from tiny_runs import digits, make_spec
 
 from ltbench.environment import Environment
 from ltbench.errors import UsageError
 from ltbench.interop.verify import CONTRADICTED, REPRODUCED, RESCORED, SELF_REPORTED, summary, verify
 from ltbench.pipeline import run_stage, stages
 from ltbench.runs.bundle import read_bundle, unpack
+from ltbench.runs.layout import weights_path
 from ltbench.runs.pack import pack
+from ltbench.runs.samples import write_samples
 from ltbench.runs.scores import read_scores, write_scores
+from ltbench.runs.spec_files import open_folder, open_samples
+from ltbench.scoring.evaluate import evaluate_sets
+from ltbench.specs import MethodSpec
 
 SPEC = make_spec(sample={"per_class": 3}, score={"metrics": ["frechet", "agreement"], "floor_draws": 2})
 
@@ -130,6 +135,35 @@ def test_a_run_in_anothers_folder_and_broken_files_are_problems_not_tracebacks(r
     for content in ("[]", "null", "5", "{", '{"data": 5}', '{"origin": "external"}'):
         next(root.glob("*/spec.json")).write_text(content)
         assert not verify(root).holds
+
+
+def test_a_number_that_is_not_stated_is_not_contradicted(root):
+    path = the(root, "scores.csv")
+    table = read_scores(path)
+    table.loc[4, "value"] = float("nan")
+    write_scores(path, table)
+    found = verify(root)
+    assert found.holds
+    assert found.counts[SELF_REPORTED] == 1
+    assert found.rows[found.rows["value"].isna()]["reason"].tolist() == ["it states no number"]
+
+
+def test_a_method_that_is_not_installed_contradicts_nothing(tmp_path):
+    """Its numbers are of its images, which are scored as any others; they cannot be drawn again."""
+    run = SPEC.model_copy(update={"method": MethodSpec(name="absent")})
+    open_folder(run, tmp_path)
+    samples = open_samples(run, tmp_path, 2.0)
+    images = digits().reference
+    write_samples(samples, images.images, images.labels)
+    weights = weights_path(samples.parent.parent, run.train.steps)
+    weights.parent.mkdir()
+    weights.write_bytes(b"of a network that is not here")
+    list(evaluate_sets([tmp_path], run.score, device="cpu"))
+    for redraw in (False, True):
+        found = verify(tmp_path, redraw=redraw)
+        assert found.holds, found.problems
+        assert found.counts[RESCORED] == len(found.rows) > 50
+    assert found.notes == ["not drawn again: the method absent is not installed here"]
 
 
 def test_without_images_or_data_a_number_is_only_said(bundle, tmp_path):

@@ -13,15 +13,16 @@ from ltbench.runs.samples import load_confusion, load_pairs, write_samples
 from ltbench.runs.scores import merge_scores, read_scores, scored_requests
 from ltbench.runs.spec_files import open_folder, open_samples
 from ltbench.scoring.evaluate import evaluate_sets, score_stored
-from ltbench.specs import ScoreSpec, stage_key
+from ltbench.specs import MethodSpec, ScoreSpec, stage_key
 
 REFERENCE = digits().reference
 FRECHET = ScoreSpec(metrics=("frechet",), floor_draws=2, bootstrap=0)
 
 
-def stored(root, seed=0, images=REFERENCE.images, labels=REFERENCE.labels):
+def stored(root, seed=0, images=REFERENCE.images, labels=REFERENCE.labels, method=None):
     """Write a run whose sample set are these images; return the sample set's folder."""
     spec = make_spec(seed=seed)
+    spec = spec if method is None else spec.model_copy(update={"method": method})
     open_folder(spec, root)
     folder = open_samples(spec, root, 2.0)
     write_samples(folder, images, labels)
@@ -86,6 +87,21 @@ def test_each_set_below_the_folders_is_scored_once_and_the_request_is_noted(tmp_
         key = stage_key(samples.spec.model_copy(update={"score": FRECHET}), "score")
         assert list(scored_requests(samples.folder)) == [key]
         assert len(read_scores(samples.folder / "scores.csv")) == len(table)
+
+
+@pytest.mark.parametrize("variant", ["published", None])
+def test_a_run_of_a_method_that_is_not_installed_is_scored_as_any_other(tmp_path, variant):
+    """It stopped the command, and the sets after it stayed without scores."""
+    method = MethodSpec(name="absent", hyperparameters={"absent": {"w": 2.0}})
+    folder = stored(tmp_path, method=method)
+    stored(tmp_path, seed=1)
+    if variant is not None:
+        first = evaluated(folder).assign(variant=variant)
+        (folder / "scores.csv").unlink()
+        merge_scores(folder / "scores.csv", first)
+    done = list(evaluate_sets([tmp_path], ScoreSpec(metrics=("agreement",)), device="cpu"))
+    assert [len(table) > 0 for _, table in done] == [True, True]
+    assert set(read_scores(folder / "scores.csv")["variant"]) == {variant or ""}
 
 
 def keys(folder, *requests):

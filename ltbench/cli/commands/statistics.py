@@ -78,7 +78,7 @@ def score(
         images, _ = samples.arrays()
         nfe = evaluations(samples.spec.sample, dataset.prior).nfe
         row = statistics_row(reference, dataset, images, network, samples.root / CACHE / "features")
-        rows = pd.DataFrame([run_columns(samples.spec, nfe) | row]).assign(**samples.claims)
+        rows = pd.DataFrame([run_columns(samples.spec, nfe) | row]).assign(**samples.stated())
         merge_scores(samples.scores_file, rows)
         console.print(f"{samples.scores_file}: {network.title} {row['value']:.4g} to {reference.name}")
     console.print(LIMITS)
