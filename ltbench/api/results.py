@@ -167,7 +167,7 @@ def report(
     roots
         Folders of runs, shown side by side; default: ``runs``.
     out
-        Where it goes; default: ``report`` in the first root.
+        Where it goes; default: ``report`` in the first root; of a zip file, ``NAME-report`` beside it.
     baseline
         The method that the others are compared with, seed by seed.
     paper
@@ -196,11 +196,11 @@ def report(
     """
     import pandas as pd
 
-    from ltbench.report import write_report
+    from ltbench.report import report_folder, write_report
     from ltbench.study.contrast import Contrast
 
     given = [a_path(root, "each folder of runs") for root in roots or ("runs",)]
-    target = a_path(out, "out") if out is not None else given[0] / "report"
+    target = a_path(out, "out") if out is not None else report_folder(given[0])
     a_name(baseline, "baseline")
     if contrast is not None and not isinstance(contrast, Contrast):
         raise UsageError(

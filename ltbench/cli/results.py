@@ -33,13 +33,13 @@ def make_report(
     title: str | None = None,
 ) -> None:
     """Write the report of all runs in some folders; show the league and where the report is."""
-    from ltbench.report import write_report
+    from ltbench.report import report_folder, write_report
     from ltbench.report.render import terminal_table
     from ltbench.study.file import load_study
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     declared = None if study is None else load_study(study)
-    target = out or roots[0] / "report"
+    target = out or report_folder(roots[0])
     with console.status("reading scores") as status:
         written = write_report(
             list(roots),

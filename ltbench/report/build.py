@@ -48,6 +48,11 @@ class Report:
     document: Document = field(repr=False)
 
 
+def report_folder(root: Path) -> Path:
+    """Return where the report of a folder of runs goes by default; a zip file's goes beside it."""
+    return root.with_name(f"{root.stem}-report") if root.is_file() else root / "report"
+
+
 def write_report(  # noqa: PLR0913 -- options, given by name
     roots: str | Path | Sequence[str | Path],
     out: str | Path,

@@ -2,9 +2,11 @@
 
 import pandas as pd
 import pytest
+from report_folders import make_spec, score_rows, write_run
 
 import ltbench as lt
 from ltbench.errors import UsageError
+from ltbench.runs.pack import pack
 
 
 def test_nothing_to_evaluate_or_compare_is_one_sentence():
@@ -49,6 +51,16 @@ def test_a_comparison_is_paired_by_seed_against_closed_form():
         lt.compare(table.assign(value=table["value"].astype(str)))
     with pytest.raises(UsageError, match="baseline must be a name, not None"):
         lt.compare(table, None)
+
+
+def test_the_report_of_a_zip_file_lies_beside_it(tmp_path, monkeypatch):
+    """There is no folder in the file to write it to, which was the default."""
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path / "cache"))
+    write_run(tmp_path / "runs", make_spec(), score_rows(make_spec(), metrics=("agreement",)))
+    bundle = pack([tmp_path / "runs"], tmp_path / "study.zip").path
+    written = lt.report(bundle)
+    assert written.path == tmp_path / "study-report"
+    assert (written.path / "index.html").is_file()
 
 
 @pytest.mark.parametrize("root", [None, 3, ["runs"], "a\0b"])

@@ -12,9 +12,11 @@ from ltbench.runs.layout import (
     sample_folder,
     samples_name,
     training_folder,
+    travels,
     weights_name,
     weights_path,
 )
+from ltbench.runs.run import embedding_path
 from ltbench.specs import sample_key, train_key
 
 
@@ -51,3 +53,23 @@ def test_files_are_found_below_a_folder_but_not_in_hidden_ones(tmp_path):
     assert files_below(tmp_path / "b") == [tmp_path / "b/c/scores.csv", tmp_path / "b/other.csv"]
     assert files_below(tmp_path / ".unpacking-1", "scores.csv") == [tmp_path / ".unpacking-1/a/scores.csv"]
     assert files_below(tmp_path / "none") == []
+
+
+def test_what_ltbench_keeps_of_a_run_travels_and_nothing_else():
+    spec = make_spec()
+    samples = Path(samples_name(sample_key(spec)))
+    kept = [Path(weights_name(1500)), *(probe_path(Path(), 1500).with_suffix(s) for s in (".csv", ".npz"))]
+    kept += [
+        embedding_path(Path(), 1500),
+        Path("train.csv"),
+        Path("weights/digests.json"),
+        Path("probes/provenance.json"),
+    ]
+    names = "spec.json provenance.json digests.json scores.csv scored.json confusion.csv nearest.npz sheet.png images.npy"
+    kept += [samples / name for name in (*names.split(), "labels.npy")]
+    assert [path for path in kept if not travels(path)] == []
+    others = "checkpoint.pt notes.json scores.csv samples/spec.json samples/x/spec.json .spec.json weights/mine.safetensors"
+    others += (
+        f" {samples}/scores-1.csv {samples}/partial/2-000001.npy spec.json.tmp a/spec.json probes/train.csv"
+    )
+    assert [name for name in others.split() if travels(Path(name))] == []

@@ -21,7 +21,8 @@ def report(
         typer.Argument(help="Folders of runs; default runs/.", autocompletion=complete.run_folders),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the report goes; default ROOT/report.")
+        Path | None,
+        typer.Option("--out", help="Where the report goes; default ROOT/report, of ROOT.zip ROOT-report."),
     ] = None,
     baseline: Annotated[
         str,
