@@ -187,7 +187,7 @@ def _is_half(target: Path) -> bool:
 def run_folders(root: Path) -> list[Path]:
     """Return the training folders at or below a folder, sorted."""
     if (root / SPEC).is_file():
-        return [root]
+        return [root.resolve()]  # "." has no name
     return [spec.parent for spec in files_below(root, SPEC) if spec.parent.parent.name != SAMPLES]
 
 

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,3 +228,9 @@ def test_images_made_elsewhere_go_by_the_seed_that_their_maker_states(runs, tmp_
         (folder / "spec.json").write_text(json.dumps(spec))
     names = {name for name, _ in run_files(pack([runs], tmp_path / "b", keep_arrays=[1]))}
     assert {name.split("/")[0][-10:] for name in names if name.endswith("images.npy")} == {"1-01234561"}
+
+
+def test_a_run_packs_from_inside_its_folder(runs, tmp_path, monkeypatch):
+    name = "digits_lt-r0.1-ddpm-s0-01234560"
+    monkeypatch.chdir(runs / name)
+    assert {path.split("/")[0] for path, _ in run_files(pack([Path()], tmp_path / "b"))} == {name}
