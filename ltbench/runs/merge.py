@@ -181,13 +181,13 @@ def _conflicts(mine: Path, other: Path, found: Merge) -> Iterator[str]:
     for name in rows[1]:
         if name not in rows[0]:
             continue
-        first, second = (table.loc[side[name]] for table, side in zip(tables, rows, strict=True))
-        a, b = float(first["value"]), float(second["value"])
+        a, b = (float(table["value"].loc[side[name]]) for table, side in zip(tables, rows, strict=True))
         if math.isclose(a, b, rel_tol=TOLERANCE, abs_tol=1e-12) or (math.isnan(a) and math.isnan(b)):
             found.duplicates += 1
             continue
-        place = " ".join(str(first[c]) for c in ("scope", "class_or_group") if str(first[c]))
-        yield f"{mine.parent.parent.name} {first['metric']} {place}: {a:.6g} and {b:.6g}"
+        row = tables[0].loc[rows[0][name]]
+        place = " ".join(str(row[c]) for c in ("scope", "class_or_group") if str(row[c]))
+        yield f"{mine.parent.parent.name} {row['metric']} {place}: {a:.6g} and {b:.6g}"
 
 
 def _join_scores(mine: Path, theirs: Path) -> None:
