@@ -16,7 +16,7 @@ from ltbench.interop.samples import ExternalSamples
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.samples import write_samples
 from ltbench.runs.spec_files import open_external
-from ltbench.text import LONGEST_NAME, checked_name, is_name
+from ltbench.text import LONGEST_NAME, checked_name, is_name, slug
 
 
 def default_name(path: Path) -> str:
@@ -51,10 +51,10 @@ class ExternalClaims:
     sample_seed: int = 0
 
     def __post_init__(self) -> None:
-        if not is_name(self.name) or not re.fullmatch(r"[A-Za-z0-9_.+-]+", self.name):
+        if not is_name(self.name) or not all(letter.isalnum() or letter in "-_.+" for letter in self.name):
             raise UsageError(
-                f"--name {self.name!r} must be letters without accents, digits and - _ . + , begun by a letter or digit: "
-                "it names a folder, which must travel in a bundle"
+                f"--name {self.name!r} must be letters, digits and - _ . + , begun by a letter or digit: it names a "
+                "folder, and the method in tables"
             )
         for name in ("variant", "sampler"):
             if words := getattr(self, name):
@@ -94,7 +94,8 @@ def write_sample_set(
         "claims": vars(claims),
     }
     key = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    name = f"{dataset.spec.dataset}-r{dataset.spec.imbalance_ratio:g}-{claims.name}-external-{key[:8]}"
+    plain = claims.name if claims.name.isascii() else slug(claims.name)  # the folder must travel in a bundle
+    name = f"{dataset.spec.dataset}-r{dataset.spec.imbalance_ratio:g}-{plain}-external-{key[:8]}"
     folder = open_external(out / name, key, dataset.spec, claims.columns(key))
     write_provenance(
         folder, {"stages": [], "source": str(source.resolve()), "recognised": samples.recognised}

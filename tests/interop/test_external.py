@@ -2,19 +2,34 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from ltbench.data import load_dataset
 from ltbench.errors import UsageError
-from ltbench.interop.external import ExternalClaims, default_name
+from ltbench.interop.external import ExternalClaims, default_name, write_sample_set
+from ltbench.interop.samples import ExternalSamples
+from ltbench.runs.spec_files import read_spec
+from ltbench.specs import DataSpec
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["", "a/b", "a b", "../up", ".", "...", "+-", "_mine", "-x", ".gan", "a" * 300, "Müller", "模型"],
+    "name", ["", "a/b", "a b", "../up", ".", "...", "+-", "_mine", "-x", ".gan", "a" * 300]
 )
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(UsageError, match="--name"):
         ExternalClaims(name)
+
+
+@pytest.mark.parametrize(("name", "plain"), [("GAN_2", "GAN_2"), ("Müller", "muller"), ("模型", "unnamed")])
+def test_a_name_in_any_letters_is_kept_in_a_folder_that_can_travel(tmp_path, name, plain):
+    """`score` took them, and `pack` of the whole folder was then refused."""
+    dataset = load_dataset(DataSpec(dataset="digits_lt"))
+    samples = ExternalSamples(np.zeros((2, 1, 8, 8), np.uint8), np.array([0, 1]), "uint8")
+    folder = write_sample_set(samples, dataset, ExternalClaims(name), tmp_path / "a.npz", tmp_path)
+    training = folder.parent.parent
+    assert training.name.startswith(f"digits_lt-r0.01-{plain}-external-")
+    assert read_spec(training)["columns"]["method"] == name
 
 
 @pytest.mark.parametrize("claim", [{"variant": "tau=0.001"}, {"sampler": "DDIM, eta=0"}, {"sampler": "_own"}])
