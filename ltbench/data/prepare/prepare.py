@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import io
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -36,36 +37,40 @@ from ltbench.data.prepare.manifest import content_digest, write_manifest
 from ltbench.data.registry import get_source
 from ltbench.data.source import default_data_root, writing
 from ltbench.errors import DataMissing, Interrupted, LtbenchError, UsageError
+from ltbench.files import write_text
 
 CHUNK = 256  # images a task: half a second's work, 3 MB at 64x64
 
 Progress = Callable[[int, int], None]
 
 
-def _reserve(path: Path, shape: tuple[int, ...]) -> tuple[int, bool]:
-    """Create or keep a .npy file of uint8 `shape`; return where its data start and whether it was kept.
-
-    Its space is reserved at once, so that a disk too small is noticed before hours of decoding.
-    """
+def _header(shape: tuple[int, ...]) -> bytes:
+    """Return how a .npy file of uint8 `shape` begins."""
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
     )
-    start, total = header.tell(), header.tell() + int(np.prod(shape))
+    return header.getvalue()
+
+
+def _begins_with(path: Path, header: bytes, total: int) -> bool:
+    """Tell whether a file of an earlier run is the .npy file of this header and size."""
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_file() and path.stat().st_size == total:
-            with path.open("rb") as handle:
-                if handle.read(start) == header.getvalue():
-                    return start, True
-        with path.open("wb") as handle:
-            handle.write(header.getvalue())
-            handle.flush()
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(handle.fileno(), 0, total)
-            else:
-                handle.truncate(total)
-    return start, False
+        if not path.is_file() or path.stat().st_size != total:
+            return False
+        with path.open("rb") as handle:
+            return handle.read(len(header)) == header
+
+
+def _reserve(path: Path, header: bytes, total: int) -> None:
+    """Make a .npy file anew, its space reserved at once: a disk too small is noticed before hours of decoding."""
+    with writing(path), path.open("wb") as handle:
+        handle.write(header)
+        handle.flush()
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, total)
+        else:
+            handle.truncate(total)
 
 
 Tallies = dict[str, dict[str, int]]
@@ -83,25 +88,42 @@ def _logged(log: Path) -> dict[str, tuple[str, Tallies]]:
     return chunks
 
 
+def _line(chunk: Chunk, tally: Tallies) -> str:
+    return f"{chunk.key} {chunk.digest} {json.dumps(tally)}\n"
+
+
 def _chunks(
     listing: Listing, partial: Path, size: int, channels: int, ground: str
 ) -> tuple[list[Chunk], Tally]:
-    """Reserve the arrays; return the chunks still to convert and the tally of those that are done."""
-    logged = _logged(partial / "progress.log")
-    todo, tally = [], Tally()
+    """Reserve the arrays; return the chunks still to convert and the tally of those that are done.
+
+    The log forgets the others before anything is overwritten, or a run stopped here would leave it wrong.
+    """
+    log = partial / "progress.log"
+    logged = _logged(log)
+    todo, done, anew, tally = [], [], [], Tally()
     for name, entries in listing.sets.items():
-        path = partial / f"{name}.npy"
-        offset, existed = _reserve(path, (len(entries), channels, size, size))
+        path, shape = partial / f"{name}.npy", (len(entries), channels, size, size)
+        header = _header(shape)
+        total = len(header) + math.prod(shape)
+        kept = _begins_with(path, header, total)
+        if not kept:
+            anew.append((path, header, total))
         for start in range(0, len(entries), CHUNK):
             part = entries[start : start + CHUNK]
             chunk = Chunk(
-                name, start, part, listing.root, listing.prefix, path, offset, size, channels, ground
+                name, start, part, listing.root, listing.prefix, path, len(header), size, channels, ground
             )
             digest, counted = logged.get(chunk.key, ("", {}))
-            if existed and digest == chunk.digest:
+            if kept and digest == chunk.digest:
                 tally.merge(counted)
+                done.append(_line(chunk, counted))
             else:
                 todo.append(chunk)
+    with writing(log):
+        write_text(log, "".join(done))
+    for each in anew:
+        _reserve(*each)
     return todo, tally
 
 
@@ -292,13 +314,12 @@ def _convert_all(
     problems: list[str] = []
     try:
         with writing(log), log.open("a", encoding="utf-8") as handle:
-            handle.write("\n")  # ends a line that a crash cut short
             for result in converted(todo, workers):
                 if result.problems:
                     problems += result.problems
                     continue
                 tally.merge(result.tally)
-                handle.write(f"{result.chunk.key} {result.chunk.digest} {json.dumps(result.tally)}\n")
+                handle.write(_line(result.chunk, result.tally))
                 handle.flush()
                 done += len(result.chunk.entries)
                 if progress is not None:

@@ -12,6 +12,7 @@ from tiny_runs import in_processes
 
 import ltbench.data.dataset as data
 from ltbench.data.prepare import convert as conversion
+from ltbench.data.prepare import prepare as preparation
 from ltbench.data.prepare.prepare import prepare
 from ltbench.data.prepare.verify import verify
 from ltbench.errors import DataCorrupt, DataMissing, DiskFull, Interrupted, UsageError
@@ -83,6 +84,53 @@ def test_files_changed_between_two_attempts_are_converted_again(tmp_path):
     with pytest.raises(Interrupted, match="stopped after 20 of 28 images"):
         prepare("folder_lt", source, tmp_path, image_size=8, workers=1, progress=stop)
     write_image(source / "a" / "0005.jpg", 4242)
+    made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+    assert made.hash == prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1).hash
+
+
+class StopAfterAChunk(Progress):
+    """Stops once more is done than an earlier run has left."""
+
+    def __call__(self, done, total):
+        super().__call__(done, total)
+        if done > self[0][0]:
+            raise KeyboardInterrupt
+
+
+def test_stopped_after_its_arrays_were_made_anew_no_image_stays_black(tmp_path):
+    """The log of an earlier run, of as many chunks and other images, called rows done that were never written."""
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+    broken = source / "b" / "0012.jpg"
+    broken.write_bytes(broken.read_bytes()[:80])
+    with pytest.raises(DataCorrupt, match="cannot be decoded"):
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+    broken.unlink()
+    with pytest.raises(Interrupted):
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1, progress=StopAfterAChunk())
+    made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+    assert made.hash == prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1).hash
+
+
+def test_stopped_while_rows_were_overwritten_they_are_converted_again(tmp_path, monkeypatch):
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+    with pytest.raises(Interrupted):
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1, progress=StopAfterAChunk())
+    first = {file: file.read_bytes() for file in source.rglob("*.jpg")}
+
+    def killed(todo, _workers):
+        for chunk in todo:
+            with chunk.target.open("r+b") as handle:
+                handle.seek(chunk.offset + chunk.start * 3 * 8 * 8)
+                handle.write(bytes(len(chunk.entries) * 3 * 8 * 8))
+        raise KeyboardInterrupt
+
+    for number, file in enumerate(first):
+        write_image(file, 4000 + number)
+    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(preparation, "converted", killed)
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+    for file, content in first.items():
+        file.write_bytes(content)
     made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
     assert made.hash == prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1).hash
 
