@@ -9,14 +9,14 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from PIL import Image
 
 from ltbench.data.file_kind import ARCHIVE, kind_of_file
-from ltbench.data.image_file import printable, wrong_with
+from ltbench.data.image_file import MEND, printable, wrong_with
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 
 JUNK = frozenset({"thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "folder.htt"})
@@ -29,6 +29,7 @@ HELD_OUT_NAMES = re.compile(
     f"(val|valid|validation|validate|dev|test|testing|tst|eval|evaluation|heldout|holdout){_WORD}"
 )
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".xz", ".bz2", ".zst", ".7z", ".rar"})
+_SEEN = "links to folders already seen"
 MOST_PROBLEMS = 1000  # after that many unusable files a folder is none of images
 
 
@@ -39,7 +40,7 @@ class Scan:
     Attributes
     ----------
     problems
-        ``FILE is WHAT`` for each that cannot be used, to be raised together.
+        ``FILE is WHAT: ADVICE`` for each that cannot be used, to be raised together.
     skipped
         Name of what was skipped -> how often.
     loose
@@ -56,10 +57,10 @@ class Scan:
 
     def problem(self, path: Path | str, what: str) -> None:
         """Note an unusable file; a folder of nothing else is refused at once."""
-        self.problems.append(f"{printable(path)} {what}")
+        self.problems.append(f"{printable(path)} {what}{MEND}")
         if len(self.problems) > MOST_PROBLEMS:
             raise DataCorrupt(
-                f"more than {MOST_PROBLEMS:,} files cannot be used, the first: {self.problems[0]}: "
+                f"more than {MOST_PROBLEMS:,} files cannot be used, the first: {self.problems[0].removesuffix(MEND)}: "
                 "give a folder of class folders with images"
             )
 
@@ -70,6 +71,17 @@ class Level:
 
     folders: tuple[str, ...]
     files: tuple[str, ...]
+
+
+def skipped_in_words(skipped: Mapping[str, int]) -> tuple[str, ...]:
+    """Return a sentence about the files, and one about the links, that a `Scan` or a manifest says were skipped."""
+    links = skipped.get(_SEEN, 0)
+    files = sum(skipped.values()) - links
+    sentences = (
+        f"{files:,} hidden or operating systems' files are skipped" if files else "",
+        f"{links:,} links to folders already seen are not followed again" if links else "",
+    )
+    return tuple(filter(None, sentences))
 
 
 def is_junk(name: str, is_folder: bool) -> bool:
@@ -84,7 +96,11 @@ def read_level(folder: Path, scan: Scan) -> Level:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                is_folder = entry.is_dir()
+                try:
+                    is_folder = entry.is_dir()
+                except OSError as error:  # a link to itself, or into a folder that may not be searched
+                    scan.problem(folder / entry.name, f"cannot be read ({error.strerror})")
+                    continue
                 if is_junk(entry.name, is_folder):
                     scan.skipped["hidden files" if entry.name.startswith(".") else entry.name.strip()] += 1
                 else:
@@ -124,7 +140,7 @@ def images_below(folder: Path, scan: Scan) -> list[Path]:
             scan.problem(here, "is a link to a folder that holds this class and others")
             continue
         if (status.st_dev, status.st_ino) in seen:
-            scan.skipped["links to folders already seen"] += 1
+            scan.skipped[_SEEN] += 1
             continue
         seen.add((status.st_dev, status.st_ino))
         level = read_level(here, scan)
@@ -164,7 +180,7 @@ def class_names(path: Path, scan: Scan) -> tuple[str, ...]:
             )
     if not names:
         if scan.problems:
-            raise DataCorrupt(f"{scan.problems[0]}: give a folder of class folders")
+            raise DataCorrupt(f"{scan.problems[0].removesuffix(MEND)}: give a folder of class folders")
         if level.files and all(Path(name).suffix.casefold() in ARCHIVES for name in level.files):
             raise DataMissing(
                 f"{shown} has no class folders but archives ({_some(level.files)}): unpack each into a folder of its own"

@@ -31,8 +31,9 @@ _UNPACK = ": unpack it beside the class folders, or remove it"
 _CONVERT = ": convert it to PNG or JPEG"
 _NO_EXIF = ": turn it upright and save it without EXIF data"
 _EXIF = f" has EXIF data that cannot be read, so which side is up cannot be told{_NO_EXIF}"
-_ADVICE = (MEND, _TO_8_BITS, _SMALLER, _UNPACK, _CONVERT, _NO_EXIF)
 MOST_NAMED = 20  # unusable files named in one error; the rest are counted
+_BITS_PER_SAMPLE = 258  # TIFF's tag
+_JPEG_2000_SIZES = b"\xff\x4f\xff\x51"  # start of the codestream, and the marker of its sizes
 LARGEST = 1 << 30  # bytes of one image file; what claims more is none
 READING = (
     "EXIF orientation applied, transparency on {ground}, first frame of several, colour profiles not applied"
@@ -154,6 +155,8 @@ def decode(content: bytes, name: str, channels: int, ground: str = GROUND) -> De
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("error", message="(?i).*corrupt exif", category=UserWarning)
             with Image.open(io.BytesIO(content)) as file:
+                if file.mode.startswith(("I", "F")) or _deep(file, content):
+                    raise DataCorrupt(f"{name} has more than 8 bits a channel{_TO_8_BITS}")
                 return _decoded(file, name, channels, ground)
     except (LtbenchError, MemoryError):
         raise
@@ -182,8 +185,6 @@ def _unidentified(content: bytes, name: str) -> str:
 
 
 def _decoded(file: Image.Image, name: str, channels: int, ground: str) -> Decoded:
-    if file.mode.startswith(("I", "F")) or _deep(file):
-        raise DataCorrupt(f"{name} has more than 8 bits a channel{_TO_8_BITS}")
     frames = int(getattr(file, "n_frames", 1))
     profile = file.info.get("icc_profile")
     file.load()
@@ -205,8 +206,20 @@ def _decoded(file: Image.Image, name: str, channels: int, ground: str) -> Decode
     )
 
 
-def _deep(file: Image.Image) -> bool:
-    """Tell whether Pillow would cut the file's channels to 8 bits without a word (16-bit RGB)."""
+def _deep(file: Image.Image, content: bytes) -> bool:
+    """Tell whether Pillow would cut the file's channels to 8 bits, or mix them up, without a word (16-bit RGB)."""
+    if file.format == "TIFF":  # of planar images the tiles do not tell
+        bits = file.tag_v2.get(_BITS_PER_SAMPLE, 1)  # type: ignore[attr-defined]
+        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+    if file.format == "JPEG2000":
+        start = (
+            content.find(_JPEG_2000_SIZES) + 42
+        )  # a channel is its bits - 1 (the sign is the top bit) and 2 steps
+        count = int.from_bytes(content[start - 2 : start], "big")
+        return any(bits & 127 > 7 for bits in content[start : start + 3 * count : 3])
+    if file.format == "AVIF":
+        start = content.find(b"av1C")
+        return start >= 0 and bool(content[start + 6] & 0x40)  # AV1's high_bitdepth
 
     def parts(value: Any) -> Iterable[Any]:
         if isinstance(value, tuple | list):
@@ -218,6 +231,8 @@ def _deep(file: Image.Image) -> bool:
     for tile in getattr(file, "tile", ()):
         codec, arguments = tile[0], list(parts(tile[3:]))
         if any(isinstance(a, str) and re.search(r";(1[0-9]|32|64)", a) for a in arguments):
+            return True
+        if codec == "SGI16":
             return True
         if codec in ("ppm", "ppm_plain") and any(isinstance(a, int) and a > 255 for a in arguments):
             return True
@@ -279,12 +294,12 @@ def all_at_once(problems: Sequence[str]) -> DataCorrupt | None:
     Parameters
     ----------
     problems
-        ``FILE is WHAT``, one a file, with advice of its own after a colon or without.
+        ``FILE is WHAT: ADVICE``, one a file.
     """
     if not problems:
         return None
     if len(problems) == 1:
-        return DataCorrupt(problems[0] + ("" if problems[0].endswith(_ADVICE) else MEND))
+        return DataCorrupt(problems[0])
     lines = "".join(f"\n  {problem.removesuffix(MEND)}" for problem in problems[:MOST_NAMED])
     more = f"\n  and {len(problems) - MOST_NAMED:,} more" if len(problems) > MOST_NAMED else ""
     return DataCorrupt(f"{len(problems):,} files cannot be used: mend or remove them{lines}{more}")

@@ -246,3 +246,26 @@ def test_what_is_no_folder_is_named_by_its_content(tmp_path):
     (tmp_path / "images").write_bytes(b"a,b\n")
     assert no_folder(tmp_path / "images").endswith("is text and no folder: give a folder of class folders")
     assert no_folder(tmp_path / "gone").endswith("gone is no folder: give a folder of class folders")
+
+
+def test_a_link_to_itself_is_named_and_hides_nothing_else(tmp_path):
+    """The class folder was said to be unreadable, to be removed, and its other files were not looked at."""
+    source = write_named_classes(tmp_path / "src", ["cat", "dog"])
+    (source / "cat" / "loop").symlink_to("loop")
+    (source / "cat" / "notes.txt").write_bytes(b"no image")
+    with pytest.raises(DataCorrupt) as caught:
+        prepare("folder_lt", source, tmp_path / "data", workers=1)
+    assert "src/cat/loop cannot be read (Too many levels of symbolic links)" in str(caught.value)
+    assert "src/cat/notes.txt is text" in str(caught.value)
+    assert "src/cat cannot be read" not in str(caught.value)
+
+
+def test_a_link_that_is_not_followed_again_is_no_hidden_file(tmp_path):
+    source = write_named_classes(tmp_path / "src", ["cat", "dog"])
+    (source / "cat" / "more").mkdir()
+    (source / "cat" / "again").symlink_to("more")
+    (source / "cat" / ".DS_Store").touch()
+    made, dataset = prepared(tmp_path, source)
+    for told in (made.notes, read_samples(source, dataset).recognised):
+        assert "1 hidden or operating systems' files are skipped" in told
+        assert "1 links to folders already seen are not followed again" in told

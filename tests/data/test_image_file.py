@@ -2,11 +2,13 @@
 
 import io
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, features
 
 from ltbench.data.image_file import Tally, all_at_once, decode, pixels_of, printable, wrong_with
 from ltbench.errors import DataCorrupt, UsageError
@@ -95,9 +97,6 @@ def test_frames_are_counted_and_the_first_is_kept():
 
 def deep_png(colour):
     """Return a 16-bit PNG, written by hand: Pillow writes no 16-bit RGB."""
-    import struct
-    import zlib
-
     channels = 3 if colour == 2 else 1
 
     def chunk(kind, data):
@@ -113,9 +112,58 @@ def deep_png(colour):
     )
 
 
+def deep_tiff(planar):
+    """Return a 16-bit RGB TIFF, its channels in three planes or in one."""
+    strips, size = (3, 32) if planar == 2 else (1, 96)
+    data = bytes(range(96))
+    after = 8 + len(data)
+    tags = [(256, 3, 1, 4), (257, 3, 1, 4), (258, 3, 3, after), (259, 3, 1, 1), (262, 3, 1, 2)]
+    tags += [(273, 4, strips, after + 8 if strips > 1 else 8), (277, 3, 1, 3), (278, 3, 1, 4)]
+    tags += [(279, 4, strips, after + 20 if strips > 1 else size), (284, 3, 1, planar)]
+    more = struct.pack("<4H", 16, 16, 16, 0) + struct.pack("<6I", 8, 40, 72, size, size, size)
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    head = b"II*\0" + struct.pack("<I", after + len(more))
+    return head + data + more + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def deep_jpeg_2000(**options):
+    """Return a 16-bit RGB JPEG 2000 by its header: Pillow writes no other than 8-bit RGB."""
+    content = bytearray(encoded(Image.new("RGB", (8, 8)), "JPEG2000", **options))
+    first = content.find(b"\xff\x4f\xff\x51") + 42
+    content[first : first + 9 : 3] = bytes([15, 15, 15])
+    return bytes(content)
+
+
+def deep_sgi():
+    return struct.pack(">hBBHHHH", 474, 0, 2, 3, 4, 4, 3) + bytes(500) + bytes(96)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="Pillow was built without AVIF")
+def test_avif_of_10_bits_is_refused(monkeypatch):
+    content = encoded(Image.new("RGB", (16, 16)), "AVIF")
+    assert decode(content, "x", 3).mode == "RGB"
+    opened, deep = Image.open, bytearray(content)  # Pillow writes no 10 bits, and opens no header that lies
+    deep[deep.find(b"av1C") + 6] |= 0x40
+    monkeypatch.setattr(Image, "open", lambda _: opened(io.BytesIO(content)))
+    with pytest.raises(DataCorrupt, match="more than 8 bits a channel"):
+        decode(bytes(deep), "x", 3)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+@pytest.mark.parametrize("format", ["JPEG2000", "TIFF", "SGI"])
+def test_8_bits_of_formats_that_can_hold_more_are_read(mode, format):
+    image = Image.new(mode, (8, 8), (200,) * len(mode) if len(mode) > 1 else 200)
+    assert decode(encoded(image, format), "x", 3).mode == mode
+
+
 @pytest.mark.parametrize(
     "content",
     [
+        deep_tiff(1),
+        deep_tiff(2),
+        deep_jpeg_2000(),
+        deep_jpeg_2000(no_jp2=True),
+        deep_sgi(),
         deep_png(0),
         deep_png(2),
         encoded(Image.new("I", (4, 4), 70000), "TIFF"),
@@ -123,7 +171,19 @@ def deep_png(colour):
         b"P6 2 2 65535\n" + bytes(24),
         b"P5 2 2 65535\n" + bytes(8),
     ],
-    ids=["grey png", "rgb png", "tiff", "float tiff", "ppm", "pgm"],
+    ids=[
+        "rgb tiff",
+        "planar tiff",
+        "jp2",
+        "j2k",
+        "sgi",
+        "grey png",
+        "rgb png",
+        "tiff",
+        "float tiff",
+        "ppm",
+        "pgm",
+    ],
 )
 @pytest.mark.parametrize("channels", [1, 3])
 def test_more_than_8_bits_are_refused_and_never_cut(content, channels):
@@ -197,7 +257,8 @@ def test_one_unusable_file_is_given_one_advice():
     with pytest.raises(DataCorrupt) as caught:
         decode(encoded(Image.new("I;16", (4, 4))), "x", 1)
     assert str(all_at_once([str(caught.value)])) == "x has more than 8 bits a channel: convert it to 8 bits"
-    assert str(all_at_once(["x is empty"])) == "x is empty: mend or remove it"
+    with pytest.raises(DataCorrupt, match=r"^x is empty: mend or remove it$"):
+        decode(b"", "x", 1)
 
 
 def test_a_ground_that_is_no_colour():
@@ -222,7 +283,8 @@ def test_what_is_no_regular_file_is_told_without_opening_it(tmp_path):
 
 def test_all_bad_files_stand_in_one_error():
     assert all_at_once([]) is None
-    assert str(all_at_once(["a is empty"])) == "a is empty: mend or remove it"
+    own = "a was changed meanwhile: run the same command again"  # told besides to mend or remove it
+    assert str(all_at_once([own])) == own
     error = str(all_at_once([f"file{i} is empty: mend or remove it" for i in range(30)]))
     assert error.startswith("30 files cannot be used: mend or remove them\n  file0 is empty\n")
     assert "file19" in error

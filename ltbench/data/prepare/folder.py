@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ltbench.data.class_folders import Scan
+from ltbench.data.class_folders import Scan, skipped_in_words
 from ltbench.data.images import ImageSet
 from ltbench.data.source import Source, Splits, Status
 from ltbench.errors import DataCorrupt, DataMissing, UsageError, nearest
@@ -250,9 +250,7 @@ class PreparedFolder:
     def notes(self) -> tuple[str, ...]:
         """What a user should know of how the images were read and split."""
         recorded = self.manifest.get("found", {})
-        skipped = sum(recorded.get("skipped", {}).values())
-        junk = (f"{skipped:,} hidden or operating systems' files are skipped",) if skipped else ()
-        return (*recorded.get("notes", ()), *junk)
+        return (*recorded.get("notes", ()), *skipped_in_words(recorded.get("skipped", {})))
 
     @property
     def source_list(self) -> str:
