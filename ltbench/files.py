@@ -142,6 +142,14 @@ _MARKS = {  # the longer first: UTF-32's begins with UTF-16's
 _END_OF_FILE = "\x1a"  # what DOS editors write last
 
 
+def user_path(path: str | Path) -> Path:
+    """Return a path whose leading ``~`` or ``~name`` is that user's folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise UsageError(f"{path}: no user of that name has a folder: write the path in full") from error
+
+
 def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
     """Raise where `path` is no regular file: reading a pipe or a device could wait for ever.
 

@@ -7,9 +7,11 @@ bounded by the chunks in work, whatever the size of the data set.
 import contextlib
 import hashlib
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
@@ -197,8 +199,17 @@ def _run(chunk: Chunk) -> Result:
     return chunk.run()
 
 
-def _ignore_interrupt() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the parent, which stops the others
+def _bound_to_parent() -> None:
+    """Leave Ctrl-C to the parent, which stops the others, and end when it was killed and stops nobody."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        multiprocessing.connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 @contextlib.contextmanager
@@ -225,7 +236,7 @@ def converted(chunks: list[Chunk], workers: int) -> Iterator[Result]:
         return
     # Spawned, not forked: the caller may hold threads (torch, rich).
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(min(workers, len(chunks)), context, initializer=_bound_to_parent)
     try:
         waiting = iter(chunks)
         pending: set[Future[Result]] = set()

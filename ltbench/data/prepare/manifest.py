@@ -37,6 +37,11 @@ def content_digest(listing: Listing) -> str:
     return hashlib.sha256(repr((rows, sorted(listing.roles.items()))).encode()).hexdigest()
 
 
+def printable_names(listing: Listing) -> list[str]:
+    """Return the classes' names as a manifest states them."""
+    return [printable(name) for name in listing.class_names]
+
+
 def write_manifest(
     source: PreparedSource,
     listing: Listing,
@@ -63,7 +68,7 @@ def write_manifest(
         "resampling": RESAMPLING,
         "reading": READING.format(ground=ground),
         "ground": ground,
-        "class_names": [printable(name) for name in listing.class_names],
+        "class_names": printable_names(listing),
         "sets": sets,
         "roles": listing.roles,
         "heldout_in_reference": _shares_images(listing),

@@ -7,6 +7,7 @@ inputs (settings and contents), so what has changed since is converted again.
 
 import contextlib
 import fcntl
+import hashlib
 import io
 import json
 import math
@@ -33,11 +34,11 @@ from ltbench.data.prepare.folder import (
     PreparedSource,
     SourceImage,
 )
-from ltbench.data.prepare.manifest import content_digest, write_manifest
+from ltbench.data.prepare.manifest import content_digest, printable_names, write_manifest
 from ltbench.data.registry import get_source
 from ltbench.data.source import default_data_root, writing
 from ltbench.errors import DataMissing, Interrupted, LtbenchError, UsageError
-from ltbench.files import write_text
+from ltbench.files import user_path, write_text
 
 CHUNK = 256  # images a task: half a second's work, 3 MB at 64x64
 
@@ -210,7 +211,7 @@ def prepare(  # noqa: PLR0913 -- options, given by name
     if workers is not None and workers < 1:
         raise UsageError(f"--workers {workers} is not a positive number of processes")
     ground_colour(ground)
-    source_path = Path(source_path).expanduser()
+    source_path = user_path(source_path)
     if not source_path.exists():
         raise DataMissing(
             f"{printable(source_path)} does not exist: give the folder or zip file that holds the images"
@@ -221,7 +222,7 @@ def prepare(  # noqa: PLR0913 -- options, given by name
     with _alone(root / "prepared" / f".{stem}-{size}.lock"):
         listing = _read_all(source, listing, workers or cores(), reading)
         digest = content_digest(listing)
-        target, existing = _target(source, root, stem, size, digest, ground, own_name is not None)
+        target, existing = _target(source, root, stem, size, listing, digest, ground, own_name is not None)
         if existing is not None:
             if progress is not None:
                 progress(*[sum(map(len, listing.sets.values()))] * 2)
@@ -278,21 +279,32 @@ def prepared_source(name: str) -> PreparedSource:
 
 
 def _target(
-    source: PreparedSource, root: Path, stem: str, size: int, digest: str, ground: str, named: bool
+    source: PreparedSource,
+    root: Path,
+    stem: str,
+    size: int,
+    listing: Listing,
+    digest: str,
+    ground: str,
+    named: bool,
 ) -> tuple[Path, PreparedFolder | None]:
     """Return the folder to prepare into, and the prepared one where it holds these very images already."""
+    wanted = {"content": digest, "ground": ground, "class_names": printable_names(listing)}
+    more = hashlib.sha256(repr(wanted).encode()).hexdigest()  # for the same images, otherwise named or laid
     stems = [stem]
-    if not named and (other := source.other_stem(stem, digest)):
-        stems.append(other)
+    if not named:
+        stems += [other for each in (digest, more) if (other := source.other_stem(stem, each))]
     for candidate in stems:
         target = root / "prepared" / f"{candidate}-{size}"
         if not (target / "manifest.json").is_file():
             return target, None
         existing = PreparedFolder.open(target)
-        if (existing.identity.get("content"), existing.identity.get("ground")) == (digest, ground):
+        if {key: existing.identity.get(key) for key in wanted} == wanted:
             return target, existing
     advice = "give another --name, or delete it first" if named or len(stems) > 1 else "delete it first"
-    raise UsageError(f"{target} was prepared from other images than these: {advice}")
+    same = existing.identity.get("content") == digest
+    what = "with other names of classes or another ground" if same else "from other images than these"
+    raise UsageError(f"{target} was prepared {what}: {advice}")
 
 
 def _convert_all(

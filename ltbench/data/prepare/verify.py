@@ -77,7 +77,8 @@ def _compare_source(folder: PreparedFolder) -> None:
     if "root" not in made or not root.exists():
         return  # prepared by an earlier version, or the originals were put away
     rows = csv.DictReader((folder.folder / "source_list.csv").read_text(encoding="utf-8").splitlines())
-    stated = {row["file"]: row["sha256"] for row in rows if "\\x" not in row["file"]}
+    # a name with what cannot be printed is written with escapes, and which file it was nobody can tell
+    stated = {row["file"]: row["sha256"] for row in rows if "\\" not in row["file"]}
     images = [SourceImage(file, 0) for file in stated]
     digested, failed = with_digests(root, made["prefix"], images, cores())
     changed = [image.file for image in digested if image.sha256 != stated[image.file]]

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from image_folders import Progress, write_counted_classes, write_image
+from image_folders import Progress, write_counted_classes, write_image, write_named_classes
 from tiny_runs import in_processes
 
 import ltbench.data.dataset as data
@@ -126,9 +126,10 @@ def test_stopped_while_rows_were_overwritten_they_are_converted_again(tmp_path, 
 
     for number, file in enumerate(first):
         write_image(file, 4000 + number)
-    with monkeypatch.context() as patch, pytest.raises(Interrupted):
+    with monkeypatch.context() as patch:
         patch.setattr(preparation, "converted", killed)
-        prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
+        with pytest.raises(Interrupted):
+            prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
     for file, content in first.items():
         file.write_bytes(content)
     made = prepare("folder_lt", source, tmp_path, image_size=8, workers=1)
@@ -237,3 +238,35 @@ def test_a_script_without_a_main_guard_prepares_with_several_processes(tmp_path)
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "ran").read_text() == "once\n"
+
+
+def test_renamed_classes_are_prepared_under_their_new_names(tmp_path):
+    """The same images had been prepared, so the folder of the old names was given back."""
+    source = write_named_classes(tmp_path / "src", ["0", "1"])
+    made = []
+    for names in (("0", "1"), ("cat", "dog"), ("hen", "owl")):
+        for old, new in zip(sorted(path.name for path in source.iterdir()), names, strict=True):
+            (source / old).rename(source / new)
+        made.append(prepare("folder_lt", source, tmp_path, image_size=8, workers=1))
+        assert made[-1].identity["class_names"] == list(names)
+        assert prepare("folder_lt", source, tmp_path, image_size=8, workers=1).folder == made[-1].folder
+    assert len({each.folder for each in made}) == 3
+    with pytest.raises(
+        UsageError, match="src-8 was prepared with other names of classes or another ground: give another"
+    ):
+        prepare("folder_lt", source, tmp_path, image_size=8, workers=1, own_name="src")
+
+
+def test_workers_end_with_a_parent_that_is_killed(tmp_path):
+    """They waited for work for ever, and Ctrl-C did not reach them."""
+    source = write_counted_classes(tmp_path / "src", [14, 14])
+    code = (
+        "import sys, time; from ltbench.data.prepare import prepare as p; p.CHUNK = 4\n"
+        "def shout(done, total):\n    print(done, flush=True)\n    if done >= 4: time.sleep(600)\n"
+        f"p.prepare('folder_lt', {str(source)!r}, {str(tmp_path)!r}, image_size=8, workers=2, progress=shout)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    while int(child.stdout.readline()) < 4:
+        pass
+    child.kill()
+    child.communicate(timeout=60)  # the pipe ends with the last process that has it

@@ -78,3 +78,11 @@ def test_an_image_mended_in_place_is_noticed(tmp_path):
     with pytest.raises(DataCorrupt, match=r"is whole, but 1 of the 12 files .* changed since \(.*cat/2\.bmp"):
         verify("folder_lt", tmp_path / "data")
     assert prepared(tmp_path, source)[0].hash != made.hash
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "a\tb.png", "a\u200eb.png", "a\u202eb.png", "a\x1bb.png"])
+def test_originals_of_names_that_cannot_be_printed_are_not_said_to_have_changed(tmp_path, name):
+    source = write_named_classes(tmp_path / "src", ["cat", "dog"])
+    (source / "cat" / "1.png").rename(source / "cat" / name)
+    made, _ = prepared(tmp_path, source)
+    assert [folder.hash for folder in verify("folder_lt", tmp_path / "data")] == [made.hash]
