@@ -47,7 +47,7 @@ def is_folder(dataset: str) -> bool:
     """Tell whether ``--dataset`` names a folder on disk and no source: it exists, or is written as a path."""
     if not dataset or dataset.partition(":")[0] in SOURCES:
         return False
-    return dataset.startswith((".", "/", "~")) or Path(dataset).expanduser().is_dir()
+    return dataset.startswith((".", "/", "~")) or Path(dataset).is_dir()
 
 
 def quick_settings(image_size: int, images: int, per_class: int) -> tuple[str, ...]:
