@@ -50,6 +50,7 @@ class RunBuilder:
         }
         parts["method"] = self._cached("method", groups["method"], lambda: _method(groups["method"]))
         seed = own.get("train_seed", Value(0, ""))
+        _refuse_bool(seed, "train_seed")
         result: RunSpec = _validated(RunSpec, {**parts, "train_seed": seed.value}, {"train_seed": seed.where})
         _check_bad_step(result, settings)
         return result
@@ -80,8 +81,8 @@ def _with_own_profile(settings: Layer) -> Layer:
 def _section(name: str, settings: Layer) -> BaseModel:
     values = {key: item.value for key, item in settings.items()}
     for key, item in settings.items():
-        if isinstance(item.value, bool) and SECTIONS[name].model_fields[key].annotation is not bool:
-            raise UsageError(f"{item.where}: {name}.{key} takes no true or false")
+        if SECTIONS[name].model_fields[key].annotation is not bool:
+            _refuse_bool(item, f"{name}.{key}")
         if isinstance(item.value, str) and is_sequence(f"{name}.{key}"):
             values[key] = [item.value]
     where = {key: item.where for key, item in settings.items()}
@@ -94,6 +95,14 @@ def _section(name: str, settings: Layer) -> BaseModel:
     if isinstance(section, SampleSpec):
         _check_sampler(section, settings)
     return section
+
+
+def _refuse_bool(item: Value, key: str) -> None:
+    """Refuse true and false, themselves or in a list: Python takes them for 1 and 0."""
+    if any(
+        isinstance(value, bool) for value in (item.value if isinstance(item.value, list) else [item.value])
+    ):
+        raise UsageError(f"{item.where}: {key} takes no true or false")
 
 
 def _check_sampler(sample: SampleSpec, settings: Layer) -> None:

@@ -293,7 +293,7 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
         contrast=read_contrast(content.get("contrast"), name, tuple(runs.values())),
         select=read_selection(content.get("select"), name),
     )
-    if path is not None and not {key for key, value in content.items() if value not in ({}, [])} - _WORDS:
+    if path is not None and not {key for key, value in content.items() if not _is_bare(value)} - _WORDS:
         raise UsageError(
             f"{path} is empty: it names no data set, method or setting; `ltbench presets` lists files that do"
         )
@@ -303,6 +303,13 @@ def _load(path: Path | None, sets: Sequence[str], flags: Mapping[str, Any]) -> S
 def _identity(run: RunSpec) -> Hashable:
     """Return what makes two runs one: the sample set, and what is scored on it."""
     return spec.sample_key(run), run.score, run.train.snapshots
+
+
+def _is_bare(value: Any) -> bool:
+    """Tell whether a table or list holds nothing, or nothing but such tables and lists."""
+    if isinstance(value, Mapping | list):
+        return all(map(_is_bare, value.values() if isinstance(value, Mapping) else value))
+    return False
 
 
 def _text(content: Mapping[str, Any], key: str, name: str) -> str:

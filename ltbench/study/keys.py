@@ -251,7 +251,7 @@ def from_text(key: str, text: str) -> Any:
 
 def _scalar(key: str, text: str) -> Any:
     if key in fields():  # pydantic reads numbers and booleans from text
-        return None if text.lower() == "none" else text
+        return None if text.lower() == "none" and type(None) in get_args(fields()[key]) else text
     for read in (int, float):
         try:
             return read(text) if text.isascii() else text

@@ -230,6 +230,12 @@ WRONG_IN_A_FILE = [
     ),  # was passed over: 150,000 steps
     ("[sample.x]", ["unknown key 'sample.x'"]),
     ("[[grid]]\nseeds = {}", ["train_seed takes whole numbers"]),
+    ("seed = true", ["study.toml: seed: train_seed takes no true or false"]),
+    ("[for.ddpm]\nseed = true", ["[for.ddpm]: seed: train_seed takes no true or false"]),
+    (
+        "[train]\nsnapshots = [true, 5]",
+        ["study.toml: train.snapshots: train.snapshots takes no true or false"],
+    ),
     ("[train]\nsnapshots = 5", ["train.snapshots must be a list, not 5"]),
     (
         "[score]\nmetrics = []",

@@ -78,6 +78,8 @@ HOSTILE = {
     "a byte-order mark alone": "\ufeff",
     "null": "\0",
     "empty tables": "[data]\n[train]\n",
+    "an empty block of a grid": "[[grid]]\n",
+    "a bare table of a method": "[for.coral]\n",
     "an empty grid": "grid = []\n[contrast]\n",
 }
 

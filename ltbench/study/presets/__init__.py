@@ -8,6 +8,7 @@ from typing import Any
 
 from ltbench.data.longtail import read_ratio
 from ltbench.errors import UsageError, nearest
+from ltbench.files import user_path
 
 
 def preset_folder() -> Path:
@@ -32,7 +33,7 @@ def find_preset(preset: str | Path) -> Path:
     name = str(preset)
     if name in preset_names():
         return preset_folder() / f"{name}.toml"
-    path = Path(preset).expanduser()
+    path = user_path(preset)
     if path.is_file():
         return path
     if path.suffix == ".toml":
