@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from ltbench.data.class_folders import (
     is_split,
     plain,
     read_level,
+    skipped_in_words,
 )
 from ltbench.data.image_file import GROUND, Tally, all_at_once, decode, pixels_of, printable
 from ltbench.errors import DataCorrupt, UsageError
@@ -73,9 +75,7 @@ def read_folder(path: Path, dataset: Dataset) -> tuple[NDArray[np.uint8], NDArra
     if unusable := all_at_once(problems):
         raise unusable
     labels = None if flat else np.array([label for _, label in files], np.int64)
-    notes = [*tally.sentences(ground), *scan.left_out()]
-    if scan.skipped:
-        notes.append(f"{scan.skipped.total():,} files of operating systems or hidden are skipped")
+    notes = [*tally.sentences(ground), *scan.left_out(), *skipped_in_words(scan.skipped)]
     what = "a folder of images" if flat else f"a folder of class folders, named {way}"
     return images, labels, "; ".join((what, *notes))
 
@@ -101,27 +101,42 @@ def _labels_of(path: Path, names: tuple[str, ...], dataset: Dataset) -> tuple[di
 
     Where both fit (classes 1, 2, 3 in a set whose labels are 0, 1, 2) names of classes are meant.
     """
-    known = {_key(name): label for label, name in enumerate(dataset.class_names)}
-    if all(_key(name) in known for name in names):
-        return _one_each(path, {name: known[_key(name)] for name in names}), "by class"
+    known = _by_class(names, dataset.class_names)
+    if len(known) == len(names):
+        return _one_each(path, known), "by class"
     if all(re.fullmatch(r"[0-9]{1,9}", name) and int(name) < dataset.num_classes for name in names):
         return _one_each(path, {name: int(name) for name in names}), "by label"
-    if not any(_key(name) in known for name in names):
+    if not known:
         odd = next((n for n in names if not (n.isdecimal() and int(n) < dataset.num_classes)), names[0])
     else:
         odd = next(
-            (
-                n
-                for n in names
-                if _key(n) not in known and not (n.isdecimal() and int(n) < dataset.num_classes)
-            ),
-            next(n for n in names if _key(n) not in known),
+            (n for n in names if n not in known and not (n.isdecimal() and int(n) < dataset.num_classes)),
+            next(n for n in names if n not in known),
         )
-    shown = ", ".join(dataset.class_names[:10]) + (", ..." if len(known) > 10 else "")
+    shown = ", ".join(dataset.class_names[:10]) + (", ..." if dataset.num_classes > 10 else "")
     raise UsageError(
         f"{printable(path / odd)} is no class of {dataset.spec.dataset}: name its folders 0..{dataset.num_classes - 1} or "
         f"{shown}"
     )
+
+
+def _by_class(names: Sequence[str], classes: Sequence[str]) -> dict[str, int]:
+    """Return folder -> label of the class it is spelt as: exactly, else nearly, where that is one class only."""
+    known: dict[str, int] = {}
+    for alike in (printable, _composed, lambda text: _composed(text).casefold(), _key):
+        labels: dict[str, list[int]] = {}
+        for label, name in enumerate(classes):
+            labels.setdefault(alike(name), []).append(label)
+        for name in names:
+            found = labels.get(alike(name), []) if alike(name) and name not in known else []
+            if len(found) == 1:
+                known[name] = found[0]
+    return known
+
+
+def _composed(name: str) -> str:
+    """Return a name with each letter and its accents as one, as most systems write it (NFC)."""
+    return unicodedata.normalize("NFC", printable(name))
 
 
 def _key(name: str) -> str:

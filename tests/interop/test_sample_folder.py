@@ -1,5 +1,9 @@
 """Samples in folders of image files."""
 
+import os
+import unicodedata
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -69,3 +73,40 @@ def test_folders_of_other_sizes_or_without_images(tmp_path):
         read_samples(tmp_path, CELL)
     with pytest.raises(UsageError, match="leave --labels out"):
         read_samples(tmp_path, CELL, tmp_path / "labels.npy")
+
+
+@pytest.mark.parametrize(
+    ("classes", "folders"),
+    [
+        (["HER2+", "HER2-"], ["HER2+", "HER2-"]),
+        (["HER2+", "HER2-"], ["her2+", "her2-"]),
+        (["+", "-"], ["+", "-"]),
+        (["-1", "0", "1"], ["-1", "0", "1"]),
+        (["C", "C++"], ["C", "C++"]),
+        (["1.5", "15"], ["1.5", "15"]),
+        (["का", "की"], ["का", "की"]),
+        (["Ärger", "Café"], [unicodedata.normalize("NFD", name) for name in ("Ärger", "Café")]),
+        (["d\\xf6g", "cat"], [os.fsdecode(b"d\xf6g"), "cat"]),
+        (["big cat", "dog"], ["Big_Cat", "DOG"]),
+    ],
+)
+def test_folders_are_classes_by_their_exact_names_first(tmp_path, classes, folders):
+    for k, name in enumerate(folders):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8), (k, k, k)).save(tmp_path / name / "0.png")
+    cell = SimpleNamespace(**{**vars(CELL), "num_classes": len(classes), "class_names": tuple(classes)})
+    found = read_samples(tmp_path, cell)
+    assert found.images[:, 0, 0, 0].tolist() == found.labels.tolist() == list(range(len(classes)))
+    assert "named by class" in found.recognised
+
+
+def test_two_spellings_of_one_class_and_a_name_between_two_are_refused(tmp_path):
+    for name in ("c++", "c", "C"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "0.png")
+    cell = SimpleNamespace(**{**vars(CELL), "num_classes": 2, "class_names": ("C", "C++")})
+    with pytest.raises(UsageError, match="two folders of one class, C and c"):
+        read_samples(tmp_path, cell)
+    (tmp_path / "C").rename(tmp_path / "c #")
+    with pytest.raises(UsageError, match="c # is no class"):
+        read_samples(tmp_path, cell)
