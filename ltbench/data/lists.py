@@ -27,7 +27,10 @@ def read_list(path: Path) -> Rows:
     if not path.is_file():
         raise DataMissing(f"{printable(path)} is missing: give a text file with lines `PATH LABEL`")
     rows = []
-    for number, line in enumerate(read_text(path, DataCorrupt).splitlines(), 1):
+    text = read_text(path, DataCorrupt)
+    if "\0" in text:
+        raise DataCorrupt(f"{printable(path)} is no text, or UTF-16 without a mark: save it as UTF-8")
+    for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         parts = re.fullmatch(r"\s*(.*\S)[\s,;]+(\S+)\s*", line)
@@ -57,8 +60,8 @@ def labelled(path: Path, lists: Sequence[Rows]) -> tuple[list[list[tuple[str, in
     out = [[(file, int(label) if numbered else index[label]) for file, label in rows] for rows in lists]
     present = sorted({label for _, label in out[0]})
     count = max((label for rows in out for _, label in rows), default=-1) + 1
-    if present != list(range(count)):
-        missing = next(k for k in range(count) if k not in set(present))
+    if len(present) != count:
+        missing = next(k for k, label in enumerate((*present, -1)) if k != label)
         raise DataCorrupt(
             f"{printable(path)} has no image of class {missing}: labels must be 0..K-1, each with an image to train on"
         )

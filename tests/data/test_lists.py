@@ -1,5 +1,7 @@
 """Lists of images and labels, as people write them."""
 
+import time
+
 import pytest
 
 from ltbench.data.lists import labelled, read_list
@@ -29,6 +31,7 @@ def test_a_list_is_read_as_people_write_it(tmp_path, content, rows):
         (b"a.jpg 0\nb.jpg\n", "line 2: 'b.jpg' is no `PATH LABEL`"),
         (b"\n", "lists no image"),
         (b"\xff\xfa", "UTF-8"),
+        ("a.jpg 0\n".encode("utf-16-le"), "UTF-16 without a mark: save it as UTF-8"),
     ],
 )
 def test_a_list_that_is_none(tmp_path, content, says):
@@ -49,3 +52,10 @@ def test_labels_of_lists(tmp_path):
     assert rows[0][0] == ("1.png", 1)
     with pytest.raises(DataCorrupt, match="no image of class 1"):
         labelled(tmp_path, [[("1.png", "0"), ("2.png", "2")]])
+
+
+def test_a_huge_label_is_refused_at_once(tmp_path):
+    started = time.monotonic()
+    with pytest.raises(DataCorrupt, match="no image of class 1"):
+        labelled(tmp_path, [[("1.png", "0"), ("2.png", "999999999")]])
+    assert time.monotonic() - started < 1

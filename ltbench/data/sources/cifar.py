@@ -6,7 +6,6 @@ files of the Hugging Face hub (uoft-cs/cifar10, uoft-cs/cifar100): the same imag
 digests are the same; its manifest says beside them which files were read.
 """
 
-import contextlib
 import shutil
 import tarfile
 import tempfile
@@ -78,7 +77,9 @@ class Cifar(Source):
             check_md5(at / name, md5)
         sets = []
         for train in (True, False):
-            files = dataset(str(at.resolve().parent), train=train)
+            # torchvision asks for the folder above one of this name, which a link has or leads to
+            named = at.absolute() if at.absolute().name == self.folder else at.resolve()
+            files = dataset(str(named.parent), train=train)
             pixels = np.ascontiguousarray(np.asarray(files.data).transpose(0, 3, 1, 2))
             sets.append(ImageSet(area_resample(pixels, size), np.asarray(files.targets, np.int64)))
         names = tuple(name.replace("_", " ") for name in files.classes)
@@ -129,8 +130,11 @@ class Cifar(Source):
                 unpacked = scratch / self.folder
                 if not unpacked.is_dir():
                     raise tarfile.ReadError(f"no {self.folder} in it")
-                with contextlib.suppress(FileExistsError):  # another worker was faster
+                try:
                     unpacked.rename(target)
+                except OSError:
+                    if not target.is_dir():  # else another worker was faster
+                        raise
             except (tarfile.TarError, EOFError) as error:
                 raise DataCorrupt(
                     f"{archive} cannot be unpacked ({error}): delete it and get it again"

@@ -19,6 +19,7 @@ from ltbench.data.class_folders import (
     Scan,
     class_names,
     images_below,
+    is_junk,
     is_split,
     no_folder,
     plain,
@@ -103,7 +104,7 @@ class FolderLt(PreparedSource):
     def _listed(self, path: Path, lists: Path) -> Listing:
         """List the images that a file of ``PATH LABEL`` names, or a folder with one for training and others."""
         if lists.is_dir():
-            files = sorted(lists.glob("*.txt"))
+            files = sorted(file for file in lists.glob("*.txt") if not is_junk(file.name, is_folder=False))
             train = [file for file in files if plain(file.stem).find("train") >= 0]
             if len(train) != 1 or len(files) < 2:
                 raise DataMissing(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ltbench.data.class_folders import is_junk
 from ltbench.data.image_file import printable
 from ltbench.data.prepare.folder import Listing, PreparedSource, SourceImage
 from ltbench.errors import DataCorrupt, DataMissing
@@ -46,7 +47,8 @@ class TinyImagenet(PreparedSource):
         train = []
         for member in members:
             parts = PurePosixPath(member).parts
-            if len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in wnids:
+            of_class = len(parts) == 4 and parts[0] == "train" and parts[2] == "images" and parts[1] in wnids
+            if of_class and not is_junk(parts[3], is_folder=False):
                 train.append((member, wnids.index(parts[1])))
         for what, entries, a_class in (
             ("training", train, self.per_class[0]),

@@ -98,3 +98,29 @@ def test_a_data_root_that_is_the_folder_itself_is_understood(tmp_path, use):
     assert (
         data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "cifar-10-batches-py").num_classes == 10
     )
+
+
+def test_a_link_of_the_right_name_to_a_folder_of_another_is_read(tmp_path, use):
+    tiny = use(cifar_files(tmp_path, CIFAR10))
+    (tmp_path / tiny.folder).rename(tmp_path / "elsewhere")
+    (tmp_path / tiny.folder).symlink_to("elsewhere")
+    assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path).num_classes == 10
+    (tmp_path / "link").symlink_to(tmp_path / "real" / tiny.folder)
+    (tmp_path / "real").mkdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "real" / tiny.folder)
+    assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "link").num_classes == 10
+
+
+def test_who_unpacks_second_takes_what_the_first_has_unpacked(tmp_path, use, monkeypatch):
+    """The rename onto a folder that is there and not empty ended in an error."""
+    tiny = use(cifar_files(tmp_path, CIFAR10))
+    (tmp_path / tiny.folder).rename(tmp_path / "first")
+    extract = tarfile.TarFile.extractall
+
+    def slow(self, *arguments, **options):
+        extract(self, *arguments, **options)
+        (tmp_path / "first").rename(tmp_path / tiny.folder)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", slow)
+    assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path).num_classes == 10
+    assert not (tmp_path / "first").exists()

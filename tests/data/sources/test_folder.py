@@ -164,6 +164,7 @@ def test_a_folder_by_one_list_or_by_lists_for_training_and_validation(tmp_path):
     (tmp_path / "lists").mkdir()
     (tmp_path / "lists" / "my_train.txt").write_text("".join(lines[:10] + lines[12:16]))
     (tmp_path / "lists" / "my_val.txt").write_text("".join(lines[10:12] + lines[16:]))
+    (tmp_path / "lists" / "._my_train.txt").write_bytes(b"\0junk")
     made = prepare(
         *("folder_lt", tmp_path / "images", tmp_path),
         image_size=16,

@@ -37,6 +37,8 @@ def tiny_imagenet(root, use, per_class=(10, 2)):
 
 def test_tiny_imagenet_from_its_zip_and_from_its_folder(tmp_path, use):
     folder = tiny_imagenet(tmp_path / "in", use)
+    for junk in (".DS_Store", "Thumbs.db"):
+        (folder / "train" / WNIDS[0] / "images" / junk).write_bytes(b"junk")
     archive = tmp_path / "zip" / "tiny-imagenet-200.zip"
     archive.parent.mkdir()
     with zipfile.ZipFile(archive, "w") as content:
