@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import UsageError
+from ltbench.files import user_path
 
 if TYPE_CHECKING:
     import numpy as np
@@ -91,7 +92,7 @@ def a_path(value: Any, what: str) -> Path:
     """Return a path of text or a path; what is neither is refused by the argument's name."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
         raise UsageError(f"{what} must be a path, not {_short(value)}")
-    return Path(value)
+    return user_path(Path(value))
 
 
 def a_name(value: Any, what: str) -> str:

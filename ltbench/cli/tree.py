@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -38,6 +40,23 @@ class _Commands(TyperGroup):
             return super().invoke(ctx)
 
 
+def _with_home(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a command whose paths may begin with ``~`` where the shell leaves it: in ``--out=~/runs``, or quoted."""
+
+    def expanded(value: Any) -> Any:
+        from ltbench.files import user_path
+
+        if isinstance(value, list | tuple):
+            return type(value)(map(expanded, value))
+        return user_path(value) if isinstance(value, Path) else value
+
+    @functools.wraps(command)
+    def with_home(**given: Any) -> Any:
+        return command(**{name: expanded(value) for name, value in given.items()})
+
+    return with_home
+
+
 @contextlib.contextmanager
 def _in_words() -> Iterator[None]:
     try:
@@ -59,6 +78,10 @@ for group in (running, sweeps, results, exchange, lists, bundles):
 app.add_typer(statistics.app, name="statistics", rich_help_panel=EXCHANGE)
 for name, group in (("data", data), ("extractor", extractor), ("new", new)):
     app.add_typer(group.app, name=name, rich_help_panel=OWN)
+for each in (app, *(group.typer_instance for group in app.registered_groups)):
+    for registered in each.registered_commands if each else ():
+        if registered.callback is not None:
+            registered.callback = _with_home(registered.callback)
 
 
 def _version(asked: bool) -> None:

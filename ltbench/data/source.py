@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from ltbench.data.images import ImageSet
 from ltbench.errors import DataCorrupt, DiskFull, StorageError, UsageError
-from ltbench.files import storage_errors
+from ltbench.files import storage_errors, user_path
 from ltbench.specs import DataSpec
 
 
@@ -146,7 +146,7 @@ class Source:
 
 def default_data_root() -> Path:
     """Return ``$LTBENCH_DATA``, or ``./data``."""
-    return Path(os.environ.get("LTBENCH_DATA") or "data").expanduser()
+    return user_path(os.environ.get("LTBENCH_DATA") or "data")
 
 
 @contextlib.contextmanager

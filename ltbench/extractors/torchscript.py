@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ltbench.errors import UsageError
 from ltbench.extractors.base import Extractor
 from ltbench.extractors.weights import file_hash, load_torchscript
+from ltbench.files import user_path
 from ltbench.text import as_name, command
 
 PREFIX = "torchscript:"
@@ -43,7 +44,7 @@ def path_of(name: str) -> Path:
     path = name.removeprefix(PREFIX).strip()
     if not path:
         raise UsageError(f"{name!r} names no file: write {PREFIX}PATH, where PATH is a TorchScript archive")
-    return Path(path).expanduser()
+    return user_path(path)
 
 
 def trust(name: str) -> str:

@@ -26,7 +26,7 @@ from ltbench.data import Dataset
 from ltbench.errors import DataCorrupt, LtbenchError, UsageError
 from ltbench.extractors.base import Extractor, ExtractorRow
 from ltbench.extractors.cnn import SHIPPED, Design, load_design
-from ltbench.files import read_object, write_json
+from ltbench.files import read_object, user_path, write_json
 
 FOLDER_VARIABLE = "LTBENCH_EXTRACTORS"
 FEWEST, MOST, EPOCHS = (
@@ -44,7 +44,7 @@ def folder() -> Path:
     """Return where trained extractors lie: ``$LTBENCH_EXTRACTORS``, or ``ltbench/extractors`` in the user's data folder."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
-    return (Path(chosen) if chosen else data / "ltbench" / "extractors").expanduser()
+    return user_path(chosen or data / "ltbench" / "extractors")
 
 
 def names() -> list[str]:

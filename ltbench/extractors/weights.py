@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import DataCorrupt, DataMissing
+from ltbench.files import user_path
 
 FOLDER_VARIABLE = "LTBENCH_WEIGHTS"
 log = logging.getLogger("ltbench")
@@ -60,13 +61,13 @@ def places() -> tuple[Path, ...]:
     """Return the folders looked in: $LTBENCH_WEIGHTS, torch hub's cache, clean-fid's temporary folder."""
     chosen = os.environ.get(FOLDER_VARIABLE)
     usual = (_hub() / "checkpoints", Path(tempfile.gettempdir()))
-    return (Path(chosen).expanduser(), *usual) if chosen else usual
+    return (user_path(chosen), *usual) if chosen else usual
 
 
 def _hub() -> Path:
     """Return torch hub's folder by torch's own rule, without importing it for a listing."""
     cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(os.environ.get("TORCH_HOME") or Path(cache) / "torch").expanduser() / "hub"
+    return user_path(os.environ.get("TORCH_HOME") or Path(cache) / "torch") / "hub"
 
 
 def look(file: WeightsFile) -> Path | None:

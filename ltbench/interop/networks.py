@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ltbench.diffusion.guidance import needs_network
 from ltbench.errors import UsageError
+from ltbench.files import user_path
 from ltbench.runs.layout import weights_path
 from ltbench.runs.networks import keep_network, network_spec, network_weights, read_network
 from ltbench.runs.weights import load_weights
@@ -59,7 +60,7 @@ def with_networks(
             )
             fitted(other, weights, run, validate(run, data_root, need_files=False))
         if keep and not is_hash(name) and digest not in specs:
-            keep_network(root, Path(name).expanduser(), other, digest)
+            keep_network(root, user_path(name), other, digest)
         specs[digest] = other
         update = {"bad_weights": digest, "bad_step": None}
         out.append(run.model_copy(update={"sample": run.sample.model_copy(update=update)}))
@@ -69,7 +70,7 @@ def with_networks(
 def _read(name: str, step: int | None, root: Path) -> tuple[RunSpec, str]:
     if is_hash(name):
         return network_spec(root, name), name
-    folder = Path(name).expanduser()
+    folder = user_path(name)
     if not folder.is_dir():
         raise UsageError(
             f"sample.bad_weights={name}: there is no such folder; give a run's folder, or the hash of weights that "
@@ -79,4 +80,4 @@ def _read(name: str, step: int | None, root: Path) -> tuple[RunSpec, str]:
 
 
 def _weights(name: str, spec: RunSpec) -> Path:
-    return weights_path(Path(name).expanduser(), spec.train.steps)
+    return weights_path(user_path(name), spec.train.steps)

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ltbench.errors import LtbenchError, StorageError, UsageError
-from ltbench.files import locked, sha256
+from ltbench.files import locked, sha256, user_path
 from ltbench.runs.bundle import Bundle, file_of, is_bundle, materialise, read_bundle, unpack
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.layout import files_below
@@ -27,8 +27,8 @@ from ltbench.text import command
 def cache_folder() -> Path:
     """Return where copies are kept: ``$LTBENCH_CACHE``, or ``ltbench`` in the user's cache folder."""
     if folder := os.environ.get("LTBENCH_CACHE"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "ltbench"
+        return user_path(folder)
+    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ltbench"
 
 
 def places(root: Path) -> tuple[Path, ...]:

@@ -3,8 +3,11 @@
 import numpy as np
 import pandas as pd
 import pytest
+from image_folders import write_counted_classes
 
 import ltbench as lt
+from ltbench.api.arguments import a_path
+from ltbench.data.prepare.prepare import prepare
 from ltbench.errors import UsageError
 
 
@@ -43,3 +46,23 @@ def test_names_and_paths_of_another_type_are_one_sentence():
     for wrong in (3, {"methods": "ddpm"}, "a\0b"):
         with pytest.raises(UsageError, match="preset_or_path must be a path"):
             lt.load_study(wrong)
+
+
+def test_a_ratio_of_a_folder_cuts_it_and_none_keeps_its_counts(tmp_path):
+    """Any ratio was dropped, 0.5 as well as the default."""
+    prepare("folder_lt", write_counted_classes(tmp_path / "src", [10, 10]), tmp_path, image_size=8, workers=1)
+    assert lt.load_dataset("folder_lt", data_root=tmp_path).counts.tolist() == [6, 6]
+    assert lt.load_dataset("folder_lt:src", imbalance_ratio=0.5, data_root=tmp_path).counts.tolist() == [6, 3]
+    with pytest.raises(UsageError, match=r"data\.split_seed=2: folder_lt.* keeps every image"):
+        lt.load_dataset("folder_lt:src", split_seed=2, data_root=tmp_path)
+
+
+def test_paths_begin_at_home_and_another_users_home_that_is_not_there_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "mine.toml").write_text('methods = "ddpm"\n')
+    assert len(lt.load_study("~/mine.toml").runs) == 1
+    assert a_path("~/runs", "out") == tmp_path / "runs"
+    with pytest.raises(UsageError, match="~no_such_user/x: no user of that name"):
+        lt.load_study("~no_such_user/x")
+    with pytest.raises(UsageError, match="~no_such_user/x: no user of that name"):
+        lt.load_study(dataset="~no_such_user/x")

@@ -12,6 +12,7 @@ import typer
 from ltbench.cli import complete
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.options import DataRoot
+from ltbench.files import user_path
 from ltbench.text import command
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _data_of(source: str, image_size: int | None, data_root: Path | None) -> tup
 
     if is_folder(source):
         root = default_data_root() if data_root is None else data_root
-        folder = Path(source).expanduser()
+        folder = user_path(source)
         prepared = prepare("folder_lt", folder, root, image_size=image_size or SIZE)
         sets = list(settings_for(prepared, root))
         return resolve_cell(prepared.spec_name, sets, {}, data_root), folder.resolve().name
