@@ -12,6 +12,7 @@ from rich.table import Column, Table
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
 from ltbench.errors import UsageError, nearest
+from ltbench.files import read_text
 from ltbench.study.presets import load_all
 
 if TYPE_CHECKING:
@@ -201,14 +202,14 @@ def show_preset(name: str) -> None:
     """Print a preset's file as it is."""
     from ltbench.study.presets import find_preset
 
-    console.print(find_preset(name).read_text(encoding="utf-8"), end="", soft_wrap=True)
+    console.print(read_text(find_preset(name)), end="", soft_wrap=True)
 
 
 def copy_preset(name: str, target: Path) -> None:
     """Copy a preset's file to where it can be changed; an existing file stays."""
     from ltbench.study.presets import find_preset
 
-    text = find_preset(name).read_text(encoding="utf-8")
+    text = read_text(find_preset(name))
     if target.is_dir():
         target = target / f"{name.rpartition('/')[2]}.toml"
     if target.exists():

@@ -175,7 +175,7 @@ def _plan_and_ask(job: StudyRun, yes: bool) -> None:
     print_plan(job.study, planned)
     if planned.seconds <= LONG_HOURS * 3600 or yes:
         return
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UsageError(f"the plan is estimated at {hours(planned.seconds)}: add --yes to start it")
     if not typer.confirm(f"This is estimated to take {hours(planned.seconds)}. Start?"):
         raise typer.Exit(1)

@@ -97,3 +97,16 @@ def test_a_preset_can_be_shown_and_copied(run_here, tmp_path):
     code, out = run_here("presets", "dmeo", "--show")
     assert code == 2
     assert "did you mean 'demo'" in out
+
+
+def test_a_file_of_an_editor_is_shown_and_copied_and_one_of_no_text_is_one_sentence(run_here, tmp_path):
+    (tmp_path / "mine.toml").write_text('title = "Mine"\n', encoding="utf-16")
+    code, out = run_here("presets", "mine.toml", "--show")
+    assert (code, out) == (0, 'title = "Mine"')
+    assert run_here("presets", "mine.toml", "--copy", "copy.toml")[0] == 0
+    assert (tmp_path / "copy.toml").read_text(encoding="utf-8") == 'title = "Mine"\n'
+    (tmp_path / "mine.toml").write_bytes('title = "é"\n'.encode("latin-1"))
+    for way in (("--show",), ("--copy", "other.toml")):
+        code, out = run_here("presets", "mine.toml", *way)
+        assert code == 2
+        assert "mine.toml is not UTF-8 text" in out

@@ -1,5 +1,8 @@
 """`plan`, `settings`, `presets` and the Slurm dry run as a person meets them."""
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from app_settings import SHORT
@@ -10,7 +13,7 @@ from ltbench.cli import study as commands
 from ltbench.cli.study import print_plan
 from ltbench.diffusion.unet import Denoiser
 from ltbench.environment import Environment
-from ltbench.errors import DataMissing
+from ltbench.errors import DataMissing, UsageError
 from ltbench.runs.layout import folder_name, weights_name
 from ltbench.study.file import load_study
 from ltbench.sweep.cost import make_plan
@@ -205,3 +208,13 @@ def test_a_cards_hours_call_runs_as_the_plan_does(run_here, monkeypatch):
     assert code == 0
     for variant in ("published", "released_formula"):
         assert f"coral ({variant}) seed 0 guidance 0 (fp32)" in out
+
+
+def test_a_long_plan_without_standard_input_asks_for_yes(monkeypatch):
+    """`ltbench run ... <&-` ended in an internal error."""
+    planned = SimpleNamespace(seconds=1e6)
+    job = SimpleNamespace(plan=lambda: planned, study=None, settings=SimpleNamespace(device="cpu"))
+    monkeypatch.setattr(study, "print_plan", lambda *_: None)
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(UsageError, match="add --yes to start it"):
+        study._plan_and_ask(job, yes=False)
