@@ -210,11 +210,10 @@ def _deep(file: Image.Image, content: bytes) -> bool:
     """Tell whether Pillow would cut the file's channels to 8 bits, or mix them up, without a word (16-bit RGB)."""
     if file.format == "TIFF":  # of planar images the tiles do not tell
         bits = file.tag_v2.get(_BITS_PER_SAMPLE, 1)  # type: ignore[attr-defined]
-        return max(bits if isinstance(bits, tuple) else (bits,)) > 8
+        return any(each > 8 for each in (bits if isinstance(bits, tuple) else (bits,)))
     if file.format == "JPEG2000":
-        start = (
-            content.find(_JPEG_2000_SIZES) + 42
-        )  # a channel is its bits - 1 (the sign is the top bit) and 2 steps
+        # The number of channels, then three bytes for each: its bits - 1 (the top bit is the sign), and two steps.
+        start = content.find(_JPEG_2000_SIZES) + 42
         count = int.from_bytes(content[start - 2 : start], "big")
         return any(bits & 127 > 7 for bits in content[start : start + 3 * count : 3])
     if file.format == "AVIF":
