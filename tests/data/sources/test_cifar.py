@@ -102,12 +102,12 @@ def test_a_data_root_that_is_the_folder_itself_is_understood(tmp_path, use):
 
 def test_a_link_of_the_right_name_to_a_folder_of_another_is_read(tmp_path, use):
     tiny = use(cifar_files(tmp_path, CIFAR10))
-    (tmp_path / tiny.folder).rename(tmp_path / "elsewhere")
-    (tmp_path / tiny.folder).symlink_to("elsewhere")
+    (tmp_path / "real").mkdir()
+    (tmp_path / tiny.folder).rename(tmp_path / "real" / "elsewhere")
+    (tmp_path / tiny.folder).symlink_to("real/elsewhere")
     assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path).num_classes == 10
     (tmp_path / "link").symlink_to(tmp_path / "real" / tiny.folder)
-    (tmp_path / "real").mkdir()
-    (tmp_path / "elsewhere").rename(tmp_path / "real" / tiny.folder)
+    (tmp_path / "real" / "elsewhere").rename(tmp_path / "real" / tiny.folder)
     assert data.load_dataset(DataSpec(imbalance_ratio=0.5), tmp_path / "link").num_classes == 10
 
 
