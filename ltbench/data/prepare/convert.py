@@ -6,6 +6,7 @@ bounded by the chunks in work, whatever the size of the data set.
 
 import contextlib
 import hashlib
+import io
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -134,6 +135,35 @@ def convert(
     if tally is not None:
         tally.add(decoded)
     return pixels_of(central_square(decoded.image, size))
+
+
+def array_header(shape: tuple[int, ...]) -> bytes:
+    """Return how a .npy file of uint8 `shape` begins."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
+    )
+    return header.getvalue()
+
+
+def begins_with(path: Path, header: bytes, total: int) -> bool:
+    """Tell whether a file of an earlier run is the .npy file of this header and size."""
+    with writing(path):
+        if not path.is_file() or path.stat().st_size != total:
+            return False
+        with path.open("rb") as handle:
+            return handle.read(len(header)) == header
+
+
+def reserve(path: Path, header: bytes, total: int) -> None:
+    """Make a .npy file anew, its space reserved at once: a disk too small is noticed before hours of decoding."""
+    with writing(path), path.open("wb") as handle:
+        handle.write(header)
+        handle.flush()
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle.fileno(), 0, total)
+        else:
+            handle.truncate(total)
 
 
 @dataclass(frozen=True)

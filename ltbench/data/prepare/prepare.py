@@ -8,7 +8,6 @@ inputs (settings and contents), so what has changed since is converted again.
 import contextlib
 import fcntl
 import hashlib
-import io
 import json
 import math
 import os
@@ -16,8 +15,6 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from ltbench.data.image_file import (
     GROUND,
@@ -27,7 +24,16 @@ from ltbench.data.image_file import (
     ground_colour,
     printable,
 )
-from ltbench.data.prepare.convert import Chunk, converted, cores, read_content, with_digests
+from ltbench.data.prepare.convert import (
+    Chunk,
+    array_header,
+    begins_with,
+    converted,
+    cores,
+    read_content,
+    reserve,
+    with_digests,
+)
 from ltbench.data.prepare.folder import (
     Listing,
     PreparedFolder,
@@ -43,35 +49,6 @@ from ltbench.files import user_path, write_text
 CHUNK = 256  # images a task: half a second's work, 3 MB at 64x64
 
 Progress = Callable[[int, int], None]
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """Return how a .npy file of uint8 `shape` begins."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": tuple(int(n) for n in shape)}
-    )
-    return header.getvalue()
-
-
-def _begins_with(path: Path, header: bytes, total: int) -> bool:
-    """Tell whether a file of an earlier run is the .npy file of this header and size."""
-    with writing(path):
-        if not path.is_file() or path.stat().st_size != total:
-            return False
-        with path.open("rb") as handle:
-            return handle.read(len(header)) == header
-
-
-def _reserve(path: Path, header: bytes, total: int) -> None:
-    """Make a .npy file anew, its space reserved at once: a disk too small is noticed before hours of decoding."""
-    with writing(path), path.open("wb") as handle:
-        handle.write(header)
-        handle.flush()
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle.fileno(), 0, total)
-        else:
-            handle.truncate(total)
 
 
 Tallies = dict[str, dict[str, int]]
@@ -105,9 +82,9 @@ def _chunks(
     todo, done, anew, tally = [], [], [], Tally()
     for name, entries in listing.sets.items():
         path, shape = partial / f"{name}.npy", (len(entries), channels, size, size)
-        header = _header(shape)
+        header = array_header(shape)
         total = len(header) + math.prod(shape)
-        kept = _begins_with(path, header, total)
+        kept = begins_with(path, header, total)
         if not kept:
             anew.append((path, header, total))
         for start in range(0, len(entries), CHUNK):
@@ -124,7 +101,7 @@ def _chunks(
     with writing(log):
         write_text(log, "".join(done))
     for each in anew:
-        _reserve(*each)
+        reserve(*each)
     return todo, tally
 
 
