@@ -18,7 +18,7 @@ _PUBLISHED_RATIO = 0.01
 def load_dataset(
     name: str,
     *,
-    imbalance_ratio: float | None = None,
+    imbalance_ratio: float = _PUBLISHED_RATIO,
     class_order: str = "identity",
     split_seed: int = 0,
     image_size: int | None = None,
@@ -31,8 +31,8 @@ def load_dataset(
     name
         A source of ``available("datasets")``.
     imbalance_ratio
-        Images of the rarest class / of the most frequent one, in (0, 1]; default: 0.01, and of a source with
-        counts of its own (a folder, ImageNet-LT) those.
+        Images of the rarest class / of the most frequent one, in (0, 1]; a source with counts of its own
+        (a folder, ImageNet-LT) keeps them at the default, and is cut at another.
     class_order
         Which class is the most frequent: ``identity`` (class 0), ``reversed`` or ``permuted:SEED``.
     split_seed
@@ -70,13 +70,12 @@ def load_dataset(
 
     a_name(name, "name")
     settings: dict[str, Any] = {
-        "imbalance_ratio": imbalance_ratio,
         "class_order": class_order,
         "split_seed": split_seed,
         "image_size": image_size,
     }
-    if imbalance_ratio is None and get_source(name).default_profile != "asis":
-        settings["imbalance_ratio"] = _PUBLISHED_RATIO
+    if get_source(name).default_profile != "asis" or imbalance_ratio != _PUBLISHED_RATIO:
+        settings["imbalance_ratio"] = imbalance_ratio
     given = {f"data.{key}": value for key, value in settings.items() if value is not None}
     root = None if data_root is None else a_path(data_root, "data_root")
     return cached_dataset(resolve_cell(name, flags=given, data_root=root), root)
