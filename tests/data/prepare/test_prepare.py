@@ -136,16 +136,22 @@ def test_stopped_while_rows_were_overwritten_they_are_converted_again(tmp_path, 
     assert made.hash == prepare("folder_lt", source, tmp_path / "clean", image_size=8, workers=1).hash
 
 
+def begun(source, root, images, workers):
+    """Return the process of a preparation that has told of so many images, and waits there."""
+    code = (
+        "import time; from ltbench.data.prepare import prepare as p; p.CHUNK = 4\n"
+        f"def shout(done, total):\n    print(done, flush=True)\n    if done >= {images}: time.sleep(600)\n"
+        f"p.prepare('folder_lt', {str(source)!r}, {str(root)!r}, image_size=8, workers={workers}, progress=shout)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    while int(child.stdout.readline()) < images:
+        pass
+    return child
+
+
 def test_killed_and_started_again_gives_the_same_folder(tmp_path):
     source = write_counted_classes(tmp_path / "src", [14, 14])
-    code = (
-        "import sys; from ltbench.data.prepare import prepare as p; p.CHUNK = 4\n"
-        "def shout(done, total):\n    print(done, flush=True)\n    if done >= 12: sys.stdin.read()\n"
-        f"p.prepare('folder_lt', {str(source)!r}, {str(tmp_path)!r}, image_size=8, workers=1, progress=shout)"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    while int(child.stdout.readline()) < 12:
-        pass
+    child = begun(source, tmp_path, images=12, workers=1)
     os.kill(child.pid, signal.SIGKILL)
     child.wait()
     log = tmp_path / "prepared" / ".folder_lt-src-8.partial" / "progress.log"
@@ -260,13 +266,6 @@ def test_renamed_classes_are_prepared_under_their_new_names(tmp_path):
 def test_workers_end_with_a_parent_that_is_killed(tmp_path):
     """They waited for work for ever, and Ctrl-C did not reach them."""
     source = write_counted_classes(tmp_path / "src", [14, 14])
-    code = (
-        "import sys, time; from ltbench.data.prepare import prepare as p; p.CHUNK = 4\n"
-        "def shout(done, total):\n    print(done, flush=True)\n    if done >= 4: time.sleep(600)\n"
-        f"p.prepare('folder_lt', {str(source)!r}, {str(tmp_path)!r}, image_size=8, workers=2, progress=shout)"
-    )
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    while int(child.stdout.readline()) < 4:
-        pass
+    child = begun(source, tmp_path, images=4, workers=2)
     child.kill()
     child.communicate(timeout=60)  # the pipe ends with the last process that has it
