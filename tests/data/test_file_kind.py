@@ -62,6 +62,7 @@ def _v7():
         (b"", None),
         (bytes(2000), None),
     ],
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else None,  # content holds the time
 )
 def test_a_file_is_what_it_holds(tmp_path, content, kind):
     (tmp_path / "file.png").write_bytes(content)
