@@ -152,7 +152,7 @@ def trials(runs: Sequence[RunSpec], selection: Selection) -> tuple[RunSpec, ...]
     Raises
     ------
     UsageError
-        The methods' grids differ in size or hold one value, or a method's values are tried on different seeds.
+        The methods' grids differ in size or hold one value, or values or methods are tried on different seeds.
     """
     made = {
         (sample_key(trial), repr(trial.score)): trial
@@ -173,13 +173,23 @@ def trials(runs: Sequence[RunSpec], selection: Selection) -> tuple[RunSpec, ...]
             )
     if all(size == 1 for curves in sizes.values() for size, _ in curves):
         raise UsageError(f"[select]: nothing to choose from: give {selection.key} several values in [[grid]]")
+    cells: dict[str, list[tuple[list[int], str]]] = {}
     for group in groups:
-        _check_seeds(group, selection)
+        curve = (_check_seeds(group, selection), group[0].method.name)
+        cells.setdefault(group[0].data.model_dump_json(), []).append(curve)
+    for (expected, first), *others in cells.values():
+        for found, method in others:
+            if found != expected:
+                a, b = (", ".join(map(str, some)) for some in (expected, found))
+                raise UsageError(
+                    f"[select]: {first} is tuned on the seeds {a} and {method} on {b}: give every method the same "
+                    "seeds in [[grid]]"
+                )
     return out
 
 
-def _check_seeds(group: Sequence[RunSpec], selection: Selection) -> None:
-    """Refuse a curve whose values are tried on different train seeds: their means could not be compared."""
+def _check_seeds(group: Sequence[RunSpec], selection: Selection) -> list[int]:
+    """Return a curve's train seeds; refuse values tried on different ones, whose means could not be compared."""
     seeds: dict[Any, list[int]] = {}
     for run in sorted(group, key=lambda run: run.train_seed):
         seeds.setdefault(_value(run, selection), []).append(run.train_seed)
@@ -191,6 +201,7 @@ def _check_seeds(group: Sequence[RunSpec], selection: Selection) -> None:
                 f"[select]: {group[0].method.name} tries {selection.key} {value} with seeds {a} and {other} with "
                 f"seeds {b}: give every value the same seeds in [[grid]]"
             )
+    return expected
 
 
 def choose(runs: Sequence[RunSpec], selection: Selection, root: Path) -> list[Choice]:

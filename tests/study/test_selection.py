@@ -182,6 +182,17 @@ def test_values_on_different_train_seeds_are_refused(tmp_path):
             use(study.runs, study.select)
 
 
+def test_methods_on_different_train_seeds_are_refused(tmp_path):
+    """One method's best of one seed stood beside another's best mean of three."""
+    more = '\n[[grid]]\nmethod = "cbdm"\nguidance = [0.0, 0.5, 1.0]\nseeds = [0]\n'
+    study = study_of(tmp_path, STUDY + more)
+    for use in (trials, planned):
+        with pytest.raises(
+            UsageError, match=r"ddpm is tuned on the seeds 0, 1 and cbdm on 0: give every method the same seeds"
+        ):
+            use(study.runs, study.select)
+
+
 def test_a_grid_of_one_data_set_is_compared_with_the_others_grids_there(tmp_path):
     """A method's grid in the last data set stood for all of its grids."""
     text = STUDY.replace('dataset = "digits_lt"\n', 'dataset = "digits_lt"\nimbalance_ratio = 0.1\n')
