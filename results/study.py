@@ -9,13 +9,13 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from scipy.stats import spearmanr
 
-import ltbench as lt
 from ltbench.report.tables.cost import correlation_text
 from ltbench.runs.provenance import processors
-from ltbench.runs.results import load_results
+from ltbench.runs.results import Results, load_results
 from ltbench.stats import paired
 
 STOCHASTIC, DETERMINISTIC = "sde-dpmsolver++", "dpmsolver++"
@@ -38,20 +38,23 @@ class Study:
     @functools.cached_property
     def scores(self) -> pd.DataFrame:
         """Our own scores, with the grouping into thirds alone."""
-        scores = lt.load_scores(self.folder)
+        scores = self._results.scores
         return scores[(scores["origin"] == "ours") & scores["grouping"].isin(["", "thirds"])]
 
     @functools.cached_property
-    def _parts(self) -> dict[tuple[str, ...], pd.DataFrame]:
-        """The scores by method, metric, scope and place: a page asks hundreds of times, of a million rows."""
+    def _results(self) -> Results:
+        return load_results(self.folder)
+
+    @functools.cached_property
+    def _places(self) -> dict[tuple[str, ...], np.ndarray]:
+        """Rows by method, metric, scope and place: a page asks hundreds of times, of a million rows."""
         keys = ["method", "metric", "scope", "class_or_group"]
-        names = self.scores.assign(**{key: self.scores[key].astype(str) for key in keys})
-        return {key: self.scores.iloc[rows] for key, rows in names.groupby(keys).indices.items()}
+        return dict(self.scores.groupby(keys, observed=True).indices)
 
     @functools.cached_property
     def probes(self) -> pd.DataFrame:
         """The figures of every network's bottleneck, a row a (run, step, protocol, t, metric)."""
-        runs = load_results(self.folder).runs.values()
+        runs = self._results.runs.values()
         return pd.concat([table for run in runs if (table := run.probes()) is not None], ignore_index=True)
 
     def probe(self, metric: str, t: int, protocol: str = "noised") -> pd.DataFrame:
@@ -104,11 +107,11 @@ class Study:
         )
         name, _, variant = method.partition(":")
         scope, place = _place(where)
-        rows = self._parts.get((name, str(asked["metric"]), scope, place), self.scores.iloc[:0])
+        rows = self.scores.iloc[self._places.get((name, str(asked["metric"]), scope, place), [])]
         if variant:
             rows = rows[rows["variant"] == variant]
         for column, value in asked.items():
-            held = rows["settings"].map(_settings).str.get(column) if "." in column else None
+            held = rows["settings"].astype(object).map(_settings).str.get(column) if "." in column else None
             rows = rows[(rows[COLUMNS.get(column, column)] if held is None else held) == value]
         problem = "no score" if rows.empty else "several scores a seed"
         if rows.empty or not rows["train_seed"].is_unique:
@@ -178,7 +181,7 @@ class Study:
 
     def processors(self) -> str:
         """Return the processors that made the bundle."""
-        return enumeration(processors(run.provenance for run in load_results(self.folder).runs.values()))
+        return enumeration(processors(run.provenance for run in self._results.runs.values()))
 
     def measured(self, methods: Mapping[str, str], **filters: object) -> dict[str, str]:
         """Return those of the methods (name -> title) that have scores."""
