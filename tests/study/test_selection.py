@@ -188,7 +188,8 @@ def test_methods_on_different_train_seeds_are_refused(tmp_path):
     study = study_of(tmp_path, STUDY + more)
     for use in (trials, planned):
         with pytest.raises(
-            UsageError, match=r"ddpm is tuned on the seeds 0, 1 and cbdm on 0: give every method the same seeds"
+            UsageError,
+            match=r"ddpm is tuned on the seeds 0, 1 and cbdm on 0: give every method the same seeds",
         ):
             use(study.runs, study.select)
 
