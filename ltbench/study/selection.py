@@ -159,47 +159,51 @@ def trials(runs: Sequence[RunSpec], selection: Selection) -> tuple[RunSpec, ...]
         for trial in (_with(run, "first", seed=selection.validation_seed) for run in runs)
     }
     out = tuple(made.values())
-    groups = _groups(out, selection).values()
-    sizes: dict[str, list[tuple[int, str]]] = {}  # data cell -> of each curve
-    for group in groups:
-        cell, method = group[0].data.model_dump_json(), group[0].method.name
-        sizes.setdefault(cell, []).append((len({_value(run, selection) for run in group}), method))
-    for curves in sizes.values():
-        (few, short), (many, long) = min(curves), max(curves)
-        if few < many:
-            raise UsageError(
-                f"[select]: {long} tries {many} values of {selection.key} and {short} {few}: give every "
-                "method a grid of one size"
-            )
-    if all(size == 1 for curves in sizes.values() for size, _ in curves):
+    cells: dict[str, list[list[RunSpec]]] = {}
+    for curve in _groups(out, selection).values():
+        cells.setdefault(curve[0].data.model_dump_json(), []).append(curve)
+    sizes = {_check_sizes(curves, selection) for curves in cells.values()}
+    if sizes == {1}:
         raise UsageError(f"[select]: nothing to choose from: give {selection.key} several values in [[grid]]")
-    cells: dict[str, list[tuple[list[int], str]]] = {}
-    for group in groups:
-        curve = (_check_seeds(group, selection), group[0].method.name)
-        cells.setdefault(group[0].data.model_dump_json(), []).append(curve)
-    for (expected, first), *others in cells.values():
-        for found, method in others:
-            if found != expected:
-                a, b = (", ".join(map(str, some)) for some in (expected, found))
-                raise UsageError(
-                    f"[select]: {first} is tuned on the seeds {a} and {method} on {b}: give every method the same "
-                    "seeds in [[grid]]"
-                )
+    for curves in cells.values():
+        _check_seeds(curves, selection)
     return out
 
 
-def _check_seeds(group: Sequence[RunSpec], selection: Selection) -> list[int]:
-    """Return a curve's train seeds; refuse values tried on different ones, whose means could not be compared."""
+def _check_sizes(curves: Sequence[Sequence[RunSpec]], selection: Selection) -> int:
+    """Return how many values the curves of one data cell try; refuse unequal numbers."""
+    sizes = [(len({_value(run, selection) for run in curve}), curve[0].method.name) for curve in curves]
+    (few, short), (many, long) = min(sizes), max(sizes)
+    if few < many:
+        raise UsageError(
+            f"[select]: {long} tries {many} values of {selection.key} and {short} {few}: give every "
+            "method a grid of one size"
+        )
+    return many
+
+
+def _check_seeds(curves: Sequence[Sequence[RunSpec]], selection: Selection) -> None:
+    """Refuse values or methods of one data cell that are tried on different train seeds: means of other seeds."""
+    (expected, first), *others = [(_seeds(curve, selection), curve[0].method.name) for curve in curves]
+    for found, method in others:
+        if found != expected:
+            raise UsageError(
+                f"[select]: {first} is tuned on the seeds {expected} and {method} on {found}: give every method the "
+                "same seeds in [[grid]]"
+            )
+
+
+def _seeds(curve: Sequence[RunSpec], selection: Selection) -> str:
+    """Return the train seeds that all values of a curve are tried on, as a sentence says them."""
     seeds: dict[Any, list[int]] = {}
-    for run in sorted(group, key=lambda run: run.train_seed):
+    for run in sorted(curve, key=lambda run: run.train_seed):
         seeds.setdefault(_value(run, selection), []).append(run.train_seed)
-    (value, expected), *others = seeds.items()
+    (value, expected), *others = ((value, ", ".join(map(str, tried))) for value, tried in seeds.items())
     for other, found in others:
         if found != expected:
-            a, b = (", ".join(map(str, some)) for some in (expected, found))
             raise UsageError(
-                f"[select]: {group[0].method.name} tries {selection.key} {value} with seeds {a} and {other} with "
-                f"seeds {b}: give every value the same seeds in [[grid]]"
+                f"[select]: {curve[0].method.name} tries {selection.key} {value} with seeds {expected} and {other} with "
+                f"seeds {found}: give every value the same seeds in [[grid]]"
             )
     return expected
 
