@@ -29,7 +29,7 @@ from ltbench.runs.networks import copy_network, network_path
 from ltbench.runs.samples import has_samples, load_samples
 from ltbench.runs.score_columns import as_stored, run_columns
 from ltbench.runs.score_rows import identity
-from ltbench.runs.scores import find_scores, read_scores, scored_requests
+from ltbench.runs.scores import find_scores, read_many, scored_requests
 from ltbench.runs.spec_files import read_spec, spec_of, spec_of_samples
 from ltbench.runs.variants import current_variant
 from ltbench.specs import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
@@ -147,8 +147,7 @@ class _Check:
             self._keys(folder, spec, content.get("train_key"))
         data = spec.data if spec is not None else DataSpec.model_validate(content.get("data"))
         cell = self._dataset(data)
-        for path in find_scores(folder):
-            table = read_scores(path)
+        for path, table in _tables(folder):
             run = None if spec is None else self._sample_keys(path.parent, spec)
             if run is not None:
                 self._columns(path.parent, table, run, cell)
@@ -321,6 +320,19 @@ class _Check:
                 self.found.notes.append(f"splits and scores not checked: {str(error).splitlines()[0]}")
                 self.datasets[data] = None
         return self.datasets[data]
+
+
+def _tables(folder: Path) -> Iterator[tuple[Path, pd.DataFrame]]:
+    """Yield each score file of a training with its rows, text as text: read together, which takes half the time."""
+    paths = list(find_scores(folder))
+    if not paths:
+        return
+    table = read_many(paths)
+    text = {name: object for name in table if isinstance(table[name].dtype, pd.CategoricalDtype)}
+    rows = table.groupby("file").indices
+    table = table.drop(columns="file")
+    for number, path in enumerate(paths):
+        yield path, table.iloc[rows.get(number, [])].astype(text).reset_index(drop=True)
 
 
 def summary(found: Verification) -> dict[str, Any]:
