@@ -20,7 +20,7 @@ from ltbench.interop.checkpoints import (
 from ltbench.specs import RunSpec
 from ltbench.study.checks import validate
 from ltbench.study.file import asked, load_study
-from ltbench.study.resolve import resolve_cell
+from ltbench.study.resolve import as_asked, resolve_cell
 
 
 def import_run(
@@ -74,8 +74,9 @@ def import_run(
     if not checkpoint.size_known:  # as of bare weights, which fit any size
         sizes = asked("data.image_size", sets, flags)
         checkpoint = _of_size(checkpoint, sizes[-1] if sizes and sizes[-1] else source.default_size)
+    ratio_given = bool(asked("data.imbalance_ratio", sets, flags))
     has_own_counts = source.default_profile == "asis"
-    if not has_own_counts and not asked("data.imbalance_ratio", sets, flags):
+    if not has_own_counts and not ratio_given:
         raise UsageError(
             f"{path} does not say at which imbalance ratio of {source.name} it was trained: give --imbalance-ratio"
         )
@@ -91,7 +92,7 @@ def import_run(
     if "ema" not in checkpoint.weights:  # it has no averaged weights to sample
         known["sample.weights"] = "raw"
     cell = dataset or source.name  # of several prepared folders the one that is named: folder_lt:NAME
-    if has_own_counts:  # the ratio as the presets state it, so that cells are the same
+    if has_own_counts and not ratio_given:  # the ratio as the presets state it, so that cells are the same
         size = [f"data.image_size={checkpoint.config.image_size}"]
         known["data.imbalance_ratio"] = str(resolve_cell(cell, size, {}, data_root).imbalance_ratio)
     if checkpoint.config.image_size != source.default_size:
@@ -100,7 +101,8 @@ def import_run(
     runs = load_study(None, settings, {"methods": method, "dataset": cell, **flags}).runs
     if len(runs) > 1:
         raise UsageError(f"{len(runs)} runs are asked for, but {path} is one: give one value a setting")
-    spec = runs[0].model_copy(update={"data": resolve_data(runs[0].data, data_root)})
+    data = as_asked(runs[0].data, sets, flags)  # a ratio that was given cuts a set with counts of its own
+    spec = runs[0].model_copy(update={"data": resolve_data(data, data_root)})
     ensure_writable(out)
     facts = validate(spec, data_root, need_files=False)
     return import_checkpoint(checkpoint, spec, facts, out), spec

@@ -61,7 +61,7 @@ def resolve_study(
         else:
             preset = default_preset(name, str(ratios[0]) if len(ratios) == 1 else None) if name else "demo"
     study = load_study(preset, sets, flags)
-    cells = {run.data: _as_asked(run.data, sets, flags) for run in study.runs}
+    cells = {run.data: as_asked(run.data, sets, flags) for run in study.runs}
     _refuse_equal(cells.values())
     if say is not None:
         for name in {cell.dataset: 0 for given, cell in cells.items() if cell.profile != given.profile}:
@@ -88,7 +88,7 @@ def _is_prepared(dataset: str) -> bool:
     return dataset.partition(":")[0] == FOLDERS
 
 
-def _as_asked(data: DataSpec, sets: Sequence[str], flags: Mapping[str, Any]) -> DataSpec:
+def as_asked(data: DataSpec, sets: Sequence[str], flags: Mapping[str, Any]) -> DataSpec:
     """Return a cell as flags and settings mean it: a ratio given beside a file's or default ``asis`` cuts the set.
 
     Raises
@@ -165,7 +165,7 @@ def resolve_cell(
         if not entry.startswith("data."):
             raise UsageError(f"--set {entry}: only data.* says what samples are compared with")
     runs = load_study(default_preset(dataset), sets, {**flags, "dataset": dataset}).runs
-    cells = {_as_asked(run.data, sets, flags): None for run in runs}
+    cells = {as_asked(run.data, sets, flags): None for run in runs}
     if len(cells) > 1:
         raise UsageError(f"{len(cells)} data cells are asked for: samples are compared with one")
     return resolve_data(next(iter(cells)), data_root)

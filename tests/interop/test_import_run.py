@@ -65,6 +65,20 @@ def test_of_several_prepared_folders_the_named_one_is_meant(tmp_path):
         import_run(CBDM, "cbdm", tmp_path / "runs", dataset="folder_lt:three", data_root=data)
 
 
+@pytest.mark.parametrize(("ratio", "profile"), [(0.5, "exponential"), (None, "asis")])
+def test_a_ratio_that_is_given_cuts_a_set_with_counts_of_its_own(ten, tmp_path, ratio, profile):
+    """It was dropped, so that the network was compared as one trained on all images."""
+    _, spec = import_run(
+        CBDM,
+        "cbdm",
+        tmp_path,
+        dataset="folder_lt",
+        flags={"imbalance_ratio": ratio},
+        data_root=ten,
+    )
+    assert (spec.data.profile, spec.data.imbalance_ratio) == (profile, ratio or 1.0)
+
+
 def test_bare_weights_take_the_size_that_is_asked_for(ten, tmp_path):
     """They fit any size, and say none: it was taken for 32, so that a network of another could not be imported."""
     state = torch.load(CBDM, weights_only=True)["ema_model"]
