@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
+from pydantic import ValidationError
 
 from ltbench.environment import explain_failures
 from ltbench.errors import CheckpointError
@@ -30,7 +31,7 @@ from ltbench.runs.samples import chunk_path, has_chunks, has_samples, join_chunk
 from ltbench.runs.scores import scored_requests
 from ltbench.runs.spec_files import open_folder, open_samples
 from ltbench.runs.tracking import tracking
-from ltbench.specs import RunSpec, stage_key
+from ltbench.specs import RunSpec, ScoreSpec, stage_key
 
 if TYPE_CHECKING:  # these import torch, which a listing or a driver need not wait for
     from torch import nn
@@ -241,7 +242,22 @@ def _sample(stage: Stage, root: Path, env: Environment) -> None:
 
 
 def _score_done(stage: Stage, root: Path) -> bool:
-    return stage.key in scored_requests(root / stage.sample_folder)
+    recorded = scored_requests(root / stage.sample_folder)
+    return stage.key in recorded or _answered(stage, recorded)
+
+
+def _answered(stage: Stage, recorded: Mapping[str, Any]) -> bool:
+    """Tell whether requests that differ from a stage's in their metrics alone have all of its metrics together."""
+    asked, measured = stage.spec.score, set[str]()
+    for content in recorded.values():
+        try:
+            request = ScoreSpec.model_validate(content)
+        except ValidationError:  # a later version's, which may mean something else by it
+            continue
+        alike = request.model_copy(update={"metrics": asked.metrics})
+        if stage_key(stage.spec.model_copy(update={"score": alike}), "score") == stage.key:
+            measured |= set(request.metrics)
+    return set(asked.metrics) <= measured
 
 
 def _score(stage: Stage, root: Path, env: Environment) -> None:

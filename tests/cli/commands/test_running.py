@@ -14,6 +14,7 @@ from tiny_runs import in_processes
 
 from ltbench.cli import study as commands
 from ltbench.cli.app import main
+from ltbench.pipeline import is_done, stages
 from ltbench.runs.scores import read_scores
 from ltbench.scoring.evaluate import evaluate_sets
 from ltbench.study.file import load_study
@@ -126,6 +127,21 @@ def test_an_evaluation_vouches_for_no_request_whose_numbers_are_gone(here, ltben
     assert (
         "3 done, 1 queued of 4 stages" in ltbench("status", "runs")[1]
     )  # Frechet distances are to be scored again
+
+
+def test_requests_that_differ_in_their_metrics_alone_answer_one_together(here, ltbench):
+    """What `ltbench evaluate` added to a finished study was measured again by a study that asks for both."""
+    assert ltbench(*RUN, "--set", "score.metrics=agreement")[0] == 0
+    root, preset = here / "runs", here.parent / "tiny.toml"
+    *_, both = stages(load_study(preset, ["score.metrics=agreement,frechet"]).runs[0])
+    *_, first = stages(load_study(preset, ["score.metrics=agreement"]).runs[0])
+    *_, other = stages(load_study(preset, ["score.metrics=frechet", "score.bootstrap=7"]).runs[0])
+    *_, second = stages(load_study(preset, ["score.metrics=frechet"]).runs[0])
+    for stage, done in ((first, False), (other, False), (second, True)):
+        for _ in evaluate_sets([root], stage.spec.score):
+            pass
+        assert is_done(stage, root)
+        assert is_done(both, root) is done
 
 
 def run_in_fork(_, log, *arguments):
