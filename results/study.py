@@ -179,6 +179,17 @@ class Study:
                 out.append(step)
         return out
 
+    def first_under_floor(
+        self, method: str, steps: Sequence[int], where: str, metric: str, **filters: object
+    ) -> int | None:
+        """Return the first of the steps at which a method's mean is below that of held-out real images; None: never."""
+        for step in steps:
+            here = filters | {"step": step}
+            floor = self.values("ddpm", where, metric=f"{metric}.floor", **here).mean()
+            if self.values(method, where, metric=metric, **here).mean() < floor:
+                return step
+        return None
+
     def processors(self) -> str:
         """Return the processors that made the bundle."""
         return enumeration(processors(run.provenance for run in self._results.runs.values()))

@@ -212,3 +212,38 @@ def test_showings_are_worked_out_of_the_counts_that_the_scores_state():
         one.counts(ratio=0.5)
     with pytest.raises(LookupError, match="no one set of training images"):
         asked(*classes, classes[0].assign(n_train=5)).counts()
+
+
+def test_the_first_step_below_held_out_images_by_hand():
+    steps = [100, 200, 300]
+    tail = {"scope": "group", "place": "tail"}
+    means = {"ddpm": (60, 56, 20), "coral": (60, 57, 57)}
+    made = [
+        rows(name, [value - 1.0, value + 1.0], metric="authpct", **tail).assign(step=step)
+        for name, values in means.items()
+        for step, value in zip(steps, values, strict=True)
+    ]
+    floors = [rows("ddpm", [56.0, 56.0], metric="authpct.floor", **tail).assign(step=step) for step in steps]
+    one = asked(*made, *floors)
+    assert (
+        one.first_under_floor("ddpm", steps, "tail", metric="authpct") == 300
+    )  # at the floor is not below it
+    assert one.first_under_floor("coral", steps, "tail", metric="authpct") is None
+    with pytest.raises(LookupError, match="no score of ddpm"):
+        one.first_under_floor("coral", [400], "tail", metric="authpct")
+
+
+def test_authpct_alone_may_be_missing_from_the_figure():
+    """It was asked for after some trainings were made: a line ends there, where any other score is an error."""
+    panels = [(metric, *study._place(where)) for metric, where, _ in exposure.PANELS]
+    whole = [rows("ddpm", [1.0, 3.0], scope=s, place=p, metric=metric) for metric, s, p in panels]
+    counts = [4, 2, 1]
+    drawn = exposure.exposure(asked(*whole), {"ddpm": "DDPM"}, counts, 64, 0.0)
+    assert drawn[["mean", "low", "high", "n"]].drop_duplicates().to_numpy().tolist() == [[2, 1, 3, 2]]
+    assert set(drawn["rarest"]) == {1500 * 64 / 7}
+    without = {panel[0]: asked(*(t for t in whole if t["metric"].iloc[0] != panel[0])) for panel in panels}
+    fewer = exposure.exposure(without.pop("authpct"), {"ddpm": "DDPM"}, counts, 64, 0.0)
+    assert list(fewer["panel"]) == [panel for metric, _, panel in exposure.PANELS if metric != "authpct"]
+    for lacking in without.values():
+        with pytest.raises(LookupError, match="no score of ddpm"):
+            exposure.exposure(lacking, {"ddpm": "DDPM"}, counts, 64, 0.0)
