@@ -92,14 +92,29 @@ def group_rows(
         if name.endswith((".floor_sd", ".ci_low", ".ci_high")) or f"{name}.".startswith(single):
             continue  # neither spreads nor p-values average
         for group in (*groups, every):
-            members = [per_class[name, k] for k in group.labels if (name, k) in per_class]
-            if members and len(members) == len(group.labels):
+            members = [row for k in group.labels if (row := _of_class(per_class, name, k)) is not None]
+            own = any((name, k) in per_class for k in group.labels)
+            if own and len(members) == len(group.labels):
                 rows.append(combined(members, group, np.mean, dataset))
         if better.get(name):
             members = [row for (other, _), row in per_class.items() if other == name]
             pick = np.max if better[name] == "lower" else np.min
             rows.append(combined(members, Group("worst", every.labels, ""), pick, dataset))
     return rows
+
+
+def _of_class(per_class: dict[tuple[str, int], Row], name: str, k: int) -> Row | None:
+    """Return a class's row of a number; a class whose floor is of its own sizes has its value at the floor's n in it.
+
+    Where the samples have unequal classes some are cut to the floor's n and some are not.
+    """
+    base = name.removesuffix(".at_floor_n")
+    if (name, k) in per_class or base == name:
+        return per_class.get((name, k))
+    value, floor = per_class.get((base, k)), per_class.get((f"{base}.floor", k))
+    if value is None or floor is None or not np.isfinite(floor["value"]):
+        return None
+    return value | {"metric": name}
 
 
 def combined(rows: list[Row], group: Group, how: Callable[[list[float]], float], dataset: Dataset) -> Row:

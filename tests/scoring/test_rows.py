@@ -35,6 +35,26 @@ def test_a_group_is_the_mean_of_its_classes_and_has_the_size_of_one(cache, noisy
     assert [head["n_train"], head["n_reference"], head["n_generated"]] == [60, 50, 30]
 
 
+def test_a_group_of_unequal_classes_has_its_value_at_its_floors_sizes(cache, noisy):
+    """30 and 10 samples of two classes, 24 held out of each: the first is cut to 24, the second is at its floor's 10."""
+    pairs = dataclasses.replace(CELL, groups={"head": (0, 2), "tail": (1,)})
+    rows = score_pools(pairs, cut(ImageSet(*noisy), (30, 24, 10)), ScoreSpec(**FRECHET, bootstrap=0), cache)
+    places = [
+        r["class_or_group"] for r in rows if (r["metric"], r["scope"]) == ("frechet.at_floor_n", "group")
+    ]
+    assert places == ["head", "macro"]  # of the tail, one class at its floor's size, the value is its own
+    first = at(rows, "frechet.at_floor_n", "class", 0)["value"]
+    alone = at(rows, "frechet", "class", 2)["value"]
+    head = at(rows, "frechet.at_floor_n", "group", "head")
+    assert head["value"] == pytest.approx((first + alone) / 2, rel=1e-12)
+    assert head["n_generated"] == at(rows, "frechet.floor", "group", "head")["n_generated"] == 10
+    few = cut(ImageSet(*noisy), (30, 24, 1))  # too few for any value of class 2
+    found = score_pools(pairs, few, ScoreSpec(**FRECHET, bootstrap=0), cache)
+    cut_places = {(r["scope"], r["class_or_group"]) for r in found if r["metric"] == "frechet.at_floor_n"}
+    assert ("class", "0") in cut_places
+    assert ("group", "head") not in cut_places
+
+
 def test_a_row_states_the_images_that_its_own_number_was_computed_from(cache, noisy):
     """30 images a class are generated and 24 to 30 held out: floors are of 24 a class, and so are their rows."""
     request = ScoreSpec(**REQUEST, bootstrap=3)
