@@ -31,7 +31,6 @@ PANELS: Sequence[tuple[str, str, str]] = (
     ("memorisation_rate", "tail", "Memorised in the tail ↓"),
     ("authpct", "tail", "AuthPct tail ↑"),
 )
-LATER = ("authpct",)  # metrics that a training may lack: they were asked for after some were made
 BUDGET = {
     "ddpm": "DDPM",
     "class_balanced": "class-balanced draw",
@@ -74,19 +73,14 @@ def exposure(
     Raises
     ------
     LookupError
-        A score is missing that every training has, all but `LATER`.
+        A training lacks a panel's score.
     """
     rows = []
     for method, title in methods.items():
         for step in study.steps(method):
             seen = presentations(method.partition(":")[0], counts, step * batch)
             for metric, where, panel in PANELS:
-                try:
-                    values = study.values(method, where, metric=metric, step=step, guidance=guidance)
-                except LookupError:
-                    if metric in LATER:
-                        continue
-                    raise
+                values = study.values(method, where, metric=metric, step=step, guidance=guidance)
                 rows.append(
                     (
                         title,
