@@ -22,8 +22,8 @@ class Hyperparameters:
     power: float = field(default=1.0, metadata={"help": "w_k is proportional to n_k^-power"})
 
     def __post_init__(self) -> None:
-        if self.power < 0:
-            raise ValueError("power must be 0 or more")
+        if not 0 <= self.power <= 4:  # n_k^-4 of a share of 1e-9 is still a float32
+            raise ValueError("power must be in [0, 4]")
 
 
 class InverseFrequency(Method):

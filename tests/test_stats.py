@@ -140,6 +140,19 @@ def test_equal_differences_are_as_sure_as_their_signs(a, p):
     assert (same.p, same.low, same.high) == (1.0, 0.0, 0.0)
 
 
+@pytest.mark.parametrize("images", [10_000, 50_000])
+def test_equal_differences_of_one_image_in_many_are_as_sure_as_their_signs(images):
+    """One image of 50,000 is 2e-5, and what rounds a rate of .93 is 1e-11 of that: p was 3e-24, and the equal one plain."""
+    a, b = (np.array([images - k - more for k in (3500, 3621, 3702)]) / images for more in (0, 1))
+    pair = paired(seeds(*a), seeds(*b))
+    assert (pair.p, pair.agree) == (0.25, 3)
+    assert np.isnan([pair.low, pair.high]).all()
+    assert best_columns(np.c_[a, b], "higher").tolist() == [True, True]
+    less_equal = paired(seeds(*a), seeds(*b[:2], b[2] - 0.01 / images))
+    assert less_equal.p < 0.01
+    assert np.isfinite(less_equal.low)
+
+
 def test_holm_steps_down_and_stops_at_the_first_that_holds():
     assert holm([0.01, 0.04, 0.03]).tolist() == [
         True,

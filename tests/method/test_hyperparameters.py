@@ -82,7 +82,8 @@ BAD = [
     ("coral", {"coral": {"dim": 0}}, "coral: dim must be 1 or more"),
     ("cbdm", {"cbdm": {"gamma": -1}}, "cbdm: tau and gamma must be 0 or more"),
     ("cbdm", {"cbdm": {"draws": 0}}, "cbdm: draws must be 1 or more"),
-    ("inverse_frequency", {"inverse_frequency": {"power": -1}}, "inverse_frequency: power must be 0 or more"),
+    ("inverse_frequency", {"inverse_frequency": {"power": -1}}, "inverse_frequency: power must be in [0, 4]"),
+    ("inverse_frequency", {"inverse_frequency": {"power": 13}}, "inverse_frequency: power must be in [0, 4]"),
     ("effective_number", {"effective_number": {"beta": 1}}, "effective_number: beta must be in [0, 1)"),
 ]
 

@@ -27,6 +27,16 @@ def test_inverse_frequency_follows_its_power():
         torch.testing.assert_close(scaled, scaled[:1].expand(500), rtol=1e-5, atol=0)
 
 
+def test_the_highest_power_overflows_in_no_class():
+    counts = torch.tensor([10**9, 1])
+    shares = counts / counts.sum()
+    batch = dataclasses.replace(
+        make_batch(2), y=torch.arange(2), counts=counts, prior=shares, draw_prior=shares
+    )
+    weights = registry.create_method("inverse_frequency", power=4.0).weights(batch)
+    assert weights.tolist() == pytest.approx([1e-27, 1e9])  # of the mean of one the rare class has all
+
+
 @pytest.mark.parametrize("name", ["inverse_frequency", "effective_number"])
 def test_a_class_without_images_changes_no_other_weight(name):
     weights = {}
