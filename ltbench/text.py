@@ -102,6 +102,7 @@ _LATEX = {
     ">": r"\ensuremath{>}",
     '"': r"\textquotedbl{}",
     "±": r"\ensuremath{\pm}",
+    "−": r"\ensuremath{-}",
     "Δ": r"\ensuremath{\Delta}",
     "√": r"\ensuremath{\surd}",
     "↓": r"\ensuremath{\downarrow}",
@@ -112,9 +113,12 @@ _LATEX = {
 }  # fmt: skip
 
 
+_MINUS = re.compile(r"(?<![^\s\[(])-(?=\.?\d|\s)")  # before a number, or between two things
+
+
 def latex(text: str) -> str:
-    """Escape text for LaTeX; a character outside ASCII that has no command here becomes a question mark."""
-    shown = one_line(text)
+    """Escape text for LaTeX, a minus as one; a character outside ASCII that has no command here becomes a question mark."""
+    shown = _MINUS.sub("−", one_line(text))
     out = []
     for character in shown:
         if character in _LATEX:

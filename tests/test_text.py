@@ -106,6 +106,12 @@ def test_latex_holds_no_command_of_the_text(value):
     assert not set(out) & set("\\{}$&#^_%~")
 
 
+def test_a_minus_is_one_in_latex_and_a_hyphen_is_none():
+    shown = text.latex("CBDM - DDPM: -2.84 [-3.10, -.5], seeds 0-2, log-SNR, 1e-5")
+    minus = r"\ensuremath{-}"
+    assert shown == f"CBDM {minus} DDPM: {minus}2.84 [{minus}3.10, {minus}.5], seeds 0-2, log-SNR, 1e-5"
+
+
 @given(ANY)
 @example("-1.5")
 @example("-1.5e-3")

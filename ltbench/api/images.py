@@ -61,7 +61,8 @@ def sample(
     model
         What `Run.model` returns, or any callable ``(x_t, t, label) -> Prediction`` with ``shape`` (C, H, W) and
         ``num_classes`` K: ``x_t`` is (B,C,H,W) in about [-1, 1], ``t`` (B,) in 0..999, ``label`` (B,) in 0..K where K
-        means no label, and the prediction's ``eps`` (B,C,H,W). A module is moved to `device`.
+        means no label, and the prediction (`ltbench.method.Prediction`, or any object with it) has ``eps`` (B,C,H,W). A
+        module is moved to `device`.
     labels
         (N,) classes, 0..K-1.
     sampler, steps

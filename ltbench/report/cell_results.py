@@ -263,13 +263,24 @@ class CellResults:
         result: pd.DataFrame = self._kept[key]
         return result
 
-    def floor(self, scope: str, measure: Measure, place: str = "") -> tuple[float, float, float]:
+    def generated(self, scope: str, measure: Measure, place: str = "", role: str = "") -> dict[str, float]:
+        """Return how many generated images are behind each series' numbers of a measure and place; nan: not one size."""
+        rows = self._points.rows(scope, measure, place, role)
+        sizes = pd.Series(self._points.columns["n_generated"][rows]).groupby(self._points.codes[rows])
+        one = sizes.min().where(sizes.min() == sizes.max())
+        return dict(zip(self._points.names[one.index.to_numpy(int)], one.tolist(), strict=True))
+
+    def floor(
+        self, scope: str, measure: Measure, place: str = "", series: str = ""
+    ) -> tuple[float, float, float]:
         """Return the floor's mean, its standard deviation over draws, and its own number of images; nan where none.
 
-        It is that of the sample sets with this measure; where those have several sizes, at the one that most have.
+        It is that of the sample sets with this measure, or of one series; where those have several sizes, at the one
+        that most have.
         """
         of, value, n = self._points, self._points.columns["value"], self._points.columns["n_generated"]
         scored = of.codes[of.rows(scope, measure, place, "")]
+        scored = scored[of.names[scored] == series] if series else scored
         rows, spread = (of.rows(scope, measure, place, role) for role in ("floor", "floor_sd"))
         rows, spread = (r[np.isin(of.codes[r], scored)] if len(scored) else r for r in (rows, spread))
         if not len(rows):

@@ -5,7 +5,7 @@ A sentence has at most 25 words and no list of numbers: the forest plot and the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import pandas as pd
@@ -13,10 +13,11 @@ import pandas as pd
 from ltbench.report.cell_results import CellResults
 from ltbench.report.names import group_title, mean_sd, method_title, number
 from ltbench.report.protocols import fewer_methods, long_tails, main_protocols
-from ltbench.report.series import Series, by_key, grouped, joined
+from ltbench.report.series import Block, Series, by_key, grouped, joined
 from ltbench.report.tables.contrasts import pair_title
 from ltbench.report.tables.differences import (
     PLACES,
+    Difference,
     declared_rows,
     difference_text,
     of_measure,
@@ -38,7 +39,8 @@ def findings(sections: Sections, baseline: str) -> list[str]:
     leading = long_tails([cell for cell, _ in sections])
     drafts: list[Iterator[str]] = [_declared(sections)]
     for cell in leading[:2]:
-        drafts += [_ahead(cell, frames[cell], baseline), _best(cell), _memorised(cell)]
+        most = 3 if len(leading) == 1 else 2  # guidances
+        drafts += [_ahead(cell, frames[cell], baseline, most), _best(cell), _memorised(cell)]
     out: list[str] = []
     for draft in [*drafts, _sureness(leading)]:
         out += [s for s in draft if len(s.split()) <= MOST_WORDS and s not in out]
@@ -46,33 +48,50 @@ def findings(sections: Sections, baseline: str) -> list[str]:
     return [*out[: MOST_SENTENCES - 1], *last] if len(out) > MOST_SENTENCES else out
 
 
-def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str) -> Iterator[str]:
-    """Say of each guidance which methods are shown to be better or worse than the baseline."""
+def _ahead(cell: CellResults, frame: pd.DataFrame, baseline: str, most: int) -> Iterator[str]:
+    """Say of each guidance which methods are shown to be better, which worse than the baseline, and of the tail."""
     measure = cell.frechet("overall")
     if measure is None or frame.empty:
         return
-    name = method_title(baseline)
-    for block in main_protocols(cell)[:2]:
-        rows = of_measure(frame, measure, block, PLACES)
-        if not rows:
+    for block in main_protocols(cell)[:most]:
+        rows = [row for row in of_measure(frame, measure, block, PLACES) if row.n > 1]
+        if not rows:  # one seed shows nothing, not even that nothing differs
             continue
-        shown = shown_to_differ(rows)
-        members, parts = by_key(block), []
-        for place in PLACES:
-            here = [row for row in rows if row.place == place and row in shown]
-            sides = grouped(here, lambda row: row.mean < 0)
-            better = True in sides
-            names = [members[row.series].label for row in sides.get(better, [])]
-            one, more = ("beats", "beat") if better else ("is worse than", "are worse than")
-            if names:
-                verb = one if len(names) == 1 else more
-                parts.append(f"{'in the tail ' if place else ''}{_several(names)} {verb} {name}")
-            elif not place:
-                parts.append(f"no method is shown to differ from {name}")
-        at = f"ω={block[0].scale_text}"
-        yield f"{_short(cell)}, {at}: {'; '.join(parts)} ({_word(measure.plain)}, Holm 5 %)."
+        at = f"{_short(cell)}, ω={block[0].scale_text}"
+        how = f"({_word(measure.plain)}, Holm over {len(rows)})"
+        yield from _fitting(
+            f"{at}: {_sides(rows, block, method_title(baseline), named)} {how}."
+            for named in ((_NAMED, _NAMED), (_NAMED, 0), (1, 1), (1, 0), (0, 0))
+        )
     if fewer := fewer_methods(cell):
         yield f"{_short(cell)}: {fewer}"
+
+
+def _sides(rows: Sequence[Difference], block: Block, baseline: str, named: tuple[int, int]) -> str:
+    """Say who is better and who worse, overall and in the tail; up to `named` methods by name, first and later."""
+    shown, members = shown_to_differ(rows), by_key(block)
+    parts: list[str] = []
+    for place in dict.fromkeys(row.place for row in rows):
+        sides = grouped(
+            (row for row in rows if row.place == place and row in shown), lambda row: row.mean < 0
+        )
+        said: list[str] = []
+        for better, one, more in ((True, "beats", "beat"), (False, "is worse", "are worse")):
+            if better in sides:
+                names = [members[row.series].label for row in sides[better]]
+                verb = one if len(set(names)) == 1 else more
+                than = "" if said else f" {baseline}" if better else f" than {baseline}"
+                later = bool(parts or said)
+                said.append(f"{_several(names, named[later], bare=later)} {verb}{than}")
+        none = "no difference is shown" if place or parts else f"no method is shown to differ from {baseline}"
+        parts.append(f"{'tail: ' if place else ''}{', '.join(said) or none}")
+    return "; ".join(parts)
+
+
+def _fitting(drafts: Iterable[str]) -> Iterator[str]:
+    """Yield the first of the drafts, the longest first, that is short enough."""
+    if (draft := next((d for d in drafts if len(d.split()) <= MOST_WORDS), None)) is not None:
+        yield draft
 
 
 def _word(title: str) -> str:
@@ -80,10 +99,10 @@ def _word(title: str) -> str:
     return title.partition(" (")[0]
 
 
-def _several(names: Sequence[str]) -> str:
+def _several(names: Sequence[str], named: int, bare: bool) -> str:
     unique = list(dict.fromkeys(names))
-    if len(unique) > _NAMED:
-        return f"{len(unique)} methods"
+    if len(unique) > named:
+        return str(len(unique)) + f" method{'s' * (len(unique) > 1)}" * (not bare)
     return ", ".join(unique[:-1]) + (" and " if len(unique) > 1 else "") + unique[-1]
 
 
@@ -100,9 +119,11 @@ def _best(cell: CellResults) -> Iterator[str]:
     (first, best), (second, next_best) = rows[0], rows[1]
     how = "chosen on other seeds" if all(b.held_out for _, b in rows) else "choice flatters"
     lowest, next_lowest = (number(b.mean, measure.decimals) for b in (best, next_best))
-    yield (
-        f"{_short(cell)}, each method at its best guidance: lowest FD has {first.label} with {lowest}, "
-        f"then {second.label} with {next_lowest} (n={best.n}, {how})."
+    images = f" ({cell.images(measure, 'n_generated')} images)"  # the league's may be at its floor's
+    yield from _fitting(
+        f"{_short(cell)}, each at its best guidance: lowest FD{told} {lowest} by {first.label}, "
+        f"then {next_lowest} by {second.label} ({best.n} seed{'s' * (best.n > 1)}, {how})."
+        for told in (images, "")
     )
 
 
@@ -121,13 +142,19 @@ def _memorised(cell: CellResults) -> Iterator[str]:
     if found[worst] > 2 * expected:
         yield (
             f"{_short(cell)}: {worst} memorises most: {100 * found[worst]:.0f} % of its tail images lie nearer "
-            f"to training images than real ones do (expected {100 * expected:.0f} %)."
+            f"to training images than real ones do (expected {_percent(expected)} %)."
         )
 
 
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f}" if share >= 0.1 else f"{100 * share:.2g}"
+
+
 def _sureness(leading: Sequence[CellResults]) -> Iterator[str]:
-    seeds = sorted({len(one.train_seeds) for cell in leading for one in main_protocols(cell)[0]})
-    if seeds[-1] == 1:
+    shown = [one for cell in leading for one in main_protocols(cell)[0]]
+    ours = [one for one in shown if one.origin != "external"]  # images from elsewhere state no seeds
+    seeds = sorted({len(one.train_seeds) for one in ours or shown})
+    if seeds[-1] <= 1:
         yield "One training seed: these are measurements, and no ranking."
     else:
         count = f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])

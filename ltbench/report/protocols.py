@@ -46,13 +46,17 @@ def _trainings(block: Block) -> int:
 
 
 def one_a_method(series: Sequence[Series], limit: int) -> list[Series]:
-    """Keep one series a method and variant, the one that sets the fewest hyper-parameters, and name them anew."""
+    """Keep one series a method and variant, the one that sets the fewest hyper-parameters.
+
+    They are named anew, by what tells them from those that are left out too.
+    """
     order = sorted(range(len(series)), key=lambda i: len(series[i].hyperparameters))
     named = [i for i in order if "custom" not in series[i].variant]
     kept = {series[i].pair: i for i in reversed(named)}
     have = {series[i].method for i in named}
     kept |= {(series[i].method,): i for i in reversed(order) if series[i].method not in have}  # type: ignore[misc]
-    return labelled([series[i] for i in sorted(kept.values())[:limit]])
+    anew = labelled(series)
+    return [anew[i] for i in sorted(kept.values())[:limit]]
 
 
 def block_title(block: Block) -> str:
@@ -114,15 +118,27 @@ def main_protocols(cell: CellResults, every: bool = False) -> list[list[Series]]
         full = [i for i in best if measured[i + 1] >= measured[0]] or best[:1]
         blocks = [blocks[i] for i in sorted(full[: _MOST_GUIDANCES - 1])]
     later = by_key(joined(blocks))  # where a method that lacks the main protocol stands among its like
-    first = labelled([one for one in first if one.key not in later])
+    first = [one for one in first if one.key not in later]
     return [first, *(one_a_method(rows, MOST_METHODS) for rows in blocks)]
 
 
 def fewer_methods(cell: CellResults) -> str:
-    """Say how many methods are not among `main_series`, since more than fit side by side were run; blank: none."""
-    every = len(main_series(cell, len(cell.series)))
-    fewer = every - len(main_series(cell))
-    return f"{fewer} of {every} methods and variants are left out: see every setting." if fewer else ""
+    """Say how many methods, and other hyper-parameters of those shown, are not among `main_series`; blank: none."""
+    every, shown = len(main_series(cell, len(cell.series))), main_series(cell)
+    fewer = every - len(shown)
+    pairs = {one.pair for one in shown}
+    tried = [
+        one for one in cell.series if protocol_of(one) == main_protocol(cell.series) and one.pair in pairs
+    ]
+    others = len(tried) - len(at_main_protocol(cell))
+    parts = [
+        f"{fewer} of {every} methods and variants are left out" if fewer else "",
+        f"{others} more setting{'s' * (others > 1)} of these methods' own {'are' if others > 1 else 'is'} left out"
+        if others
+        else "",
+    ]
+    said = ", ".join(filter(None, parts))
+    return f"{said}: see every setting." if said else ""
 
 
 def at_main_protocol(cell: CellResults) -> list[Series]:

@@ -167,6 +167,7 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
     stated = [settings for settings in flat if settings]
     varying = [k for k in keys if is_hyperparameter(k) or len({json.dumps(s.get(k)) for s in stated}) > 1]
     varying = [k for k in varying if not k.endswith(".variant")]
+    elsewhere = [i for i, one in enumerate(series) if one.origin == "external"] * several(series, "origin")
     labels = [""] * len(series)
     for method, rows in grouped(range(len(series)), lambda i: series[i].method).items():
         apart = _telling_apart([series[i].variant for i in rows], [flat[i] for i in rows])
@@ -180,6 +181,7 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
                     part += [template.format(value)] if value == value and value != "" else []
         for i, part in zip(rows, parts, strict=True):
             title = method_title(method)
+            part += ["external"] if i in elsewhere and "external" not in part else []
             labels[i] = f"{title} ({', '.join(part)})" if part else title
     return [
         replace(

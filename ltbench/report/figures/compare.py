@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,7 +75,8 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
     panels = []
     for place in PLACES if "tail" in cell.groups() else PLACES[:1]:
         here = {row.series: row for row in reversed(rows) if row.place == place}
-        hidden = {key for key, row in here.items() if off_scale(*_furthest(cell, row))}
+        typical = float(np.median([abs(row.mean) for row in here.values()])) if here else 0.0
+        hidden = {key for key, row in here.items() if off_scale(*_furthest(cell, row), typical)}
         marks = [
             _difference(scene, here[one.key], one, rank[one.key], style)
             for one, style in styled(scene, members)
@@ -101,12 +103,13 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
     return panels
 
 
-def off_scale(difference: float, baseline: float) -> bool:
-    """Tell whether a difference is over ten times the baseline's score, as of a training that diverged.
+def off_scale(difference: float, baseline: float, typical: float = math.inf) -> bool:
+    """Tell whether a difference is that of a training that diverged: an axis that held it would hide all others.
 
-    An axis that held it would hide all others.
+    It is over ten times the baseline's score; or over three times, and five times what is `typical` of the others.
     """
-    return difference > _OFF_SCALE * baseline > 0
+    far = difference > _OFF_SCALE * baseline or difference > max(3 * baseline, 5 * typical)
+    return far and baseline > 0
 
 
 def _furthest(cell: CellResults, row: Difference) -> tuple[float, float]:

@@ -102,9 +102,10 @@ def _pair_table(cell: CellResults, other: CellResults, name: str) -> Table | Non
             seeds = [c.by_seed("class", measure, label).reindex(columns=[key]) for label in tail]
             means = pd.concat(seeds, axis=1).dropna().mean(axis=1)
             columns.append((title, [*scores, mean_sd(means.mean(), means.std(ddof=1), decimals)]))
+    few = other.imbalance_ratio == 1 and other.classes()["n_train"].max() <= counts[0].min()
     reading = (
         "A class that is as bad among equally few images of every class suffers from scarcity, not imbalance."
-        if other.imbalance_ratio == 1
+        if few
         else "A class that is bad with many images too is hard, not rare."
     )
     scales = [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import ANY, MISSING, OWN, Measure, mean_sd, number
 from ltbench.report.protocols import fewer_methods, main_protocols, protocol_of
-from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined
+from ltbench.report.series import PARTS, Block, Series, grouped, joined, stated
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
 
@@ -110,13 +111,18 @@ class Column:
         why = cell.reasons.get((self.scope, self.place, self.measure.metric), "")
         return f"{self.title.rstrip(' ↓↑')}: {why}" if why else ""
 
-    def floor(self, cell: CellResults) -> str:
-        """Print what it is read against: its floor over repeated draws with its own n, or its companion's value."""
+    def generated(self, cell: CellResults) -> dict[str, float]:
+        """Return how many generated images are behind each series' number."""
+        return cell.generated(self.scope, self.measure, self.place, self.role)
+
+    def floor(self, cell: CellResults, series: str = "") -> str:
+        """Print what it, or one series in it, is read against: its floor over repeated draws with its own n, or its
+        companion's value."""
         measure = self.measure
         if companion := measure.output.companion:
             beside = measure.any_size._replace(metric=companion[0])
             return number(cell.points_of(self.scope, beside, self.place)["value"].mean(), measure.decimals)
-        mean, sd, n = cell.floor(self.scope, measure, self.place)
+        mean, sd, n = cell.floor(self.scope, measure, self.place, series)
         return mean_sd(mean, sd, measure.decimals) + (f" (n={n:,.0f})" if self.at_another_n(cell) else "")
 
     def at_another_n(self, cell: CellResults) -> bool:
@@ -149,11 +155,21 @@ def at_floor(cell: CellResults, column: Column) -> Column:
 
 
 def entries(cell: CellResults, blocks: Sequence[Block], column: Column, intervals: bool = False) -> list[str]:
-    """Return a column's entries, a series each: mean ± sd (or [t interval]), in each block the best marked."""
-    means, bold = column.means(cell), bold_of(cell, blocks, column)
+    """Return a column's entries, a series each: mean ± sd (or [t interval]), in each block the best marked.
+
+    One of another number of images than most says so: it is compared with none of theirs.
+    """
+    means, bold, sizes = column.means(cell), bold_of(cell, blocks, column), column.generated(cell)
+    keys = [one.key for one in joined(blocks)]
+    known = Counter(n for key in keys if (n := sizes.get(key, math.nan)) == n)
+    usual = max(known, key=known.__getitem__, default=math.nan)
     texts = (
-        (key, score_text(means.get(key), column.measure.decimals, intervals))
-        for key in by_key(joined(blocks))
+        (
+            key,
+            score_text(means.get(key), column.measure.decimals, intervals)
+            + (f" (n={n:,.0f})" if (n := sizes.get(key, usual)) == n and n != usual else ""),
+        )
+        for key in dict.fromkeys(keys)
     )
     return [marked(text, key in bold) for key, text in texts]
 
@@ -219,11 +235,13 @@ def row_labels(series: Sequence[Series]) -> list[str]:
 
 
 def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
-    """Return the series to print bold: in each block the best of one protocol, and what cannot be told from it."""
+    """Return the series to print bold: in each block the best of one protocol and size, and what cannot be told from it."""
     wide, bold = cell.by_seed(column.scope, column.measure, column.place, column.role), set[str]()
     table, at = wide.to_numpy(), {key: i for i, key in enumerate(wide)}
+    sizes = column.generated(cell)
     for block in blocks:
-        for rows in grouped(block, protocol_of).values():
+        alike = grouped(block, lambda one: (protocol_of(one), stated(sizes.get(one.key, math.nan))))
+        for rows in alike.values():
             keys = [one.key for one in rows if one.key in at]
             values = table[:, [at[key] for key in keys]]
             positive = column.measure.better == "lower" and not (values <= 0).any()

@@ -22,6 +22,7 @@ from ltbench.report.protocols import fewer_methods, main_protocols, shown_blocks
 from ltbench.report.series import Block, joined, labelled, several
 from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
+    Bold,
     Column,
     Table,
     at_floor,
@@ -236,22 +237,25 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     at the floor's n is the one shown.
     """
     columns = []
+    blocks = main_protocols(cell)
+    series = joined(blocks)
     for metric, scope, place, template in _LEAGUE:
         measure = cell.leading(metric, scope)
         if measure is not None and (not place or place in cell.groups()):
-            measure = measure.any_size if place else measure
+            sizes = cell.generated(scope, measure.any_size, place)
+            any_size = place or all(sizes.get(one.key, 0.0) == sizes.get(one.key, 0.0) for one in series)
+            measure = measure.any_size if any_size else measure
             columns.append(at_floor(cell, Column(template.format(measure.plain), measure, scope, place)))
     if not columns:
         return None
-    blocks = main_protocols(cell)
-    series = joined(blocks)
     shown: list[tuple[str, Sequence[str]]] = [("Method", row_labels(series))]
     for column in columns:
         companion = column.measure.output.companion
-        beside = replace(column, measure=column.measure.any_size, role="").floor(cell).split(" ±")[0]
+        plain = replace(column, measure=column.measure.any_size, role="")
+        beside = [plain.floor(cell, one.key).split(" ±")[0].replace(MISSING, "") for one in series]
         shown += [
             (column.title + arrow_of(column.measure.metric), entries(cell, blocks, column)),
-            (companion[1].lower() if companion else "floor", [beside.replace(MISSING, "")] * len(series)),
+            (companion[1].lower() if companion else "floor", beside),
         ]
     costs = [training_flops(one, runs) for one in series]
     base = next(
@@ -267,9 +271,15 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     ]
     fewer = len(main_protocols(cell, every=True)) - len(blocks)
     at_floors = "Scores are at the floor's number of images, so that the two may be compared."
+    texts = [text for _, entries in shown for text in entries]
     sentences = [
         at_floors if any(column.role for column in columns) else "",
-        "Bold: best of one protocol, and what cannot be told from it (Holm, 5 %).",
+        "Bold: best of one protocol, and what cannot be told from it (Holm, 5 %)."
+        if any(isinstance(text, Bold) for text in texts)
+        else "",
+        "n: a number of images that is not the others', with which it is not compared."
+        if any("(n=" in text for text in texts)
+        else "",
         f"Cost: FLOPs of training relative to {method_title(baseline)}'s {base:.2g}." if base == base else "",
         protocol_columns(series)[1],
         f"{fewer} other settings of guidance: see every setting." if fewer > 0 else "",

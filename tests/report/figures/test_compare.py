@@ -14,6 +14,9 @@ def test_a_training_that_diverged_is_off_the_forests_axis_and_a_winner_is_not():
     assert not off_scale(26.3, 9.95)
     assert not off_scale(-9.9, 9.95)
     assert not off_scale(7.2, 0.73)
+    assert off_scale(80.0, 21.6, typical=15.0)
+    assert not off_scale(80.0, 21.6, typical=20.0)
+    assert not off_scale(60.0, 21.6, typical=1.0)
 
 
 def test_one_seed_that_diverged_takes_its_method_off_the_axis(tmp_path):

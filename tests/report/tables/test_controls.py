@@ -84,6 +84,7 @@ def test_balanced_controls_stand_beside_the_long_tail_most_images_first(tmp_path
     scarce = tables["control-digits-r0.05-and-ratio-1-head-count-6"]
     assert scarce.columns[2] == "Images, ratio 1, head count 6"
     assert "scarcity" in scarce.notes[0]
+    assert "with many images too is hard" in tables["control-digits-r0.05-and-ratio-1"].notes[0]
     assert scarce.rows[-1][3] == "8.00"
     spec = make_spec(
         ratio=0.1

@@ -149,3 +149,72 @@ def test_a_method_that_diverged_is_not_bold(tmp_path):
     bold = {row[0]: isinstance(row[at], Bold) for row in table.rows}
     assert any(bold.values())
     assert not bold["T2H"]
+
+
+def test_samples_of_another_size_say_it_and_are_read_against_a_floor_of_their_own(tmp_path):
+    """40 images a class stood in one column with 20, in bold before them, beside the floor of 20."""
+    for seed in range(3):
+        for method in ("ddpm", "coral"):
+            spec = make_spec(method, seed)
+            write_run(tmp_path, spec, score_rows(spec), images=False)
+    spec = make_spec("my_gan", per_class=40)
+    rows = [row | {"origin": "external", "train_seed": "", "step": ""} for row in score_rows(spec)]
+    rows = [
+        row | {"value": "0.9"} if row["metric"] == "frechet.floor" else row | {"value": "0.95"}
+        for row in rows
+    ]
+    rows += [
+        row | {"metric": "frechet.floor", "value": value}
+        for row, value in [
+            (row, "0.7") for row in rows if row["metric"] == "frechet" and row["scope"] == "group"
+        ]
+    ]
+    write_run(tmp_path, spec, rows, images=False)
+    for seed in range(3):
+        for method in ("ddpm", "coral"):
+            add_group_floors(tmp_path, make_spec(method, seed), "2.1")
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    table = league_table(cell, results.runs, "ddpm")
+    row = next(row for row in table.rows if row[0].startswith("my_gan"))
+    assert row[0] == "my_gan (external)"
+    tail = table.columns.index("FD (digits_cnn), tail ↓")
+    assert row[tail] == "0.95 (n=40)"
+    assert not isinstance(row[tail], Bold)
+    assert row[tail + 1] == "0.70"
+    assert {other[tail + 1] for other in table.rows if other is not row} == {"2.10"}
+    assert row[table.columns.index("FD (digits_cnn) ↓")] == "0.95 (n=400)"
+    assert "not compared" in table.notes[0]
+    groups = groups_table(cell)
+    theirs = next(row for row in groups.rows if row[0] == row_name(groups, "my_gan"))
+    assert theirs[groups.columns.index("tail")] == "0.95 (n=40)"
+
+
+def add_group_floors(root, spec, value):
+    """Give a run's groups a floor each."""
+    rows = score_rows(spec)
+    floors = [
+        row | {"metric": "frechet.floor", "value": value}
+        for row in rows
+        if row["metric"] == "frechet" and row["scope"] == "group"
+    ]
+    write_run(root, spec, [*rows, *floors], images=False)
+
+
+def row_name(table, start):
+    """Return the name of the row that starts so."""
+    return next(row[0] for row in table.rows if row[0].startswith(start))
+
+
+def test_other_hyperparameters_of_a_method_are_counted_and_the_one_that_stands_is_named(tmp_path):
+    """One of two values stood for the method, with neither in its label nor a word of the other."""
+    for seed in range(2):
+        write_run(tmp_path, make_spec("ddpm", seed), images=False)
+        for power in (0.1, 0.9):
+            write_run(tmp_path, make_spec("mine", seed, hyper={"mine": {"power": power}}), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    for table in (league_table(cell, results.runs, "ddpm"), groups_table(cell)):
+        assert [row[0] for row in table.rows][:2] == ["DDPM", "mine (mine.power=0.1)"]
+        assert any("1 more setting of these methods' own is left out: see" in note for note in table.notes)
+    assert row_name(overall_table(cell), "mine (mine.power=0.9)")
