@@ -24,6 +24,7 @@ from ltbench.errors import UsageError
 from ltbench.files import read_json, write_json, write_text
 from ltbench.league.ranks import Place, league, status_of
 from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
+from ltbench.runs.bundle_format import is_zip
 from ltbench.runs.layout import SAMPLES, SPEC
 from ltbench.runs.places import cache_folder
 from ltbench.runs.results import load_scores
@@ -64,7 +65,7 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
     """
     if not bundles:
         raise UsageError("no bundle given: name what `ltbench pack` wrote")
-    names = [slug(path.stem if path.suffix == ".zip" else path.resolve().name) for path in bundles]
+    names = [slug(path.stem if is_zip(path) else path.resolve().name) for path in bundles]
     if len(set(names)) < len(names):
         raise UsageError("two bundles have one name: rename one, so that rows can say where they are from")
     tables: list[pd.DataFrame] = []

@@ -41,6 +41,7 @@ from ltbench.runs.bundle_format import (
     checked_name,
     expand,
     is_table,
+    is_zip,
     json_bytes,
     parse_json,
     sha256,
@@ -110,7 +111,7 @@ def is_bundle(path: Path) -> bool:
     """Tell whether a path is a bundle: a folder with an index, or a zip file with one."""
     if path.is_dir():
         return file_of(path, INDEX).is_file()
-    if path.suffix != ".zip" or not path.is_file():
+    if not is_zip(path) or not path.is_file():
         return False
     try:
         with zipfile.ZipFile(path) as archive:

@@ -100,6 +100,11 @@ def is_table(name: str) -> bool:
     return name.endswith(tuple(f".csv.{suffix}" for suffix in COMPRESSIONS))
 
 
+def is_zip(path: Path) -> bool:
+    """Tell whether a bundle of this name is a zip file, and no folder."""
+    return path.suffix.lower() == ".zip"
+
+
 def compress(content: bytes, compression: str) -> bytes:
     """Compress bytes as gzip ("gz") or xz ("xz"), the same to the same: no time and no name in it."""
     return lzma.compress(content) if compression == "xz" else gzip.compress(content, 9, mtime=0)

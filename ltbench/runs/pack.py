@@ -26,6 +26,7 @@ from ltbench.runs.bundle_format import (
     compress,
     is_safe,
     is_table,
+    is_zip,
     join_tables,
     json_bytes,
     parse_json,
@@ -57,7 +58,7 @@ def pack(
     roots
         Output folders of ``ltbench run``, or run folders.
     target
-        A folder to make or replace (only an older bundle is replaced), or a file's name that ends in ``.zip``.
+        A folder, or a file whose name ends in ``.zip``, to make or replace; only an older bundle is replaced.
     studies
         Study files to put in; those that lie in the roots are put in anyway.
     keep_arrays
@@ -80,7 +81,7 @@ def pack(
     CheckpointError
         A spec or file of a run was changed since it was written.
     StorageError, DiskFull
-        The target cannot be written, or is a folder that is no bundle.
+        The target cannot be written, or is there and is no bundle.
     """
     if compression not in COMPRESSIONS:
         raise UsageError(f"no compression {compression!r}: choose {' or '.join(COMPRESSIONS)}")
@@ -125,7 +126,8 @@ def write_bundle(target: Path, files: Mapping[str, bytes], about: Mapping[str, A
         "files": {name: sha256(files[name]) for name in sorted(files)},
     }
     everything = {INDEX: (json.dumps(index, indent=2, sort_keys=True) + "\n").encode(), **files}
-    if target.suffix == ".zip":
+    _refuse_others(target)
+    if is_zip(target):
         with replacing(target) as temporary:
             temporary.write_bytes(zip_bytes(everything))
     else:
@@ -133,14 +135,17 @@ def write_bundle(target: Path, files: Mapping[str, bytes], about: Mapping[str, A
     return Bundle(target, index, dict(files))
 
 
+def _refuse_others(target: Path) -> None:
+    ours = is_bundle(target) or (target.is_dir() and (not any(target.iterdir()) or _is_half(target)))
+    if target.exists() and not ours:
+        raise StorageError(f"{target} is there and is no bundle: give -o another name")
+
+
 def _replace_folder(target: Path, files: Mapping[str, bytes]) -> None:
     """Write all files beside the older ones and put them in their place; other things in a bundle's folder stay.
 
     What is killed or finds the disk full leaves the older bundle; from the staged index on it leaves the new one.
     """
-    ours = target.is_dir() and (not any(target.iterdir()) or is_bundle(target) or _is_half(target))
-    if target.exists() and not ours:
-        raise StorageError(f"{target} is there and is no bundle: give -o another name")
     with storage_errors(target):
         target.mkdir(parents=True, exist_ok=True)
         with locked(target):

@@ -6,6 +6,7 @@ import os
 import resource
 import shutil
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,25 @@ def test_a_packing_that_was_stopped_is_gone_on_with_and_a_folder_of_others_is_no
     (others / "notes.txt").write_text("mine")
     with pytest.raises(StorageError, match="is there and is no bundle: give -o another name"):
         pack([runs], others)
+
+
+@pytest.mark.parametrize("name", ["thesis.zip", "thesis.ZIP", "thesis"])
+def test_a_file_that_is_no_bundle_is_not_written_over(runs, tmp_path, name):
+    """A folder of others was refused, and somebody's thesis.zip was gone."""
+    with zipfile.ZipFile(tmp_path / name, "w") as archive:
+        archive.writestr("thesis.tex", "years of work")
+    before = (tmp_path / name).read_bytes()
+    with pytest.raises(StorageError, match=f"{name} is there and is no bundle: give -o another name"):
+        pack([runs], tmp_path / name)
+    assert (tmp_path / name).read_bytes() == before
+
+
+def test_a_zip_file_in_capitals_is_one(runs, tmp_path):
+    """It became a folder of that name."""
+    for _ in range(2):  # the second replaces the first
+        packed = pack([runs], tmp_path / "b.ZIP")
+    assert zipfile.is_zipfile(tmp_path / "b.ZIP")
+    assert read_bundle(tmp_path / "b.ZIP").digest == packed.digest
 
 
 def pack_until(_rank, runs, target, moment):
