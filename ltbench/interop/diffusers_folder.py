@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import os
 import re
@@ -29,6 +30,7 @@ from ltbench.diffusion.unet import Denoiser, UNetConfig
 from ltbench.errors import CheckpointError, UsageError
 
 CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+PIPELINE_INDEX, PIPELINE = "model_index.json", "ClassConditionalPipeline"
 SCHEDULER = {
     "_class_name": "DPMSolverMultistepScheduler",
     "beta_start": 1e-4,
@@ -54,11 +56,19 @@ def export_diffusers(denoiser: Denoiser, folder: Path | str, card: str) -> None:
     denoiser
         The network whose weights are written.
     folder
-        Created when missing; files of these names in it are replaced.
+        Created when missing; an earlier export in it is replaced.
     card
         Text of the model card (Markdown).
+
+    Raises
+    ------
+    UsageError
+        The folder holds files that are no earlier export.
+    StorageError, DiskFull
+        The folder cannot be written.
     """
     folder = Path(folder)
+    _refuse_others(folder)
     state = {
         name: tensor.detach().float().cpu().contiguous()
         for name, tensor in denoiser.unet.state_dict().items()
@@ -67,22 +77,34 @@ def export_diffusers(denoiser: Denoiser, folder: Path | str, card: str) -> None:
     state["class_embedding.weight"] = torch.cat([table, torch.zeros_like(table[:1])])
     with torch.device("meta"):
         exported: Any = replace(denoiser.config, num_classes=denoiser.num_classes + 1).unet()
+    files.write_json(  # first: by it what a killed export left is known as ours
+        folder / PIPELINE_INDEX,
+        {
+            "_class_name": PIPELINE,
+            "_diffusers_version": diffusers.__version__,
+            "unet": ["diffusers", "UNet2DModel"],
+            "scheduler": ["diffusers", SCHEDULER["_class_name"]],
+        },
+    )
     with files.replacing(folder / WEIGHTS) as temporary:
         save_file(state, temporary, metadata={"format": "pt"})
     files.write_text(folder / CONFIG, exported.to_json_string())
     for name in (CONFIG, WEIGHTS):
         _link(folder / name, folder / "unet" / name)
     files.write_json(folder / "scheduler" / "scheduler_config.json", SCHEDULER)
-    files.write_json(
-        folder / "model_index.json",
-        {
-            "_class_name": "ClassConditionalPipeline",
-            "_diffusers_version": diffusers.__version__,
-            "unet": ["diffusers", "UNet2DModel"],
-            "scheduler": ["diffusers", SCHEDULER["_class_name"]],
-        },
-    )
     files.write_text(folder / "README.md", card)
+
+
+def _refuse_others(folder: Path) -> None:
+    """Raise where a folder has files and no earlier export; hidden ones, as a repository's own, do not count."""
+    if not folder.is_dir() or all(path.name.startswith(".") for path in folder.iterdir()):
+        return
+    with contextlib.suppress(CheckpointError):
+        if files.read_object(folder / PIPELINE_INDEX).get("_class_name") == PIPELINE:
+            return
+    raise UsageError(
+        f"{folder} holds files that are no earlier export: give a new or an empty folder with --to"
+    )
 
 
 def _link(source: Path, target: Path) -> None:

@@ -11,7 +11,8 @@ import torch
 from diffusers import UNet2DModel
 from official_files import GOLDENS
 
-from ltbench.errors import CheckpointError, StorageError
+from ltbench.errors import CheckpointError, StorageError, UsageError
+from ltbench.interop import diffusers_folder
 from ltbench.interop.diffusers_folder import export_diffusers, load_diffusers
 from ltbench.interop.official import load_official
 
@@ -48,6 +49,34 @@ def test_unwritable_folder_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
     with pytest.raises(StorageError, match="cannot write"):
         export_diffusers(denoiser, tmp_path / "taken", card="")
+
+
+@pytest.mark.parametrize("index", [None, "[]", "{", '{"_class_name": "DDPMPipeline"}'])
+def test_a_folder_of_others_is_not_written_into(tmp_path: Path, index: str | None) -> None:
+    """Their README.md and config.json were replaced."""
+    denoiser, _ = load_official(GOLDENS / "official_cbdm_ckpt.pt")
+    theirs = {"README.md": "mine", "config.json": "{}"} | (
+        {} if index is None else {"model_index.json": index}
+    )
+    for name, content in theirs.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UsageError, match="holds files that are no earlier export: give .* --to"):
+        export_diffusers(denoiser, tmp_path, card="")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == theirs
+
+
+def test_a_repository_without_files_and_what_a_stopped_export_left_are_written_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denoiser, _ = load_official(GOLDENS / "official_cbdm_ckpt.pt")
+    (tmp_path / ".git").mkdir()
+    monkeypatch.delattr(diffusers_folder, "_link")
+    with pytest.raises(NameError):
+        export_diffusers(denoiser, tmp_path, card="")
+    monkeypatch.undo()
+    assert (tmp_path / "config.json").is_file()
+    export_diffusers(denoiser, tmp_path, card="")
+    assert load_diffusers(tmp_path).config.num_classes == denoiser.num_classes
 
 
 def test_what_is_exported_is_read_back_to_the_bit(tmp_path: Path) -> None:
