@@ -7,6 +7,7 @@ computed from it: nothing a class, no floor, no neighbours and no kernel, which 
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 
 from ltbench.data import Dataset
 from ltbench.data.images import balanced
-from ltbench.errors import DataCorrupt, UsageError
+from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import Extractor, cached_features
 from ltbench.extractors.weights import file_hash
 from ltbench.files import replacing
@@ -91,18 +92,29 @@ def write_statistics(path: Path, features: np.ndarray) -> None:
     Raises
     ------
     UsageError
-        Another ending than .npz, fewer than two images, NaN or infinite values.
+        Another ending than .npz, a file that is no earlier statistics, fewer than two images, NaN or infinite values.
     """
-    if path.suffix != ".npz":
-        raise UsageError(f"statistics are an .npz file: call it {path.with_suffix('.npz')}")
+    _check_target(path)
     statistics = Statistics.of(features)
     sigma = (statistics.factor.T @ statistics.factor).cpu().numpy()
     with replacing(path) as temporary, temporary.open("wb") as handle:
         np.savez(handle, mu=statistics.mean.cpu().numpy(), sigma=sigma)
 
 
+def _check_target(path: Path) -> None:
+    if path.suffix != ".npz":
+        raise UsageError(f"statistics are an .npz file: call it {path.with_suffix('.npz')}")
+    if not path.exists():
+        return
+    with contextlib.suppress(DataCorrupt, DataMissing, UsageError):  # as of what is no .npz file
+        if set(ArrayFile(path).names) == {"mu", "sigma"}:
+            return
+    raise UsageError(f"{path} is there and is no file of mu and sigma alone: give --out another name")
+
+
 def write_dataset_statistics(dataset: Dataset, extractor: Extractor, path: Path, cache: Path) -> int:
     """Write the statistics of a data set's balanced reference, which our scores compare with; return its images."""
+    _check_target(path)  # features take minutes
     images = balanced(dataset.reference, "reference").images
     write_statistics(path, cached_features(extractor, images, cache).features)
     return len(images)

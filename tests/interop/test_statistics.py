@@ -13,7 +13,7 @@ from ltbench.data.prepare.prepare import prepare
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import get_extractor
 from ltbench.files import write_json
-from ltbench.interop.statistics import read_statistics, write_statistics
+from ltbench.interop.statistics import read_statistics, write_dataset_statistics, write_statistics
 from ltbench.metrics.frechet import frechet_distance
 from ltbench.runs.layout import folder_name
 from ltbench.runs.scores import read_scores
@@ -98,6 +98,25 @@ def test_absent_and_misnamed_files(tmp_path):
         read_statistics(tmp_path / "absent.npz")
     with pytest.raises(UsageError, match=r"call it .*real\.npz"):
         write_statistics(tmp_path / "real.pkl", REAL)
+
+
+def test_a_file_of_others_is_not_written_over(tmp_path):
+    """Somebody's images and labels were gone."""
+    path = tmp_path / "mine.npz"
+    np.savez(path, images=np.zeros((3, 8, 8), np.uint8), labels=np.arange(3))
+    more = {"mu": np.zeros(2), "sigma": np.eye(2), "features": np.zeros((3, 2))}
+    for make in (lambda: None, lambda: np.savez(path, **more), lambda: path.write_bytes(b"PK notes")):
+        make()
+        before = path.read_bytes()
+        with pytest.raises(UsageError, match=r"mine\.npz is there and .* mu and sigma alone: give --out another"):
+            write_statistics(path, REAL)
+        with pytest.raises(UsageError, match="give --out another"):  # before any feature is computed
+            write_dataset_statistics(None, None, path, tmp_path)
+        assert path.read_bytes() == before
+    path.unlink()
+    for features in (REAL, FAKE):  # an earlier one is replaced
+        write_statistics(path, features)
+    assert read_statistics(path).statistics.mean.numpy() == pytest.approx(FAKE.mean(axis=0))
 
 
 def test_the_command_adds_one_number_and_says_what_cannot_be_had(tmp_path, capsys):
