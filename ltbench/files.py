@@ -13,7 +13,9 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -82,6 +84,44 @@ def replacing(path: Path, guard: Callable[[], None] | None = None) -> Iterator[P
         finally:
             with contextlib.suppress(OSError):
                 temporary.unlink()
+
+
+def make_scratch() -> Path:
+    """Make a folder for temporary files.
+
+    Raises
+    ------
+    StorageError
+        None can be made.
+    """
+    try:
+        return Path(tempfile.mkdtemp(prefix="ltbench-"))
+    except OSError as error:
+        raise StorageError(
+            f"no folder for temporary files can be made ({error.strerror}): set TMPDIR to a folder that can be written"
+        ) from error
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Yield a folder for temporary files, which goes at the end.
+
+    Raises
+    ------
+    StorageError, DiskFull
+        None can be made, or its disk is full.
+    """
+    scratch = make_scratch()
+    try:
+        yield scratch
+    except DiskFull as error:
+        if str(scratch) not in str(error):  # another disk
+            raise
+        raise DiskFull(
+            f"no space left for temporary files in {scratch.parent}: set TMPDIR to a larger disk"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 _held = threading.local()

@@ -1,10 +1,12 @@
 """Writing: a crash leaves the old file or the new one, and a full or forbidden disk is one sentence."""
 
 import contextlib
+import errno
 import io
 import os
 import resource
 import signal
+import tempfile
 
 import numpy as np
 import pytest
@@ -20,6 +22,8 @@ from ltbench.files import (
     read_object,
     read_text,
     replacing,
+    scratch_folder,
+    storage_errors,
     write_json,
     write_text,
 )
@@ -52,6 +56,43 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
         raise ZeroDivisionError
     assert path.read_text() == "old"
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_scratch_folder_goes_at_the_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(ZeroDivisionError), scratch_folder() as scratch:  # noqa: PT012 -- what it leaves is what is tested
+        write_text(scratch / "deeper" / "a.txt", "mine")
+        assert scratch.parent == tmp_path
+        raise ZeroDivisionError
+    assert names(tmp_path) == []
+
+
+def test_where_no_temporary_folder_can_be_made_the_sentence_names_tmpdir(monkeypatch):
+    """It was `a file: No usable temporary directory found in [...]`."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null/x"])
+    sentence = "no folder for temporary files can be made .*: set TMPDIR to a folder that can be written"
+    with pytest.raises(StorageError, match=sentence), scratch_folder():
+        pass
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null/x")  # one that is gone since
+    with pytest.raises(StorageError, match=sentence), scratch_folder():
+        pass
+
+
+def test_a_disk_that_is_full_of_temporary_files_is_another_than_that_of_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+
+    def fill(path):
+        with scratch_folder() as scratch, storage_errors(scratch / path):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(
+        DiskFull, match="no space left for temporary files in .*tmp: set TMPDIR to a larger disk"
+    ):
+        fill("runs")
+    with pytest.raises(DiskFull, match="no space left to write .*out: free some space there"):
+        fill(tmp_path / "out")
 
 
 def test_a_guard_may_withhold_the_file(tmp_path):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ from ltbench.data import SOURCES, Dataset
 from ltbench.data.facts import DatasetFacts
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
-from ltbench.files import ensure_writable, sha256, write_text
+from ltbench.files import ensure_writable, scratch_folder, sha256, write_text
 from ltbench.interop.checkpoint_content import read_content
 from ltbench.interop.diffusers_folder import CONFIG, load_diffusers, weights_file
 from ltbench.interop.official import load_official
@@ -266,8 +265,8 @@ def add_initial(path: Path, out: Path) -> str:
     elif path.suffix == ".safetensors" and is_weights_file(path):
         return add_initial_weights(out, path)
     official = read_official(path)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "initial.safetensors"
+    with scratch_folder() as folder:
+        file = folder / "initial.safetensors"
         save_weights(
             file, next(iter(official.weights.values())), {}, official.sha256, official.step or 0, lambda: None
         )

@@ -12,7 +12,6 @@ bundle names are left out.
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, DataCorrupt, DataMissing, LtbenchError, UsageError
+from ltbench.files import scratch_folder
 from ltbench.runs.layout import SAMPLES, SPEC, folder_name, kept_steps, samples_name
 from ltbench.runs.networks import copy_network, network_path
 from ltbench.runs.samples import has_samples, load_samples
@@ -111,10 +111,8 @@ def verify(
     if not folders:
         raise UsageError(f"no runs in {root}: give what `ltbench pack` or `ltbench run --out` wrote")
     tables = []
-    with tempfile.TemporaryDirectory(
-        prefix="ltbench-"
-    ) as cache:  # of the real images, which all sets are held to
-        check = _Check(Verification(), data_root, device, score, redraw, tolerance, Path(cache))
+    with scratch_folder() as cache:  # of the real images, which all sets are held to
+        check = _Check(Verification(), data_root, device, score, redraw, tolerance, cache)
         for folder in folders:
             progress(folder.name)
             try:
@@ -239,9 +237,9 @@ class _Check:
         from ltbench.scoring.score import score_samples
 
         status = RESCORED
-        with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
+        with scratch_folder() as scratch:
             if self._can_redraw(folder, run):
-                images, labels = self._draw(folder, run, Path(scratch))
+                images, labels = self._draw(folder, run, scratch)
                 status = REPRODUCED
             else:
                 images, labels = load_samples(folder)

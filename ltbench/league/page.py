@@ -10,7 +10,6 @@ puts in as text, and every file's name is made here.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -21,7 +20,7 @@ import pandas as pd
 
 import ltbench
 from ltbench.errors import UsageError
-from ltbench.files import read_json, write_json, write_text
+from ltbench.files import read_json, scratch_folder, write_json, write_text
 from ltbench.league.ranks import Place, league, status_of
 from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
 from ltbench.runs.bundle_format import is_zip
@@ -71,8 +70,8 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
     tables: list[pd.DataFrame] = []
     worth: dict[Place, str] = {}
     for name, path in zip(names, bundles, strict=True):
-        with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
-            root, digest = _unpacked(path, Path(scratch))
+        with scratch_folder() as scratch:
+            root, digest = _unpacked(path, scratch)
             tables.append(load_scores(root).assign(bundle=name))
             specs = _specs(root)
             for run, spec in specs.items():

@@ -11,12 +11,11 @@ import contextlib
 import functools
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from ltbench.errors import LtbenchError, StorageError, UsageError
-from ltbench.files import locked, sha256, user_path
+from ltbench.files import locked, make_scratch, sha256, user_path
 from ltbench.runs.bundle import Bundle, file_of, is_bundle, materialise, read_bundle, unpack
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.layout import files_below
@@ -86,7 +85,7 @@ def opened(root: Path) -> Iterator[Path]:
         return
     bundle = read_bundle(root)
     with contextlib.ExitStack() as stack:
-        temporary = Path(tempfile.mkdtemp(prefix="ltbench-"))
+        temporary = make_scratch()
         stack.callback(shutil.rmtree, temporary, ignore_errors=True)
         folder = temporary / "runs"
         unpack(bundle, folder)

@@ -108,7 +108,9 @@ def test_a_file_of_others_is_not_written_over(tmp_path):
     for make in (lambda: None, lambda: np.savez(path, **more), lambda: path.write_bytes(b"PK notes")):
         make()
         before = path.read_bytes()
-        with pytest.raises(UsageError, match=r"mine\.npz is there and .* mu and sigma alone: give --out another"):
+        with pytest.raises(
+            UsageError, match=r"mine\.npz is there and .* mu and sigma alone: give --out another"
+        ):
             write_statistics(path, REAL)
         with pytest.raises(UsageError, match="give --out another"):  # before any feature is computed
             write_dataset_statistics(None, None, path, tmp_path)

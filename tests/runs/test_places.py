@@ -3,6 +3,7 @@
 import resource
 import shlex
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -133,6 +134,13 @@ def test_what_a_full_disk_keeps_from_being_packed_is_kept_and_named(four_runs, t
     folder = Path(order[2])
     assert (load_scores(folder)["value"] == 1.25).any()
     shutil.rmtree(folder.parent)
+
+
+def test_a_bundle_that_no_temporary_folder_can_be_made_for_is_not_opened(four_runs, tmp_path, monkeypatch):
+    packed = pack([four_runs], tmp_path / "b.zip")
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null/x")
+    with pytest.raises(StorageError, match="set TMPDIR to a folder that can be written"), opened(packed.path):
+        pass
 
 
 def test_a_changed_bundle_is_refused_even_where_a_copy_is_cached(four_runs, tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import typer
 
 from ltbench.cli.options import EXCHANGE, READ
 from ltbench.errors import DataCorrupt, UsageError
+from ltbench.files import scratch_folder
 
 app = typer.Typer()
 
@@ -148,10 +148,10 @@ def verify(
     name = usable_device(device)
     console = make_console()
     progress = contextlib.nullcontext() if as_json else waiting(f"verifying {bundle}")
-    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch, progress:
+    with scratch_folder() as scratch, progress:
         root = bundle
         if is_bundle(bundle):
-            root = Path(scratch) / "runs"
+            root = scratch / "runs"
             write(read_bundle(bundle), root)
         elif not bundle.is_dir():
             raise UsageError(f"no bundle or folder at {bundle}: give what `ltbench pack` wrote")
@@ -202,8 +202,8 @@ def merge(
 
     if keep not in (None, "first", "second"):
         raise UsageError(f"--keep takes first or second, not {keep!r}")
-    with tempfile.TemporaryDirectory(prefix="ltbench-") as scratch:
-        target = Path(scratch) / "merged"
+    with scratch_folder() as scratch:
+        target = scratch / "merged"
         merged = merge_runs([first, second], target, keep=keep)  # type: ignore[arg-type]  # one of the two
         if merged.conflicts and keep is None:
             shown = "; ".join(merged.conflicts[:5]) + (" ..." if len(merged.conflicts) > 5 else "")
