@@ -56,6 +56,15 @@ def travels(relative: Path) -> bool:
     return _TRAVELS.fullmatch(relative.as_posix()) is not None
 
 
+def travelling(folder: Path) -> list[Path]:
+    """Return the files of a training's folder that travel, sorted; a link does not, for it may lead anywhere."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and travels(path.relative_to(folder))
+    )
+
+
 def folder_name(spec: RunSpec) -> str:
     """Return the training's folder name; its 8 digits only name it, opening compares the full key."""
     method = spec.method.name.replace("+", "_")

@@ -20,10 +20,10 @@ from typing import Literal
 import pandas as pd
 
 from ltbench.errors import DataCorrupt, UsageError
-from ltbench.files import sha256, write_json
+from ltbench.files import sha256, storage_errors, write_json
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.digests import DIGESTS, recorded_digests
-from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORED, SCORES, SPEC, files_below
+from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORED, SCORES, SPEC, files_below, travelling
 from ltbench.runs.pack import run_folders
 from ltbench.runs.places import places
 from ltbench.runs.provenance import join_provenances, read_provenance, write_provenance
@@ -77,6 +77,8 @@ def merge_runs(sides: Sequence[Path], target: Path, *, keep: Keep | None = None)
         Two trainings of different keys share a folder's name.
     CheckpointError
         A spec or file of a side was changed since it was written.
+    StorageError, DiskFull
+        The target cannot be written.
     """
     if target.exists():
         raise UsageError(f"{target} exists: give a new name")
@@ -87,7 +89,8 @@ def merge_runs(sides: Sequence[Path], target: Path, *, keep: Keep | None = None)
         if (target / folder.name).exists():
             _join_training(folder, target / folder.name, found)
         else:
-            shutil.copytree(folder, target / folder.name)
+            for path in travelling(folder):
+                _copy(path, target / folder.name / path.relative_to(folder))
     specs = [p for p in target.rglob(SPEC) if p.parent.parent != target]
     found.trainings, found.sample_sets = len(list(target.iterdir())), len(specs)
     found.numbers = sum(len(read_scores(path)) for path in sorted(target.rglob(SCORES)))
@@ -106,6 +109,13 @@ def _folders(side: Path) -> list[Path]:
     return folders
 
 
+def _copy(path: Path, to: Path) -> None:
+    with path.open("rb") as source, storage_errors(to):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with to.open("wb") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+
+
 def _join_training(other: Path, target: Path, found: Merge) -> None:
     """Add to a copied training what the other side's folder of the same name has."""
     keys = [read_spec(folder).get("train_key") for folder in (target, other)]
@@ -116,15 +126,14 @@ def _join_training(other: Path, target: Path, found: Merge) -> None:
         for path in files_below(other, SPEC)
         if path.parent.parent.name == SAMPLES and _compare(path.parent, target, found)
     }
-    for path in sorted(p for p in other.rglob("*") if p.is_file() and p.name != DIGESTS):
+    for path in (p for p in travelling(other) if p.name != DIGESTS):
         relative = path.relative_to(other)
         of_training = relative.parts[0] != SAMPLES and relative != Path(PROVENANCE)  # sittings are of both
         if path.parent in left or (left and of_training):
             continue
         mine = target / relative
         if not mine.exists():
-            mine.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, mine)
+            _copy(path, mine)
         elif path.name == SCORES:
             _join_scores(mine, path)
         elif path.name == SCORED:

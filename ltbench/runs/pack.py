@@ -35,7 +35,7 @@ from ltbench.runs.bundle_format import (
     table_of,
     zip_bytes,
 )
-from ltbench.runs.layout import NEAREST, SAMPLES, SHEET, SPEC, files_below, travels
+from ltbench.runs.layout import NEAREST, SAMPLES, SHEET, SPEC, files_below, travelling
 from ltbench.runs.run import check_run
 from ltbench.text import slug
 
@@ -256,10 +256,8 @@ class _Writer:
         stated = spec.get("columns") if spec.get("origin") == "external" else spec
         seed = stated.get("train_seed") if isinstance(stated, dict) else None
         documents: dict[str, Any] = {}
-        for path in sorted(folder.rglob("*")):
+        for path in travelling(folder):
             relative = path.relative_to(folder)
-            if not path.is_file() or path.is_symlink() or not travels(relative):
-                continue
             if not self._wanted(relative, seed):
                 continue
             if sets is not None and relative.parts[0] == SAMPLES and "/".join(relative.parts[:2]) not in sets:

@@ -1,11 +1,13 @@
 """Runs of several places merged into one: what disagrees is named."""
 
+import resource
 import shutil
 
 import pytest
 from report_folders import make_spec, score_rows, write_run
 
-from ltbench.errors import UsageError
+from ltbench.errors import DiskFull, UsageError
+from ltbench.runs.bundle import run_files
 from ltbench.runs.digests import recording
 from ltbench.runs.merge import merge_runs
 from ltbench.runs.pack import pack
@@ -132,6 +134,36 @@ def test_a_side_is_whatever_packing_and_reporting_take(four_runs, tmp_path):
     assert (merged.trainings, merged.sample_sets, merged.numbers) == (3, 3, 3 * numbers)
     assert (merged.duplicates, merged.conflicts) == (numbers, [])
     assert merge_runs([tmp_path / "bundle", tmp_path / "c"], tmp_path / "d").trainings == 4
+
+
+def test_what_no_bundle_takes_is_not_copied(four_runs, tmp_path):
+    """Checkpoints filled the temporary disk, and a dangling link ended a merge with a list of tuples."""
+    shutil.copytree(four_runs, tmp_path / "other")
+    other = min((tmp_path / "other").iterdir())
+    shutil.rmtree(four_runs / other.name)
+    for folder in (other, next(four_runs.iterdir())):
+        (folder / "checkpoint.pt").write_bytes(b"not for a stranger")
+        (folder / "weights").mkdir()
+        (folder / "weights" / "step-00002000.safetensors").symlink_to(tmp_path / "absent")
+        (folder / "weights" / "step-00001000.safetensors").symlink_to(other / "train.csv")
+    assert merge_runs([four_runs, tmp_path / "other"], tmp_path / "c").trainings == 4
+    names = {
+        path.relative_to(tmp_path / "c").as_posix() for path in (tmp_path / "c").rglob("*") if path.is_file()
+    }
+    packed = pack([tmp_path / "other"], tmp_path / "b", keep_arrays=None, keep_weights=None)
+    assert {name for name in names if "digests" not in name} == {name for name, _ in run_files(packed)}
+
+
+def test_a_full_disk_is_one_sentence(four_runs, tmp_path):
+    (tmp_path / "other").mkdir()
+    shutil.move(min(four_runs.iterdir()), tmp_path / "other")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(DiskFull, match=r"no space left to write .*/c/.*: free some space"):
+            merge_runs([four_runs, tmp_path / "other"], tmp_path / "c")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 @pytest.mark.parametrize(
