@@ -37,6 +37,8 @@ def places(root: Path) -> tuple[Path, ...]:
     ------
     DataCorrupt
         A bundle was changed or cut.
+    StorageError, DiskFull
+        It cannot be unpacked in the cache.
     """
     if root.is_file():
         return (_copy(root),)
@@ -59,7 +61,14 @@ def _copy(bundle: Path) -> Path:
 
 @functools.lru_cache(maxsize=64)  # a sweep asks for each of its stages
 def _copy_of(bundle: Path, cache: Path, _changed: int, _size: int) -> Path:
-    return materialise(read_bundle(bundle), cache)
+    content = read_bundle(bundle)
+    try:
+        return materialise(content, cache)
+    except (StorageError, OSError) as error:
+        kind = type(error) if isinstance(error, StorageError) else StorageError
+        raise kind(
+            f"cannot unpack {bundle} in the cache {cache}: set LTBENCH_CACHE to a folder that can be written and has space"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -69,6 +69,16 @@ def test_a_bundle_is_verified_once(bundles, tmp_path):
     assert (tmp_path / "c" / "league.csv").read_text() == (tmp_path / "a" / "league.csv").read_text()
 
 
+def test_a_page_needs_no_cache(bundles, tmp_path, monkeypatch):
+    """All was verified, and lost for a cache that could not be written."""
+    monkeypatch.setenv("LTBENCH_CACHE", "/dev/null/x")
+    nothing = pd.DataFrame(
+        columns=["run", "samples", "metric", "extractor", "scope", "class_or_group", "status"]
+    )
+    made = write_site(bundles, tmp_path / "a", verify=lambda _: nothing)
+    assert made.page.is_file()
+
+
 def test_mistakes_are_one_sentence(bundles, tmp_path):
     (tmp_path / "other" / "one").mkdir(parents=True)
     with pytest.raises(UsageError, match="one name"):

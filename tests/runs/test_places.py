@@ -143,6 +143,18 @@ def test_a_bundle_that_no_temporary_folder_can_be_made_for_is_not_opened(four_ru
         pass
 
 
+@pytest.mark.parametrize("cache", ["/dev/null/x", "/proc/x"])
+def test_a_cache_that_cannot_be_written_is_named(four_runs, tmp_path, monkeypatch, cache):
+    """The advice was another --out, which changes no cache."""
+    packed = pack([four_runs], tmp_path / "b.zip")
+    monkeypatch.setenv("LTBENCH_CACHE", cache)
+    with pytest.raises(
+        StorageError, match=f"in the cache {cache}.*: set LTBENCH_CACHE to a folder"
+    ) as caught:
+        places(packed.path)
+    assert "--out" not in str(caught.value)
+
+
 def test_a_changed_bundle_is_refused_even_where_a_copy_is_cached(four_runs, tmp_path):
     packed = pack([four_runs], tmp_path / "b")
     load_scores(packed.path)
