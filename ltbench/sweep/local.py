@@ -36,7 +36,7 @@ from ltbench.sweep.tasks import Task, build_tasks
 from ltbench.sweep.worker import RECYCLE
 from ltbench.text import whole_number
 
-WORKER = (sys.executable, "-m", "ltbench.sweep.worker")
+WORKER = (sys.executable, "-P", "-m", "ltbench.sweep.worker")  # -P: imports nothing from the current folder
 _MEMORY_A_WORKER = 1 << 30  # bytes: torch and its libraries, a small network and its data
 _FAILED_STARTS = 3
 

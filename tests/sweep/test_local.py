@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +19,7 @@ from sweep_tools import GRID, artifacts, done_once, drive, runs_of, start, wait_
 
 from ltbench.environment import Settings
 from ltbench.errors import UsageError
-from ltbench.sweep import local, status
+from ltbench.sweep import local, status, worker
 from ltbench.sweep.ledger import Ledger
 from ltbench.sweep.local import run_local, slots
 
@@ -170,6 +171,20 @@ def test_workers_that_cannot_start_are_one_clear_error(tmp_path):
             "1",
             command=(sys.executable, "-c", "import sys; sys.exit('no-such-module')"),
         )
+
+
+def test_a_worker_imports_nothing_that_lies_in_the_current_folder(tmp_path, monkeypatch):
+    for name in ("random.py", "ltbench/__init__.py", "torch.py"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text("raise SystemExit('a file of the current folder was run')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    plan = status.save_plan(tmp_path / "out", status.SavedPlan(()))
+    command = [*local.WORKER, *worker.arguments(tmp_path / "out", plan, Settings())]
+    done = subprocess.run(command, input=b"", capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b'{"event": "ready"}\n'
 
 
 @pytest.mark.parametrize(
