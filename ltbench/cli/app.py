@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Iterator
 
 from ltbench.cli.signals import STOPPED, Stopping
 
@@ -30,6 +31,20 @@ def _leave_out_unreadable() -> None:
     os.environ["MPLBACKEND"] = "Agg"  # figures are files here, whatever a window would be drawn by
 
 
+@contextlib.contextmanager
+def _children_apart() -> Iterator[None]:
+    """Keep every Python that a command starts from importing what lies in the current folder, as a random.py."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
 def _run(arguments: list[str] | None, stopping: Stopping) -> None:
     _leave_out_unreadable()
     # Imported here: they take a third of a second, in which a signal must be heard too.
@@ -40,7 +55,8 @@ def _run(arguments: list[str] | None, stopping: Stopping) -> None:
     streams = Streams()
     streams.guard()
     try:
-        app(arguments)
+        with _children_apart():
+            app(arguments)
     except Exception as error:
         if stopping.asked and not isinstance(error, Interrupted):
             error = Interrupted(STOPPED)  # what a library made of the stop

@@ -8,6 +8,7 @@ import sys
 import pytest
 from app_settings import tree
 
+from ltbench.cli import app as cli
 from ltbench.sweep import cost as plan
 
 
@@ -132,6 +133,19 @@ def test_a_real_process_ends_with_the_sentence_and_the_code():
     assert done.returncode == 2
     assert done.stdout.replace("... reading the study\n", "") == ""
     assert done.stderr == "error: --methods: unknown method 'corall'; did you mean 'coral'?\n"
+
+
+def test_a_python_that_a_command_starts_imports_nothing_from_the_current_folder(here, monkeypatch):
+    """Conversions and figures are done by other processes: spawned, or joblib's."""
+    monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
+    (here / "random.py").write_text("raise SystemExit('a file of the current folder was run')")
+
+    def starts(_):
+        subprocess.run([sys.executable, "-c", "import random"], check=True)
+
+    monkeypatch.setattr("ltbench.cli.tree.app", starts)
+    cli.main(["presets"])
+    assert "PYTHONSAFEPATH" not in os.environ
 
 
 @pytest.mark.parametrize(
