@@ -11,9 +11,11 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -185,7 +187,7 @@ def submit(
     if not left:
         return []
     count = _array_size(options, len(left))
-    executor = submitit.SlurmExecutor(folder=root / ".sweep" / "slurm")
+    executor = submitit.SlurmExecutor(folder=root / ".sweep" / "slurm", python=_python())
     executor.update_parameters(**_parameters(options, count))
     try:
         with executor.batch():
@@ -204,6 +206,11 @@ def _submitit() -> Any:
     except ImportError as error:
         raise SlurmError("--slurm needs submitit: pip install 'ltbench[slurm]'") from error
     return submitit
+
+
+def _python() -> str:
+    """Return how a task starts Python: -P imports nothing from the current folder."""
+    return f"{shlex.quote(sys.executable)} -P"
 
 
 def _array_size(options: SlurmOptions, left: int) -> int:
@@ -235,7 +242,7 @@ def batch_script(runs: Sequence[RunSpec], root: Path, options: SlurmOptions) -> 
             return 1  # no Slurm is needed to write a script
 
     count = _array_size(options, len({task.stage.folder for task in build_tasks(runs)}))
-    executor = OnPaper(folder=root.resolve() / ".sweep" / "slurm")
+    executor = OnPaper(folder=root.resolve() / ".sweep" / "slurm", python=_python())
     executor.update_parameters(**_parameters(options, count))
     if count > 1:
         executor.parameters["map_count"] = count

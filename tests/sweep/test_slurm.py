@@ -2,10 +2,12 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,6 +112,13 @@ def test_without_slurm_it_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(slurm.SlurmError, match="needs the command sbatch"):
         submit(runs_of([]), tmp_path, Settings(), SlurmOptions())
+
+
+def test_a_task_imports_nothing_from_the_current_folder(tmp_path):
+    """sbatch may be set not to hand on the environment, where PYTHONSAFEPATH would say the same."""
+    pytest.importorskip("submitit")
+    script = slurm.batch_script(runs_of([]), tmp_path, SlurmOptions())
+    assert f"{shlex.quote(sys.executable)} -P -u -m submitit.core._submit" in script
 
 
 @pytest.fixture(scope="module")
