@@ -26,6 +26,9 @@ _HEADS: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x04", "a Python pickle"),
     (b"\x80\x05", "a Python pickle"),
     (b"%PDF-", "a PDF"),
+    (b"%!PS", "an EPS drawing"),
+    (b"\xc5\xd0\xd3\xc6", "an EPS drawing"),  # with a preview
+    (b"\xd7\xcd\xc6\x9a\x00\x00", "a WMF drawing"),
     (b"PAR1", "a Parquet table"),
     (b"SQLite format 3\x00", "an SQLite database"),
     (b"version https://git-lfs", "a pointer of Git LFS, whose file was not fetched"),
@@ -51,6 +54,8 @@ def kind_of(head: bytes) -> str | None:
             return kind
     if head[_TAR] == b"ustar":
         return ARCHIVE
+    if head[:4] == b"\x01\x00\x00\x00" and head[40:44] == b" EMF":
+        return "an EMF drawing"
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:12], "a video")
     text = _text(head)

@@ -12,6 +12,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,12 @@ _EXIF = f" has EXIF data that cannot be read, so which side is up cannot be told
 MOST_NAMED = 20  # unusable files named in one error; the rest are counted
 _BITS_PER_SAMPLE = 258  # TIFF's tag
 _JPEG_2000_SIZES = b"\xff\x4f\xff\x51"  # start of the codestream, and the marker of its sizes
+# What Pillow decodes itself. It reads EPS by starting Ghostscript, and IPTC holds an image of any kind; of WMF, GRIB,
+# BUFR, HDF5 and MPEG it knows the names alone.
+_FORMATS = (
+    "AVIF BLP BMP CUR DCX DDS DIB FITS FLI FTEX GBR GIF ICNS ICO IM IMT JPEG JPEG2000 MCIDAS MSP PCD PCX PIXAR PNG PPM "
+    "PSD QOI SGI SPIDER SUN TGA TIFF WEBP XBM XPM XVTHUMB"
+)
 LARGEST = 1 << 30  # bytes of one image file; what claims more is none
 READING = (
     "EXIF orientation applied, transparency on {ground}, first frame of several, colour profiles not applied"
@@ -154,7 +161,7 @@ def decode(content: bytes, name: str, channels: int, ground: str = GROUND) -> De
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             warnings.filterwarnings("error", message="(?i).*corrupt exif", category=UserWarning)
-            with Image.open(io.BytesIO(content)) as file:
+            with Image.open(io.BytesIO(content), formats=_formats()) as file:
                 if file.mode.startswith(("I", "F")) or _deep(file, content):
                     raise DataCorrupt(f"{name} has more than 8 bits a channel{_TO_8_BITS}")
                 return _decoded(file, name, channels, ground)
@@ -172,6 +179,14 @@ def decode(content: bytes, name: str, channels: int, ground: str = GROUND) -> De
         raise DataCorrupt(f"{name} cannot be decoded ({reason}){MEND}") from error
 
 
+@cache
+def _formats() -> tuple[str, ...]:
+    """Return which formats this Pillow was built to read of those that may be read, in its own order."""
+    Image.init()
+    allowed = _FORMATS.split()
+    return tuple(name for name in Image.ID if name in allowed)
+
+
 def _unidentified(content: bytes, name: str) -> str:
     """Return what is wrong with bytes that no decoder takes for an image."""
     kind = kind_of(content[:512])
@@ -179,6 +194,8 @@ def _unidentified(content: bytes, name: str) -> str:
         return f"{name} is {kind}{_UNPACK}"
     if kind is not None and kind.endswith("image"):
         return f"{name} is {kind}, which cannot be read{_CONVERT}"
+    if kind is not None and kind.endswith("drawing"):
+        return f"{name} is {kind}{_CONVERT}"
     if kind is not None:
         return f"{name} is {kind}, no image{MEND}"
     return f"{name} is no image, or truncated at its start{MEND}"

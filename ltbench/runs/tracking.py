@@ -69,7 +69,10 @@ class Tracking:
         import numpy as np
         from PIL import Image
 
-        with self._guarded("", f"cannot show {folder / SHEET}"), Image.open(folder / SHEET) as image:
+        with (
+            self._guarded("", f"cannot show {folder / SHEET}"),
+            Image.open(folder / SHEET, formats=("PNG",)) as image,
+        ):
             sheet = np.asarray(image.convert("RGB"))
             for name, tracker in list(self.trackers.items()):
                 if hasattr(tracker, "log_images"):

@@ -53,6 +53,8 @@ def _v7():
         (b"\x00\x00\x00\x18ftypavif", "an AVIF image"),
         (b"\x00\x00\x00\x18ftypisom", "a video"),
         (b"%PDF-1.4", "a PDF"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0", "an EPS drawing"),
+        (b"\x01\x00\x00\x00" + bytes(36) + b" EMF", "an EMF drawing"),
         (b"\n <!DOCTYPE html><p>404", "an HTML page"),
         (b"<?xml version='1.0'?><svg/>", "an SVG drawing"),
         (b"label,name\n0,cat\n", "text"),

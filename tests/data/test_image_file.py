@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import EpsImagePlugin, Image, features
 
-from ltbench.data.image_file import Tally, all_at_once, decode, pixels_of, printable, wrong_with
+from ltbench.data.image_file import (
+    Tally,
+    all_at_once,
+    decode,
+    pixels_of,
+    printable,
+    wrong_with,
+)
 from ltbench.errors import DataCorrupt, UsageError
 
 
@@ -144,7 +151,7 @@ def test_avif_of_10_bits_is_refused(monkeypatch):
     assert decode(content, "x", 3).mode == "RGB"
     opened, deep = Image.open, bytearray(content)  # Pillow writes no 10 bits, and opens no header that lies
     deep[deep.find(b"av1C") + 6] |= 0x40
-    monkeypatch.setattr(Image, "open", lambda _: opened(io.BytesIO(content)))
+    monkeypatch.setattr(Image, "open", lambda _, **__: opened(io.BytesIO(content)))
     with pytest.raises(DataCorrupt, match="more than 8 bits a channel"):
         decode(bytes(deep), "x", 3)
 
@@ -234,11 +241,58 @@ def test_too_many_pixels_are_named_as_that(monkeypatch, side):
             "x is a pointer of Git LFS, whose file was not fetched",
         ),
         (bytes(100), "x is no image, or truncated at its start"),
+        (b"<svg/>", "x is an SVG drawing: convert it to PNG or JPEG"),
+        (b"\xd7\xcd\xc6\x9a\x00\x00" + bytes(100), "x is a WMF drawing: convert it to PNG or JPEG"),
+        (
+            b"\x01\x00\x00\x00" + bytes(36) + b" EMF" + bytes(100),
+            "x is an EMF drawing: convert it to PNG or JPEG",
+        ),
+        (b"GRIB\x00\x00\x00\x01" + bytes(100), "x is no image"),  # Pillow knows it, and reads none
     ],
 )
 def test_what_is_no_image_is_named_by_its_content(content, says):
     with pytest.raises(DataCorrupt, match=f"^{says}"):
         decode(content, "x", 3)
+
+
+EPS = encoded(Image.new("RGB", (8, 8)), "EPS")
+
+
+def _iptc(content):
+    """Wrap an image in IPTC, whose reader opens whatever it holds."""
+
+    def entry(record, tag, data):
+        return bytes((0x1C, record, tag)) + len(data).to_bytes(2, "big") + data
+
+    sides = (8).to_bytes(2, "big")
+    return (
+        entry(3, 60, b"\x01\x00")
+        + entry(3, 20, sides)
+        + entry(3, 30, sides)
+        + entry(3, 120, b"\x05")
+        + entry(8, 10, content)
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (EPS, "x is an EPS drawing: convert it to PNG or JPEG"),
+        (struct.pack("<7I", 0xC6D3D0C5, 32, len(EPS), 0, 0, 0, 0) + bytes(4) + EPS, "x is an EPS drawing"),
+        (_iptc(EPS), "x is no image"),
+    ],
+    ids=["text", "binary head", "inside IPTC"],
+)
+def test_no_image_starts_a_program(tmp_path, monkeypatch, content, says):
+    """Pillow reads PostScript by Ghostscript, which then runs what a stranger wrote."""
+    started, program = tmp_path / "started", tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch '{started}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)  # what Pillow has found before
+    with pytest.raises(DataCorrupt, match=f"^{says}"):
+        decode(content, "x", 3)
+    assert not started.exists()
 
 
 @pytest.mark.parametrize("position", [6, 14])
