@@ -18,6 +18,8 @@ from ltbench.runs.samples import write_samples
 from ltbench.runs.spec_files import open_external
 from ltbench.text import LONGEST_NAME, checked_name, is_name, slug
 
+_LARGEST = 2**53  # the whole numbers up to it are floats too, as a column of scores.csv with a blank is read
+
 
 def default_name(path: Path) -> str:
     """Return a file's name as a method's: what cannot stand in a folder's name becomes ``_``."""
@@ -65,6 +67,10 @@ class ExternalClaims:
             value = getattr(self, name)
             if value is not None and not 0 <= value < float("inf"):
                 raise UsageError(f"--{name.replace('_', '-')} {value}: must be 0 or more")
+            if isinstance(value, int) and value > _LARGEST:
+                raise UsageError(
+                    f"--{name.replace('_', '-')} {value}: must be at most {_LARGEST}, for tables round larger numbers"
+                )
 
     def columns(self, key: str) -> dict[str, Any]:
         """Return the columns of ``scores.csv`` that say where a number comes from."""

@@ -55,6 +55,16 @@ def test_a_file_of_any_name_gives_a_name(file, name):
     assert ExternalClaims(default_name(Path("é" + "x" * 240))).name
 
 
+@pytest.mark.parametrize("name", ["step", "nfe", "train_seed", "sample_seed"])
+def test_a_number_that_a_table_would_round_is_refused(name):
+    """99999999999999999999999 stood in scores.csv as another number."""
+    assert getattr(ExternalClaims("gan", **{name: 2**53}), name) == 2**53
+    with pytest.raises(
+        UsageError, match=f"^--{name.replace('_', '-')} {2**53 + 1}: must be at most 9007199254740992, "
+    ):
+        ExternalClaims("gan", **{name: 2**53 + 1})
+
+
 @pytest.mark.parametrize(
     "claim", [{"nfe": -1}, {"step": -5}, {"guidance": float("nan")}, {"sample_seed": -1}]
 )
