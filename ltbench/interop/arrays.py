@@ -10,6 +10,7 @@ import contextlib
 import math
 import re
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -62,7 +63,13 @@ class ArrayFile:
     def _names(self) -> tuple[str, ...]:
         if self._kind == ".npz":
             with zipfile.ZipFile(self.path) as archive:
-                return tuple(name.removesuffix(".npy") for name in archive.namelist())
+                names = [name.removesuffix(".npy") for name in archive.namelist()]
+            twice = next((name for name, count in Counter(names).items() if count > 1), None)
+            if twice is not None:
+                raise DataCorrupt(
+                    f"{printable(self.path)} holds the name {twice!r} twice: save the samples again"
+                )
+            return tuple(names)
         if self._kind == ".npy":
             with self.path.open("rb") as handle:
                 self._check("images", *_header(handle), self.path.stat().st_size)

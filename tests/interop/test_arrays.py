@@ -36,6 +36,18 @@ def test_a_claim_larger_than_the_file_is_refused_before_reading(tmp_path):
         ArrayFile(tmp_path / "big.npy")
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("second", ["images.npy", "images"])
+def test_two_arrays_of_one_name_are_refused(tmp_path, second):
+    """The last was taken, and nothing said."""
+    path = tmp_path / "two.npz"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("images.npy", header((3,)) + bytes(3))
+        archive.writestr(second, header((3,)) + b"abc")
+    with pytest.raises(DataCorrupt, match="two.npz holds the name 'images' twice: save the samples again"):
+        ArrayFile(path)
+
+
 def test_more_than_this_machines_memory_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(arrays, "memory_bytes", lambda: 1000)
     np.savez(tmp_path / "a.npz", images=np.zeros(2000, np.uint8), labels=np.zeros(2, np.uint8))
