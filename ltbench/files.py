@@ -190,6 +190,19 @@ def user_path(path: str | Path) -> Path:
         raise UsageError(f"{path}: no user of that name has a folder: write the path in full") from error
 
 
+def user_folder(variable: str, below_home: str) -> Path | None:
+    """Return the folder that `variable` names, or one below the user's home.
+
+    None where there is no home: in a container a user may be a number that has no name.
+    """
+    if named := os.environ.get(variable):
+        return user_path(named)
+    try:
+        return Path.home() / below_home
+    except RuntimeError:
+        return None
+
+
 def check_regular(path: Path, error: type[LtbenchError] = UsageError) -> None:
     """Raise where `path` is no regular file: reading a pipe or a device could wait for ever.
 

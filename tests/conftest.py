@@ -5,6 +5,7 @@ minutes; a night's run names its own counts.
 """
 
 import os
+import pwd
 
 import pytest
 
@@ -18,6 +19,20 @@ def _no_extractors_of_this_user(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("user")))
         yield
+
+
+@pytest.fixture
+def no_home(monkeypatch):
+    """Be a container's user: a number that has no name, no home and none of the variables that say where else."""
+
+    def unknown(_):
+        raise KeyError("uid not found")
+
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("LTBENCH_EXTRACTORS", "LTBENCH_CACHE", "LTBENCH_WEIGHTS", "LTBENCH_DATA"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
 def pytest_addoption(parser):

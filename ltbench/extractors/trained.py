@@ -26,7 +26,7 @@ from ltbench.data import Dataset
 from ltbench.errors import DataCorrupt, LtbenchError, UsageError
 from ltbench.extractors.base import Extractor, ExtractorRow
 from ltbench.extractors.cnn import SHIPPED, Design, load_design
-from ltbench.files import read_object, user_path, write_json
+from ltbench.files import read_object, user_folder, user_path, write_json
 
 FOLDER_VARIABLE = "LTBENCH_EXTRACTORS"
 FEWEST, MOST, EPOCHS = (
@@ -41,15 +41,33 @@ _NAME = re.compile(r"[a-z][a-z0-9_.-]*")
 
 
 def folder() -> Path:
-    """Return where trained extractors lie: ``$LTBENCH_EXTRACTORS``, or ``ltbench/extractors`` in the user's data folder."""
-    chosen = os.environ.get(FOLDER_VARIABLE)
-    data = Path(os.environ.get("XDG_DATA_HOME") or "~/.local/share")
-    return user_path(chosen or data / "ltbench" / "extractors")
+    """Return where trained extractors lie: ``$LTBENCH_EXTRACTORS``, or ``ltbench/extractors`` in the user's data folder.
+
+    Raises
+    ------
+    UsageError
+        The user has neither.
+    """
+    place = _folder()
+    if place is None:
+        raise UsageError(
+            f"there is no home folder to keep an extractor in: set HOME, or {FOLDER_VARIABLE} to a folder"
+        )
+    return place
+
+
+def _folder() -> Path | None:
+    if chosen := os.environ.get(FOLDER_VARIABLE):
+        return user_path(chosen)
+    data = user_folder("XDG_DATA_HOME", ".local/share")
+    return data and data / "ltbench" / "extractors"
 
 
 def names() -> list[str]:
-    """Return the names of trained extractors, alphabetical."""
-    return sorted(path.stem for path in folder().glob("*.json") if _NAME.fullmatch(path.stem))
+    """Return the names of trained extractors, alphabetical; none where there is no folder for them."""
+    place = _folder()
+    found = place.glob("*.json") if place else ()
+    return sorted(path.stem for path in found if _NAME.fullmatch(path.stem))
 
 
 def files(name: str) -> tuple[Path, Path]:

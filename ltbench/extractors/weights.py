@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import DataCorrupt, DataMissing
-from ltbench.files import user_path
+from ltbench.files import user_folder, user_path
 
 FOLDER_VARIABLE = "LTBENCH_WEIGHTS"
 log = logging.getLogger("ltbench")
@@ -60,14 +60,17 @@ def file_hash(path: Path) -> str:
 def places() -> tuple[Path, ...]:
     """Return the folders looked in: $LTBENCH_WEIGHTS, torch hub's cache, clean-fid's temporary folder."""
     chosen = os.environ.get(FOLDER_VARIABLE)
-    usual = (_hub() / "checkpoints", Path(tempfile.gettempdir()))
+    hub = _hub()
+    usual = (*((hub / "checkpoints",) if hub else ()), Path(tempfile.gettempdir()))
     return (user_path(chosen), *usual) if chosen else usual
 
 
-def _hub() -> Path:
-    """Return torch hub's folder by torch's own rule, without importing it for a listing."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return user_path(os.environ.get("TORCH_HOME") or Path(cache) / "torch") / "hub"
+def _hub() -> Path | None:
+    """Return torch hub's folder by torch's own rule, without importing it for a listing; None without a home."""
+    if chosen := os.environ.get("TORCH_HOME"):
+        return user_path(chosen) / "hub"
+    cache = user_folder("XDG_CACHE_HOME", ".cache")
+    return cache and cache / "torch" / "hub"
 
 
 def look(file: WeightsFile) -> Path | None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ltbench.errors import LtbenchError, StorageError, UsageError
-from ltbench.files import locked, make_scratch, sha256, user_path
+from ltbench.files import locked, make_scratch, sha256, user_folder, user_path
 from ltbench.runs.bundle import Bundle, file_of, is_bundle, materialise, read_bundle, unpack
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.layout import files_below
@@ -24,10 +24,19 @@ from ltbench.text import command
 
 
 def cache_folder() -> Path:
-    """Return where copies are kept: ``$LTBENCH_CACHE``, or ``ltbench`` in the user's cache folder."""
+    """Return where copies are kept: ``$LTBENCH_CACHE``, or ``ltbench`` in the user's cache folder.
+
+    Raises
+    ------
+    UsageError
+        The user has neither.
+    """
     if folder := os.environ.get("LTBENCH_CACHE"):
         return user_path(folder)
-    return user_path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "ltbench"
+    cache = user_folder("XDG_CACHE_HOME", ".cache")
+    if cache is None:
+        raise UsageError("there is no home folder to keep copies in: set HOME, or LTBENCH_CACHE to a folder")
+    return cache / "ltbench"
 
 
 def places(root: Path) -> tuple[Path, ...]:

@@ -36,6 +36,14 @@ def place(tmp_path, monkeypatch):
     EXTRACTORS.forget()
 
 
+@pytest.mark.usefixtures("no_home")
+def test_without_a_home_there_are_none_and_training_one_says_what_to_set():
+    """Every run in a container ended after its timing, with a path that nobody had written."""
+    assert trained.names() == []
+    with pytest.raises(UsageError, match="no home folder.*: set HOME, or LTBENCH_EXTRACTORS to a folder"):
+        trained.check_new("mine", own_folder())
+
+
 def test_a_trained_extractor_is_found_by_its_name_and_tells_the_classes_apart(place):
     cell = own_folder()
     record = trained.train_extractor(cell, "mine")

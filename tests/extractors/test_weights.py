@@ -2,12 +2,15 @@
 
 import os
 import pickle
+import tempfile
+from pathlib import Path
 
 import pytest
 import torch
 from published_networks import SmallVGG
 
 from ltbench.errors import DataCorrupt
+from ltbench.extractors import weights
 from ltbench.extractors.registry import get_extractor
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*vgg16")
@@ -19,6 +22,13 @@ class Malicious:
 
     def __reduce__(self):
         return os.mkdir, (str(self.path),)
+
+
+@pytest.mark.usefixtures("no_home")
+def test_without_a_home_weights_are_looked_for_elsewhere(tmp_path, monkeypatch):
+    assert weights.places() == (Path(tempfile.gettempdir()),)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert weights.places()[0] == tmp_path / "hub" / "checkpoints"
 
 
 @pytest.mark.parametrize("name", ["inception", "inception_clean", "vgg16", "inception-v3-compat"])

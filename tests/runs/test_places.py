@@ -30,6 +30,14 @@ def change(bundle, stop=None, limit=None):
             raise stop
 
 
+@pytest.mark.usefixtures("no_home")
+def test_copies_without_a_home_need_a_folder_that_is_named(tmp_path, monkeypatch):
+    with pytest.raises(UsageError, match="no home folder.*: set HOME, or LTBENCH_CACHE to a folder"):
+        cache_folder()
+    monkeypatch.setenv("LTBENCH_CACHE", str(tmp_path))
+    assert cache_folder() == tmp_path
+
+
 def test_scores_of_a_bundle_are_those_of_its_folder(four_runs, tmp_path):
     expected = load_scores(four_runs).drop(columns="folder")
     pack([four_runs], tmp_path / "b")
