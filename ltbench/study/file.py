@@ -119,6 +119,8 @@ def _layer(table: Any, where: str) -> Layer:
         raise UsageError(f"{where}: expected a table of keys and values, not {table!r}")
     layer: Layer = {}
     for name, value in flatten(table):
+        if name in SECTIONS and isinstance(value, list) and any(isinstance(item, Mapping) for item in value):
+            raise UsageError(f"{where}: [[{name}]] makes a list of a table: write [{name}]")
         key, place = resolve_key(name, where), f"{where}: {name}"
         if key in layer:
             raise UsageError(f"{place} sets {key} again, as {layer[key].where} does: keep one of them")

@@ -245,6 +245,8 @@ WRONG_IN_A_FILE = [
         "[score]\nextractors = []",
         ["score.extractors is an empty list"],
     ),  # IndexError after training and sampling
+    ("[[data]]\ndataset = 'digits_lt'", ["study.toml: [[data]] makes a list of a table: write [data]"]),
+    ("[for.coral]\n[[for.coral.train]]\nsteps = 5", ["[for.coral]: [[train]] makes a list", "write [train]"]),
     ("x = = 1", ["not valid TOML", "line 1"]),
 ]
 
