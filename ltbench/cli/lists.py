@@ -11,8 +11,8 @@ from rich.table import Column, Table
 
 from ltbench.cli.console import make_console, styled
 from ltbench.cli.light import lightly
-from ltbench.errors import UsageError, nearest
-from ltbench.files import read_text
+from ltbench.errors import StorageError, UsageError, nearest
+from ltbench.files import read_text, write_text
 from ltbench.study.presets import load_all
 
 if TYPE_CHECKING:
@@ -215,10 +215,13 @@ def copy_preset(name: str, target: Path) -> None:
     if target.exists():
         raise UsageError(f"{target} is there already: give another name, or remove it")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UsageError(f"cannot write {target}: {error.strerror}") from error
+        write_text(target, text)
+    except StorageError as error:  # its advice is for results
+        raise type(error)(
+            str(error).replace("another folder with --out", "another place with --copy")
+        ) from error
+    except OSError as error:  # what special file systems answer, as /proc does
+        raise StorageError(f"cannot write {target}: {error.strerror}") from error
     console.print(f"{target}: change it, then ltbench run -p {quote(str(target))}", soft_wrap=True)
 
 

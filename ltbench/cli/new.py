@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import keyword
 import re
 from pathlib import Path
 
 from ltbench.cli.complete import method_names
 from ltbench.errors import StorageError, UsageError
+from ltbench.files import write_text
 
 _METHOD = '''"""{Name}: say here what it is, with the paper's equation in ASCII.
 
@@ -109,6 +111,8 @@ def new_method(name: str, folder: Path | None) -> Path:
     ------
     UsageError
         A name that is no method's, is taken, or a folder that holds something.
+    StorageError, DiskFull
+        It cannot be written, and no part of it stays.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UsageError(
@@ -126,9 +130,13 @@ def new_method(name: str, folder: Path | None) -> Path:
     }
     files = {f"{name}.py": _METHOD, f"test_{name}.py": _TEST, "pyproject.toml": _PROJECT}
     try:
-        target.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():
-            (target / file).write_text(text.format(**words), encoding="utf-8")
-    except OSError as error:
+            write_text(target / file, text.format(**words))
+    except StorageError as error:
+        with contextlib.suppress(OSError):  # a part would be "there already" when it is tried again
+            for file in files:
+                (target / file).unlink(missing_ok=True)
+        raise type(error)(str(error).replace("--out", "--to")) from error
+    except OSError as error:  # what special file systems answer, as /proc does
         raise StorageError(f"cannot write {target}: {error.strerror}") from error
     return target

@@ -1,5 +1,6 @@
 """Listings of the command line: data sets, methods, metrics, presets, rules."""
 
+import errno
 import os
 import re
 import subprocess
@@ -97,6 +98,28 @@ def test_a_preset_can_be_shown_and_copied(run_here, tmp_path):
     code, out = run_here("presets", "dmeo", "--show")
     assert code == 2
     assert "did you mean 'demo'" in out
+
+
+def test_a_copy_is_whole_or_not_there(run_here, tmp_path, monkeypatch):
+    """A part stayed, and the same command said that it was there already."""
+
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ltbench.files.os.fsync", full)
+        code, out = run_here("presets", "demo", "--copy", "mine.toml")
+    assert code == 1
+    assert "no space left to write mine.toml: free some space there and run the same command again" in out
+    assert not list(tmp_path.iterdir())
+    assert run_here("presets", "demo", "--copy", "mine.toml")[0] == 0
+
+
+def test_a_copy_that_cannot_be_made_names_its_own_option(run_here, tmp_path):
+    (tmp_path / "file").write_text("")
+    code, out = run_here("presets", "demo", "--copy", "file/mine.toml")
+    assert code == 1
+    assert "cannot write file/mine.toml (File exists): choose another place with --copy" in out
 
 
 def test_a_file_of_an_editor_is_shown_and_copied_and_one_of_no_text_is_one_sentence(run_here, tmp_path):

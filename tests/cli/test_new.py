@@ -1,5 +1,6 @@
 """A new method's package: what is written trains nowhere yet and passes its own tests; names are checked first."""
 
+import errno
 import subprocess
 import sys
 import tomllib
@@ -7,7 +8,7 @@ import tomllib
 import pytest
 
 from ltbench.cli.new import new_method
-from ltbench.errors import StorageError, UsageError
+from ltbench.errors import DiskFull, StorageError, UsageError
 
 
 def test_the_package_that_is_written_passes_its_own_tests(tmp_path):
@@ -40,6 +41,23 @@ def test_nothing_is_written_over(tmp_path):
     for place in (tmp_path, tmp_path / "kept"):
         with pytest.raises(UsageError, match="is there already: give another folder with --to"):
             new_method("mine", place)
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(StorageError, match="cannot write.*: choose another folder with --to$"):
         new_method("mine", tmp_path / "kept" / "below")
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_on_a_full_disk_no_part_stays(tmp_path, monkeypatch):
+    """The same command then said that it was there already."""
+    written = []
+
+    def full_at_the_last(handle):
+        written.append(handle)
+        if len(written) == 3:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("ltbench.files.os.fsync", full_at_the_last)
+        with pytest.raises(DiskFull, match="no space left"):
+            new_method("mine", tmp_path / "package")
+    assert not list((tmp_path / "package").iterdir())
+    new_method("mine", tmp_path / "package")
