@@ -35,6 +35,7 @@ from ltbench.specs import DataSpec
 SHARE = 5  # a fifth of the smallest class is reference, a fifth is held out
 SMALL = 10  # reference images a class below which distances are said to be noisy
 LEAST = 3  # images of a class: one to train on, one as reference, one held out
+_MOST_GROUPS = 3  # groups of classes that share images, named in one note
 _SHARED = (
     "{copies:,} reference or held-out images are copies of training images, and without them a class has none: "
     "train on them, but scores against them are refused"
@@ -175,6 +176,7 @@ class FolderLt(PreparedSource):
         sets = {
             name: sorted(images, key=lambda i: (i.label, i.sha256)) for name, images in listing.sets.items()
         }
+        listing = replace(listing, notes=(*listing.notes, *_in_several_classes(listing)))
         if "all" in sets:
             return self._split_by_content(listing, sets["all"])
         trained = {image.sha256 for image in sets["train"]}
@@ -269,6 +271,26 @@ def _as_files(images: Sequence[SourceImage], n: int) -> tuple[dict[str, tuple[So
 
 def _has_every_class(listing: Listing, images: Sequence[SourceImage]) -> bool:
     return {image.label for image in images} == set(range(len(listing.class_names)))
+
+
+def _in_several_classes(listing: Listing) -> tuple[str, ...]:
+    """Say which images stand in several classes, as where a class folder is a link to another."""
+    labels: dict[str, set[int]] = {}
+    for images in listing.sets.values():
+        for image in images:
+            labels.setdefault(image.sha256, set()).add(image.label)
+    shared = Counter(tuple(sorted(found)) for found in labels.values() if len(found) > 1)
+    if not shared:
+        return ()
+    n = shared.total()
+    named = [
+        f"{count:,} in {' and '.join(printable(listing.class_names[label]) for label in found)}"
+        for found, count in shared.most_common(_MOST_GROUPS)
+    ] + ["..."] * (len(shared) > _MOST_GROUPS)
+    return (
+        f"{_images_in_words(n)} {'is' if n == 1 else 'are'} in more than one class ({', '.join(named)}): remove "
+        f"{'it' if n == 1 else 'them'} from all but one, or leave a class out",
+    )
 
 
 def _images_in_words(n: int) -> str:

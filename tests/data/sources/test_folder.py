@@ -125,6 +125,22 @@ def test_training_images_in_val_are_left_out_and_told(tmp_path):
     assert any(re.match("12 held-out images are training images too", note) for note in made.notes)
 
 
+@pytest.mark.parametrize("parts", [("",), ("train", "val")])
+def test_images_that_are_in_two_classes_are_told(tmp_path, parts):
+    """A class folder that was a link to another was told by "4 exact copies are left out" alone."""
+    for n, part in zip((20, 26), parts, strict=False):
+        source = write_named_classes(tmp_path / "src" / part, ["bird", "cat", "dog"], n=n)
+        (source / "cat2").symlink_to(source / "cat")
+        (source / "dog" / "z.png").write_bytes((source / "bird" / "0.png").read_bytes())
+    made = prepare("folder_lt", tmp_path / "src", tmp_path / "data", image_size=16, workers=1)
+    n = 20 if len(parts) == 1 else 26
+    (told,) = (note for note in made.notes if "more than one class" in note)
+    assert told == (
+        f"{n + 1} images are in more than one class ({n} in cat and cat2, 1 in bird and dog): remove them from all "
+        "but one, or leave a class out"
+    )
+
+
 def test_a_reference_of_nothing_but_copies_is_not_scored_against(tmp_path):
     from ltbench.data import ImageSet
     from ltbench.scoring.score import score_pools
