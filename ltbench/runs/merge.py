@@ -9,6 +9,7 @@ all files are the chosen side's.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import shutil
@@ -19,11 +20,21 @@ from typing import Literal
 
 import pandas as pd
 
-from ltbench.errors import DataCorrupt, UsageError
+from ltbench.errors import CheckpointError, DataCorrupt, UsageError
 from ltbench.files import sha256, storage_errors, write_json
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.digests import DIGESTS, recorded_digests
-from ltbench.runs.layout import IMAGES, PROVENANCE, SAMPLES, SCORED, SCORES, SPEC, files_below, travelling
+from ltbench.runs.layout import (
+    IMAGES,
+    PROVENANCE,
+    SAMPLES,
+    SCORED,
+    SCORES,
+    SPEC,
+    TRAIN_LOG,
+    files_below,
+    travelling,
+)
 from ltbench.runs.pack import run_folders
 from ltbench.runs.places import places
 from ltbench.runs.provenance import join_provenances, read_provenance, write_provenance
@@ -31,6 +42,7 @@ from ltbench.runs.run import check_run
 from ltbench.runs.score_rows import identity, in_order
 from ltbench.runs.scores import read_scores, record_requests, scored_requests, write_scores
 from ltbench.runs.spec_files import read_spec
+from ltbench.runs.train_log import read_table
 
 Keep = Literal["first", "second"]
 TOLERANCE = 1e-6  # relative difference up to which two values are one
@@ -134,6 +146,9 @@ def _join_training(other: Path, target: Path, found: Merge) -> None:
         mine = target / relative
         if not mine.exists():
             _copy(path, mine)
+        elif path.name == TRAIN_LOG:
+            if _last_step(path) > _last_step(mine):  # one place trained further
+                _copy(path, mine)
         elif path.name == SCORES:
             _join_scores(mine, path)
         elif path.name == SCORED:
@@ -143,6 +158,14 @@ def _join_training(other: Path, target: Path, found: Merge) -> None:
             write_provenance(mine.parent, join_provenances(*sides))
     for folder in {path.parent for path in target.rglob("*") if path.is_file()}:
         _join_digests(folder, other / folder.relative_to(target))
+
+
+def _last_step(log: Path) -> int:
+    """Return the last step of a training's log; -1 of one that is empty or cannot be read."""
+    with contextlib.suppress(CheckpointError):
+        table = read_table(log, required=("step",))
+        return -1 if table is None or table.empty else int(table["step"].max())
+    return -1
 
 
 def _join_digests(folder: Path, other: Path) -> None:

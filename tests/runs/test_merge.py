@@ -7,6 +7,7 @@ import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.errors import DiskFull, UsageError
+from ltbench.runs import train_log
 from ltbench.runs.bundle import run_files
 from ltbench.runs.digests import recording
 from ltbench.runs.merge import merge_runs
@@ -56,6 +57,23 @@ def test_merged_trainings_have_the_sittings_of_both_places(four_runs, tmp_path):
     write_provenance(folder, {**mine, "stages": [*mine["stages"], further]})
     merge_runs([four_runs, tmp_path / "other"], tmp_path / "c")
     assert read_provenance(tmp_path / "c" / folder.name)["stages"] == [*mine["stages"], further]
+
+
+@pytest.mark.parametrize("longer", [0, 1])
+def test_a_merged_training_has_the_log_of_the_place_that_trained_further(tmp_path, longer):
+    """The first place's log was kept: of a training that the second took from 1,500 to 48,000 steps, 1,500."""
+    sides = [tmp_path / "a", tmp_path / "b"]
+    for i, side in enumerate(sides):
+        run = write_run(side, make_spec(), score_rows(make_spec())).parent.parent
+        log = run / "train.csv"
+        log.unlink()
+        for step in (50, 100)[: 1 + (i == longer)]:
+            train_log.append(log, {"step": step, "loss": 0.5})
+        train_log.finish(log)
+    merge_runs(sides, tmp_path / "c")
+    merged = train_log.read_table(tmp_path / "c" / run.name / "train.csv", ("step",))
+    assert merged["step"].tolist() == [50, 100]
+    pack([tmp_path / "c"], tmp_path / "c.zip")
 
 
 def _laboratory(root, number, metrics=("frechet", "recall")):
