@@ -220,7 +220,7 @@ class CellResults:
 
     @functools.cached_property
     def _kept(self) -> dict[Key, Any]:
-        """What `means` and `by_seed` have made: tables and figures ask for the same again and again."""
+        """What `means`, `by_seed` and `generated` have made: tables and figures ask for the same again and again."""
         return {}
 
     def points_of(self, scope: str, measure: Measure, place: str = "", role: str = "") -> pd.DataFrame:
@@ -265,10 +265,15 @@ class CellResults:
 
     def generated(self, scope: str, measure: Measure, place: str = "", role: str = "") -> dict[str, float]:
         """Return how many generated images are behind each series' numbers of a measure and place; nan: not one size."""
-        rows = self._points.rows(scope, measure, place, role)
-        sizes = pd.Series(self._points.columns["n_generated"][rows]).groupby(self._points.codes[rows])
-        one = sizes.min().where(sizes.min() == sizes.max())
-        return dict(zip(self._points.names[one.index.to_numpy(int)], one.tolist(), strict=True))
+        key = ("generated", scope, place, role, measure)
+        if key not in self._kept:
+            rows = self._points.rows(scope, measure, place, role)
+            sizes = pd.Series(self._points.columns["n_generated"][rows]).groupby(self._points.codes[rows])
+            one = sizes.min().where(sizes.min() == sizes.max())
+            names = self._points.names[one.index.to_numpy(int)]
+            self._kept[key] = dict(zip(names, one.tolist(), strict=True))
+        result: dict[str, float] = self._kept[key]
+        return result
 
     def floor(
         self, scope: str, measure: Measure, place: str = "", series: str = ""

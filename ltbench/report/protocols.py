@@ -124,13 +124,15 @@ def main_protocols(cell: CellResults, every: bool = False) -> list[list[Series]]
 
 def fewer_methods(cell: CellResults) -> str:
     """Say how many methods, and other hyper-parameters of those shown, are not among `main_series`; blank: none."""
-    every, shown = len(main_series(cell, len(cell.series))), main_series(cell)
+    every, shown, main = (
+        len(main_series(cell, len(cell.series))),
+        main_series(cell),
+        main_protocol(cell.series),
+    )
     fewer = every - len(shown)
     pairs = {one.pair for one in shown}
-    tried = [
-        one for one in cell.series if protocol_of(one) == main_protocol(cell.series) and one.pair in pairs
-    ]
-    others = len(tried) - len(at_main_protocol(cell))
+    tried = [one for one in cell.series if protocol_of(one) == main and one.pair in pairs]
+    others = len(tried) - sum(protocol_of(one) == main for one in shown)
     parts = [
         f"{fewer} of {every} methods and variants are left out" if fewer else "",
         f"{others} more setting{'s' * (others > 1)} of these methods' own {'are' if others > 1 else 'is'} left out"

@@ -17,7 +17,7 @@ from typing import Any
 from ltbench.report.cell_results import CellResults, Numbers
 from ltbench.report.names import ANY, MISSING, OWN, Measure, mean_sd, number
 from ltbench.report.protocols import fewer_methods, main_protocols, protocol_of
-from ltbench.report.series import PARTS, Block, Series, grouped, joined, stated
+from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined, stated
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
 
@@ -159,19 +159,16 @@ def entries(cell: CellResults, blocks: Sequence[Block], column: Column, interval
 
     One of another number of images than most says so: it is compared with none of theirs.
     """
-    means, bold, sizes = column.means(cell), bold_of(cell, blocks, column), column.generated(cell)
-    keys = [one.key for one in joined(blocks)]
-    known = Counter(n for key in keys if (n := sizes.get(key, math.nan)) == n)
-    usual = max(known, key=known.__getitem__, default=math.nan)
-    texts = (
-        (
-            key,
-            score_text(means.get(key), column.measure.decimals, intervals)
-            + (f" (n={n:,.0f})" if (n := sizes.get(key, usual)) == n and n != usual else ""),
-        )
-        for key in dict.fromkeys(keys)
-    )
-    return [marked(text, key in bold) for key, text in texts]
+    means, bold, keys = column.means(cell), bold_of(cell, blocks, column), by_key(joined(blocks))
+    sizes = {key: n for key, n in column.generated(cell).items() if key in keys and n == n}
+    counts = Counter(sizes.values())
+    usual = max(counts, key=counts.__getitem__, default=math.nan)
+    out = []
+    for key in keys:
+        text = score_text(means.get(key), column.measure.decimals, intervals)
+        other = f" (n={sizes[key]:,.0f})" if key in sizes and sizes[key] != usual else ""
+        out.append(marked(text + other, key in bold))
+    return out
 
 
 def grid(

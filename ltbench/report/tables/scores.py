@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -243,8 +244,8 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         measure = cell.leading(metric, scope)
         if measure is not None and (not place or place in cell.groups()):
             sizes = cell.generated(scope, measure.any_size, place)
-            any_size = place or all(sizes.get(one.key, 0.0) == sizes.get(one.key, 0.0) for one in series)
-            measure = measure.any_size if any_size else measure
+            several_sizes = any(math.isnan(sizes.get(one.key, 0.0)) for one in series)
+            measure = measure.any_size if place or not several_sizes else measure
             columns.append(at_floor(cell, Column(template.format(measure.plain), measure, scope, place)))
     if not columns:
         return None
@@ -271,7 +272,7 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     ]
     fewer = len(main_protocols(cell, every=True)) - len(blocks)
     at_floors = "Scores are at the floor's number of images, so that the two may be compared."
-    texts = [text for _, entries in shown for text in entries]
+    texts = [text for _, column_texts in shown for text in column_texts]
     sentences = [
         at_floors if any(column.role for column in columns) else "",
         "Bold: best of one protocol, and what cannot be told from it (Holm, 5 %)."

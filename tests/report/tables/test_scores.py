@@ -156,23 +156,15 @@ def test_samples_of_another_size_say_it_and_are_read_against_a_floor_of_their_ow
     for seed in range(3):
         for method in ("ddpm", "coral"):
             spec = make_spec(method, seed)
-            write_run(tmp_path, spec, score_rows(spec), images=False)
+            write_run(tmp_path, spec, with_group_floors(score_rows(spec), "2.1"), images=False)
     spec = make_spec("my_gan", per_class=40)
-    rows = [row | {"origin": "external", "train_seed": "", "step": ""} for row in score_rows(spec)]
     rows = [
-        row | {"value": "0.9"} if row["metric"] == "frechet.floor" else row | {"value": "0.95"}
-        for row in rows
+        row
+        | {"origin": "external", "train_seed": "", "step": ""}
+        | {"value": "0.9" if row["metric"] == "frechet.floor" else "0.95"}
+        for row in score_rows(spec)
     ]
-    rows += [
-        row | {"metric": "frechet.floor", "value": value}
-        for row, value in [
-            (row, "0.7") for row in rows if row["metric"] == "frechet" and row["scope"] == "group"
-        ]
-    ]
-    write_run(tmp_path, spec, rows, images=False)
-    for seed in range(3):
-        for method in ("ddpm", "coral"):
-            add_group_floors(tmp_path, make_spec(method, seed), "2.1")
+    write_run(tmp_path, spec, with_group_floors(rows, "0.7"), images=False)
     results = load_results(tmp_path)
     (cell,) = cells(results.scores)
     table = league_table(cell, results.runs, "ddpm")
@@ -190,15 +182,10 @@ def test_samples_of_another_size_say_it_and_are_read_against_a_floor_of_their_ow
     assert theirs[groups.columns.index("tail")] == "0.95 (n=40)"
 
 
-def add_group_floors(root, spec, value):
-    """Give a run's groups a floor each."""
-    rows = score_rows(spec)
-    floors = [
-        row | {"metric": "frechet.floor", "value": value}
-        for row in rows
-        if row["metric"] == "frechet" and row["scope"] == "group"
-    ]
-    write_run(root, spec, [*rows, *floors], images=False)
+def with_group_floors(rows, value):
+    """Return a run's rows with a floor for each of its groups' distances."""
+    groups = [row for row in rows if row["metric"] == "frechet" and row["scope"] == "group"]
+    return [*rows, *(row | {"metric": "frechet.floor", "value": value} for row in groups)]
 
 
 def row_name(table, start):
