@@ -24,10 +24,12 @@ from typing import Any
 
 from ltbench.errors import CheckpointError, DiskFull, LtbenchError, StorageError, UsageError
 
+_ELSEWHERE = "choose another folder with --out"
+
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's write errors into one sentence naming `path`.
+def storage_errors(path: Path, advice: str = _ELSEWHERE) -> Iterator[None]:
+    """Turn the operating system's write errors into one sentence naming `path`, which ends in `advice`.
 
     Raises
     ------
@@ -51,23 +53,23 @@ def storage_errors(path: Path) -> Iterator[None]:
             errno.EISDIR,
             errno.ENAMETOOLONG,
         ):
-            raise StorageError(
-                f"cannot write {path} ({error.strerror}): choose another folder with --out"
-            ) from error
+            raise StorageError(f"cannot write {path} ({error.strerror}): {advice}") from error
         raise
 
 
 @contextlib.contextmanager
-def replacing(path: Path, guard: Callable[[], None] | None = None) -> Iterator[Path]:
+def replacing(
+    path: Path, guard: Callable[[], None] | None = None, advice: str = _ELSEWHERE
+) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it is flushed to disk and renamed over `path`.
 
     The file gets the mode that any new file gets here (umask), whichever library writes it: safetensors' own
     would be 0600, unreadable for a colleague. `guard` is called just before the rename and may raise to
-    withhold the file.
+    withhold the file. `advice` is for a user whose `path` cannot be written.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
-    with storage_errors(path):
+    with storage_errors(path, advice):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("xb") as handle:
@@ -159,17 +161,24 @@ def _lock(handle: int) -> None:
             time.sleep(0.005)
 
 
-def write_text(path: Path, text: str, guard: Callable[[], None] | None = None) -> None:
-    """Write `text` to `path` atomically; `guard` is called before anything is made, and again before the rename."""
+def write_text(
+    path: Path, text: str, guard: Callable[[], None] | None = None, advice: str = _ELSEWHERE
+) -> None:
+    """Write `text` to `path` atomically; `guard` is called before anything is made, and again before the rename.
+
+    `advice` is for a user whose `path` cannot be written.
+    """
     if guard is not None:
         guard()
-    with replacing(path, guard) as temporary:
+    with replacing(path, guard, advice) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: Path, value: Any, guard: Callable[[], None] | None = None) -> None:
-    """Write `value` as indented JSON to `path` atomically."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n", guard)
+def write_json(
+    path: Path, value: Any, guard: Callable[[], None] | None = None, advice: str = _ELSEWHERE
+) -> None:
+    """Write `value` as indented JSON to `path` atomically; see `write_text`."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True) + "\n", guard, advice)
 
 
 _LONGEST_TEXT = 1 << 28  # bytes; a text file from outside above that is no text file
@@ -388,12 +397,10 @@ def ensure_writable(folder: Path) -> None:
     require_utf8(folder)
     if os.path.lexists(folder) and not folder.is_dir():
         broken = "no folder" if folder.exists() else "a link that leads nowhere"
-        raise StorageError(f"cannot write {folder}, which is {broken}: choose another folder with --out")
+        raise StorageError(f"cannot write {folder}, which is {broken}: {_ELSEWHERE}")
     try:
         with replacing(folder / ".ltbench-write-test") as probe:
             probe.write_bytes(b"ok")
         (folder / ".ltbench-write-test").unlink(missing_ok=True)
     except OSError as error:  # what special file systems answer, as /proc does
-        raise StorageError(
-            f"cannot write {folder} ({error.strerror}): choose another folder with --out"
-        ) from error
+        raise StorageError(f"cannot write {folder} ({error.strerror}): {_ELSEWHERE}") from error

@@ -215,11 +215,7 @@ def copy_preset(name: str, target: Path) -> None:
     if target.exists():
         raise UsageError(f"{target} is there already: give another name, or remove it")
     try:
-        write_text(target, text)
-    except StorageError as error:  # its advice is for results
-        raise type(error)(
-            str(error).replace("another folder with --out", "another place with --copy")
-        ) from error
+        write_text(target, text, advice="choose another place with --copy")
     except OSError as error:  # what special file systems answer, as /proc does
         raise StorageError(f"cannot write {target}: {error.strerror}") from error
     console.print(f"{target}: change it, then ltbench run -p {quote(str(target))}", soft_wrap=True)

@@ -129,14 +129,15 @@ def new_method(name: str, folder: Path | None) -> Path:
         "dashed": name.replace("_", "-"),
     }
     files = {f"{name}.py": _METHOD, f"test_{name}.py": _TEST, "pyproject.toml": _PROJECT}
+    advice = "choose another folder with --to"
     try:
         for file, text in files.items():
-            write_text(target / file, text.format(**words))
-    except StorageError as error:
+            write_text(target / file, text.format(**words), advice=advice)
+    except StorageError:
         with contextlib.suppress(OSError):  # a part would be "there already" when it is tried again
             for file in files:
                 (target / file).unlink(missing_ok=True)
-        raise type(error)(str(error).replace("--out", "--to")) from error
+        raise
     except OSError as error:  # what special file systems answer, as /proc does
         raise StorageError(f"cannot write {target}: {error.strerror}") from error
     return target

@@ -5,7 +5,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from ltbench.data.source import file_md5, writing
+from ltbench.data.source import OTHER_ROOT, file_md5
 from ltbench.errors import DataCorrupt, DataMissing
 from ltbench.files import replacing
 
@@ -54,7 +54,7 @@ def download(url: str, path: Path, md5: str, advice: str) -> None:
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(STALL)  # torchvision sets none: a stalled server would hang for ever
     try:
-        with writing(path), replacing(path) as temporary:
+        with replacing(path, advice=OTHER_ROOT) as temporary:
             try:
                 download_url(url, str(temporary.parent), temporary.name)
             except (TimeoutError, urllib.error.URLError, ConnectionError) as error:

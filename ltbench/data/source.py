@@ -3,13 +3,12 @@
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from ltbench.data.images import ImageSet
-from ltbench.errors import DataCorrupt, DiskFull, StorageError, UsageError
+from ltbench.errors import DataCorrupt, UsageError
 from ltbench.files import storage_errors, user_path
 from ltbench.specs import DataSpec
 
@@ -149,22 +148,12 @@ def default_data_root() -> Path:
     return user_path(os.environ.get("LTBENCH_DATA") or "data")
 
 
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn write errors below the data root into one sentence naming `path`.
+OTHER_ROOT = "choose another folder with --data-root"
 
-    Raises
-    ------
-    StorageError, DiskFull
-        The operating system refuses to write.
-    """
-    try:
-        with storage_errors(path):
-            yield
-    except DiskFull:
-        raise
-    except StorageError as error:
-        raise StorageError(f"cannot write {path}: choose another folder with --data-root") from error
+
+def writing(path: Path) -> contextlib.AbstractContextManager[None]:
+    """Turn write errors below the data root into one sentence naming `path`; see `files.storage_errors`."""
+    return storage_errors(path, OTHER_ROOT)
 
 
 def file_md5(path: Path) -> str:

@@ -19,6 +19,7 @@ from ltbench.data.prepare.folder import (
     SourceImage,
     identity_hash,
 )
+from ltbench.data.source import OTHER_ROOT
 from ltbench.files import replacing, write_json, write_text
 
 
@@ -56,7 +57,8 @@ def write_manifest(
     sets = {}
     for set_name, entries in listing.sets.items():
         labels = np.array([entry.label for entry in entries], np.int64)
-        with replacing(partial / f"{set_name}.labels.npy") as temporary, temporary.open("wb") as handle:
+        path = partial / f"{set_name}.labels.npy"
+        with replacing(path, advice=OTHER_ROOT) as temporary, temporary.open("wb") as handle:
             np.save(handle, labels)
         images = np.load(partial / f"{set_name}.npy", mmap_mode="r")
         counts = np.bincount(labels, minlength=len(listing.class_names)).tolist()
@@ -76,7 +78,7 @@ def write_manifest(
         "content": digest,
     }
     source_list = _source_list(listing)
-    write_text(partial / "source_list.csv", source_list)
+    write_text(partial / "source_list.csv", source_list, advice=OTHER_ROOT)
     manifest = {
         "format": FORMAT,
         "identity": identity,
@@ -95,7 +97,7 @@ def write_manifest(
             "pillow": PIL.__version__,
         },
     }
-    write_json(partial / "manifest.json", manifest)
+    write_json(partial / "manifest.json", manifest, advice=OTHER_ROOT)
 
 
 def _shares_images(listing: Listing) -> bool:

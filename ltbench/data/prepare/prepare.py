@@ -42,7 +42,7 @@ from ltbench.data.prepare.folder import (
 )
 from ltbench.data.prepare.manifest import content_digest, printable_names, write_manifest
 from ltbench.data.registry import get_source
-from ltbench.data.source import default_data_root, writing
+from ltbench.data.source import OTHER_ROOT, default_data_root, writing
 from ltbench.errors import DataMissing, Interrupted, LtbenchError, UsageError
 from ltbench.files import user_path, write_text
 
@@ -98,8 +98,7 @@ def _chunks(
                 done.append(_line(chunk, counted))
             else:
                 todo.append(chunk)
-    with writing(log):
-        write_text(log, "".join(done))
+    write_text(log, "".join(done), advice=OTHER_ROOT)
     for each in anew:
         reserve(*each)
     return todo, tally
