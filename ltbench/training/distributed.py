@@ -10,12 +10,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
-from torch.distributed.nn.functional import all_gather
 
 from ltbench.errors import UsageError
 
@@ -36,11 +36,8 @@ class Group:
         """Concatenate `local` (B, ...) of all processes along dim 0; differentiable."""
         if self.world == 1:
             return local
-        if not local.requires_grad:
-            parts = [torch.empty_like(local) for _ in range(self.world)]
-            dist.all_gather(parts, local.contiguous())
-            return torch.cat(parts)
-        return torch.cat(tuple(all_gather(local.contiguous())))
+        gathered: Tensor = _Gather.apply(local)
+        return gathered
 
     def average_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Average the gradients of all processes in place, in one flat all-reduce a dtype.
@@ -102,6 +99,23 @@ class Group:
         """Wait for all processes."""
         if self.world > 1:
             dist.barrier()
+
+
+class _Gather(torch.autograd.Function):
+    """Concatenation over processes along dim 0; a row's gradient is the sum of what it has in all processes."""
+
+    @staticmethod
+    def forward(_context: Any, local: Tensor) -> Tensor:
+        local = local.contiguous()
+        parts = [torch.empty_like(local) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, local)
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_context: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def local_device(name: str) -> torch.device:

@@ -104,6 +104,24 @@ def test_a_loss_term_that_one_process_alone_has_is_averaged_by_name(tmp_path):
         assert torch.load(tmp_path / f"{rank}.pt") == {"loss": 2.0, "tail": 2.0, "rare": 3.0}
 
 
+def gather(rank, folder):
+    """Gather two rows a process, not contiguous in memory, and weight them otherwise in each."""
+    local = torch.tensor([[1.0, 2.0], [10.0, 20.0]]).add(rank * 2).T.requires_grad_()
+    gathered = join(torch.device("cpu")).gather(local)
+    (
+        gathered * [torch.tensor([1.0, 10.0, 100.0, 1000.0]), torch.tensor(2.0)][rank].expand(4)[:, None]
+    ).sum().backward()
+    torch.save([gathered.detach(), local.grad], folder / f"{rank}.pt")
+
+
+def test_what_is_gathered_has_the_sum_of_both_processes_gradients(tmp_path):
+    assert in_two(gather, tmp_path) == [0, 0]
+    for rank, gradient in ((0, [[3.0, 3.0], [12.0, 12.0]]), (1, [[102.0, 102.0], [1002.0, 1002.0]])):
+        gathered, given = torch.load(tmp_path / f"{rank}.pt")
+        assert gathered.tolist() == [[1.0, 10.0], [2.0, 20.0], [3.0, 12.0], [4.0, 22.0]]
+        assert given.tolist() == gradient
+
+
 SPEC = make_spec(steps=50)
 
 
