@@ -58,14 +58,27 @@ def recording(path: Path, guard: Callable[[], None] | None = None) -> Iterator[P
             digest = sha256(temporary)
             held.enter_context(locked(path.parent))
             known = _readable(path.parent)
-            accepted = [*known.get(path.name, [])[-1:], digest]
-            known[path.name] = list(dict.fromkeys(accepted)) if path.exists() else accepted[-1:]
+            accepted = [*_of_content(path, known.get(path.name, [])), digest]
+            known[path.name] = list(dict.fromkeys(accepted))
             write_json(path.parent / DIGESTS, known)
 
         with replacing(path, publish) as temporary:
             yield temporary
         if len(known[path.name]) > 1:
             write_json(path.parent / DIGESTS, _readable(path.parent) | {path.name: known[path.name][-1:]})
+
+
+def _of_content(path: Path, digests: list[str]) -> list[str]:
+    """Return which of a file's recorded digests is to be accepted still: that of what lies there now.
+
+    Of several, left by a kill before the file took its place, the content says which; one is not asked again.
+    """
+    if not path.exists():
+        return []
+    if len(digests) < 2:
+        return digests
+    content = sha256(path)
+    return [content] if content in digests else digests[-1:]
 
 
 def seal(path: Path) -> None:

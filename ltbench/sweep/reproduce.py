@@ -34,6 +34,7 @@ from ltbench.sweep.local import WORKER, run_local
 from ltbench.sweep.status import closing_lines, exit_code
 
 TOLERANCE = 0.05
+_SWITCHES = ("channels_last", "compile", "cuda_graphs")  # each changes rounding, the first dropout's masks too
 _COMPUTE = ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn")
 
 
@@ -139,7 +140,7 @@ def recorded_runs(folder: Path) -> list[RunSpec]:
 
 
 def recorded_settings(folder: Path, settings: Settings) -> Settings:
-    """Return `settings` with the threads and the sampling batch that the run was made with."""
+    """Return `settings` with the threads, the sampling batch and the memory format that the run was made with."""
     stages = all_stages(folder)
     threads = {_whole(stage, "threads") for stage in stages if stage.get("stage") in ("train", "sample")}
     batches = {_whole(stage, "sample_batch") for stage in stages if stage.get("sample_batch")}
@@ -147,6 +148,7 @@ def recorded_settings(folder: Path, settings: Settings) -> Settings:
         settings,
         threads=max(threads, default=settings.threads),
         sample_batch=max(batches, default=settings.sample_batch),
+        channels_last=_switched(stages, "channels_last"),
     )
 
 
@@ -162,12 +164,19 @@ def machine_class(folder: Path) -> dict[str, Any]:
     out: dict[str, Any] = {
         "device": ", ".join(devices),
         "threads": max(_whole(stage, "threads") for stage in stages),
+        "processes": max(_whole(stage, "processes") for stage in ({"processes": 1, **one} for one in stages)),
+        **{name: _switched(stages, name) for name in _SWITCHES},
     }
     if "cuda" in devices:
         out["gpu"] = ", ".join(sorted({str(name) for name in machine.get("gpus") or ()}))
     else:
         out["processor"] = machine.get("processor")
     return out | {name: libraries.get(name) for name in _COMPUTE}
+
+
+def _switched(stages: Sequence[dict[str, Any]], name: str) -> bool:
+    """Tell whether any stage was run with a switch; records from before there was one lack it."""
+    return any(stage.get(name) is True for stage in stages)
 
 
 def _whole(stage: dict[str, Any], key: str) -> int:

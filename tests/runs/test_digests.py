@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import signal
+from pathlib import Path
 
 import pytest
 from tiny_runs import in_processes
@@ -54,6 +57,33 @@ def test_between_digest_and_file_both_contents_are_accepted(tmp_path):
     for content in (b"abc", b"new"):
         path.write_bytes(content)
         check_digest(path, "delete it")
+
+
+def killed_before_the_rename(_rank, path, content):
+    rename = Path.replace
+
+    def replace(source, target):
+        if Path(target).name == path.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return rename(source, target)
+
+    Path.replace = replace
+    write(path, content)
+
+
+def test_two_kills_between_digest_and_file_leave_the_old_file_accepted(tmp_path):
+    """The last digest was taken for the file's: the second kill made "changed or damaged" of a whole checkpoint."""
+    path = tmp_path / "checkpoint.pt"
+    write(path, b"abc")
+    for content in (b"second", b"third"):
+        (process,) = in_processes(killed_before_the_rename, path, content)
+        process.join(60)
+        assert process.exitcode == -signal.SIGKILL
+        assert path.read_bytes() == b"abc"
+        assert recorded_digests(tmp_path) == {path.name: [ABC, hashlib.sha256(content).hexdigest()]}
+        check_digest(path, "delete it")
+    write(path, b"fourth")
+    assert recorded_digests(tmp_path) == {path.name: [hashlib.sha256(b"fourth").hexdigest()]}
 
 
 def test_a_log_is_sealed_and_written_on(tmp_path):

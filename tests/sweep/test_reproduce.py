@@ -90,6 +90,15 @@ def test_another_library_or_thread_count_is_another_machine(pair):
     assert set(compare(old, new).changed) == {"torch: 2.9 -> 3.0", "threads: 2 -> 4"}
 
 
+def test_processes_and_switches_that_draw_other_masks_are_another_class(pair):
+    """Two processes' training was held to every bit of one's: both switches change what is drawn or rounded."""
+    old, new = pair
+    more = '"channels_last": true, "compile": false, "processes": 2'
+    change(old / "provenance.json", '"stage": "train"', f'{more}, "stage": "train"')
+    assert recorded_settings(old, Settings()).channels_last
+    assert set(compare(old, new).changed) == {"processes: 2 -> 1", "channels_last: True -> False"}
+
+
 def test_weights_that_a_published_study_does_not_keep_are_said_to_be_absent(pair):
     old, new = pair
     shutil.rmtree(old / "weights")
