@@ -72,6 +72,13 @@ class ClaimLost(LtbenchError):
     transient = True
 
 
+class ProcessLost(LtbenchError):
+    """Another process of the same training was ended, or does not answer."""
+
+    kind = "killed"
+    transient = True
+
+
 class Interrupted(LtbenchError):
     """Stopped softly on request at a checkpoint; running again goes on from there."""
 

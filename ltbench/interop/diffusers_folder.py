@@ -217,6 +217,12 @@ def load_diffusers(folder: Path) -> Denoiser:
             f"{folder} holds no class-conditional UNet2DModel of the papers' kind ({str(error).splitlines()[0][:300]}): "
             "only networks that `ltbench export` wrote, or of that architecture, can be imported"
         ) from error
+    odd = [name for name, value in state.items() if not value.is_floating_point()]
+    if odd:  # quantised: they would be taken for the weights themselves
+        raise CheckpointError(
+            f"{folder} holds {str(state[odd[0]].dtype).removeprefix('torch.')} numbers in {odd[0]}: save it again as "
+            "floating-point tensors"
+        )
     if not all(bool(torch.isfinite(value).all()) for value in state.values()):
         raise CheckpointError(f"{folder} has NaN or infinite weights: that training diverged")
     return denoiser.eval()

@@ -97,6 +97,8 @@ def to_uint8(path: Path, raw: NDArray[Any], given: str | None) -> tuple[NDArray[
         No numbers, not finite, or outside the range that is given.
     """
     low, high, integral = _extent(path, raw)
+    if given is not None:
+        _check_given(path, raw.dtype, low, high, integral, given)
     meaning = given or _recognise(path, raw.dtype, low, high, integral)
     scale, shift = {"uint8": (1.0, 0.0), "0..1": (255.0, 0.0), "-1..1": (127.5, 127.5)}[meaning]
     out = np.empty(raw.shape, np.uint8)
@@ -113,6 +115,26 @@ def to_uint8(path: Path, raw: NDArray[Any], given: str | None) -> tuple[NDArray[
     clipped = f", {outside / raw.size:.2%} of the values clipped" if outside else ""
     words = {"uint8": "values 0..255", "0..1": "values in [0, 1]", "-1..1": "values in [-1, 1]"}[meaning]
     return out, f"{raw.dtype}, {words}{clipped}"
+
+
+def _check_given(
+    path: Path, dtype: np.dtype[Any], low: float, high: float, integral: bool, given: str
+) -> None:
+    """Refuse a range that fits the values and cannot be meant: every image would be black, or grey.
+
+    Raises
+    ------
+    UsageError
+        Fractions of 1 said to be 0..255, or values none of which is below 0 said to be of -1..1.
+    """
+    seen = f"{path} holds {dtype} values from {low:g} to {high:g}"
+    if given == "uint8" and not integral and high <= 1.001:
+        right = "0..1" if low >= 0 else "-1..1"
+        raise UsageError(f"{seen}, fractions that would all be black in 0..255: give --range {right}")
+    if given == "-1..1" and low >= 0 and high > 0:
+        raise UsageError(
+            f"{seen}, of which none is below 0 and -1..1 would make no pixel dark: give --range 0..1"
+        )
 
 
 def _parts(raw: NDArray[Any]) -> Iterator[tuple[NDArray[Any], slice]]:
@@ -159,6 +181,9 @@ def _recognise(path: Path, dtype: np.dtype[Any], low: float, high: float, integr
         raise UsageError(
             f"{seen}, which is none of 0..255, [0, 1] and [-1, 1]: scale them to one of these (16 bits: divide by 257)"
         )
+    mend = "clip them"
+    if low < -1.5 and high < 8:  # no overshoot, and clipped it would look like [-1, 1]
+        mend = "undo the division by a standard deviation (x * std + mean)"
     raise UsageError(
-        f"{seen}, which is none of 0..255, [0, 1] and [-1, 1]: clip them, or say what they mean with --range"
+        f"{seen}, which is none of 0..255, [0, 1] and [-1, 1]: {mend}, or say what they mean with --range"
     )

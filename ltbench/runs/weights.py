@@ -177,8 +177,23 @@ def initial_weights_path(root: Path, digest: str) -> Path:
 
 
 def add_initial_weights(root: Path, source: Path) -> str:
-    """Copy a weights file below `root`, named by its SHA-256, and return that hash for the spec."""
-    load_weights(source, "ema")
+    """Copy a weights file below `root`, named by its SHA-256, and return that hash for the spec.
+
+    Raises
+    ------
+    CheckpointError
+        It is no file of weights, or a tensor holds anything but finite real numbers.
+    """
+    for name, value in load_weights(source, "ema").items():
+        if name.startswith("denoiser.") and not value.is_floating_point():
+            kind = str(value.dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"{source} holds {kind} numbers in {name}: save it again as floating-point tensors"
+            )
+        if not bool(torch.isfinite(value).all()):
+            raise CheckpointError(
+                f"{source} holds NaN or infinite numbers in {name}: that training diverged, give an earlier file"
+            )
     digest = sha256(source)
     target = initial_weights_path(root, digest)
     if not target.exists():

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ltbench.environment import is_out_of_memory
-from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, StorageError
+from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, ProcessLost, StorageError
 
-KILLED = "killed"
+KILLED = ProcessLost.kind
 TIME_OUT = "time-out"
 BUG = "bug"
 

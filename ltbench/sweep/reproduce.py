@@ -34,7 +34,7 @@ from ltbench.sweep.local import WORKER, run_local
 from ltbench.sweep.status import closing_lines, exit_code
 
 TOLERANCE = 0.05
-_SWITCHES = ("channels_last", "compile", "cuda_graphs")  # each changes rounding, the first dropout's masks too
+_SWITCHES = ("channels_last", "compile", "cuda_graphs")  # they change rounding, the first what dropout draws
 _COMPUTE = ("torch", "torchvision", "diffusers", "numpy", "scipy", "scikit-learn")
 
 

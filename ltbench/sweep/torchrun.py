@@ -7,6 +7,7 @@ training is done. What comes after (samples, scores) process 0 hands to the ordi
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -24,9 +25,12 @@ from ltbench import pipeline
 from ltbench.environment import Environment, Settings, explain_failures, set_threads
 from ltbench.errors import Interrupted
 from ltbench.specs import RunSpec
+from ltbench.sweep.failures import policy
+from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.status import SavedPlan, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import Task, build_tasks, finished
 from ltbench.sweep.worker import Stages, Worker, real_pipeline
-from ltbench.training.distributed import Group, join, local_device
+from ltbench.training.distributed import Group, explain_lost_peers, join, local_device
 
 _TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "GROUP_RANK", "GROUP_WORLD_SIZE")
 _REPORT_SECONDS = 10.0
@@ -66,6 +70,8 @@ def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> b
     group = join(local_device(settings.device))
     try:
         if leads():  # it alone looks what is done: hosts may see one disk differently
+            save_plan(root, SavedPlan(tuple(runs), settings=settings))
+            requeue_failed(trainings, Ledger(root, settings.lease), only_mendable=True)
             done = finished(tasks, root, pipeline.is_done)
             return _lead(trainings, done, root, settings, group)
         _follow(trainings, root, settings)
@@ -100,7 +106,8 @@ def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Setti
     def run_stage(stage: pipeline.Stage, out: Path, env: Environment) -> None:
         _broadcast(index[stage.key])
         try:
-            alone.run_stage(stage, out, env)
+            with explain_lost_peers():
+                alone.run_stage(stage, out, env)
         except Interrupted:
             stopping.set()
             raise
@@ -116,7 +123,13 @@ def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Setti
     if failed.is_set():
         os._exit(1)  # torchrun ends the others, and says so
     _broadcast(None)
-    return not stopping.is_set()
+    return not stopping.is_set() and not _left_to_one(left, root, settings)
+
+
+def _left_to_one(trainings: Sequence[Task], root: Path, settings: Settings) -> bool:
+    """Tell whether the local driver would train any of these alone: by one process it is slower, and another draw."""
+    rows = survey(trainings, Ledger(root, settings.lease))
+    return any(row.state != "done" and (row.state != "failed" or policy(row.kind).mendable) for row in rows)
 
 
 def _reporter() -> Callable[[dict[str, Any]], None]:
@@ -147,10 +160,8 @@ def _follow(trainings: Sequence[Task], root: Path, settings: Settings) -> None:
         signal.signal(signum, signal.SIG_IGN)
     set_threads(settings.threads)
     env = Environment.of(settings)
-    while (number := _broadcast(None)) is not None:
-        task = trainings[number]
-        try:
-            with explain_failures("train", task.stage.spec, env):
+    with explain_lost_peers():
+        while (number := _broadcast(None)) is not None:
+            task = trainings[number]
+            with contextlib.suppress(Interrupted), explain_failures("train", task.stage.spec, env):
                 pipeline.train_along(task.stage, root, replace(env))
-        except Interrupted:
-            continue

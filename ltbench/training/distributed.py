@@ -7,8 +7,9 @@ may run the network several times a step (CBDM) or only once, and both must redu
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
-from ltbench.errors import UsageError
+from ltbench.errors import ProcessLost, UsageError
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,31 @@ class Group:
         """Wait for all processes."""
         if self.world > 1:
             dist.barrier()
+
+
+_GROUP_ERRORS = ("DistBackendError", "DistNetworkError", "DistStoreError")
+_PEER_ERRORS = ("gloo/transport/", "Connection closed by peer", "Connection reset by peer")
+
+
+@contextlib.contextmanager
+def explain_lost_peers() -> Iterator[None]:
+    """Turn what a collective raises when another process is gone into one sentence.
+
+    Raises
+    ------
+    ProcessLost
+        Another process was ended, or does not answer.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        told = type(error).__name__ in _GROUP_ERRORS
+        if not told and not any(words in str(error) for words in _PEER_ERRORS):
+            raise
+        raise ProcessLost(
+            "another process of this training was ended, or does not answer: see its own words, or whether its machine "
+            "ran out of memory, and run the same command again, which goes on from the last checkpoint"
+        ) from error
 
 
 class _Gather(torch.autograd.Function):

@@ -16,12 +16,15 @@ from tiny_runs import in_processes, make_spec, tensors, train_in
 from ltbench import pipeline
 from ltbench.cli import study as commands
 from ltbench.environment import Settings
-from ltbench.errors import Interrupted, UsageError
+from ltbench.errors import DiskFull, Interrupted, ProcessLost, UsageError
 from ltbench.files import read_json
 from ltbench.runs.layout import folder_name
 from ltbench.specs import ModelSpec, train_key
 from ltbench.sweep import torchrun as together
+from ltbench.sweep import worker
+from ltbench.sweep.failures import Policy
 from ltbench.sweep.ledger import Ledger
+from ltbench.sweep.status import survey, tasks_of
 from ltbench.sweep.tasks import build_tasks
 
 RUNS = [make_spec("coral", steps=3), make_spec("ddpm", steps=2)]
@@ -50,6 +53,12 @@ def share(rank, runs, root):
     goes_on = together.train_together(runs, root, Settings(beat=0.2))
     left = [name for name in ("RANK", "WORLD_SIZE") if name in os.environ]
     (root / f"rank{rank}.json").write_text(json.dumps({"goes_on": goes_on, "left": left}))
+
+
+def wait_for(path):
+    until = time.monotonic() + 60
+    while not path.exists() and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +122,55 @@ def test_a_failure_ends_all_processes_and_is_recorded(tmp_path):
     )
 
 
+ENDLESS = make_spec("ddpm", steps=100_000)
+
+
+def fail_along(rank, runs, root):
+    try:
+        share(rank, runs, root)
+    except ProcessLost:
+        os._exit(7)
+
+
+def test_a_killed_process_is_told_as_one_and_the_same_command_goes_on_together(tmp_path):
+    """Its peer's "Connection closed by peer" was a bug of ours, tried by nobody again, in a folder of no sweep."""
+    first, second = in_two(fail_along, [ENDLESS], tmp_path)
+    wait_for(tmp_path / folder_name(ENDLESS) / "train.csv")
+    os.kill(second.pid, signal.SIGKILL)
+    assert ended([first, second]) == [1, -signal.SIGKILL]
+    (row, *_) = survey(tasks_of(tmp_path), Ledger(tmp_path))
+    assert (row.kind, row.attempt) == ("killed", 1)
+    assert row.message.startswith("another process of this training was ended")
+
+
+def test_a_killed_leader_is_told_to_those_who_follow(tmp_path):
+    first, second = in_two(fail_along, [ENDLESS], tmp_path)
+    wait_for(tmp_path / folder_name(ENDLESS) / "train.csv")
+    os.kill(first.pid, signal.SIGKILL)
+    assert ended([first, second]) == [-signal.SIGKILL, 7]
+
+
+def test_a_failure_that_was_mended_is_tried_again_by_all(tmp_path):
+    """Given up after three full disks, the training was done again by one process alone, and unsaid."""
+    (spec,) = RUNS[1:]
+    task = next(task for task in build_tasks([spec]) if task.stage.kind == "train")
+    ledger = Ledger(tmp_path)
+    for _ in range(3):
+        lease = ledger.claim(task, after=ledger.standing(task).last)
+        lease.end("failed", kind="disk full", message="no space left")
+    assert ledger.standing(task).failed
+    assert ended(in_two(share, [spec], tmp_path)) == [0, 0]
+    (stage,) = read_json(tmp_path / folder_name(spec) / "provenance.json")["stages"]
+    assert stage["processes"] == 2
+
+
+def test_a_training_that_cannot_be_claimed_is_left_to_no_process_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(Ledger, "claim", lambda *_args, **_kwargs: (_ for _ in ()).throw(DiskFull("full")))
+    monkeypatch.setattr(worker, "policy", lambda _kind: Policy(1, 0.0, True, ""))
+    assert ended(in_two(share, RUNS[1:], tmp_path)) == [0, 0]
+    assert json.loads((tmp_path / "rank0.json").read_text())["goes_on"] is False
+
+
 LONG = make_spec("coral", steps=200)
 
 
@@ -140,10 +198,7 @@ def test_a_training_goes_on_with_another_number_of_processes_and_back(tmp_path):
 def test_a_stop_is_heard_by_the_first_and_obeyed_by_all(tmp_path, number):
     spec = make_spec("ddpm", steps=100_000)
     processes = in_two(share, [spec], tmp_path)
-    log = tmp_path / folder_name(spec) / "train.csv"
-    until = time.monotonic() + 60
-    while not log.exists() and time.monotonic() < until:
-        time.sleep(0.05)
+    wait_for(tmp_path / folder_name(spec) / "train.csv")
     for process in processes:  # as torchrun passes it on to all
         os.kill(process.pid, number)
     assert ended(processes) == [0, 0]

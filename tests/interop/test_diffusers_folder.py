@@ -10,6 +10,7 @@ import pytest
 import torch
 from diffusers import UNet2DModel
 from official_files import GOLDENS
+from safetensors.torch import load_file, save_file
 
 from ltbench.errors import CheckpointError, StorageError, UsageError
 from ltbench.interop import diffusers_folder
@@ -111,6 +112,17 @@ def test_folders_that_are_none_are_refused_in_one_sentence(tmp_path: Path, name:
     assert str(tmp_path / "export") in str(caught.value)
     with pytest.raises(CheckpointError, match="holds no config.json"):
         load_diffusers(tmp_path)
+
+
+def test_quantised_tensors_are_no_weights(tmp_path: Path) -> None:
+    denoiser, _ = load_official(GOLDENS / "official_cbdm_ckpt.pt")
+    export_diffusers(denoiser, tmp_path / "export", card="")
+    weights = tmp_path / "export" / "diffusion_pytorch_model.safetensors"
+    state = load_file(weights)
+    weights.unlink()
+    save_file(state | {"conv_in.weight": state["conv_in.weight"].to(torch.int8)}, weights)
+    with pytest.raises(CheckpointError, match=r"int8 numbers in conv_in\.weight: save it again"):
+        load_diffusers(tmp_path / "export")
 
 
 def resaved(folder: Path, **settings: Any) -> Path:

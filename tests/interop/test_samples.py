@@ -86,7 +86,8 @@ def with_value(value):
         (floats(-0.1, 1.0), LABELS, r"-0.1 to 1, which may mean \[0, 1\] or \[-1, 1\]"),
         (floats(0.4, 0.9), LABELS, r"may mean .* --range 0..1 or -1..1"),
         (floats(0, 1.4), LABELS, r"none of 0..255, \[0, 1\] and \[-1, 1\]"),
-        (floats(-3, 3), LABELS, r"none of 0..255"),
+        (floats(-3, 3), LABELS, r"none of 0..255, .*: undo the division by a standard deviation"),
+        (floats(-1.2, 1.1), LABELS, r"none of 0..255, .*: clip them"),
         (floats(0, 255), LABELS, r"none of 0..255"),
         (pixels() // 255, LABELS, "cast before they were scaled"),
         (pixels() // 16, LABELS, "nothing brighter than half"),
@@ -134,6 +135,16 @@ def test_a_set_that_may_be_either_layout_is_refused(tmp_path):
 def test_a_wrong_range_is_noticed(tmp_path):
     with pytest.raises(DataCorrupt, match=r"outside the range 0..1 \(they go from 0 to 255\)"):
         read_samples(saved(tmp_path, pixels()), CELL, value_range="0..1")
+    unit, signed = floats(0, 1).astype(np.float32), floats(-1, 1).astype(np.float32)
+    for images, given, right in (
+        (unit, "uint8", "0..1"),
+        (signed, "uint8", "-1..1"),
+        (unit, "-1..1", "0..1"),
+    ):
+        with pytest.raises(
+            UsageError, match=f"give --range {right}$"
+        ):  # each would be scored, nearly black or grey
+            read_samples(saved(tmp_path, images), CELL, value_range=given)
     with pytest.raises(UsageError, match="--range takes"):
         read_samples(saved(tmp_path, pixels()), CELL, value_range="0-1")
 

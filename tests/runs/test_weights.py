@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from ltbench.errors import CheckpointError
-from ltbench.runs.weights import load_weights, save_weights, tensors_sha256
+from ltbench.runs.weights import add_initial_weights, load_weights, save_weights, tensors_sha256
 
 
 @pytest.mark.parametrize(("there", "asked"), [("raw", "ema"), ("ema", "raw")])
@@ -30,3 +30,21 @@ def test_equal_tensors_have_equal_hashes_whatever_the_order_of_their_names():
         {"c": one["a"]},
     )
     assert len({tensors_sha256(o) for o in ({"a": one["a"]}, *others)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("tensor", "says"),
+    [
+        (torch.tensor([1.0, float("nan")]), r"NaN or infinite numbers in denoiser\.w"),
+        (torch.tensor([float("-inf")]), r"NaN or infinite numbers in denoiser\.w"),
+        (torch.tensor([1, -7], dtype=torch.int8), r"int8 numbers in denoiser\.w: save it again"),
+    ],
+    ids=["nan", "infinite", "quantised"],
+)
+def test_a_training_starts_from_no_damaged_weights(tmp_path, tensor, says):
+    """They were kept and hashed, and the loss that became NaN was told as a learning rate that is too high."""
+    path = tmp_path / "weights.safetensors"
+    save_weights(path, {"denoiser.w": tensor}, {}, "key", 1, lambda: None)
+    with pytest.raises(CheckpointError, match=says):
+        add_initial_weights(tmp_path / "runs", path)
+    assert not (tmp_path / "runs").exists()
