@@ -9,7 +9,8 @@ them a method provides is read from what its class overrides, so a plug-in decla
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -114,7 +115,8 @@ class Composition:
     def target(self, batch: Batch, streams: Streams) -> Tensor:
         """Return the denoising target (B,C,H,W) of the global batch."""
         name, method = self._target
-        return _shaped(method.target(batch, streams(name, "target")), batch.x0.shape, f"the target of {name}")
+        found = method.target(batch, streams(name, "target"))
+        return _checked(found, batch.x0.shape, batch.x0.device, f"what {name} returns from target")
 
     def weights(self, batch: Batch) -> Tensor | None:
         """Return the product (B,) of all parts' per-sample loss weights, or None for 1.
@@ -125,24 +127,44 @@ class Composition:
         for name, method in self.parts:
             weights = method.weights(batch)
             if weights is not None:
-                _shaped(weights, batch.y.shape, f"what {name} returns from weights")
+                _checked(weights, batch.y.shape, batch.y.device, f"what {name} returns from weights")
                 product = weights if product is None else product * weights
         return product
 
     def regularizers(self, batch: Batch, prediction: Prediction, make_ctx: Contexts) -> dict[str, Tensor]:
         """Return all parts' terms, named ``method.term``; each part has a context and stream of its own."""
-        return {
-            f"{name}.{term}": _shaped(value, (), f"the term {term!r} of {name}")
-            for name, method in self.parts
-            if overrides(method, "regularizers")
-            for term, value in method.regularizers(batch, prediction, make_ctx(name)).items()
-        }
+        terms: dict[str, Tensor] = {}
+        for name, method in self.parts:
+            if not overrides(method, "regularizers"):
+                continue
+            found = method.regularizers(batch, prediction, make_ctx(name))
+            if not isinstance(found, Mapping):
+                raise UsageError(
+                    f"what {name} returns from regularizers is {_in_words(found)}, and must be a dictionary of named "
+                    "terms: {'term': loss}, or {} for none"
+                )
+            for term, value in found.items():
+                what = f"the term {term!r} that {name} returns from regularizers"
+                terms[f"{name}.{term}"] = _checked(value, (), prediction.eps.device, what)
+        return terms
 
 
-def _shaped(found: Tensor, shape: Sequence[int], what: str) -> Tensor:
-    """Return a tensor of the shape that a hook promises; any other would broadcast to another loss without a word."""
+def _in_words(found: Any) -> str:
+    """Return what a method returned as a sentence names it: ``None``, ``a float``."""
+    kind = type(found).__name__
+    return "None" if found is None else f"{'an' if kind[0].lower() in 'aeiou' else 'a'} {kind}"
+
+
+def _checked(found: Any, shape: Sequence[int], device: torch.device, what: str) -> Tensor:
+    """Return a hook's tensor; another shape than it promises would broadcast to another loss without a word."""
+    if not isinstance(found, Tensor):
+        raise UsageError(f"{what} is {_in_words(found)}, and must be a tensor of the shape {tuple(shape)}")
     if found.shape != tuple(shape):
         raise UsageError(f"{what} has the shape {tuple(found.shape)}, and must have {tuple(shape)}")
+    if found.is_complex():
+        raise UsageError(f"{what} is complex ({found.dtype}), and must be real")
+    if found.device != device:
+        raise UsageError(f"{what} is on {found.device}, and must be where the batch is, on {device}")
     return found
 
 

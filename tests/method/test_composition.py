@@ -75,3 +75,41 @@ def test_what_a_hook_returns_in_another_shape_is_refused(hook):
 
     with pytest.raises(UsageError, match=r"odd.* has the shape \(.*\), and must have \("):
         loss()
+
+
+def loss_of(method):
+    """Return a method's terms of one batch, by every hook."""
+    composition, batch, stub = Composition([method]), make_batch(), Stub()
+    target, prediction = composition.target(batch, generator), stub(batch.x_t, batch.t, batch.label)
+    return loss_terms(composition, batch, prediction, target, contexts(stub))
+
+
+@pytest.mark.parametrize(
+    ("hook", "returned", "says"),
+    [
+        ("target", None, r"from target is None, and must be a tensor of the shape \(24, 3, 4, 4\)"),
+        ("target", torch.zeros(24, 3, 4, 4, dtype=torch.complex64), "is complex .*, and must be real"),
+        ("target", torch.zeros(24, 3, 4, 4, device="meta"), "is on meta, and must be .* on cpu"),
+        ("weights", 0.5, r"from weights is a float, and must be a tensor of the shape \(24,\)"),
+        ("weights", torch.ones(24, device="meta"), "from weights is on meta, and must be .* on cpu"),
+        ("regularizers", None, "from regularizers is None, and must be a dictionary"),
+        ("regularizers", torch.zeros(()), "from regularizers is a Tensor, and must be a dictionary"),
+        ("regularizers", [torch.zeros(())], "from regularizers is a list, and must be a dictionary"),
+        ("regularizers", {"a": 0.0}, r"the term 'a' that odd returns .* is a float, .* of the shape \(\)"),
+        ("regularizers", {"a": torch.tensor(1j)}, "the term 'a' that odd returns .* is complex"),
+        ("regularizers", {"a": torch.zeros((), device="meta")}, "the term 'a' that odd returns .* is on meta"),
+    ],
+)
+def test_what_a_hook_forgets_to_return_is_named_by_method_and_hook(hook, returned, says):
+    """A missing `return` was an AttributeError of ours, and a term on another device one of torch."""
+    odd = type("Odd", (Method,), {"name": "odd", hook: lambda *_: returned})()
+    with pytest.raises(UsageError, match=says) as caught:
+        loss_of(odd)
+    assert f"odd returns from {hook}" in str(caught.value)
+
+
+def test_whole_numbers_are_real_and_no_terms_are_a_dictionary_too():
+    counting = {"name": "counting", "regularizers": lambda *_: {"a": torch.tensor(3)}}
+    assert loss_of(type("Counting", (Method,), counting)())["counting.a"] == 3
+    silent = type("Silent", (Method,), {"name": "silent", "regularizers": lambda *_: {}})()
+    assert list(loss_of(silent)) == ["denoising"]
