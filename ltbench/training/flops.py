@@ -64,6 +64,7 @@ def passes_of(spec: RunSpec, dataset: Facts, composition: Composition) -> int:
         y=y,
         t=torch.full((4,), 10),
         alpha_bar=torch.full((4,), 0.9),
+        snr=torch.full((4,), 9.0),
         num_timesteps=NUM_TIMESTEPS,
         noise=x,
         x_t=x,
@@ -75,6 +76,7 @@ def passes_of(spec: RunSpec, dataset: Facts, composition: Composition) -> int:
         counts=(prior * 1000).long(),
     )
     prediction = stand_in(x, batch.t, y)
-    for name, part in composition.parts:
-        part.regularizers(batch, prediction, Context(stand_in, attached.get(name), stream, 4))
+    composition.regularizers(
+        batch, prediction, lambda name: Context(stand_in, attached.get(name), stream, 4)
+    )
     return calls

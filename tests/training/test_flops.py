@@ -8,6 +8,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from ltbench import rng
 from ltbench.data.facts import static_facts
 from ltbench.diffusion.unet import build_denoiser, count_parameters, flops
+from ltbench.errors import UsageError
 from ltbench.method import Batch, Context, Method, Needs
 from ltbench.method.composition import Composition, loss_terms
 from ltbench.method.registry import create, known_methods
@@ -129,7 +130,8 @@ def test_a_step_makes_its_passes_forward_and_backward_and_no_more(name):
 
 
 def test_a_method_that_asks_for_all_that_a_batch_promises_is_counted():
-    """The stand-in had no counts, another bottleneck than the network's, and no graph: plug-ins could not be planned."""
+    """The stand-in had no counts, no signal to noise, another bottleneck than the network's, and no graph: plug-ins
+    could not be planned."""
 
     class Asking(Method):
         name = "asking"
@@ -141,10 +143,17 @@ def test_a_method_that_asks_for_all_that_a_batch_promises_is_counted():
 
         def regularizers(self, batch, prediction, ctx):
             ctx.denoiser(batch.x_t, batch.t, batch.reference[1])
-            rarity = 1 / batch.counts[batch.y]
+            rarity = batch.snr.clamp(max=5) / batch.counts[batch.y]
             (slope,) = torch.autograd.grad(prediction.eps.square().sum(), prediction.eps, retain_graph=True)
             flat = ctx.modules(prediction.bottleneck.flatten(1)).square().mean(1)
             return {"term": (rarity * flat).mean() + slope.mean()}
 
     spec = make_spec("ddpm")
     assert passes_of(spec, static_facts(spec.data, None), Composition([Asking()])) == 2
+
+
+def test_a_method_that_forgets_to_return_its_terms_is_told_by_the_plan():
+    forgetful = type("Forgetful", (Method,), {"name": "forgetful", "regularizers": lambda *_: None})()
+    spec = make_spec("ddpm")
+    with pytest.raises(UsageError, match="forgetful returns from regularizers is None"):
+        passes_of(spec, static_facts(spec.data, None), Composition([forgetful]))
