@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -30,14 +31,27 @@ def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
         raise UsageError(
             f"unknown variant {variant!r} of {method.name}{nearest(str(variant), method.VARIANTS)}"
         )
-    settings = {**method.VARIANTS.get(variant or "", {}), **given}
-    try:
-        values = method.Hyperparameters(**settings)
-    except ValueError as error:
-        raise UsageError(f"{method.name}: {error}") from error
+    with refused(method):
+        values = method.Hyperparameters(**{**(stated(method, variant) if variant else {}), **given})
     if method.VARIANTS:
         values = dataclasses.replace(values, variant=variant_of(method, values))
     return values
+
+
+@contextlib.contextmanager
+def refused(method: type[Method]) -> Iterator[None]:
+    """Tell what a method's own code raises about its settings, an `assert` too, as one sentence to who gave them.
+
+    Raises
+    ------
+    UsageError
+        The block raised ValueError, TypeError, ArithmeticError or AssertionError.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError, AssertionError) as error:
+        reason = str(error) or f"its settings are refused ({type(error).__name__})"
+        raise UsageError(f"{method.name}: {reason}") from error
 
 
 @functools.cache
@@ -93,7 +107,13 @@ def variant_of(method: type[Method], values: Any) -> str:
     that set it.
     """
     by_cell = {f.name for f in dataclasses.fields(method.Hyperparameters) if f.metadata.get("by_cell")}
-    return matching_variant(vars(values), vars(method.Hyperparameters()), method.VARIANTS, by_cell)
+    variants = {name: stated(method, name) for name in method.VARIANTS}
+    return matching_variant(vars(values), vars(method.Hyperparameters()), variants, by_cell)
+
+
+def stated(method: type[Method], variant: str) -> dict[str, Any]:
+    """Return what a variant sets, typed as given values are: a key hashes 2 and 2.0 differently."""
+    return {key: _typed(method, key, value) for key, value in method.VARIANTS[variant].items()}
 
 
 def differing(method: Method) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 from ltbench.errors import UsageError
 from ltbench.method import Method, Needs
 from ltbench.method.composition import Composition, loss_terms
-from ltbench.method.hyperparameters import checked, differing, hints, type_in_words
+from ltbench.method.hyperparameters import checked, differing, hints, stated, type_in_words
 from ltbench.plugins import ExtensionPoint
 from ltbench.specs import MethodSpec
 
@@ -73,6 +73,13 @@ def check_method(method: Any) -> None:
         if unknown := set(method.VARIANTS[variant]) - fields:
             raise TypeError(f"{method.name}'s variant {variant} sets unknown {sorted(unknown)}")
     method()
+    try:
+        for variant in method.VARIANTS:
+            stated(method, variant)
+        for variant in method.VARIANTS:
+            method(checked(method, {"variant": variant}))
+    except UsageError as error:
+        raise ValueError(f"{method.name}'s variant {variant} cannot be built: {error}") from error
 
 
 METHODS: ExtensionPoint[type[Method]] = ExtensionPoint(

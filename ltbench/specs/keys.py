@@ -33,11 +33,14 @@ def _digest(content: dict[str, Any]) -> str:
 
 def train_key(spec: RunSpec) -> str:
     """Return the full key (64 hex digits) of a training."""
-    return _train_key(spec.data, spec.model, spec.method, spec.train, spec.train_seed)
+    written = spec.method.model_dump_json()  # hyper-parameters 2 and 2.0 are equal, and their digests are not
+    return _train_key(spec.data, spec.model, spec.method, spec.train, spec.train_seed, written)
 
 
 @functools.lru_cache(maxsize=1 << 14)  # a sweep asks for the same few keys many thousand times
-def _train_key(data: DataSpec, model: ModelSpec, method: MethodSpec, train: TrainSpec, seed: int) -> str:
+def _train_key(
+    data: DataSpec, model: ModelSpec, method: MethodSpec, train: TrainSpec, seed: int, _written: str
+) -> str:
     return _digest(
         {
             "version": TRAIN_VERSION,

@@ -1,11 +1,13 @@
 """Hyperparameters: checked, named where they differ, mistakes in one sentence."""
 
 import dataclasses
+from typing import ClassVar
 
 import pytest
 
 from ltbench.errors import UsageError
-from ltbench.method import registry
+from ltbench.method import Method, registry
+from ltbench.plugins import Extension
 from ltbench.specs import MethodSpec, RunSpec, train_key
 
 
@@ -39,6 +41,39 @@ def test_a_spec_keeps_only_what_differs():
         "name": "cbdm+t2h",
         "hyperparameters": {"cbdm": {"tau": 2.0}},
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+    variant: str = "weak"
+    weight: float = 1.0
+
+    def __post_init__(self):
+        assert self.weight < 10, "weight must be below 10"
+        assert self.weight != 7
+        if self.weight > 5:
+            raise TypeError("weight is too much")
+
+
+class Varied(Method):
+    name = "varied"
+    Hyperparameters = Weights
+    VARIANTS: ClassVar = {"weak": {}, "strong": {"weight": 2}, "stronger": {"weight": "3"}}
+
+
+@pytest.fixture
+def varied(monkeypatch):
+    found = dict(registry.METHODS.extensions())
+    monkeypatch.setattr(registry.METHODS, "_found", found | {"varied": Extension("varied", Varied, "here")})
+
+
+@pytest.mark.usefixtures("varied")
+def test_a_variants_value_is_typed_as_a_given_one_is():
+    """2 of a variant and 2.0 of a command were one training with two keys."""
+    strong, given = (registry.resolve("varied", {"varied": h}) for h in ({"variant": "strong"}, {"weight": 2}))
+    assert repr(strong) == repr(given)
+    assert train_key(RunSpec(method=strong)) == train_key(RunSpec(method=given))
+    assert registry.create_method("varied", variant="stronger").hp == Weights("stronger", 3.0)
 
 
 BAD = [

@@ -195,6 +195,12 @@ BROKEN = [
         PLUGIN.replace("frozen=True", "frozen=False"),
         "TypeError: shrink's Hyperparameters must be a frozen dataclass",
     ),
+    (
+        PLUGIN.replace("strength:", "variant: str = 'weak'\n        strength:").replace(
+            'paper = "Nobody, nowhere"', "VARIANTS = {'weak': {}, 'strong': {'strength': 'very'}}"
+        ),
+        "ValueError: shrink's variant strong cannot be built: shrink.strength must be a number, not 'very'",
+    ),
     (PLUGIN.replace(" = 1.0", ""), "TypeError: Settings.__init__() missing 1 required"),
     (
         PLUGIN.replace('paper = "Nobody, nowhere"', "VARIANTS = {'released': {}}"),

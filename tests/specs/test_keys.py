@@ -12,6 +12,7 @@ from ltbench.specs import (
     RULE_FIELDS,
     RULE_SETTINGS,
     DataSpec,
+    MethodSpec,
     ModelSpec,
     RunSpec,
     SampleSpec,
@@ -21,6 +22,7 @@ from ltbench.specs import (
     stage_key,
     train_key,
 )
+from ltbench.specs.keys import _train_key
 
 # A key is the name of stored results: were one of these to change, everything that anybody has trained and
 # sampled would silently be computed again, and published numbers could no longer be found. A new field must
@@ -380,6 +382,20 @@ def test_equal_methods_written_differently_have_one_key():
     assert key("coral", {"coral": {"variant": "released"}}) == key("coral", {"coral": released})
     names = ["ddpm", "cbdm", "t2h", "coral", "coral+t2h"]
     assert len({key(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize("values", [(2, 2.0), (2.0, 2), (True, 1)])
+def test_a_key_does_not_depend_on_which_of_two_equal_specs_was_asked_for_first(values):
+    """A cache that compares 2 and 2.0, whose digests are not equal, gave each the key of the first."""
+    runs = [
+        RunSpec(method=MethodSpec(name="theirs", hyperparameters={"theirs": {"weight": value}}))
+        for value in values
+    ]
+    assert runs[0] == runs[1]
+    first, second = map(train_key, runs)
+    assert first != second
+    _train_key.cache_clear()
+    assert (train_key(runs[1]), train_key(runs[0])) == (second, first)
 
 
 def test_stages_have_keys_of_their_own():
