@@ -11,10 +11,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
+
+
+def is_number(value: object) -> bool:
+    """Tell a real number from everything else; True is none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -27,6 +33,10 @@ class DrawRatio:
     smallest: float
 
     def __post_init__(self) -> None:
+        if not is_number(self.smallest):
+            raise ValueError(
+                f"the smallest class's share of the largest's must be a number, not {self.smallest!r}"
+            )
         if not 0 < self.smallest <= 1:
             raise ValueError("the smallest class's share of the largest's must be in (0, 1]")
 
@@ -57,12 +67,17 @@ class Needs:
     batch_coupled: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.draw, int | float) and not 0 <= self.draw <= 1:
-            raise ValueError(f"the power of a draw must be in [0, 1], not {self.draw}")
-        if isinstance(self.draw, str) and self.draw not in _DRAWS:
+        if is_number(self.draw):
+            if not 0 <= self.draw <= 1:  # type: ignore[operator]
+                raise ValueError(f"the power of a draw must be in [0, 1], not {self.draw}")
+        elif not isinstance(self.draw, DrawRatio) and not (
+            isinstance(self.draw, str) and self.draw in _DRAWS
+        ):
             raise ValueError(f"a draw is {', '.join(_DRAWS)}, a power or a DrawRatio, not {self.draw!r}")
         if self.reference not in ("none", "balanced"):
             raise ValueError(f"a reference is none or balanced, not {self.reference!r}")
+        if not isinstance(self.batch_coupled, bool):
+            raise ValueError(f"batch_coupled is True or False, not {self.batch_coupled!r}")
 
 
 @dataclass(frozen=True)

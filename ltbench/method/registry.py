@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from ltbench.errors import UsageError
 from ltbench.method import Method, Needs
 from ltbench.method.composition import Composition, loss_terms
-from ltbench.method.hyperparameters import checked, differing, hints, stated, type_in_words
+from ltbench.method.hyperparameters import checked, differing, hints, refused, stated, type_in_words
 from ltbench.plugins import ExtensionPoint
 from ltbench.specs import MethodSpec
 
@@ -62,24 +62,47 @@ def check_method(method: Any) -> None:
     """
     if not (isinstance(method, type) and issubclass(method, Method)):
         raise TypeError(f"{method!r} is not a subclass of ltbench.method.Method")
-    if not re.fullmatch(r"[a-z][a-z0-9_]*", method.name):
+    if not isinstance(method.name, str) or not re.fullmatch(r"[a-z][a-z0-9_]*", method.name):
         raise ValueError(f"the name {method.name!r} must be lower-case letters, digits and _")
-    fields = {f.name for f in dataclasses.fields(method.Hyperparameters)}
-    if not method.Hyperparameters.__dataclass_params__.frozen:  # type: ignore[attr-defined]
+    settings = method.Hyperparameters
+    if not dataclasses.is_dataclass(settings) or not settings.__dataclass_params__.frozen:  # type: ignore[attr-defined]
         raise TypeError(f"{method.name}'s Hyperparameters must be a frozen dataclass")
+    fields = {f.name for f in dataclasses.fields(settings)}
+    parts = method.PARTS
+    if isinstance(parts, str) or not (
+        isinstance(parts, Collection) and all(isinstance(p, str) for p in parts)
+    ):
+        raise TypeError(f"{method.name}'s PARTS must be names in a tuple, as in ('expert',), not {parts!r}")
+    stating = method.VARIANTS
+    if not isinstance(stating, Mapping) or not all(
+        isinstance(values, Mapping) for values in stating.values()
+    ):
+        raise TypeError(
+            f"{method.name}'s VARIANTS must be a dictionary of name -> dictionary of what it sets"
+        )
     if method.VARIANTS and "variant" not in fields:
         raise TypeError(f"{method.name} has VARIANTS, so its Hyperparameters need a field 'variant'")
-    for variant in method.VARIANTS:
-        if unknown := set(method.VARIANTS[variant]) - fields:
-            raise TypeError(f"{method.name}'s variant {variant} sets unknown {sorted(unknown)}")
-    method()
+    for variant, values in stating.items():
+        if unknown := set(values) - fields:
+            raise TypeError(f"{method.name}'s variant {variant} sets unknown {sorted(map(str, unknown))}")
+    variant = ""
     try:
-        for variant in method.VARIANTS:
+        _check_needs(method())
+        for variant in stating:
             stated(method, variant)
-        for variant in method.VARIANTS:
-            method(checked(method, {"variant": variant}))
+        for variant in stating:
+            _check_needs(method(checked(method, {"variant": variant})))
     except UsageError as error:
-        raise ValueError(f"{method.name}'s variant {variant} cannot be built: {error}") from error
+        of = f"{method.name}'s variant {variant} cannot be built: " if variant else ""
+        raise ValueError(f"{of}{error}") from error
+
+
+def _check_needs(method: Method) -> None:
+    """Raise UsageError for a built method whose needs no trainer can read."""
+    if not isinstance(method.needs, Needs):
+        raise UsageError(
+            f"{method.name}'s needs must be a Needs, as in Needs(draw='balanced'), not {method.needs!r}"
+        )
 
 
 METHODS: ExtensionPoint[type[Method]] = ExtensionPoint(
@@ -105,10 +128,14 @@ def create_method(name: str, **hyperparameters: Any) -> Method:
     Raises
     ------
     UsageError
-        Unknown name, hyper-parameter or variant; a value of the wrong type or out of range.
+        Unknown name, hyper-parameter or variant; a value of the wrong type or out of range, or that the method refuses.
     """
     method = METHODS[name]
-    return method(checked(method, hyperparameters))
+    settings = checked(method, hyperparameters)
+    with refused(method):
+        built = method(settings)
+    _check_needs(built)
+    return built
 
 
 # -- compositions ---------------------------------------------------------------------------------------

@@ -76,7 +76,5 @@ def passes_of(spec: RunSpec, dataset: Facts, composition: Composition) -> int:
         counts=(prior * 1000).long(),
     )
     prediction = stand_in(x, batch.t, y)
-    composition.regularizers(
-        batch, prediction, lambda name: Context(stand_in, attached.get(name), stream, 4)
-    )
+    composition.regularizers(batch, prediction, lambda name: Context(stand_in, attached.get(name), stream, 4))
     return calls

@@ -47,13 +47,27 @@ class Facts(Protocol):
 
 
 def build_model(spec: RunSpec, facts: Facts, method: Composition | None = None) -> nn.ModuleDict:
-    """Return {"denoiser", "methods"}: the U-Net, equal for all methods at a seed, and what methods attach."""
+    """Return {"denoiser", "methods"}: the U-Net, equal for all methods at a seed, and what methods attach.
+
+    Raises
+    ------
+    UsageError
+        A method attaches what is no module.
+    """
     method = create(spec.method) if method is None else method
     model = nn.ModuleDict({"denoiser": plain_denoiser(spec, facts), "methods": nn.ModuleDict()})
     for name, part in method.parts:
         rng.reseed_global(spec.train_seed, f"attach/{name}")
-        if (module := part.attach(model["denoiser"])) is not None:
-            model["methods"][name] = module  # type: ignore[operator]
+        module: object = part.attach(model["denoiser"])
+        if module is None:
+            continue
+        if not isinstance(module, nn.Module):
+            what = module.__name__ if isinstance(module, type) else f"a {type(module).__name__}"
+            raise UsageError(
+                f"what {name} returns from attach is {what}, and must be a torch.nn.Module or None: an nn.ModuleList "
+                "holds several, an nn.ParameterList parameters"
+            )
+        model["methods"][name] = module  # type: ignore[operator]
     return model
 
 

@@ -36,6 +36,27 @@ def test_a_need_of_another_name_is_refused(needs):
         Needs(**needs)
 
 
+@pytest.mark.parametrize(
+    ("needs", "says"),
+    [
+        ({"draw": ["balanced"]}, r"a DrawRatio, not \['balanced'\]"),
+        ({"draw": True}, "a DrawRatio, not True"),  # was a power of 1, the natural draw
+        ({"draw": None}, "a DrawRatio, not None"),
+        ({"draw": float("nan")}, r"in \[0, 1\], not nan"),
+        ({"batch_coupled": "no"}, "batch_coupled is True or False, not 'no'"),
+    ],
+)
+def test_a_need_of_another_type_is_refused(needs, says):
+    with pytest.raises(ValueError, match=says):
+        Needs(**needs)
+
+
+@pytest.mark.parametrize("smallest", [True, "a tenth", None])
+def test_a_ratio_is_a_number(smallest):
+    with pytest.raises(ValueError, match=f"must be a number, not {smallest!r}"):
+        DrawRatio(smallest)
+
+
 @pytest.mark.parametrize("smallest", [0, -1, 1.01])
 def test_a_share_of_nothing_or_of_more_than_the_largest_is_no_ratio(smallest):
     with pytest.raises(ValueError, match=r"in \(0, 1\]"):

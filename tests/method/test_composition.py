@@ -97,7 +97,11 @@ def loss_of(method):
         ("regularizers", [torch.zeros(())], "from regularizers is a list, and must be a dictionary"),
         ("regularizers", {"a": 0.0}, r"the term 'a' that odd returns .* is a float, .* of the shape \(\)"),
         ("regularizers", {"a": torch.tensor(1j)}, "the term 'a' that odd returns .* is complex"),
-        ("regularizers", {"a": torch.zeros((), device="meta")}, "the term 'a' that odd returns .* is on meta"),
+        (
+            "regularizers",
+            {"a": torch.zeros((), device="meta")},
+            "the term 'a' that odd returns .* is on meta",
+        ),
     ],
 )
 def test_what_a_hook_forgets_to_return_is_named_by_method_and_hook(hook, returned, says):

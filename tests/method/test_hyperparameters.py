@@ -50,7 +50,8 @@ class Weights:
 
     def __post_init__(self):
         assert self.weight < 10, "weight must be below 10"
-        assert self.weight != 7
+        if self.weight == 7:
+            raise AssertionError
         if self.weight > 5:
             raise TypeError("weight is too much")
 
@@ -70,10 +71,27 @@ def varied(monkeypatch):
 @pytest.mark.usefixtures("varied")
 def test_a_variants_value_is_typed_as_a_given_one_is():
     """2 of a variant and 2.0 of a command were one training with two keys."""
-    strong, given = (registry.resolve("varied", {"varied": h}) for h in ({"variant": "strong"}, {"weight": 2}))
+    strong, given = (
+        registry.resolve("varied", {"varied": h}) for h in ({"variant": "strong"}, {"weight": 2})
+    )
     assert repr(strong) == repr(given)
     assert train_key(RunSpec(method=strong)) == train_key(RunSpec(method=given))
     assert registry.create_method("varied", variant="stronger").hp == Weights("stronger", 3.0)
+
+
+@pytest.mark.usefixtures("varied")
+@pytest.mark.parametrize(
+    ("weight", "says"),
+    [
+        (10, "varied: weight must be below 10"),
+        (7, "varied: its settings are refused (AssertionError)"),
+        (6, "varied: weight is too much"),
+    ],
+)
+def test_a_plug_in_may_refuse_a_value_by_any_exception_of_its_kind(weight, says):
+    with pytest.raises(UsageError) as caught:
+        registry.create_method("varied", weight=weight)
+    assert str(caught.value).splitlines()[0] == says
 
 
 BAD = [

@@ -207,6 +207,32 @@ BROKEN = [
         "TypeError: shrink has VARIANTS, so its Hyperparameters need a field 'variant'",
     ),
 ]
+PAPER = 'paper = "Nobody, nowhere"'
+BROKEN += [
+    (PLUGIN.replace(PAPER, line), reason)
+    for line, reason in (
+        ("needs = {'draw': 'balanced'}", "ValueError: shrink's needs must be a Needs, as in Needs(draw="),
+        (
+            "PARTS = 'expert'",
+            "TypeError: shrink's PARTS must be names in a tuple, as in ('expert',), not 'expert'",
+        ),
+        ("PARTS = 3", "TypeError: shrink's PARTS must be names in a tuple, as in ('expert',), not 3"),
+        ("PARTS = (3,)", "TypeError: shrink's PARTS must be names in a tuple"),
+        ("VARIANTS = {'strong'}", "TypeError: shrink's VARIANTS must be a dictionary of name"),
+        ("VARIANTS = {'strong': 2}", "TypeError: shrink's VARIANTS must be a dictionary of name"),
+        (
+            "__init__ = lambda self, hp=None: setattr(self, 'needs', 'balanced')",
+            "ValueError: shrink's needs must be",
+        ),
+    )
+]
+BROKEN += [
+    (
+        PLUGIN.replace("@dataclass(frozen=True)", ""),
+        "TypeError: shrink's Hyperparameters must be a frozen data",
+    ),
+    (PLUGIN.replace('name = "shrink"', "name = 5"), "ValueError: the name 5 must be lower-case letters"),
+]
 
 
 @pytest.mark.parametrize(("source", "reason"), BROKEN)
@@ -224,3 +250,12 @@ def test_a_broken_plugin_is_one_warning_and_never_a_crash(install, caplog, sourc
     assert reason in record.getMessage()
     with pytest.raises(UsageError, match="method 'broken' could not be loaded from package lt_broken"):
         registry.create("broken")
+
+
+def test_what_a_method_raises_when_it_is_built_is_one_sentence(install):
+    drawn = "def __init__(self, hp=None): super().__init__(hp); self.needs = Needs(draw=self.hp.strength)"
+    source = PLUGIN.replace("import Method", "import Method, Needs").replace(PAPER, drawn)
+    install("lt_shrink", source, "shrink", "Shrink")
+    assert registry.create_method("shrink", strength=0.5).needs == Needs(draw=0.5)
+    with pytest.raises(UsageError, match=r"shrink: the power of a draw must be in \[0, 1\], not 2"):
+        registry.create_method("shrink", strength=2)

@@ -193,3 +193,17 @@ def test_files_that_hold_a_part_under_both_names_are_read():
     both |= {n: torch.zeros_like(v) for n, v in both.items() if n.startswith("methods.")}
     load_state(model, both)
     assert all(bool((p == math.pi).all()) for p in model["methods"].parameters())
+
+
+@pytest.mark.parametrize(
+    ("attached", "says"),
+    [
+        ([nn.Identity()], "is a list, and must be a torch.nn.Module"),
+        (nn.Parameter(torch.zeros(3)), "is a Parameter, and must be a torch.nn.Module"),
+        (nn.Linear, "is Linear, and must be a torch.nn.Module"),
+    ],
+)
+def test_what_is_attached_and_is_no_module_is_refused_in_one_sentence(attached, says):
+    odd = type("Odd", (Method,), {"name": "odd", "attach": lambda *_: attached})()
+    with pytest.raises(UsageError, match=f"what odd returns from attach {says} or None"):
+        build_model(make_spec("ddpm"), digits(), registry.Composition([odd]))
