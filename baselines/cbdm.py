@@ -70,6 +70,8 @@ class Hyperparameters:
             raise ValueError("tau and gamma must be 0 or more")
         if self.draws < 1:
             raise ValueError("draws must be 1 or more")
+        if self.draws > 1000:
+            raise ValueError("draws must be at most 1000")
 
 
 class CBDM(Method):

@@ -74,6 +74,7 @@ def oriented_target(batch: Batch, drawn: Tensor, accepted: Tensor) -> Tensor:
     return batch.noise + ratio[:, None, None, None] * (batch.x0 - drawn)
 
 
+TIMES = 1000  # no time step is as late
 Gate = Literal["t2h", "h2t", "full"]
 
 
@@ -90,11 +91,20 @@ class Hyperparameters:
         default=False, metadata={"help": "draw from a class-balanced reference batch, not the mini-batch"}
     )
     from_time: int = field(default=0, metadata={"help": "first time step at which a transfer is kept"})
-    until_time: int | None = field(default=None, metadata={"help": "first time step where it is not again"})
+    until_time: int | None = field(
+        default=None, metadata={"help": "first time step where it is not again; 0: none is kept at all"}
+    )
 
     def __post_init__(self) -> None:
         if self.from_time < 0 or (self.until_time is not None and self.until_time < 0):
             raise ValueError("from_time and until_time must be 0 or more")
+        end = TIMES if self.until_time is None else self.until_time
+        if max(self.from_time, end) > TIMES:
+            raise ValueError(f"from_time and until_time must be at most {TIMES}")
+        if self.from_time and self.from_time >= end:
+            raise ValueError(
+                f"no time step from {self.from_time} is below {end}, so that no transfer would be kept: lower from_time"
+            )
 
 
 class T2H(Method):

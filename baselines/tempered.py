@@ -30,6 +30,10 @@ class Hyperparameters:
             raise ValueError("power must be in [0, 1]")
         if self.smallest_draw is not None and not 0 < self.smallest_draw <= 1:
             raise ValueError("smallest_draw must be in (0, 1]")
+        if self.smallest_draw is not None and self.power != Hyperparameters.power:
+            raise ValueError(
+                "smallest_draw sets the power, so that a power beside it is not read: give one of them"
+            )
 
 
 class Tempered(Method):

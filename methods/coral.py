@@ -109,6 +109,8 @@ class Hyperparameters:
             raise ValueError("tau_sc and tau_r must be more than 0")
         if self.dim < 1:
             raise ValueError("dim must be 1 or more")
+        if self.dim > 65_536:
+            raise ValueError("dim must be at most 65536")
 
 
 class CORAL(Method):

@@ -135,6 +135,25 @@ BAD = [
     ("coral", {"coral": {"dim": 0}}, "coral: dim must be 1 or more"),
     ("cbdm", {"cbdm": {"gamma": -1}}, "cbdm: tau and gamma must be 0 or more"),
     ("cbdm", {"cbdm": {"draws": 0}}, "cbdm: draws must be 1 or more"),
+    ("cbdm", {"cbdm": {"draws": 10**30}}, "cbdm: draws must be at most 1000"),  # its plan did not end
+    ("coral", {"coral": {"dim": 10**30}}, "coral: dim must be at most 65536"),
+    ("t2h", {"t2h": {"from_time": 10**30}}, "t2h: from_time and until_time must be at most 1000"),
+    ("t2h", {"t2h": {"until_time": 1001}}, "t2h: from_time and until_time must be at most 1000"),
+    (
+        "t2h",
+        {"t2h": {"from_time": 700, "until_time": 600}},
+        "t2h: no time step from 700 is below 600, so that no transfer would be kept: lower from_time",
+    ),
+    (
+        "t2h",
+        {"t2h": {"from_time": 1000}},
+        "t2h: no time step from 1000 is below 1000, so that no transfer would be kept: lower from_time",
+    ),
+    (
+        "tempered",
+        {"tempered": {"power": 0.3, "smallest_draw": 0.5}},
+        "tempered: smallest_draw sets the power, so that a power beside it is not read: give one of them",
+    ),
     ("inverse_frequency", {"inverse_frequency": {"power": -1}}, "inverse_frequency: power must be in [0, 4]"),
     ("inverse_frequency", {"inverse_frequency": {"power": 13}}, "inverse_frequency: power must be in [0, 4]"),
     ("effective_number", {"effective_number": {"beta": 1}}, "effective_number: beta must be in [0, 1)"),
