@@ -32,6 +32,10 @@ SETTINGS = {
     "bf16, channels_last, CUDA graphs": {"precision": "bf16", "channels_last": True, "cuda_graphs": True},
 }
 GRAPHED = (("ddpm", 0.1), ("cbdm", 0.0), ("ccua", 0.0))  # method, dropout: one pass a step, and more
+GRAPHED_SAMPLING = {  # where a prediction is still needed when the next network is called, or a step ends
+    "autoguidance": {"sampler": "dpmsolver++", "steps": 20, "guidance": 1.0, "rule": "auto", "bad_step": 1},
+    "ancestral, omega 0": {"sampler": "ancestral", "steps": 1000},
+}
 
 
 @dataclass(frozen=True)
@@ -389,6 +393,53 @@ def graphs(device: str, scale: Scale) -> Iterator[Row]:
         apart = abs(losses[1] - losses[0]) / losses[0]
         note = f"by CUDA graphs, eager {rates[0]:,.0f}; 0.16 M, batch 64, 1x8x8; mean loss of 20 steps {apart:.0e} apart"
         yield name, f"{rates[1]:,.0f} steps/s", note
+    yield from graphed_sampling(device, scale)
+
+
+def graphed_sampling(device: str, scale: Scale) -> Iterator[Row]:
+    """Images a second by CUDA graphs after a few training steps by them, eager, and how far the two's images are apart."""
+    import torch
+
+    from ltbench.diffusion.samplers import guide, sample
+    from ltbench.specs import SampleSpec
+
+    cell, labels = synthetic_cell("digits_lt", (1, 8, 8)), torch.arange(scale.sampled) % 10
+    for name, settings in GRAPHED_SAMPLING.items():
+        what, rates, images = f"small network, sampling, {name}", [], []
+        asked = SampleSpec.model_validate({**settings, "clip": True})
+        try:
+            for graphed in (False, scale is FULL):
+                fresh(device)
+                networks = [trained_a_little(cell, device, graphed, seed) for seed in (1, 2)]
+                guided = guide(networks[0], asked, None, networks[1])
+
+                def one(guided: Any = guided, asked: SampleSpec = asked) -> torch.Tensor:
+                    return sample(guided, labels, sampler=asked, batch_size=scale.sampled, device=device)
+
+                one()  # compiles and records
+                start = time.perf_counter()
+                images.append(one().int())
+                rates.append(scale.sampled / (time.perf_counter() - start))
+        except Exception as error:
+            yield what, "failed", reason(error)
+            continue
+        apart = (images[1] - images[0]).abs()
+        note = f"by CUDA graphs, eager {rates[0]:,.0f}; {asked.steps} steps; pixels at most {apart.max()} of 255 apart, "
+        yield what, f"{rates[1]:,.0f} images/s", note + f"in the mean {apart.float().mean():.1g}"
+
+
+def trained_a_little(cell: Any, device: str, graphed: bool, seed: int) -> Any:
+    """Return a network of stated random weights whose training took some steps, by graphs or not."""
+    import torch
+
+    made = training_of("ddpm", cell, device, size="tiny", batch_size=64, cuda_graphs=graphed)
+    one, stream = stepper(made), torch.Generator().manual_seed(seed)
+    for _ in range(5):
+        one()
+    with torch.no_grad():
+        for parameter in made.parameters:  # the released initial weights predict nothing
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=stream))
+    return made.denoiser
 
 
 PARTS = {

@@ -9,6 +9,7 @@ not depend on the batch, the device or what was sampled before: those change an 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -194,6 +195,8 @@ def sample_batch(
         if stop is not None and stop():
             raise Interrupted("sampling was stopped: run the same command again to go on")
         omega = guided.omega(t, classes) if callable(guided.omega) else guided.omega
+        if "torch._inductor.cudagraph_trees" in sys.modules:  # loaded with the first graph of this process
+            torch.compiler.cudagraph_mark_step_begin()  # what the last evaluation left may be written over
         eps = guided_eps(guided.network, x, t, labels, omega, guided.other)
         if sampler.clip:
             eps = clip_x0(eps, x, float(path.alpha_bar[t]))
@@ -236,8 +239,7 @@ def guided_eps(
     each = np.broadcast_to(np.asarray(omega, np.float32), len(labels))
     rows = np.flatnonzero(each)
     if not len(rows):
-        result: Tensor = denoiser(x, torch.full_like(labels, t), labels).eps.float()
-        return result
+        return _kept(denoiser(x, torch.full_like(labels, t), labels))
     if len(rows) == len(labels):
         guided_x, guided_labels, at = x, labels, None
     else:
@@ -248,12 +250,18 @@ def guided_eps(
         eps = denoiser(torch.cat([x, guided_x]), torch.full_like(both, t), both).eps.float()
         conditional, reference = eps[: len(x)], eps[len(x) :]
     else:
-        conditional = denoiser(x, torch.full_like(labels, t), labels).eps.float()
+        conditional = _kept(denoiser(x, torch.full_like(labels, t), labels))
         reference = other(guided_x, torch.full_like(guided_labels, t), guided_labels).eps.float()
     scale = _scale(each[rows], x.device)
     own = conditional if at is None else conditional[at]
     guided: Tensor = own + scale * (own - reference)
     return guided if at is None else conditional.index_copy(0, at, guided)
+
+
+def _kept(prediction: Any) -> Tensor:
+    """Return a prediction's eps in float32, in memory of its own: a CUDA graph's is written over at the next call."""
+    eps: Tensor = prediction.eps.to(torch.float32, copy=True)
+    return eps
 
 
 def _scale(omegas: NDArray[np.float32], device: torch.device) -> Tensor | float:

@@ -5,6 +5,10 @@ sampler's error is its discretisation alone.
 """
 
 import math
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from ltbench.diffusion.samplers import clip_x0, guided_eps, sample, to_uint8
+from ltbench.diffusion.base import Path, Sampler
+from ltbench.diffusion.registry import SAMPLERS
+from ltbench.diffusion.samplers import clip_x0, guide, guided_eps, sample, to_uint8
+from ltbench.diffusion.solvers import Denoise, Noise
 from ltbench.diffusion.unet import build_denoiser
 from ltbench.errors import Interrupted, LtbenchError
+from ltbench.method import Prediction
+from ltbench.plugins import Extension
 from ltbench.specs import SampleSpec
 
 
@@ -150,3 +159,62 @@ def test_images_that_are_not_finite_are_refused() -> None:
     broken.scale = torch.full((3,), math.nan)
     with pytest.raises(LtbenchError, match=r"not finite .*guidance 2"):
         sample(broken, LABELS, sampler=ode(guidance=2.0))
+
+
+class Graphed(nn.Module):
+    """A network that writes over what any of its kind predicted before, as CUDA graphs do with the memory they share."""
+
+    shape, num_classes = Scale.shape, Scale.num_classes
+
+    def __init__(self, network: nn.Module, shared: list[Tensor]) -> None:
+        super().__init__()
+        self.network, self.shared = network, shared
+
+    def forward(self, x: Tensor, t: Tensor, label: Tensor) -> Prediction:
+        made = self.network(x, t, label)
+        for last in self.shared:
+            last.fill_(math.nan)
+        self.shared[:] = [made.eps]
+        return made
+
+
+def both_steps_of_heun(denoise: Denoise, x: Tensor, path: Path, _noise: Noise) -> Tensor:
+    for t in path.timesteps:
+        first = denoise(x, t)
+        x = x - 0.1 * (first + denoise(x - 0.1 * first, t)) / 2
+    return x
+
+
+@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize(
+    "settings", [{}, {"guidance": 1.0}, {"guidance": 1.0, "rule": "auto", "bad_step": 1}]
+)
+@pytest.mark.parametrize("sampler", ["ancestral", "dpmsolver++", "heun"])
+def test_no_prediction_is_read_after_the_next_call_has_written_over_it(
+    sampler: str, settings: dict[str, Any], clip: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heun = Sampler("heun", "deterministic", both_steps_of_heun, "a test's", evaluations=lambda n: 2 * n)
+    found = {**SAMPLERS.extensions(), "heun": Extension("heun", heun, "here")}
+    monkeypatch.setattr(SAMPLERS, "_found", found)
+    spec = SampleSpec(sampler=sampler, steps=1000 if sampler == "ancestral" else 5, clip=clip, **settings)
+    shared: list[Tensor] = []
+
+    def images(wrap: Callable[[nn.Module], nn.Module]) -> Tensor:
+        weaker = Scale()
+        weaker.scale = weaker.scale / 2
+        return sample(guide(wrap(Scale()), spec, None, wrap(weaker)), LABELS[:4], sampler=spec)
+
+    assert torch.equal(images(lambda network: Graphed(network, shared)), images(lambda network: network))
+    assert shared
+
+
+def test_every_evaluation_is_a_step_of_its_own_to_cuda_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a training's steps the next passes counted as the last step's: each sampler step was recorded anew."""
+    began: list[int] = []
+    monkeypatch.setattr(torch.compiler, "cudagraph_mark_step_begin", lambda: began.append(1))
+    monkeypatch.delitem(sys.modules, "torch._inductor.cudagraph_trees", raising=False)
+    sample(Gaussian(), LABELS[:2], sampler=ode(5))
+    assert not began  # nothing is compiled, and nothing is loaded for it
+    monkeypatch.setitem(sys.modules, "torch._inductor.cudagraph_trees", ModuleType("stands_in"))
+    sample(Gaussian(), LABELS[:2], sampler=ode(5, guidance=1.0))
+    assert len(began) == 5

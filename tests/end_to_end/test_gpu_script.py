@@ -32,6 +32,8 @@ def test_every_part_measures_something_and_the_killed_run_goes_on(tmp_path):
         "scores against the CPU's | 0.0e+00 |",  # the device is the CPU
         "killed and resumed | done |",
         "| small network, ccua, dropout 0 |",
+        "| small network, sampling, autoguidance |",
+        "pixels at most 0 of 255 apart, in the mean 0 |",
         "mean loss of 20 steps 0e+00 apart |",  # nothing is compiled here: the same steps twice
     ):
         assert part in text, text
