@@ -14,6 +14,7 @@ Kept free of torch, so that a listing can ask at no cost; the built-in rules are
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from ltbench.diffusion.base import Omega, Rule, RuleFacts
 from ltbench.diffusion.registry import check_sampler
 from ltbench.errors import UsageError, nearest
 from ltbench.plugins import ExtensionPoint
-from ltbench.specs import PLAIN, RULE_FIELDS, SampleSpec
+from ltbench.specs import PLAIN, RULE_FIELDS, RULE_SETTINGS, SampleSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -85,19 +86,28 @@ def check_rule(sample: SampleSpec) -> Rule:
 
 def _values(rule: Rule, sample: SampleSpec) -> dict[str, float]:
     """Return a rule's own parameters, its defaults replaced by what the spec sets."""
-    out = dict(rule.values)
+    out, stated = dict(rule.values), dict[str, float]()
     for entry in sample.rule_values:
         name, _, text = (part.strip() for part in entry.partition("="))
         if name not in out:
             known = f"it has {', '.join(out)}" if out else "it has none of its own"
             raise UsageError(f"sample.rule={rule.name} has no parameter {name!r}: {known}")
-        try:
-            out[name] = float(text)
-        except ValueError as error:
+        if name in stated:
+            raise UsageError(f"sample.rule_values sets {name} twice: leave one of them out")
+        stated[name] = _number(text)
+        if not math.isfinite(stated[name]):
             raise UsageError(
                 f"sample.rule_values: {name} must be a number, as in {name}={out[name]:g}, not {text!r}"
-            ) from error
-    return out
+            )
+    return out | stated
+
+
+def _number(text: str) -> float:
+    """Return the number that a text states; NaN where it states none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def make_omega(sample: SampleSpec, prior: NDArray[np.float64] | None = None) -> Omega:
@@ -119,7 +129,35 @@ def make_omega(sample: SampleSpec, prior: NDArray[np.float64] | None = None) -> 
         return lambda _t, _labels: sample.guidance
     from ltbench.diffusion.schedule import alpha_bar
 
-    return rule.make(RuleFacts(sample, alpha_bar().numpy(), prior, _values(rule, sample)))
+    omega = rule.make(RuleFacts(sample, alpha_bar().numpy(), prior, _values(rule, sample)))
+    return omega if rule.name in RULE_SETTINGS else _checked(rule.name, omega)
+
+
+def _checked(name: str, omega: Any) -> Omega:
+    """Return the ``omega(t, labels)`` that a package's rule made, refused where it is none or returns no numbers."""
+    import numpy as np
+
+    if not callable(omega):
+        raise UsageError(
+            f"the guidance rule {name} made a {type(omega).__name__}: its make must return a function omega(t, labels)"
+        )
+
+    def checked(t: int, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        found = omega(t, labels)
+        wanted = f"at t = {t}: it must return a finite number, or one for each of the {len(labels)} images"
+        try:
+            values = np.asarray(found)
+            numbers = values.astype(np.float64, casting="same_kind" if values.dtype.kind == "f" else "safe")
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise UsageError(
+                f"the guidance rule {name} returned a {type(found).__name__} {wanted}"
+            ) from error
+        if numbers.shape not in ((), (len(labels),)) or not np.isfinite(numbers).all():
+            got = f"an array {numbers.shape}" if numbers.ndim else f"{numbers}"
+            raise UsageError(f"the guidance rule {name} returned {got} {wanted}")
+        return numbers
+
+    return checked
 
 
 def needs_network(sample: SampleSpec) -> bool:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from ltbench.specs.training import Frozen
 
@@ -81,6 +81,15 @@ def _parameter_words(name: str, value: Any) -> str:
     return f"{name} {text}"
 
 
+def _shortest(entry: str) -> str:
+    """Return ``NAME=NUMBER`` with the shortest text of its number; what is none stays, for a message about it."""
+    name, _, text = (part.strip() for part in entry.partition("="))
+    try:
+        return f"{name}={repr(float(text) + 0.0).removesuffix('.0')}"
+    except ValueError:
+        return entry
+
+
 class SampleSpec(Frozen):
     """How images are generated; equally many of every class."""
 
@@ -153,6 +162,12 @@ class SampleSpec(Frozen):
         "fp32",
         description="arithmetic of the network: IEEE single, tensor-core products, or bfloat16 autocast",
     )
+
+    @field_validator("rule_values")
+    @classmethod
+    def _written_one_way(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        """Write each number as shortly as it can be: ``a=1.0``, ``a=1e0`` and ``a=1`` are one sample set, of one key."""
+        return tuple(_shortest(entry) for entry in entries)
 
     @model_validator(mode="after")
     def _ancestral_is_full(self) -> "SampleSpec":

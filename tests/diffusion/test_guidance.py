@@ -22,6 +22,7 @@ from ltbench.diffusion.schedule import alpha_bar
 from ltbench.diffusion.spacing import timesteps
 from ltbench.errors import UsageError
 from ltbench.method import Prediction
+from ltbench.plugins import Extension
 from ltbench.specs import SampleSpec
 from ltbench.study.file import load_study
 
@@ -243,6 +244,12 @@ def test_packages_samplers_and_rules_are_counted_too() -> None:
         (["sample.rule=ramp", "sample.sigma_high=3"], "sample.rule=ramp does not read sample.sigma_high"),
         (["sample.rule=ramp", "sample.rule_values=tip=3"], "has no parameter 'tip': it has top"),
         (["sample.rule=ramp", "sample.rule_values=top=x"], "top must be a number, as in top=2, not 'x'"),
+        (["sample.rule=ramp", "sample.rule_values=top=nan"], "top must be a number, as in top=2, not 'nan'"),
+        (
+            ["sample.rule=ramp", "sample.rule_values=top=1e999"],
+            "top must be a number, as in top=2, not 'inf'",
+        ),
+        (["sample.rule=ramp", "sample.rule_values=top=1,top=2"], "rule_values sets top twice"),
         (
             ["sample.rule=rmp"],
             "must be auto, cfg, interval, per_class, ramp or schedule, not 'rmp'; did you mean 'ramp'",
@@ -252,6 +259,39 @@ def test_packages_samplers_and_rules_are_counted_too() -> None:
 def test_what_a_packages_rule_does_not_read_is_refused(sets: list[str], says: str) -> None:
     with pytest.raises(UsageError, match=rf"--set sample\.rule.*{re.escape(says)}"):
         load_study(sets=["guidance=1", *sets])
+
+
+@pytest.mark.parametrize(
+    ("returned", "says"),
+    [
+        (lambda _t, _labels: None, "returned a NoneType at t = "),
+        (lambda _t, labels: np.ones((len(labels), 1)), r"returned an array \(4, 1\) at t = "),
+        (lambda _t, _labels: np.ones(7), r"returned an array \(7,\) at t = "),
+        (lambda _t, _labels: "1", "returned a str at t = "),
+        (lambda _t, _labels: 1j, "returned a complex at t = "),
+        (lambda _t, _labels: float("nan"), "returned nan at t = "),
+        (lambda _t, labels: torch.ones(len(labels), device="meta"), "returned a Tensor at t = "),
+        (None, r"made a NoneType: its make must return a function omega\(t, labels\)"),
+    ],
+)
+def test_a_packages_rule_that_returns_no_numbers_is_named(
+    returned: object, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None gave images that are not finite, and (B, 1) an error of numpy's."""
+    odd = Extension("odd", Rule("odd", lambda _facts: returned, "a test's"), "here")
+    monkeypatch.setattr(RULES, "_found", {**RULES.extensions(), "odd": odd})
+    chosen = spec(rule="odd")
+    with pytest.raises(UsageError, match=f"the guidance rule odd {says}"):
+        sample(guide(EXACT, chosen, PRIOR), CLASSES[:4], sampler=chosen)
+    with pytest.raises(UsageError, match="the guidance rule odd "):
+        evaluations(chosen, np.full(4, 0.25))
+
+
+@pytest.mark.parametrize("value", [2, True, np.float32(1.5), torch.tensor([0.5, 1.0])])
+def test_a_packages_rule_may_return_any_number(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = Extension("odd", Rule("odd", lambda _facts: lambda _t, _labels: value, "a test's"), "here")
+    monkeypatch.setattr(RULES, "_found", {**RULES.extensions(), "odd": odd})
+    assert np.array_equal(make_omega(spec(rule="odd"), PRIOR)(3, np.arange(2)), np.asarray(value, np.float64))
 
 
 @pytest.mark.parametrize(

@@ -104,3 +104,22 @@ def test_a_rule_is_named_with_its_parameters():
     long = [words(rule="per_class", omega_factors=(1.0,) * n) for n in (100, 101)]
     assert long[0] != long[1]
     assert all(is_name(text) for text in long)
+
+
+def test_a_rules_number_is_written_one_way():
+    """a=1 and a=1.0 were two keys of one sample set; what is usually typed keeps its key."""
+    given = ("a=1", "b= 2.50", " c =1e-1", "d=-0", "e=x", "f", "g=1e300")
+    assert SampleSpec(rule="theirs", rule_values=given).rule_values == (
+        "a=1",
+        "b=2.5",
+        "c=0.1",
+        "d=0",
+        "e=x",
+        "f",
+        "g=1e+300",
+    )
+    alike = [
+        SampleSpec(sampler="ddim", steps=3, guidance=1, rule="theirs", rule_values=(f"a={text}",))
+        for text in ("1", "1.0", "1e0", "+1")
+    ]
+    assert len({sample_key(RunSpec(sample=spec)) for spec in alike}) == 1
