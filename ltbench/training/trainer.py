@@ -159,7 +159,8 @@ class Training:
 
     def _one_step(self) -> None:
         whole = self.batches(self.step)
-        target = self.method.target(whole, self._stream)
+        with precision("fp32", self.device):  # of the hooks themselves; passes of the network bring their own
+            target = self.method.target(whole, self._stream)
         rate = self._learning_rate(self.step)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
@@ -171,7 +172,8 @@ class Training:
             rng.reseed_global(self.spec.train_seed, f"dropout/{self.group.rank}/{index}", self.step)
             batch = cut(whole, rows)
             prediction = self._denoise(batch.x_t, batch.t, batch.label)
-            terms = loss_terms(self.method, batch, prediction, target[rows], self._context(rows))
+            with precision("fp32", self.device):
+                terms = loss_terms(self.method, batch, prediction, target[rows], self._context(rows))
             loss = torch.stack(tuple(terms.values())).sum() / share
             with precision(
                 "fp32" if self.spec.train.precision == "bf16" else self.spec.train.precision, self.device

@@ -524,6 +524,43 @@ def test_a_plug_in_may_keep_buffers_frozen_parts_and_terms_that_come_and_go(tmp_
     same_training(train_in(parts, make_spec("centres", steps=4)), whole, steps=(4,))
 
 
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "bf16"])
+def test_a_methods_own_arithmetic_is_single_precision_and_its_passes_are_the_networks(
+    tmp_path, precision, monkeypatch
+):
+    """PyTorch's default lets an attached convolution round its inputs to TF32, in a training of fp32 too."""
+    seen = {}
+
+    def note(where):
+        switches = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+        seen[where] = (*switches, torch.is_autocast_enabled("cpu"))
+
+    class Noting(Method):
+        name = "noting"
+
+        def target(self, batch, rng):
+            note("target")
+            return batch.noise
+
+        def regularizers(self, batch, prediction, ctx):
+            note("before")
+            ctx.denoiser(batch.x_t, batch.t, batch.label)
+            note("after")
+            return {}
+
+    known = {**registry.METHODS.extensions(), "noting": Extension("noting", Noting, "this file")}
+    monkeypatch.setattr(registry.METHODS, "_found", known)
+    run = Training(make_spec("noting", precision=precision), digits(), tmp_path, Environment())
+    run.model["denoiser"].register_forward_pre_hook(lambda *_: note("network"))
+    note("outside")
+    before = seen["outside"]
+    run._one_step()
+    note("outside")
+    assert seen["outside"] == before
+    assert seen["target"] == seen["before"] == seen["after"] == (False, False, False)
+    assert seen["network"] == (precision == "tf32", precision == "tf32", precision == "bf16")
+
+
 def test_a_step_reads_nothing_back_from_the_device(tmp_path, monkeypatch):
     run = Training(make_spec("cbdm+coral+t2h"), digits(), tmp_path, Environment())
     for name in ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy"):
