@@ -538,11 +538,11 @@ def test_a_methods_own_arithmetic_is_single_precision_and_its_passes_are_the_net
     class Noting(Method):
         name = "noting"
 
-        def target(self, batch, rng):
+        def target(self, batch, _rng):
             note("target")
             return batch.noise
 
-        def regularizers(self, batch, prediction, ctx):
+        def regularizers(self, batch, _prediction, ctx):
             note("before")
             ctx.denoiser(batch.x_t, batch.t, batch.label)
             note("after")
