@@ -23,6 +23,7 @@ asking for it by name says why. Names of the tree come first: a package cannot r
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
 import logging
@@ -37,7 +38,8 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import ltbench
-from ltbench.errors import UsageError, nearest
+from ltbench.errors import LtbenchError, UsageError, nearest
+from ltbench.text import one_line
 
 T = TypeVar("T")
 log = logging.getLogger("ltbench")
@@ -179,6 +181,32 @@ class ExtensionPoint(Generic[T]):
         for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
             origin = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             yield entry.name, origin, lambda entry=entry: _as_list(entry.load())  # type: ignore[misc]
+
+
+@contextlib.contextmanager
+def in_one_sentence(start: Callable[[], str]) -> Iterator[None]:
+    """Turn what a stranger's code raises into a `UsageError`: ``START: ValueError: boom``, the exception its cause.
+
+    Sentences of ltbench pass as they are, and so does the want of memory, which has advice of its own.
+    """
+    try:
+        yield
+    except LtbenchError:
+        raise
+    except Exception as error:
+        from ltbench.environment import is_out_of_memory  # it brings pydantic
+
+        if is_out_of_memory(error):
+            raise
+        raise UsageError(f"{start()}: {in_words(error)}") from error
+
+
+def in_words(error: BaseException) -> str:
+    """Return an exception as one line, ``ValueError: boom``; of TorchScript's the last, which says what it is."""
+    said = str(error).strip()
+    if "TorchScript" in said.partition("\n")[0]:
+        said = said.splitlines()[-1]
+    return one_line(f"{type(error).__name__}: {said}").removesuffix(":")
 
 
 def check_one_checkout() -> None:

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from ltbench import plugins
-from ltbench.errors import UsageError
-from ltbench.plugins import ExtensionPoint, check_one_checkout
+from ltbench.errors import Interrupted, UsageError
+from ltbench.plugins import ExtensionPoint, check_one_checkout, in_one_sentence
 
 
 def named(value):
@@ -50,6 +50,35 @@ def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, capl
 @pytest.mark.parametrize("value", [5, SimpleNamespace(name="Bad Name"), SimpleNamespace(name=3)])
 def test_what_is_no_extension_is_left_out(monkeypatch, value):
     assert point((), [entry("x", lambda: value)], monkeypatch).all() == {}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (KeyError("genrated"), "KeyError: 'genrated'"),
+        (ValueError("one\n  two"), "ValueError: one two"),
+        (AssertionError(), "AssertionError"),
+        (
+            RuntimeError("The operation failed in the TorchScript interpreter.\nTraceback\nbad shape"),
+            "RuntimeError: bad shape",
+        ),
+    ],
+)
+def test_what_a_strangers_code_raises_is_one_sentence_with_its_cause(error, said):
+    with pytest.raises(UsageError) as raised, in_one_sentence(lambda: "thing x failed"):
+        raise error
+    assert str(raised.value) == f"thing x failed: {said}"
+    assert raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [UsageError("say so"), Interrupted("stopped"), MemoryError(), RuntimeError("CUDA out of memory.")],
+)
+def test_own_sentences_and_the_want_of_memory_pass_as_they_are(error):
+    with pytest.raises(type(error)) as raised, in_one_sentence(lambda: "thing x failed"):
+        raise error
+    assert raised.value is error
 
 
 @pytest.mark.parametrize(

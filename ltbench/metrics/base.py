@@ -5,15 +5,19 @@ takes, out of this vocabulary (rows are images, already cut to the scope being s
 
     reference, generated           arrays of `Metric.needs`: real images scored against; the samples
     training, heldout              the same kind: the long-tailed training images; real images in neither
-    features                       for probes: bottleneck features of balanced held-out real images
-    labels, generated_labels, training_labels, heldout_labels, reference_labels   (n,) int64 class labels
-    train_counts                   (K,) images a class in the training set
+    generated_labels, training_labels, heldout_labels, reference_labels   (n,) int64 class labels
     num_classes                    K of the data set
     seed                           for metrics that draw (clusterings, subsets, trainings)
+
+Those that need the bottleneck are the probe's and take, beside the seed:
+
+    features, labels               bottleneck features of balanced held-out real images; (n,) int64 class labels
+    train_counts                   (K,) images a class in the training set
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import inspect
@@ -24,11 +28,19 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ltbench.errors import UsageError
+from ltbench.plugins import in_one_sentence
+
+Needs = Literal["features", "logits", "class_logits", "images", "bottleneck"]
 Scope = Literal["overall", "class", "pooled"]
 Value = float | np.ndarray
 
 EVERY: tuple[Scope, ...] = ("overall", "class")
 POOLED: tuple[Scope, ...] = ("overall", "class", "pooled")
+
+_SETS = ("reference", "generated", "training", "heldout")
+GIVEN = frozenset([*_SETS, *(f"{name}_labels" for name in _SETS), "num_classes", "seed"])
+PROBED = frozenset(["features", "labels", "train_counts", "seed"])
 
 
 @dataclass(frozen=True)
@@ -91,7 +103,8 @@ class Metric:
     inputs
         Names of the arguments it takes, see the module.
     function
-        (**inputs, **settings) -> a float, or a dict of as many values as `outputs`, in their order.
+        (**inputs, **settings) -> one number; or a dict of as many values as `outputs`, by their names (in
+        full, or without the metric's own in front) or, under other keys, in their order.
     outputs
         The numbers it returns.
     description
@@ -123,7 +136,7 @@ class Metric:
     """
 
     name: str
-    needs: Literal["features", "logits", "class_logits", "images", "bottleneck"]
+    needs: Needs
     inputs: tuple[str, ...]
     function: Callable[..., Any]
     outputs: tuple[Output, ...]
@@ -145,11 +158,71 @@ class Metric:
         """Name and version, such as ``frechet/1``; stands with every number."""
         return f"{self.name}/{self.version}"
 
+    @property
+    def called(self) -> str:
+        """What a sentence about its mistakes calls it: ``metric NAME``, with the package that it is of."""
+        from ltbench.metrics.registry import METRICS  # which imports this module
+
+        found = METRICS.extensions().get(self.name)
+        return f"metric {self.name}" + (f" ({found.origin})" if found and found.value is self else "")
+
+    def guarded(self, doing: str) -> contextlib.AbstractContextManager[None]:
+        """Tell what a package's function raises in one sentence; a fault of the tree's own stays what it is."""
+        if isinstance(self.function, _Lazy):
+            return contextlib.nullcontext()
+        return in_one_sentence(lambda: f"{self.called} {doing}")
+
     def __call__(self, **available: Any) -> dict[str, Value]:
-        """Return output name -> value, taking this metric's inputs out of ``available``."""
-        value = self.function(**{name: available[name] for name in self.inputs}, **self.settings)
-        values = list(value.values()) if isinstance(value, dict) else [value]
-        return {output.name: v for output, v in zip(self.outputs, values, strict=True)}
+        """Return output name -> value, taking this metric's inputs out of ``available``.
+
+        Raises
+        ------
+        UsageError
+            What the metric itself refuses; its function failed, or returned other than one real number an output,
+            (K,) where that is one a class.
+        """
+        with self.guarded("failed"):
+            value = self.function(**{name: available[name] for name in self.inputs}, **self.settings)
+        values = self._in_order(value) if isinstance(value, Mapping) else [value]
+        if len(values) != len(self.outputs):
+            raise UsageError(
+                f"{self.called} returned {len(values)} value{'s' * (len(values) != 1)} and has {len(self.outputs)} "
+                f"outputs: {', '.join(output.name for output in self.outputs)}"
+            )
+        classes = available.get("num_classes")
+        return {
+            output.name: self._as_value(output, v, classes)
+            for output, v in zip(self.outputs, values, strict=True)
+        }
+
+    def _in_order(self, value: Mapping[str, Any]) -> list[Any]:
+        """Return a dict's values in the outputs' order, by name if all keys are names, as they stand if none is."""
+        full = [output.name for output in self.outputs]
+        short = [name.removeprefix(f"{self.name}_") for name in full]
+        for names in (full, short):
+            if set(value) == set(names):
+                return [value[name] for name in names]
+        if any(key in full or (key in short and [key] != short[i : i + 1]) for i, key in enumerate(value)):
+            raise UsageError(
+                f"{self.called} returned {', '.join(map(str, value))}, and its outputs are {', '.join(full)}: name them so"
+            )
+        return list(value.values())
+
+    def _as_value(self, output: Output, value: Any, classes: int | None) -> Value:
+        """Return what stands for an output as a float, or as (K,) float64 where it is one number a class."""
+        said = type(value).__name__
+        with contextlib.suppress(
+            ValueError, TypeError, RuntimeError
+        ):  # rows of unequal length, a tensor of no numbers
+            array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+            if array.dtype.kind in "biuf":
+                if not output.per_class and array.ndim == 0:
+                    return float(array)
+                if output.per_class and array.ndim == 1 and classes in (None, len(array)):
+                    return array.astype(np.float64, copy=False)
+                said = f"an array of shape {array.shape}" if array.ndim else said
+        wanted = f"{classes or 'K'} numbers belong, one a class" if output.per_class else "one number belongs"
+        raise UsageError(f"{self.called} returned {said} for {output.name}, where {wanted}")
 
 
 class _Lazy:

@@ -79,7 +79,9 @@ class ReferenceCache:
             raise UsageError(f"{metric.name} prepares no reference")
         key = (metric.prepare, metric.needs, pool, place.labels)
         if key not in self._made:
-            self._made[key] = metric.prepare(context.arrays(pool, metric.needs)[inputs.rows(pool, place)])
+            images = context.arrays(pool, metric.needs)[inputs.rows(pool, place)]
+            with metric.guarded("failed to prepare its reference"):
+                self._made[key] = metric.prepare(images)
         return self._made[key]
 
 
@@ -209,7 +211,14 @@ class MetricInputs:
         rows: np.ndarray | None = None,
         reference: str = "reference",
     ) -> dict[str, Any]:
-        """Return the metric's values at a place, with `rows` of `pool` as the generated images."""
+        """Return the metric's values at a place, with `rows` of `pool` as the generated images.
+
+        Raises
+        ------
+        UsageError
+            What the metric refuses; it failed, or gave NaN or infinity. Where it gives one number a class, NaN
+            says that this class has none.
+        """
         needs, context = self.metric.needs, self.context
         chosen = self.rows(pool, place) if rows is None else rows
         available: dict[str, Any] = {
@@ -225,4 +234,15 @@ class MetricInputs:
         if "reference" in self.metric.inputs:
             available["reference"] = self.reference(place, reference)
         available["reference_labels"] = self.pools[reference].labels[self.rows(reference, place)]
-        return self.metric(**available)
+        values = self.metric(**available)
+        for name, value in values.items():
+            if not np.isfinite(value).all():
+                self._refuse_unfit(name, value)
+        return values
+
+    def _refuse_unfit(self, name: str, value: Any) -> None:
+        """Raise `UsageError` for NaN or infinity where a number belongs."""
+        if np.ndim(value) == 0:
+            raise UsageError(f"{self.metric.called} returned {value} for {name}")
+        for k in np.flatnonzero(np.isinf(value)):
+            raise UsageError(f"{self.metric.called} returned {value[k]} for {name} of class {k}")

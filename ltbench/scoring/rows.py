@@ -70,7 +70,15 @@ def dashes(inputs: MetricInputs, dataset: Dataset, place: Place, reason: str) ->
     """Return a row without a value for each of a metric's outputs at a place.
 
     Of a class also for what stands beside another output: the groups of that class have no mean of it either.
+    A metric that gives nothing but one number a class has one at each class.
     """
+    if all(output.per_class for output in inputs.metric.outputs) and place.labels is None:
+        each = [Place("class", str(k), (k,)) for k in inputs.classes(place)]
+        return [
+            score_row(inputs, dataset, of, output.name, Number(np.nan, *inputs.sizes(of), reason))
+            for of in each
+            for output in inputs.metric.outputs
+        ]
     number = Number(np.nan, *inputs.sizes(place), reason)
     every = place.scope == "class"
     outputs = [o for o in inputs.metric.outputs if (every or not o.auxiliary) and not o.per_class]

@@ -7,7 +7,9 @@ import pytest
 from scored_digits import CELL, HELD, REFERENCE, REQUEST, WHOLE, K, at, cut, features
 
 from ltbench.data.images import ImageSet
+from ltbench.errors import UsageError
 from ltbench.extractors.registry import get_extractor
+from ltbench.metrics.base import Metric, Output
 from ltbench.metrics.manifold import precision_recall
 from ltbench.metrics.registry import get_metric
 from ltbench.scoring.inputs import OVERALL, MetricInputs, ReferenceCache, ScoringContext
@@ -75,3 +77,34 @@ def test_a_reference_made_ready_on_one_extractor_is_not_used_on_another(cache, n
         context = ScoringContext(pools, extractor, K, cache, "digits_lt", shared)
         values.append(MetricInputs(metric, context).value(OVERALL)["frechet"])
     assert values[1] == pytest.approx(4 * values[0], rel=1e-5)
+
+
+def at_overall(metric, tmp_path):
+    pools = {"reference": REFERENCE, "heldout": HELD, "training": CELL.train, "generated": HELD}
+    context = ScoringContext(pools, None, K, tmp_path, "digits_lt", ReferenceCache())
+    return MetricInputs(metric, context).value(OVERALL)
+
+
+def made(function, *outputs, **options):
+    return Metric("x", "images", ("reference", "generated"), function, outputs, "made up", "", **options)
+
+
+def test_a_reference_that_a_packages_metric_cannot_prepare_is_one_sentence(tmp_path):
+    metric = made(lambda reference, generated: 1.0, Output("x", None), prepare=lambda _: 1 / 0)  # noqa: ARG005
+    with pytest.raises(UsageError, match="^metric x failed to prepare its reference: ZeroDivisionError: div"):
+        at_overall(metric, tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_refused_and_named(value, tmp_path):
+    metric = made(lambda **_: {"x_a": 1.0, "x_b": value}, Output("x_a", None), Output("x_b", None))
+    with pytest.raises(UsageError, match=f"^metric x returned {value} for x_b$"):
+        at_overall(metric, tmp_path)
+
+
+def test_a_class_that_a_metric_cannot_be_computed_on_is_nan_and_none_is_infinite(tmp_path):
+    each = Output("x_each", "higher", per_class=True)
+    nan, inf = (made(lambda value=value, **_: [1.0, value, 2.0], each) for value in (np.nan, np.inf))
+    np.testing.assert_array_equal(at_overall(nan, tmp_path)["x_each"], [1, np.nan, 2])
+    with pytest.raises(UsageError, match="^metric x returned inf for x_each of class 1$"):
+        at_overall(inf, tmp_path)

@@ -11,8 +11,10 @@ from tiny_runs import digits, make_spec
 from ltbench.data.images import ImageSet, balanced, halves
 from ltbench.errors import DataCorrupt, DataMissing, UsageError
 from ltbench.extractors.registry import get_extractor
+from ltbench.metrics.base import EVERY, Metric, Output
 from ltbench.metrics.frechet import frechet_distance
-from ltbench.metrics.registry import requested_metrics
+from ltbench.metrics.registry import METRICS, requested_metrics
+from ltbench.plugins import Extension
 from ltbench.runs.score_columns import COLUMNS, run_columns
 from ltbench.scoring.score import score_pools, score_samples
 from ltbench.specs import UNLABELLED, ScoreSpec, sample_key, train_key
@@ -309,3 +311,35 @@ def test_scores_name_the_half_they_are_against(tmp_path):
         == len({r["reference_hash"] for r in found.values()})
         == 3
     )
+
+
+def boom(generated):  # noqa: ARG001 - a metric's signature
+    raise ValueError("boom")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "scopes", "function", "where"),
+    [
+        ((Output("x_v", None),), EVERY, boom, [("overall", "")]),
+        (
+            (Output("x_each", None, per_class=True),),
+            ("overall",),
+            boom,
+            [("class", "0"), ("class", "1"), ("class", "2")],
+        ),
+        ((Output("x_v", None),), EVERY, lambda generated: float("nan"), [("overall", "")]),  # noqa: ARG005
+    ],
+)
+def test_a_packages_metric_that_fails_is_a_dash_with_its_reason_and_leaves_the_others(
+    outputs, scopes, function, where, cache, noisy, monkeypatch
+):
+    bad = Metric("x", "features", ("generated",), function, outputs, "", "", scopes=scopes, floor=False)
+    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", bad, "package evil 1.0"))
+    spec = make_spec(score=FRECHET | {"metrics": ["x", "frechet"], "bootstrap": 2})
+    table = score_samples(CELL, *noisy, spec, cache)
+    assert value(table, "frechet") > 0
+    mine = table[table.definition == "x/1"]
+    assert mine.value.isna().all()
+    assert mine.reason.str.contains("metric x (package evil 1.0) ", regex=False).all()
+    assert mine.reason.str.contains("failed: ValueError: boom|returned nan for x_v").all()
+    assert {*where, ("group", "macro")} <= set(zip(mine.scope, mine.class_or_group, strict=True))
