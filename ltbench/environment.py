@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ltbench.errors import LtbenchError, OutOfMemory, UsageError
+from ltbench.errors import LtbenchError, OutOfMemory, UsageError, is_out_of_memory
 from ltbench.specs import RunSpec
 
 if TYPE_CHECKING:  # torch takes seconds, and a driver that only plans needs none of it
@@ -207,21 +207,7 @@ def usable_device(name: str | None) -> str:
 
 # -- what a machine lacks -------------------------------------------------------------------------------
 
-_WORDS = (
-    "out of memory",
-    "can't allocate memory",
-    "cannot allocate memory",
-    "cudaerrormemoryallocation",
-    "bad_alloc",
-    "failed to map segment",  # of a library that is being loaded
-    "can't start new thread",
-)
 _COMPILER = ("torch._inductor", "torch._dynamo")  # where the exceptions of torch.compile live
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Tell whether an exception says that a device or the machine has no memory left."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _WORDS)
 
 
 @contextlib.contextmanager

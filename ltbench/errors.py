@@ -6,6 +6,16 @@
 import difflib
 from collections.abc import Iterable
 
+_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cudaerrormemoryallocation",
+    "bad_alloc",
+    "failed to map segment",  # of a library that is being loaded
+    "can't start new thread",
+)
+
 
 class LtbenchError(Exception):
     """A mistake or a limit outside the harness; its message says how to mend it."""
@@ -101,6 +111,11 @@ class RunFailed(LtbenchError):
     def __init__(self, message: str, failures: tuple[str, ...] = ()) -> None:
         super().__init__(message)
         self.failures = failures
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an exception says that a device or the machine has no memory left."""
+    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _WORDS)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

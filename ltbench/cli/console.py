@@ -23,7 +23,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from ltbench.errors import LtbenchError, OutOfMemory, StorageError
+from ltbench.errors import LtbenchError, OutOfMemory, StorageError, is_out_of_memory
 from ltbench.text import one_line, shortened, visible
 
 PIPED_WIDTH = 200  # rich would take 80 and cut names that `ltbench metrics | grep ...` looks for
@@ -182,8 +182,6 @@ def as_sentence(error: BaseException) -> LtbenchError | None:
     """Return what a person can mend about an error that is not of our own classes, None where it is our fault."""
     if isinstance(error, LtbenchError):
         return error
-    from ltbench.environment import is_out_of_memory  # a command that only prints needs no pydantic
-
     if is_out_of_memory(error):
         return OutOfMemory(
             f"not enough memory ({one_line(str(error))[:300] or 'for what was asked'}): ask for less at a time, as fewer "

@@ -7,8 +7,7 @@ import signal
 from dataclasses import dataclass
 from pathlib import Path
 
-from ltbench.environment import is_out_of_memory
-from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, ProcessLost, StorageError
+from ltbench.errors import DiskFull, LtbenchError, OutOfMemory, ProcessLost, StorageError, is_out_of_memory
 
 KILLED = ProcessLost.kind
 TIME_OUT = "time-out"

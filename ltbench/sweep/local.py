@@ -23,8 +23,8 @@ from typing import IO, Any
 
 from rich.console import Console
 
-from ltbench.environment import Settings, free_memory, is_out_of_memory
-from ltbench.errors import LtbenchError, UsageError
+from ltbench.environment import Settings, free_memory
+from ltbench.errors import LtbenchError, UsageError, is_out_of_memory
 from ltbench.specs import RunSpec
 from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
