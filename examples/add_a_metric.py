@@ -6,25 +6,25 @@ import ltbench as lt
 from ltbench.metrics.base import Metric, Output
 
 
-def contrast_ratio(generated: np.ndarray, heldout: np.ndarray) -> float:
+def contrast_ratio(reference: np.ndarray, generated: np.ndarray) -> float:
     """Return the mean contrast of generated images over that of real ones; 1 is as real, below 1 is flat.
 
     Parameters
     ----------
-    generated, heldout
+    reference, generated
         (N,C,H,W) uint8.
     """
 
     def contrast(images: np.ndarray) -> float:
         return float(images.reshape(len(images), -1).std(axis=1).mean())
 
-    return contrast(generated) / contrast(heldout)
+    return contrast(generated) / contrast(reference)
 
 
 CONTRAST = Metric(
     "contrast",
     "images",
-    ("generated", "heldout"),
+    ("reference", "generated"),
     contrast_ratio,
     (Output("contrast_ratio", None),),
     "mean standard deviation within an image, generated over real",
@@ -37,7 +37,7 @@ def main() -> None:
     half = len(real) // 2
     flat = (real[:half] * 0.5).astype(np.uint8)
     for name, images in (("real", real[:half]), ("half the contrast", flat)):
-        print(f"{CONTRAST.definition} of {name}: {CONTRAST(generated=images, heldout=real[half:])}")
+        print(f"{CONTRAST.definition} of {name}: {CONTRAST(reference=real[half:], generated=images)}")
 
 
 if __name__ == "__main__":

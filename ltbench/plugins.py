@@ -38,8 +38,7 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import ltbench
-from ltbench.errors import LtbenchError, UsageError, nearest
-from ltbench.text import one_line
+from ltbench.errors import LtbenchError, UsageError, is_out_of_memory, nearest
 
 T = TypeVar("T")
 log = logging.getLogger("ltbench")
@@ -85,6 +84,8 @@ class ExtensionPoint(Generic[T]):
         Returns (origin, object) pairs of the tree.
     scan, pick
         Packages of the tree whose every module is imported, and what of a module is meant.
+    parts_of
+        Returns names of things in an object, of which no other object may have one: a metric's numbers.
     """
 
     def __init__(
@@ -97,10 +98,11 @@ class ExtensionPoint(Generic[T]):
         built_in: Callable[[], Iterable[tuple[str, T]]] | None = None,
         scan: Sequence[str] = (),
         pick: Callable[[ModuleType], Iterable[Any]] | None = None,
+        parts_of: Callable[[T], Iterable[str]] = lambda _: (),
     ) -> None:
         self.noun, self.group = noun, group
         self._name_of, self._check = name_of, check
-        self._built_in, self._scan, self._pick = built_in, scan, pick
+        self._built_in, self._scan, self._pick, self._parts_of = built_in, scan, pick, parts_of
         self._lock = threading.RLock()
         self._found: dict[str, Extension[T]] | None = None
         self._broken: dict[str, str] = {}
@@ -147,6 +149,7 @@ class ExtensionPoint(Generic[T]):
         if self._scan:
             check_one_checkout()
         extensions: dict[str, Extension[T]] = {}
+        owners: dict[str, str] = {}
         for label, origin, load in (*self._of_tree(), *self._of_packages()):
             try:
                 for value in load():
@@ -156,6 +159,10 @@ class ExtensionPoint(Generic[T]):
                         raise ValueError(f"the name {name!r} must be lower-case letters, digits and _")
                     if name in extensions:
                         raise ValueError(f"the name {name!r} is taken by {extensions[name].origin}")
+                    parts = list(self._parts_of(value))
+                    if taken := next((part for part in parts if part in owners), None):
+                        raise ValueError(f"the name {taken!r} is taken by {owners[taken]}")
+                    owners |= dict.fromkeys(parts, f"{self.noun} {name} ({origin})")
                     extensions[name] = Extension(name, value, origin)
             except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
                 self._broken[label] = f"{origin} ({type(error).__name__}: {error})"
@@ -194,8 +201,6 @@ def in_one_sentence(start: Callable[[], str]) -> Iterator[None]:
     except LtbenchError:
         raise
     except Exception as error:
-        from ltbench.environment import is_out_of_memory  # it brings pydantic
-
         if is_out_of_memory(error):
             raise
         raise UsageError(f"{start()}: {in_words(error)}") from error
@@ -206,7 +211,7 @@ def in_words(error: BaseException) -> str:
     said = str(error).strip()
     if "TorchScript" in said.partition("\n")[0]:
         said = said.splitlines()[-1]
-    return one_line(f"{type(error).__name__}: {said}").removesuffix(":")
+    return " ".join(f"{type(error).__name__}: {said}".split()).removesuffix(":")
 
 
 def check_one_checkout() -> None:

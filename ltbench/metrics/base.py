@@ -168,7 +168,7 @@ class Metric:
 
     def guarded(self, doing: str) -> contextlib.AbstractContextManager[None]:
         """Tell what a package's function raises in one sentence; a fault of the tree's own stays what it is."""
-        if isinstance(self.function, _Lazy):
+        if isinstance(self.function, Lazy):
             return contextlib.nullcontext()
         return in_one_sentence(lambda: f"{self.called} {doing}")
 
@@ -225,7 +225,7 @@ class Metric:
         raise UsageError(f"{self.called} returned {said} for {output.name}, where {wanted}")
 
 
-class _Lazy:
+class Lazy:
     """A function of this package by path, imported at its first call; equal in signature to that function."""
 
     def __init__(self, path: str) -> None:
@@ -248,6 +248,7 @@ class _Lazy:
         return inspect.signature(self._function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function."""
         return self._function(*args, **kwargs)
 
 
@@ -258,4 +259,4 @@ def lazily(path: str) -> Callable[..., Any]:
     So that what a metric is called can be asked without importing torch and SciPy. Equal paths give the same
     object, which makes two metrics share one prepared reference.
     """
-    return _Lazy(path)
+    return Lazy(path)

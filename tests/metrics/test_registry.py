@@ -1,5 +1,6 @@
 """The registry: what a metric says of itself, other people's metrics, and a start without torch."""
 
+import dataclasses
 import subprocess
 import sys
 from importlib import metadata
@@ -9,7 +10,8 @@ import pytest
 
 from ltbench.errors import UsageError
 from ltbench.metrics.base import Metric, Output
-from ltbench.metrics.registry import METRICS, REGISTRY, find_output, get_metric, requested_metrics
+from ltbench.metrics.catalogue import CATALOGUE
+from ltbench.metrics.registry import METRICS, REGISTRY, check, find_output, get_metric, requested_metrics
 
 
 def test_registry_names_the_nearest():
@@ -111,6 +113,97 @@ def test_a_packages_unusable_metric_is_left_out_and_says_why(plugin, broken, why
     assert "frechet" in REGISTRY
     with pytest.raises(UsageError, match=why):
         get_metric("x")
+
+
+def other(**changes):
+    """A package's metric like the one above, of another name and number."""
+    return dataclasses.replace(MEAN_GAP, **{"name": "x", "outputs": (Output("x_v", "lower"),)} | changes)
+
+
+EACH = (Output("x_each", "lower", per_class=True),)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (
+            {"needs": "featurs"},
+            "x: nothing is called 'featurs' that a metric could need; did you mean 'features'",
+        ),
+        ({"inputs": ("reference", "genrated")}, "x takes 'genrated', .*; did you mean 'generated'"),
+        ({"inputs": ("reference", "train_counts")}, "x takes 'train_counts', which .* not given"),
+        ({"needs": "bottleneck"}, "x takes 'reference', which .* not given; known: features, labels, seed"),
+        (
+            {"function": lambda reference: 1.0},  # noqa: ARG005
+            "x: its function cannot be called with reference, generated: got an unexpected keyword .*'generated'",
+        ),
+        (
+            {"function": lambda reference, generated, k: 1.0},  # noqa: ARG005
+            "x: its function cannot be called .*: missing a required argument: 'k'",
+        ),
+        (
+            {"settings": {"k": 3}},
+            "x: its function cannot be called with reference, generated, k: got an unexp",
+        ),
+        ({"prepare": lambda: 1.0}, "x: its prepare cannot be called with one reference: too many positional"),
+        ({"prepare": 3}, "x: its prepare cannot be called"),
+        ({"outputs": EACH, "scopes": ("overall",)}, "x_each is one number a class, .*: write floor=False"),
+        ({"outputs": EACH, "floor": False}, r"x_each is one number a class, .*: write scopes=\('overall',\)"),
+        (
+            {
+                "outputs": EACH,
+                "needs": "bottleneck",
+                "inputs": ("features",),
+                "function": len,
+            },
+            "x_each is one number a class, which the probe does not keep",
+        ),
+        ({"outputs": (Output("a", None), Output("a", None))}, "x has two outputs of one name"),
+        (
+            {"inputs": ("heldout", "generated"), "function": lambda heldout, generated: 1.0},  # noqa: ARG005
+            "x: its floor would compare the held-out images with themselves: take 'reference' .*, or write floor=False",
+        ),
+    ],
+)
+def test_a_packages_metric_that_could_not_be_computed_is_left_out_before_it_is(plugin, changes, why):
+    plugin(x=other(**changes))
+    with pytest.raises(UsageError, match=f"package other-metrics 1.2 .*{why}"):
+        get_metric("x")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"function": max},  # of a compiled function nothing is known
+        {"function": lambda **given: len(given)},
+        {"function": lambda reference, generated, k=3: k},  # noqa: ARG005
+        {"outputs": EACH, "scopes": ("overall",), "floor": False},
+        {"needs": "bottleneck", "inputs": ("features",), "function": lambda features: len(features)},
+        {
+            "inputs": ("heldout", "generated"),
+            "function": lambda heldout, generated: len(heldout) - len(generated),
+            "floor": False,
+        },
+    ],
+)
+def test_a_packages_metric_that_can_be_computed_is_taken(plugin, changes):
+    plugin(x=other(**changes))
+    assert get_metric("x").name == "x"
+
+
+def test_two_packages_cannot_give_one_number(plugin):
+    second = other(outputs=(Output("mean_gap", "higher"),))
+    plugin(a=MEAN_GAP, x=second)
+    assert find_output("mean_gap").better == "lower"
+    with pytest.raises(
+        UsageError, match=r"'mean_gap' is taken by metric mean_gap \(package other-metrics 1.2\)"
+    ):
+        get_metric("x")
+
+
+def test_the_trees_metrics_pass_their_own_check_and_match_their_functions():
+    for metric in CATALOGUE:
+        check(dataclasses.replace(metric, function=metric.function.__wrapped__))
 
 
 def test_all_metrics_need_no_extractor_but_the_chosen_ones():
