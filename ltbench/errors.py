@@ -115,7 +115,9 @@ class RunFailed(LtbenchError):
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Tell whether an exception says that a device or the machine has no memory left."""
-    return isinstance(error, MemoryError) or any(words in str(error).lower() for words in _WORDS)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        return True
+    return any(words in str(error).lower() for words in _WORDS)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

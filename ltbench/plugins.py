@@ -211,7 +211,8 @@ def in_words(error: BaseException) -> str:
     said = str(error).strip()
     if "TorchScript" in said.partition("\n")[0]:
         said = said.splitlines()[-1]
-    return " ".join(f"{type(error).__name__}: {said}".split()).removesuffix(":")
+    start = f"{type(error).__name__}: "
+    return " ".join(f"{start}{said.removeprefix(start)}".split()).removesuffix(":")
 
 
 def check_one_checkout() -> None:

@@ -1,6 +1,7 @@
 """What errors add to a sentence, the nearest name that there is; and which ones are of want of memory."""
 
 import pytest
+import torch
 
 from ltbench.errors import is_out_of_memory, nearest
 
@@ -20,3 +21,4 @@ def test_want_of_memory_is_known_by_what_libraries_say():
     assert is_out_of_memory(RuntimeError("can't start new thread"))
     assert is_out_of_memory(RuntimeError("std::bad_alloc"))
     assert not is_out_of_memory(KeyError("memory"))
+    assert is_out_of_memory(torch.cuda.OutOfMemoryError())

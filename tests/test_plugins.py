@@ -59,7 +59,7 @@ def test_what_is_no_extension_is_left_out(monkeypatch, value):
         (ValueError("one\n  two"), "ValueError: one two"),
         (AssertionError(), "AssertionError"),
         (
-            RuntimeError("The operation failed in the TorchScript interpreter.\nTraceback\nbad shape"),
+            RuntimeError("The operation failed in the TorchScript interpreter.\nTraceback\nRuntimeError: bad shape"),
             "RuntimeError: bad shape",
         ),
     ],

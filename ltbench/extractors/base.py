@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ltbench.errors import OutOfMemory, UsageError
+from ltbench.plugins import in_one_sentence
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Extractor:
         What a user types and what stands beside each number.
     network
         Takes a uint8 batch (B,C,H,W) on its own device, preprocessing included; returns the
-        features (B,d) and the logits (B,M) or None.
+        features (B,d) and the logits (B,M) or None; or the features alone.
     weights_hash
         sha256 of the weights file.
     preprocessing
@@ -91,6 +92,9 @@ class Extractor:
     ----------
     hash
         16 hex digits of sha256 over weights and preprocessing; equal hashes mean equal features.
+    blamed
+        What a sentence about its network's mistakes names, such as the package that it is of; empty for the tree's
+        own, whose faults stay what they are.
     """
 
     def __init__(  # noqa: PLR0913 -- what an extractor states of itself, given by name
@@ -118,6 +122,7 @@ class Extractor:
         self.sizes = sizes
         self.batch_size = batch_size
         self.device = torch.device(device)
+        self.blamed = f"extractor {name}"
         self.network = network.eval().requires_grad_(False).to(self.device)
 
     def __repr__(self) -> str:
@@ -132,7 +137,8 @@ class Extractor:
         Raises
         ------
         UsageError
-            Images of a shape this extractor does not take, or features that are not finite.
+            Images of a shape this extractor does not take, features that are not finite, or a network that fails or
+            returns anything but a row an image.
         OutOfMemory
             A batch does not fit the device.
         """
@@ -146,7 +152,7 @@ class Extractor:
                     batch = images[start : start + size]
                     if isinstance(batch, np.ndarray):
                         batch = torch.from_numpy(batch.copy())  # may be a read-only memory map
-                    feature, logit = self.network(batch.to(self.device))
+                    feature, logit = self._forward(batch.to(self.device))
                     features.append(feature.float().cpu())
                     if logit is not None:
                         logits.append(logit.float().cpu())
@@ -154,6 +160,12 @@ class Extractor:
             raise OutOfMemory(
                 f"{self.name} ran out of memory on {self.device} at {size} images a batch: use fewer"
             ) from error
+        widths = {part.shape[1] for part in features}, {part.shape[1] for part in logits}
+        if max(map(len, widths)) > 1 or len(logits) not in (0, len(features)):
+            raise UsageError(
+                f"{self.blamed or self.name} returned another number of features or logits for another batch: "
+                "they must not depend on which images are in one"
+            )
         out = Features(torch.cat(features).numpy(), torch.cat(logits).numpy() if logits else None)
         if not np.isfinite(out.features).all():
             raise UsageError(
@@ -161,6 +173,21 @@ class Extractor:
                 "get it again or choose another extractor"
             )
         return out
+
+    def _forward(self, batch: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return the network's features (B,d) and logits (B,M) or None of a batch on its device."""
+        of = f"uint8 images of shape {'x'.join(map(str, batch.shape))}"
+        guard = in_one_sentence(lambda: f"{self.blamed} failed on {of}")
+        with guard if self.blamed else contextlib.nullcontext():
+            out = self.network(batch)
+        feature, *more = out if isinstance(out, tuple) and out else (out,)
+        logit = more[0] if more else None
+        given = [feature] if logit is None else [feature, logit]
+        if len(more) > 1 or not all(_is_rows(part, len(batch)) for part in given):
+            raise UsageError(
+                f"{self.blamed or self.name} must return features (N,d), or features and logits (N,M), for {of}"
+            )
+        return feature, logit
 
     def check(self, images: np.ndarray | Tensor) -> None:
         """Raise `UsageError` for images this extractor does not take."""
@@ -171,6 +198,11 @@ class Extractor:
         if not count:
             raise UsageError(f"{self.name} got no images: a class or sample set is empty")
         check_shape(self.name, self.channels, self.sizes, (channels, height, width))
+
+
+def _is_rows(part: object, count: int) -> bool:
+    """Tell whether a network's output is a real matrix with a row an image."""
+    return isinstance(part, Tensor) and part.ndim == 2 and len(part) == count and not part.is_complex()
 
 
 def check_shape(

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 
-from ltbench.errors import DataMissing, UsageError, nearest
+from ltbench.errors import DataCorrupt, DataMissing, UsageError, nearest
 from ltbench.extractors import efficientnet, fidelity, inception, pixels, torchscript, trained
 from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features, check_shape
 from ltbench.extractors.cache import cached_features
 from ltbench.extractors.cnn import SHIPPED, load_shipped, shipped_files
 from ltbench.extractors.weights import how_to_get, look, places
-from ltbench.plugins import ExtensionPoint
+from ltbench.plugins import ExtensionPoint, in_one_sentence
 from ltbench.specs import DataSpec
 
 __all__ = [
@@ -76,6 +76,7 @@ def _of_this_user() -> list[ExtractorSource]:
     return [ExtractorSource(name, trained.load_trained, trained.describe) for name in trained.names()]
 
 
+_OURS = ("ltbench.extractors", "ltbench extractor train")  # origins that are no package
 _AUTO = {"closed_form": (pixels.NAME,)}  # data for which no network is meant
 
 
@@ -93,8 +94,8 @@ EXTRACTORS: ExtensionPoint[ExtractorSource] = ExtensionPoint(
     name_of=lambda source: source.name,
     check=_check,
     built_in=lambda: [
-        *(("ltbench.extractors", source) for source in _OF_TREE),
-        *(("ltbench extractor train", source) for source in _of_this_user()),
+        *((_OURS[0], source) for source in _OF_TREE),
+        *((_OURS[1], source) for source in _of_this_user()),
     ],
 )
 
@@ -114,14 +115,31 @@ def get_extractor(name: str, *, weights: Path | None = None, device: torch.devic
     Raises
     ------
     UsageError
-        An unknown name, or a user's file that is no TorchScript archive.
+        An unknown name, a user's file that is no TorchScript archive, or a package's extractor that fails.
     DataMissing, DataCorrupt
         Its weights are absent, or are not what they should be.
     """
     check_name(name)
     if name.startswith(torchscript.PREFIX):
         return torchscript.load_user(name, weights, device)
-    return EXTRACTORS[name].load(name, weights, device)
+    source, called = EXTRACTORS[name], _called(name)
+    if not called:
+        extractor = source.load(name, weights, device)
+        extractor.blamed = ""
+        return extractor
+    with in_one_sentence(lambda: f"{called} could not be loaded"):
+        extractor = source.load(name, weights, device)
+    if not isinstance(extractor, Extractor):
+        returned = type(extractor).__name__
+        raise UsageError(f"{called} could not be loaded: its load returned {returned} for an Extractor")
+    extractor.blamed = called
+    return extractor
+
+
+def _called(name: str) -> str:
+    """Return what a sentence about a package's mistake calls its extractor; empty for one of the tree or this user."""
+    origin = EXTRACTORS.origin(name)
+    return "" if origin in _OURS else f"extractor {name} ({origin})"
 
 
 def check_images(names: Sequence[str], shape: tuple[int, ...]) -> None:
@@ -233,4 +251,27 @@ def known_extractors() -> list[ExtractorRow]:
     """List every extractor that has a name, with whether and where its weights lie; other packages' last."""
     in_tree = [source.name for source in _OF_TREE]
     names = [*in_tree, *(name for name in EXTRACTORS.all() if name not in in_tree)]
-    return [EXTRACTORS[name].describe(name) for name in names]
+    return [_described(name) for name in names]
+
+
+def _described(name: str) -> ExtractorRow:
+    """Return an extractor's row; of a package's that cannot say it one that is not found and says why."""
+    describe, called = EXTRACTORS[name].describe, _called(name)
+    if not called:
+        return describe(name)
+    start = f"describe of {called} failed"
+    try:
+        with in_one_sentence(lambda: start):
+            row = describe(name)
+    except (UsageError, DataMissing, DataCorrupt) as error:
+        why = str(error) if str(error).startswith(start) else f"{start}: {error}"
+    else:
+        if isinstance(row, ExtractorRow) and row.name == name:
+            return row
+        said = (
+            f"it describes {row.name}"
+            if isinstance(row, ExtractorRow)
+            else f"it returned {type(row).__name__}"
+        )
+        why = f"{start}: {said} for its ExtractorRow"
+    return ExtractorRow(name, f"FD ({name})", False, None, (), why)

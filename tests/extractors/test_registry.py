@@ -109,6 +109,67 @@ def test_a_packages_unusable_extractor_says_why_when_it_is_asked_for(plugin):
         get_extractor("taken")
 
 
+def failing(*_):
+    raise ValueError("boom")
+
+
+@pytest.mark.parametrize(
+    ("describe", "why"),
+    [
+        (failing, "ValueError: boom"),
+        (lambda _: None, "it returned NoneType for its ExtractorRow"),
+        (lambda _: ExtractorRow("y", "", True, None, (), ""), "it describes y"),
+        (lambda name: get_extractor(f"torchscript:/{name}"), "cannot read the weights"),
+    ],
+)
+def test_a_packages_extractor_that_cannot_describe_itself_is_a_row_and_leaves_the_others(
+    plugin, describe, why
+):
+    plugin(x=ExtractorSource("x", mean_colour, describe))
+    *others, row = known_extractors()
+    assert others[0].name in cnn.SHIPPED
+    assert (row.name, row.title, row.found, row.at) == ("x", "FD (x)", False, None)
+    assert row.advice.startswith("describe of extractor x (package other-extractors 0.3) failed: ")
+    assert why in row.advice
+
+
+@pytest.mark.parametrize(
+    ("load", "why"),
+    [
+        (failing, "ValueError: boom"),
+        (lambda: None, "TypeError: .*takes 0 positional arguments but 3 were given"),
+        (lambda *_: None, "its load returned NoneType for an Extractor"),
+    ],
+)
+def test_a_packages_extractor_that_cannot_be_loaded_is_one_sentence(plugin, load, why):
+    plugin(x=ExtractorSource("x", load, lambda _: None))
+    with pytest.raises(
+        UsageError, match=rf"^extractor x \(package other-extractors 0.3\) could not be loaded: {why}"
+    ):
+        get_extractor("x")
+
+
+def test_a_packages_extractor_says_what_it_lacks_itself(plugin):
+    def load(*_):
+        raise DataMissing("put the weights there")
+
+    plugin(x=ExtractorSource("x", load, lambda _: None))
+    with pytest.raises(DataMissing, match="^put the weights there$"):
+        get_extractor("x")
+
+
+def test_a_packages_network_that_fails_names_its_package(plugin):
+    def load(name, _weights, device):
+        network = torch.nn.Linear(3, 1)
+        return Extractor(name, network, weights_hash="none", preprocessing="x/1", device=device)
+
+    plugin(x=ExtractorSource("x", load, lambda _: None))
+    with pytest.raises(
+        UsageError, match=r"^extractor x \(package other-extractors 0.3\) failed on uint8 images of"
+    ):
+        get_extractor("x")(noise(2))
+
+
 @pytest.mark.parametrize(
     ("names", "dataset", "resize", "expected"),
     [
