@@ -152,24 +152,47 @@ class ExtensionPoint(Generic[T]):
         owners: dict[str, str] = {}
         for label, origin, load in (*self._of_tree(), *self._of_packages()):
             try:
-                for value in load():
-                    self._check(value)
-                    name = self._name_of(value)
-                    if not isinstance(name, str) or not _NAME.fullmatch(name):
-                        raise ValueError(f"the name {name!r} must be lower-case letters, digits and _")
-                    if name in extensions:
-                        raise ValueError(f"the name {name!r} is taken by {extensions[name].origin}")
-                    parts = list(self._parts_of(value))
-                    if taken := next((part for part in parts if part in owners), None):
-                        raise ValueError(f"the name {taken!r} is taken by {owners[taken]}")
-                    owners |= dict.fromkeys(parts, f"{self.noun} {name} ({origin})")
-                    extensions[name] = Extension(name, value, origin)
+                values = list(load())
             except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
-                self._broken[label] = f"{origin} ({type(error).__name__}: {error})"
-                log.warning(
-                    "%s %s is left out: it could not be loaded from %s", self.noun, label, self._broken[label]
-                )
+                self._leave_out(label, origin, error)
+                continue
+            for value in values:
+                try:
+                    self._add(value, origin, extensions, owners)
+                except (Exception, SystemExit) as error:
+                    own = self._name_or(label, value, extensions) if len(values) > 1 else label
+                    self._leave_out(own, origin, error)
         return dict(sorted(extensions.items()))
+
+    def _add(
+        self, value: Any, origin: str, extensions: dict[str, Extension[T]], owners: dict[str, str]
+    ) -> None:
+        """Add an object to those found, or raise what it cannot be used for."""
+        self._check(value)
+        name = self._name_of(value)
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise ValueError(f"the name {name!r} must be lower-case letters, digits and _")
+        if name in extensions:
+            raise ValueError(f"the name {name!r} is taken by {extensions[name].origin}")
+        parts = list(self._parts_of(value))
+        if taken := next((part for part in parts if part in owners), None):
+            raise ValueError(f"the name {taken!r} is taken by {owners[taken]}")
+        owners |= dict.fromkeys(parts, f"{self.noun} {name} ({origin})")
+        extensions[name] = Extension(name, value, origin)
+
+    def _name_or(self, label: str, value: Any, extensions: dict[str, Extension[T]]) -> str:
+        """Return the name by which a refused object of a list would be asked for; the label where it has none."""
+        with contextlib.suppress(Exception):
+            name = self._name_of(value)
+            if isinstance(name, str) and _NAME.fullmatch(name) and name not in extensions:
+                return name
+        return label
+
+    def _leave_out(self, label: str, origin: str, error: BaseException) -> None:
+        self._broken[label] = f"{origin} ({type(error).__name__}: {error})"
+        log.warning(
+            "%s %s is left out: it could not be loaded from %s", self.noun, label, self._broken[label]
+        )
 
     def _of_tree(self) -> Iterator[tuple[str, str, _Load]]:
         for origin, value in self._built_in() if self._built_in else ():

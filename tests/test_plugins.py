@@ -47,6 +47,23 @@ def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, capl
         things["mor"]
 
 
+def test_one_refused_thing_of_a_list_leaves_the_others_and_says_why_by_its_own_name(monkeypatch):
+    first, last = (SimpleNamespace(name=n) for n in ("first", "last"))
+
+    def check(value):
+        if value.name == "second":
+            raise ValueError("not so")
+
+    second = SimpleNamespace(name="second")
+    things = point((), [entry("all", lambda: [first, second, last])], monkeypatch)
+    monkeypatch.setattr(things, "_check", check)
+    assert things.all() == {"first": first, "last": last}
+    with pytest.raises(
+        UsageError, match=r"'second' could not be loaded from package other 2.0 \(ValueError: not"
+    ):
+        things["second"]
+
+
 @pytest.mark.parametrize("value", [5, SimpleNamespace(name="Bad Name"), SimpleNamespace(name=3)])
 def test_what_is_no_extension_is_left_out(monkeypatch, value):
     assert point((), [entry("x", lambda: value)], monkeypatch).all() == {}
@@ -59,7 +76,9 @@ def test_what_is_no_extension_is_left_out(monkeypatch, value):
         (ValueError("one\n  two"), "ValueError: one two"),
         (AssertionError(), "AssertionError"),
         (
-            RuntimeError("The operation failed in the TorchScript interpreter.\nTraceback\nRuntimeError: bad shape"),
+            RuntimeError(
+                "The operation failed in the TorchScript interpreter.\nTraceback\nRuntimeError: bad shape"
+            ),
             "RuntimeError: bad shape",
         ),
     ],
