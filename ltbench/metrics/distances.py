@@ -30,6 +30,16 @@ def _rounding(d: int) -> float:
     return _EPS * (d + 16)
 
 
+def middle(x: Tensor) -> Tensor:
+    """Return a centre (d,) float64 of rows (n, d): the median of at most 255 of them, evenly spaced.
+
+    One extreme row moves the mean away from all the others, whose products then tell nothing apart.
+    """
+    most = max(15, min(255, 2**22 // x.shape[1]))
+    rows = x[:: -(-len(x) // most)].double().sort(dim=0).values
+    return rows[len(rows) // 2]
+
+
 def tiles(
     a: Tensor, b: Tensor, centre: Tensor, memory: int = MEMORY, *, upper: bool = False
 ) -> Iterator[tuple[slice, slice, Tensor, Tensor]]:
@@ -40,7 +50,7 @@ def tiles(
     a, b
         (n, d) and (m, d), on one device.
     centre
-        (d,) float64, subtracted from both; near the data's mean the products lose the fewest digits.
+        (d,) float64, subtracted from both; `middle` of the data, near which the products lose the fewest digits.
     memory
         Bytes for one tile and its inputs.
     upper
@@ -102,7 +112,7 @@ def neighbours(queries: Tensor, points: Tensor | None, k: int, memory: int = MEM
         squared[rows], best = near.topk(wide, dim=1, largest=False)
         index[rows] = at.gather(1, best)
 
-    centre = others.mean(dim=0, dtype=torch.float64)
+    centre = middle(others)
     for rows, columns, tile, _ in tiles(queries, others, centre, memory, upper=same_set):
         if same_set and rows == columns:
             tile.fill_diagonal_(torch.inf)

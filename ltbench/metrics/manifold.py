@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ltbench.errors import UsageError
-from ltbench.metrics.distances import MEMORY, neighbours, tiles
+from ltbench.metrics.distances import MEMORY, middle, neighbours, tiles
 from ltbench.metrics.features import Array, as_features, same_width
 
 
@@ -123,7 +123,7 @@ def precision_recall(
     real_radius, fake_radius = real.squared[:, k - 1], fake.squared[:, k - 1]
     precise = torch.zeros_like(fake_radius, dtype=torch.bool)
     recalled = torch.zeros_like(real_radius, dtype=torch.bool)
-    centre = real.features.mean(dim=0, dtype=torch.float64)
+    centre = middle(real.features)
     for rows, columns, squared, slack in tiles(real.features, fake.features, centre, memory):
         precise[columns] |= _inside(squared, real_radius[rows, None], slack, strict).any(dim=0)
         recalled[rows] |= _inside(squared, fake_radius[None, columns], slack, strict).any(dim=1)
@@ -163,7 +163,7 @@ def density_coverage(
     radius = real.squared[:, k - 1]
     holding = torch.zeros((), dtype=torch.int64, device=radius.device)
     covered = torch.zeros_like(radius, dtype=torch.bool)
-    centre = real.features.mean(dim=0, dtype=torch.float64)
+    centre = middle(real.features)
     for rows, _, squared, slack in tiles(real.features, fake, centre, memory):
         inside = _inside(squared, radius[rows, None], slack, strict=True)
         holding += inside.sum()

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from metric_sets import normal
 
-from ltbench.metrics.distances import neighbours, tile_rows, tiles
+from ltbench.metrics.distances import middle, neighbours, tile_rows, tiles
 
 
 @settings(max_examples=15, deadline=None)
@@ -49,7 +49,21 @@ def test_of_equally_near_points_those_of_the_lowest_rows_are_taken(seed, m, d, k
         assert torch.equal(squared, expected.values[:, :near])
 
 
-@pytest.mark.parametrize(("n", "d", "far"), [(300, 1, 3e4), (1000, 2, 1e5)])
+@pytest.mark.parametrize("n", [1, 2, 5, 300, 100_000])
+def test_a_centre_is_amid_the_rows_and_outliers_do_not_move_it(n):
+    x = torch.tensor(normal(0, n, 2)).double()
+    far = x.clone()
+    far[n // 3] = 1e9 if n > 2 else x[n // 3]
+    for rows in (x, far):
+        centre = middle(rows)
+        assert centre.dtype == torch.float64
+        assert centre.shape == (2,)
+        assert bool((centre.abs() <= x.abs().amax(dim=0)).all())
+        assert n < 300 or bool((centre.abs() < 0.3).all())
+    assert middle(torch.zeros(30, 300_000)).shape == (300_000,)
+
+
+@pytest.mark.parametrize(("n", "d", "far"), [(300, 1, 3e4), (1000, 2, 1e5), (60, 20, 1e9), (60, 20, 1e12)])
 @pytest.mark.parametrize("memory", [2**16, 2**24])
 def test_an_outlier_changes_no_other_points_neighbours(n, d, far, memory):
     """Its products are the least exact of all: what they cannot tell apart is not in doubt of the others."""

@@ -73,6 +73,35 @@ def test_whole_numbers_tie_exactly_however_far_outliers_lie():
         assert precision_recall(x, y, k=5, strict=True)["recall"] == expected
 
 
+def by_the_dense_matrix(real, fake, k, strict):
+    """Precision, recall and coverage from every distance by its difference."""
+
+    def squared(a, b):
+        return ((a[:, None] - b) ** 2).sum(axis=2)
+
+    radius, other = (np.sort(squared(x, x), axis=1)[:, k] for x in (real, fake))
+    across = squared(real, fake)
+    inside = across < radius[:, None] if strict else across <= radius[:, None]
+    recalled = across < other if strict else across <= other
+    return {"precision": inside.any(axis=0).mean(), "recall": recalled.any(axis=1).mean()}, inside
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e12])
+@pytest.mark.parametrize("where", ["real", "fake", "both", "both sides"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_one_extreme_outlier_decides_nothing_about_other_points(far, where, strict):
+    real, fake = normal(1, 60, 20), normal(2, 50, 20, 0.3)
+    if where != "fake":
+        real[-1] = far
+    if where != "real":
+        fake[-1] = -far if where == "both sides" else far
+    expected, _ = by_the_dense_matrix(real, fake, 3, strict)
+    assert precision_recall(real, fake, k=3, strict=strict) == expected
+    _, inside = by_the_dense_matrix(real, fake, 5, strict=True)
+    got = density_coverage(real, fake, k=5)
+    assert (got["density"], got["coverage"]) == (inside.sum() / (5 * 50), inside.any(axis=1).mean())
+
+
 def test_improved_precision_sees_quality_and_recall_variety():
     real = normal(0, 200, 2)
     narrow = precision_recall(real, normal(1, 200, 2, scale=0.2))
