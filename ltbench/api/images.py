@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ltbench.runs.run as stored
 from ltbench.api.arguments import (
     a_path,
-    batch_like,
     checked_omega,
     class_shares,
     pixels,
     some_names,
     whole_numbers,
 )
+from ltbench.api.sampling import modes_kept, network_of
 from ltbench.environment import usable_device
 from ltbench.errors import UsageError
 from ltbench.specs import UNLABELLED, ScoreSpec
@@ -62,7 +62,7 @@ def sample(
         What `Run.model` returns, or any callable ``(x_t, t, label) -> Prediction`` with ``shape`` (C, H, W) and
         ``num_classes`` K: ``x_t`` is (B,C,H,W) in about [-1, 1], ``t`` (B,) in 0..999, ``label`` (B,) in 0..K where K
         means no label, and the prediction (`ltbench.method.Prediction`, or any object with it) has ``eps`` (B,C,H,W). A
-        module is moved to `device`.
+        module is moved to `device`, and is in eval mode while it is sampled.
     labels
         (N,) classes, 0..K-1.
     sampler, steps
@@ -110,7 +110,7 @@ def sample(
     from ltbench.specs import SampleSpec
 
     where = usable_device(device)
-    denoiser = _denoiser(model, where)
+    denoiser = network_of(model, where)
     classes = torch.from_numpy(whole_numbers(labels, denoiser.num_classes))
     plain: dict[str, Any] = {"guidance": 0.0 if callable(guidance) else guidance}
     rule: dict[str, Any] = dict(guidance) if isinstance(guidance, Mapping) else plain
@@ -132,7 +132,7 @@ def sample(
         raise UsageError(
             f"sample: omega_factors has {len(spec.omega_factors)} numbers for {denoiser.num_classes} classes"
         )
-    other = None if away_from is None else _denoiser(away_from, where)
+    other = None if away_from is None else network_of(away_from, where)
     if other is not None and (other.shape, other.num_classes) != (denoiser.shape, denoiser.num_classes):
         raise UsageError(
             f"sample: away_from has images {other.shape} of {other.num_classes} classes, the model "
@@ -142,40 +142,8 @@ def sample(
         guided = Guided(denoiser, checked_omega(guidance), other)
     else:
         guided = guide(denoiser, spec, prior, other)
-    return draw(guided, classes, sampler=spec, device=where).numpy()
-
-
-class _Callable:
-    """A stranger's network with what sampling asks of ours: ``eval`` where it has none."""
-
-    def __init__(self, function: DenoiserLike) -> None:
-        try:
-            self.shape, self.num_classes = tuple(function.shape), int(function.num_classes)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise UsageError(
-                "the model must be a callable (x_t, t, label) -> Prediction with shape (C, H, W) and num_classes"
-            ) from error
-        self.function = function
-
-    def eval(self) -> None:
-        """Leave dropout out, where the network knows how."""
-        if callable(off := getattr(self.function, "eval", None)):
-            off()
-
-    def __call__(self, x_t: Tensor, t: Tensor, label: Tensor) -> Prediction:
-        prediction = self.function(x_t, t, label)
-        batch_like(prediction, x_t)
-        return prediction
-
-
-def _denoiser(model: Any, device: str) -> Any:
-    from torch import nn
-
-    if isinstance(model, nn.ModuleDict) and "denoiser" in model:
-        model = model["denoiser"]
-    if isinstance(model, nn.Module):
-        model = model.to(device)
-    return _Callable(model)
+    with modes_kept(denoiser, other):
+        return draw(guided, classes, sampler=spec, device=where).numpy()
 
 
 def score(

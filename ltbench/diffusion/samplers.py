@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ltbench import rng
 from ltbench.diffusion.guidance import Omega, make_omega, needs_network
@@ -75,10 +75,10 @@ class Guided:
         return self.network.num_classes
 
     def eval(self) -> None:
-        """Leave dropout out, in both networks."""
+        """Leave dropout out, in both networks, where they know how."""
         for network in (self.network, self.other):
-            if isinstance(network, nn.Module):
-                network.eval()
+            if callable(off := getattr(network, "eval", None)):
+                off()
 
 
 def guide(
