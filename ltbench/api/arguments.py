@@ -91,14 +91,14 @@ def pixels(images: Any, shape: tuple[int, int, int]) -> np.ndarray:
 def a_path(value: Any, what: str) -> Path:
     """Return a path of text or a path; what is neither is refused by the argument's name."""
     if not isinstance(value, str | os.PathLike) or "\0" in str(value):
-        raise UsageError(f"{what} must be a path, not {_short(value)}")
+        raise UsageError(f"{what} must be a path, not {short(value)}")
     return user_path(Path(value))
 
 
 def a_name(value: Any, what: str) -> str:
     """Return a name as text; what is no text is refused by the argument's name."""
     if not isinstance(value, str):
-        raise UsageError(f"{what} must be a name, not {_short(value)}")
+        raise UsageError(f"{what} must be a name, not {short(value)}")
     return value
 
 
@@ -112,14 +112,14 @@ def some_names(names: str | Sequence[str], what: str) -> tuple[str, ...]:
     """
     given = names.split(",") if isinstance(names, str) else names
     if not isinstance(given, list | tuple | set | frozenset):
-        raise UsageError(f"{what} must be names, not {_short(names)}")
+        raise UsageError(f"{what} must be names, not {short(names)}")
     kept = tuple(name.strip() for name in (a_name(each, what) for each in given) if name.strip())
     if not kept:
         raise UsageError(f"{what} names nothing: give at least one name")
     return kept
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
     """Return a value as an error shows it: its text where that is short, else its type."""
     text = repr(value)
     return text if len(text) <= 40 else f"a {type(value).__name__}"
@@ -217,9 +217,13 @@ def checked_omega(function: Omega) -> Omega:
 
 def batch_like(prediction: Any, x: Tensor) -> None:
     """Raise `UsageError` unless a model's answer is a `Prediction` of the batch's shape."""
+    import torch
+
     eps = getattr(prediction, "eps", None)
-    if eps is None or tuple(getattr(eps, "shape", ())) != tuple(x.shape):
-        got = type(prediction).__name__ if eps is None else f"eps {tuple(eps.shape)}"
+    of_torch = isinstance(eps, torch.Tensor)
+    if not of_torch or eps.shape != x.shape:
+        what = f"eps {tuple(eps.shape)}" if of_torch else f"eps as a {type(eps).__name__}, which is no tensor"
+        got = type(prediction).__name__ if eps is None else what
         raise UsageError(
             f"the model must return a Prediction whose eps is shaped as x_t, {tuple(x.shape)}; it returned {got}"
         )

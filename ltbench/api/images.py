@@ -16,7 +16,7 @@ from ltbench.api.arguments import (
     some_names,
     whole_numbers,
 )
-from ltbench.api.sampling import modes_kept, network_of
+from ltbench.api.sampling import modes_kept, network_of, rule_settings
 from ltbench.environment import usable_device
 from ltbench.errors import UsageError
 from ltbench.specs import UNLABELLED, ScoreSpec
@@ -113,9 +113,10 @@ def sample(
     denoiser = network_of(model, where)
     classes = torch.from_numpy(whole_numbers(labels, denoiser.num_classes))
     plain: dict[str, Any] = {"guidance": 0.0 if callable(guidance) else guidance}
-    rule: dict[str, Any] = dict(guidance) if isinstance(guidance, Mapping) else plain
+    rule = rule_settings(guidance) if isinstance(guidance, Mapping) else plain
     counts = rule.pop("counts", None)
-    if (name := rule.get("rule")) in RULES and RULES[str(name)].away_from == "network":
+    name = rule.get("rule")
+    if isinstance(name, str) and name in RULES and RULES[name].away_from == "network":
         rule.setdefault("bad_weights", "away_from")
     elif away_from is not None and not callable(guidance):
         raise UsageError("sample: away_from goes with the rule auto, or with a function for guidance")

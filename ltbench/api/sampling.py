@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import operator
+import os
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ltbench.api.arguments import batch_like
-from ltbench.errors import UsageError
+import ltbench.runs.run as stored
+from ltbench.api.arguments import a_name, batch_like, short
+from ltbench.errors import UsageError, nearest
+from ltbench.specs import RULE_FIELDS, SampleSpec
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,10 +31,18 @@ class StrangersNetwork:
     """
 
     def __init__(self, function: Any) -> None:
+        if not callable(function) or not hasattr(function, "shape") or not hasattr(function, "num_classes"):
+            raise UsageError(f"{_WANTED}{_where_it_is(function)}")
         try:
-            self.shape, self.num_classes = tuple(function.shape), int(function.num_classes)
-        except (AttributeError, TypeError, ValueError) as error:
-            raise UsageError(_WANTED) from error
+            self.shape = tuple(map(operator.index, function.shape))
+            self.num_classes = operator.index(function.num_classes)
+        except TypeError:
+            self.shape, self.num_classes = (), 0
+        if len(self.shape) != 3 or min(*self.shape, self.num_classes) < 1:
+            raise UsageError(
+                "the model's shape must be three whole numbers (C, H, W) and its num_classes one, all above 0, not "
+                f"{short(function.shape)} and {short(function.num_classes)}"
+            )
         self.function = function
 
     def eval(self) -> None:
@@ -44,6 +56,15 @@ class StrangersNetwork:
         prediction: Prediction = self.function(x_t, t, label)
         batch_like(prediction, x_t)
         return prediction
+
+
+def _where_it_is(model: Any) -> str:
+    """Return where the network of something that holds one is; blank where that is not known."""
+    if isinstance(model, stored.Run):
+        return ": of a run give run.model()"
+    if isinstance(model, str | os.PathLike):
+        return ": of a folder give load_run(folder).model()"
+    return ""
 
 
 def network_of(model: Any, device: str) -> StrangersNetwork:
@@ -75,3 +96,27 @@ def modes_kept(*networks: StrangersNetwork | None) -> Iterator[None]:
         for part, training in before:  # a whole comes before its parts, which may have a mode of their own
             if part.training != training:
                 part.train(training)
+
+
+def rule_settings(guidance: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the settings of a rule of guidance, and ``counts``, from what a caller names; others are refused.
+
+    Raises
+    ------
+    UsageError
+        A name that is none of theirs; the sentence says where it belongs.
+    """
+    known = (*RULE_FIELDS, "guidance", "counts")
+    for key in guidance:
+        name = a_name(key, "sample: each key of guidance")
+        if name in ("sampler", "steps", "seed"):
+            raise UsageError(
+                f"sample: {name} is no setting of a rule of guidance: give it beside guidance, as {name}=..."
+            )
+        if name in SampleSpec.model_fields and name not in known:
+            raise UsageError(
+                f"sample: {name} is no setting of a rule of guidance, and only a study has it, as sample.{name}"
+            )
+        if name not in known:
+            raise UsageError(f"sample: a rule of guidance has no setting {name!r}{nearest(name, known)}")
+    return dict(guidance)

@@ -164,13 +164,26 @@ def sample(
         generators = [rng.generator(sampler.seed, "sample", int(i)) for i in indices[rows]]
         x = sample_batch(guided, labels[rows], sampler, generators, device, stop)
         if not torch.isfinite(x).all():
-            raise LtbenchError(
-                f"sampling gave images that are not finite ({sampler.sampler}, {sampler.steps} steps, "
-                f"guidance {sampler.guidance:g}, {sampler.precision}): lower sample.guidance or set "
-                "sample.precision=fp32"
-            )
+            raise LtbenchError(_not_finite(guided, sampler))
         chunks.append(to_uint8(x).cpu())
     return torch.cat(chunks)
+
+
+def _not_finite(guided: Guided, sampler: SampleSpec) -> str:
+    """Say that images are not finite and what may be the cause: guidance, few digits, else the network itself."""
+    of_its_own = (
+        callable(guided.omega) and sampler.is_plain
+    )  # a caller's function, of which the spec knows nothing
+    strength = "guidance by a function" if of_its_own else f"guidance {sampler.guidance:g}"
+    ways = (
+        ["let the function return less"] if of_its_own else ["lower sample.guidance"] * (sampler.guidance > 0)
+    )
+    ways += ["set sample.precision=fp32"] * (sampler.precision != "fp32")
+    return (
+        f"sampling gave images that are not finite ({sampler.sampler}, {sampler.steps} steps, {strength}, "
+        f"{sampler.precision}): "
+        + (" or ".join(ways) or "the network itself predicts NaN or far too much noise: check its weights")
+    )
 
 
 @torch.no_grad()

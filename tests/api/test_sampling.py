@@ -1,11 +1,16 @@
-"""A stranger's network while it is sampled: dropout and statistics, and the mode that it is left in."""
+"""A stranger's network while it is sampled, and what is refused of it and of the guidance that goes with it."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from towards_label import TowardsLabel
 
 import ltbench as lt
+import ltbench.runs.run as stored
+from ltbench.errors import UsageError
 from ltbench.method import Prediction
 
 
@@ -78,3 +83,59 @@ def test_an_exported_network_has_one_mode():
 
     network.train = network.eval = refuses
     assert lt.sample(network, [0], steps=1, device="cpu").shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("where", ["shape", "num_classes"])
+@pytest.mark.parametrize("wrong", [0, -1, "x", None, (8, 8), (1, 8.0, 8), (1, 8, 0), 10.5])
+def test_shape_and_classes_are_whole_numbers_above_0(where, wrong):
+    model = type("Wrong", (TowardsLabel,), {where: wrong})()
+    with pytest.raises(
+        UsageError, match=r"three whole numbers \(C, H, W\) and its num_classes one, all above 0"
+    ):
+        lt.sample(model, [0], steps=1, device="cpu")
+
+
+def test_shape_and_classes_may_be_torchs_and_numpys():
+    kinds = {"shape": torch.Size((1, 4, 4)), "num_classes": np.int64(3)}
+    model = type("Other", (TowardsLabel,), kinds)()
+    assert lt.sample(model, [0], steps=1, device="cpu").shape == (1, 1, 4, 4)
+
+
+@pytest.mark.parametrize(
+    ("model", "says"),
+    [
+        (type("Data", (), {"shape": (1, 4, 4), "num_classes": 3})(), "must be a callable"),
+        (None, "must be a callable"),
+        (stored.Run("x", Path("runs/x"), None), r"of a run give run\.model\(\)"),
+        ("runs/x", r"of a folder give load_run\(folder\)\.model\(\)"),
+    ],
+)
+def test_what_is_no_network_is_told_where_one_is(model, says):
+    with pytest.raises(UsageError, match=says):
+        lt.sample(model, [0], steps=1, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("guidance", "says"),
+    [
+        ({"guidance": 1, "steps": 5}, r"steps is no setting of a rule .* give it beside guidance, as steps="),
+        ({"guidance": 1, "seed": 5}, "give it beside guidance, as seed="),
+        ({"guidance": 1, "sampler": "ddim"}, "give it beside guidance, as sampler="),
+        ({"guidance": 1, "per_class": 5}, r"only a study has it, as sample\.per_class"),
+        ({"guidance": 1, "order": 3}, r"only a study has it, as sample\.order"),
+        ({"rule": "interval", "sigma_hi": 5}, "no setting 'sigma_hi'; did you mean 'sigma_high'"),
+        ({3: 5}, "each key of guidance must be a name, not 3"),
+        ({"rule": ["interval"]}, "sample: rule: Input should be a valid string"),
+    ],
+)
+def test_a_rule_has_settings_of_its_own_only(guidance, says):
+    with pytest.raises(UsageError, match=says):
+        lt.sample(TowardsLabel(), [0], guidance=guidance, device="cpu")
+
+
+def test_arrays_in_place_of_predicted_noise_are_refused():
+    model = type(
+        "Arrays", (TowardsLabel,), {"__call__": lambda _self, x, _t, _y: Prediction(x.numpy(), None)}
+    )()
+    with pytest.raises(UsageError, match="it returned eps as a ndarray, which is no tensor"):
+        lt.sample(model, [0], steps=1, device="cpu")

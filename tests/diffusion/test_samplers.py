@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ltbench.diffusion.base import Path, Sampler
 from ltbench.diffusion.registry import SAMPLERS
-from ltbench.diffusion.samplers import clip_x0, guide, guided_eps, sample, to_uint8
+from ltbench.diffusion.samplers import Guided, clip_x0, guide, guided_eps, sample, to_uint8
 from ltbench.diffusion.solvers import Denoise, Noise
 from ltbench.diffusion.unet import build_denoiser
 from ltbench.errors import Interrupted, LtbenchError
@@ -218,3 +218,20 @@ def test_every_evaluation_is_a_step_of_its_own_to_cuda_graphs(monkeypatch: pytes
     monkeypatch.setitem(sys.modules, "torch._inductor.cudagraph_trees", ModuleType("stands_in"))
     sample(Gaussian(), LABELS[:2], sampler=ode(5, guidance=1.0))
     assert len(began) == 5
+
+
+@pytest.mark.parametrize(
+    ("spec", "omega", "says"),
+    [
+        (ode(), 0.0, r"guidance 0, fp32\): the network itself predicts NaN or far too much noise"),
+        (ode(precision="bf16"), 0.0, r"guidance 0, bf16\): set sample\.precision=fp32$"),
+        (ode(guidance=2.0), 2.0, r"guidance 2, fp32\): lower sample\.guidance$"),
+        (ode(guidance=2.0, precision="bf16"), 2.0, r"lower sample\.guidance or set sample\.precision=fp32$"),
+        (ode(), lambda _t, _labels: 3.0, r"guidance by a function, fp32\): let the function return less$"),
+    ],
+)
+def test_images_that_are_not_finite_have_a_cause(spec, omega, says) -> None:
+    broken = Scale()
+    broken.scale = torch.full((3,), math.nan)
+    with pytest.raises(LtbenchError, match=says):
+        sample(Guided(broken, omega), LABELS[:2], sampler=spec)
