@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ltbench.errors import UsageError
 from ltbench.files import user_path
+from ltbench.text import one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,16 +103,27 @@ def a_name(value: Any, what: str) -> str:
     return value
 
 
-def some_names(names: str | Sequence[str], what: str) -> tuple[str, ...]:
-    """Return names from a sequence of them or from text with commas.
+def members(values: Any) -> list[Any] | None:
+    """Return what a list, array, column, generator or another iterable holds; None for one value or a mapping."""
+    if isinstance(values, str | bytes | os.PathLike | Mapping):
+        return None
+    try:
+        each = iter(values)
+    except TypeError:
+        return None
+    return list(each)
+
+
+def some_names(names: str | Iterable[str], what: str) -> tuple[str, ...]:
+    """Return names from any iterable of them or from text with commas.
 
     Raises
     ------
     UsageError
         They are none, or one is no text.
     """
-    given = names.split(",") if isinstance(names, str) else names
-    if not isinstance(given, list | tuple | set | frozenset):
+    given = names.split(",") if isinstance(names, str) else members(names)
+    if given is None:
         raise UsageError(f"{what} must be names, not {short(names)}")
     kept = tuple(name.strip() for name in (a_name(each, what) for each in given) if name.strip())
     if not kept:
@@ -120,8 +132,8 @@ def some_names(names: str | Sequence[str], what: str) -> tuple[str, ...]:
 
 
 def short(value: Any) -> str:
-    """Return a value as an error shows it: its text where that is short, else its type."""
-    text = repr(value)
+    """Return a value as an error shows it, in one line: its text where that is short, else its type."""
+    text = one_line(repr(value))
     return text if len(text) <= 40 else f"a {type(value).__name__}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +12,7 @@ from ltbench.api.arguments import (
     a_path,
     checked_omega,
     class_shares,
+    members,
     pixels,
     some_names,
     whole_numbers,
@@ -152,8 +153,8 @@ def score(
     labels: Sequence[int] | np.ndarray | None,
     dataset: Dataset,
     *,
-    metrics: str | Sequence[str] = "default",
-    extractors: str | Sequence[str] = "auto",
+    metrics: str | Iterable[str] = "default",
+    extractors: str | Iterable[str] = "auto",
     bootstrap: int = 0,
     device: str | None = None,
     cache: str | Path | None = None,
@@ -226,7 +227,7 @@ def score(
     return pd.DataFrame(rows)
 
 
-def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], bootstrap: int) -> ScoreSpec:
+def _request(metrics: str | Iterable[str], extractors: str | Iterable[str], bootstrap: int) -> ScoreSpec:
     """Return a request; a TorchScript file that the caller names here may run."""
     from pydantic import ValidationError
 
@@ -249,10 +250,10 @@ def _request(metrics: str | Sequence[str], extractors: str | Sequence[str], boot
 
 
 def evaluate(
-    runs: Run | SampleSet | str | Path | Sequence[Run | SampleSet | str | Path],
+    runs: Run | SampleSet | str | Path | Iterable[Run | SampleSet | str | Path],
     *,
-    metrics: str | Sequence[str],
-    extractors: str | Sequence[str] = "auto",
+    metrics: str | Iterable[str],
+    extractors: str | Iterable[str] = "auto",
     bootstrap: int = 0,
     recompute: bool = False,
     device: str | None = None,
@@ -289,7 +290,8 @@ def evaluate(
 
     from ltbench.scoring.evaluate import evaluate_sets
 
-    given = list(runs) if isinstance(runs, list | tuple | set) else [runs]
+    several = members(runs)
+    given = [runs] if several is None else several
     if not given:
         raise UsageError("evaluate was given no run: name some, or their folder")
     folders = [

@@ -170,3 +170,9 @@ def test_images_without_labels_are_scored_as_one_set():
     classes = without[(without["scope"] == "class") & (without["metric"] == "frechet")]
     assert len(classes) == 10
     assert classes["value"].isna().all()
+
+
+@pytest.mark.parametrize("runs", [np.array([]), iter(()), []])
+def test_no_run_at_all_is_one_sentence(runs):
+    with pytest.raises(UsageError, match="evaluate was given no run"):
+        lt.evaluate(runs, metrics="kid")
