@@ -161,7 +161,11 @@ def _available(
     missing: dict[str, DataMissing] = {}
     pairs: list[tuple[Metric, Extractor | None, str, str]] = []
     for metric in requested_metrics(request.metrics):
-        if metric.needs == "bottleneck":
+        if metric.needs == "bottleneck":  # ``all`` and ``default`` are of images; by name it is told
+            if metric.name in request.metrics:
+                pairs.append(
+                    (metric, None, "", f"{metric.name} is measured on a trained network (probe stage)")
+                )
             continue
         if metric.needs == "images":
             pairs.append((metric, None, "", ""))

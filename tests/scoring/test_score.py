@@ -343,3 +343,16 @@ def test_a_packages_metric_that_fails_is_a_dash_with_its_reason_and_leaves_the_o
     assert mine.reason.str.contains("metric x (package evil 1.0) ", regex=False).all()
     assert mine.reason.str.contains("failed: ValueError: boom|returned nan for x_v").all()
     assert {*where, ("group", "macro")} <= set(zip(mine.scope, mine.class_or_group, strict=True))
+
+
+def test_what_is_measured_on_networks_is_a_dash_where_images_are_asked_for_it_by_name(cache, noisy):
+    def rows(*metrics):
+        request = ScoreSpec(**(REQUEST | {"metrics": metrics, "bootstrap": 0}))
+        return score_pools(CELL, ImageSet(*noisy), request, cache)
+
+    alone = rows("entanglement")
+    assert "knn_accuracy" in {row["metric"] for row in alone}
+    assert {row["reason"] for row in alone} == {"entanglement is measured on a trained network (probe stage)"}
+    assert all(np.isnan(row["value"]) for row in alone)
+    assert alone[0].keys() == rows("frechet")[0].keys()
+    assert not any(row["definition"].startswith("entanglement") for row in rows("default"))
