@@ -80,6 +80,8 @@ def run(
 ) -> list[Run]:
     """Train, sample and score a study's runs with local workers; what is done is skipped.
 
+    Ctrl-C stops it softly, and twice at once; called in another thread than the main one it hears neither.
+
     Parameters
     ----------
     study

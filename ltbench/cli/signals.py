@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import signal
 import sys
-import threading
 from types import FrameType
 from typing import Any
+
+from ltbench.signals import replace_handlers
 
 STOPPED = "stopped: what is done is kept; run the same command to go on"
 _HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)  # the last for `Stopping.again` alone
@@ -50,12 +51,9 @@ class Stopping:
         self._hook = sys.unraisablehook
 
     def __enter__(self) -> Stopping:
-        if threading.current_thread() is threading.main_thread():
-            for number in _HEARD:
-                before = signal.getsignal(number)
-                if before in (signal.SIG_DFL, signal.default_int_handler):
-                    self._before[number] = before
-                    signal.signal(number, self._stop)
+        ours = [n for n in _HEARD if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)]
+        self._before = replace_handlers(dict.fromkeys(ours, self._stop))
+        if self._before:
             self._hook, sys.unraisablehook = sys.unraisablehook, self._unraisable
         return self
 
@@ -70,8 +68,7 @@ class Stopping:
 
     def _leave(self, handler: Any) -> None:
         self._over = True
-        for number, before in self._before.items():
-            signal.signal(number, before if handler is None else handler)
+        replace_handlers(self._before if handler is None else dict.fromkeys(self._before, handler))
         if signal.SIGALRM in self._before:
             signal.setitimer(signal.ITIMER_REAL, 0)
 

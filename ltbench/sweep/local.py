@@ -25,6 +25,7 @@ from rich.console import Console
 
 from ltbench.environment import Settings, free_memory
 from ltbench.errors import LtbenchError, UsageError, is_out_of_memory
+from ltbench.signals import replace_handlers
 from ltbench.specs import RunSpec
 from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
@@ -253,12 +254,11 @@ class LocalDriver:
         heard = [signal.SIGINT, signal.SIGTERM]
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup's sweep outlives its terminal
             heard.append(signal.SIGHUP)
-        handlers = {number: signal.signal(number, on_signal) for number in heard}
+        before = replace_handlers(dict.fromkeys(heard, on_signal))
         try:
             yield
         finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
+            replace_handlers(before)
 
     def _handle_interrupts(self) -> None:
         """Ctrl-C once: every worker stops at its next checkpoint; twice: at once."""

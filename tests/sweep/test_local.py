@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,14 @@ def test_a_sweep_makes_every_result_once_and_a_second_one_nothing(tmp_path, undi
     before = sorted((tmp_path / ".sweep" / "claims").rglob("*"))
     assert status.exit_code(drive(tmp_path, GRID)) == 0
     assert sorted((tmp_path / ".sweep" / "claims").rglob("*")) == before
+
+
+def test_a_sweep_runs_in_a_thread_where_no_signal_can_be_heard(tmp_path):
+    before = signal.getsignal(signal.SIGINT)
+    with ThreadPoolExecutor(1) as pool:
+        rows = pool.submit(drive, tmp_path, GRID).result(timeout=300)
+    assert status.counts(rows) == {"done": len(rows)}
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def kill_while_running(root, process, rng, kill_driver):
