@@ -232,10 +232,14 @@ def batch_like(prediction: Any, x: Tensor) -> None:
     import torch
 
     eps = getattr(prediction, "eps", None)
-    of_torch = isinstance(eps, torch.Tensor)
-    if not of_torch or eps.shape != x.shape:
-        what = f"eps {tuple(eps.shape)}" if of_torch else f"eps as a {type(eps).__name__}, which is no tensor"
-        got = type(prediction).__name__ if eps is None else what
-        raise UsageError(
-            f"the model must return a Prediction whose eps is shaped as x_t, {tuple(x.shape)}; it returned {got}"
-        )
+    if eps is None:
+        got = type(prediction).__name__
+    elif not isinstance(eps, torch.Tensor):
+        got = f"eps as a {type(eps).__name__}, which is no tensor"
+    elif eps.shape != x.shape:
+        got = f"eps {tuple(eps.shape)}"
+    else:
+        return
+    raise UsageError(
+        f"the model must return a Prediction whose eps is shaped as x_t, {tuple(x.shape)}; it returned {got}"
+    )
