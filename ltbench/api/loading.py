@@ -73,9 +73,11 @@ def load_dataset(
         "class_order": class_order,
         "split_seed": split_seed,
         "image_size": image_size,
+        "imbalance_ratio": imbalance_ratio,
     }
-    if get_source(name).default_profile != "asis" or imbalance_ratio != _PUBLISHED_RATIO:
-        settings["imbalance_ratio"] = imbalance_ratio
+    settings = {key: _plain(key, value) for key, value in settings.items()}
+    if get_source(name).default_profile == "asis" and settings["imbalance_ratio"] == _PUBLISHED_RATIO:
+        del settings["imbalance_ratio"]
     given = {f"data.{key}": value for key, value in settings.items() if value is not None}
     root = None if data_root is None else a_path(data_root, "data_root")
     return cached_dataset(resolve_cell(name, flags=given, data_root=root), root)

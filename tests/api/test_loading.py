@@ -17,6 +17,21 @@ def test_a_setting_may_be_numpys():
     assert lt.load_study("demo", methods="ddpm", **steps).runs == plain.runs
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"imbalance_ratio": np.float64(0.1)},
+        {"split_seed": np.int64(1)},
+        {"image_size": np.int64(8)},
+        {"class_order": np.str_("reversed")},
+    ],
+)
+def test_what_a_data_set_is_loaded_by_may_be_numpys(settings):
+    """Each ended in "demo cannot be read (The truth value of an empty array is ambiguous)"."""
+    plain = {name: value.item() for name, value in settings.items()}
+    assert lt.load_dataset("digits_lt", **settings).spec == lt.load_dataset("digits_lt", **plain).spec
+
+
 @pytest.mark.parametrize("seeds", [range(2), (0, 1), pd.Series([0, 1], index=[7, 3])])
 def test_a_list_of_settings_may_be_any_sequence(seeds):
     plain = lt.load_study("demo", methods="ddpm", seeds=[0, 1])
