@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ltbench.api.arguments import a_name, a_path
-from ltbench.errors import UsageError
+from ltbench.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,7 +87,7 @@ def compare(
     """
     import pandas as pd
 
-    from ltbench.runs.score_columns import COLUMNS
+    from ltbench.runs.score_columns import COLUMNS, SCHEMA
 
     columns = getattr(scores, "columns", ())
     if lacking := [name for name in ("cell", "settings", "series", *COLUMNS) if name not in columns]:
@@ -98,23 +98,33 @@ def compare(
         raise UsageError(
             f"compare takes numbers in the column 'value', which holds {scores['value'].dtype} values"
         )
-    a_name(baseline, "baseline")
+    for name, value in {"baseline": baseline, "metric": metric, "where": where}.items():
+        a_name(value, name)
+    if baseline not in set(scores["method"]):
+        raise UsageError(
+            f"no scores of a baseline called {baseline!r}{nearest(baseline, _names(scores['method']))}"
+        )
     from ltbench.report.cells import cells
     from ltbench.report.tables.differences import differences
 
+    blank = [column.name for column in SCHEMA if column.kind == "text" and scores[column.name].isna().any()]
+    scores = scores.assign(
+        **{name: scores[name].astype(object).fillna("") for name in blank}
+    )  # as a CSV file has them
     tables = [differences(cell, baseline) for cell in cells(scores)]
-    tables = [table for table in tables if len(table)]
+    tables = [table[table["scope"] != "pooled"] for table in tables if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
     if table.empty:
-        raise UsageError(f"no method has a seed in common with a baseline called {baseline!r}")
-    place = "" if where == "overall" else where
-    table = table[
-        (table["metric"] == metric) & (table["class_or_group"] == place) & (table["scope"] != "pooled")
-    ]
-    if table.empty:
         raise UsageError(
-            f"no {metric!r} in {where!r} to compare: `load_scores` says which metrics and groups there are"
+            f"no method has a seed in common with a baseline called {baseline!r}, and finite scores of both"
         )
+    places = table["class_or_group"].replace("", "overall")
+    here = (table["metric"] == metric) & (places == where)
+    if not here.any():
+        known = metric in set(table["metric"])
+        hint = nearest(where, _names(places)) if known else nearest(metric, _names(table["metric"]))
+        raise UsageError(f"no {metric!r} in {where!r} to compare{hint}")
+    table = table[here]
     columns = [
         "cell",
         "label",
@@ -129,6 +139,11 @@ def compare(
         "p",
     ]
     return table[columns].reset_index(drop=True)
+
+
+def _names(column: pd.Series) -> list[str]:
+    """Return what a column of names holds, each once, as text."""
+    return [str(name) for name in column.unique()]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Stored results from Python: comparisons, and nothing to compare."""
 
+import math
+
 import pandas as pd
 import pytest
 from report_folders import make_spec, score_rows, write_run
@@ -16,7 +18,10 @@ def test_nothing_to_evaluate_or_compare_is_one_sentence():
         lt.compare(pd.DataFrame())
 
 
-def test_a_comparison_is_paired_by_seed_against_closed_form():
+def a_table(**values):
+    """Return scores of methods as `load_scores` does, from their values by seed."""
+    from ltbench.runs.score_columns import as_stored
+
     rows = [
         {
             "method": method,
@@ -25,17 +30,19 @@ def test_a_comparison_is_paired_by_seed_against_closed_form():
             "series": method,
             "train_key": f"{method}{seed}",
         }
-        for method, values in {"ddpm": (10.0, 12.0, 14.0), "coral": (9.0, 11.5, 12.5)}.items()
-        for seed, value in enumerate(values)
+        for method, by_seed in values.items()
+        for seed, value in enumerate(by_seed)
     ]
-    from ltbench.runs.score_columns import as_stored
-
-    table = as_stored(pd.DataFrame(rows)).assign(
+    return as_stored(pd.DataFrame(rows)).assign(
         scope="overall", metric="frechet", definition="frechet/1", extractor="digits_cnn", reference="digits_lt",
         dataset="digits_lt", imbalance_ratio=0.1, step=100.0, sampler="ddim", nfe=20.0, guidance=0.0,
         sample_seed=0.0, origin="ours", n_generated=100.0, n_reference=100.0, run="r", folder="f",
         cell="digits_lt, ratio 0.1", settings="{}", series=[row["series"] for row in rows],
     )  # fmt: skip
+
+
+def test_a_comparison_is_paired_by_seed_against_closed_form():
+    table = a_table(ddpm=(10.0, 12.0, 14.0), coral=(9.0, 11.5, 12.5))
     (row,) = lt.compare(table).to_dict("records")
     # differences -1, -0.5, -1.5: mean -1, sd 0.5, t quantile of 2 degrees 4.3027
     half = 4.302652729749464 * 0.5 / 3**0.5
@@ -51,6 +58,36 @@ def test_a_comparison_is_paired_by_seed_against_closed_form():
         lt.compare(table.assign(value=table["value"].astype(str)))
     with pytest.raises(UsageError, match="baseline must be a name, not None"):
         lt.compare(table, None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ({"baseline": "dpdm"}, "no scores of a baseline called 'dpdm'; did you mean 'ddpm'"),
+        ({"metric": "frechett"}, "no 'frechett' in 'overall' to compare; did you mean 'frechet'"),
+        ({"where": "tail"}, "no 'frechet' in 'tail' to compare; known: overall"),
+        ({"where": ["tail", "head"]}, r"where must be a name, not \['tail', 'head'\]"),
+        ({"where": 3}, "where must be a name, not 3"),
+        ({"metric": None}, "metric must be a name, not None"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_sentence(arguments, says):
+    with pytest.raises(UsageError, match=says):
+        lt.compare(a_table(ddpm=(10.0, 12.0), coral=(9.0, 11.5)), **arguments)
+
+
+def test_methods_without_a_finite_score_in_common_are_told_so():
+    with pytest.raises(
+        UsageError, match="no method has a seed in common .*'ddpm', and finite scores of both"
+    ):
+        lt.compare(a_table(ddpm=(10.0, 12.0), coral=(math.inf, math.nan)))
+
+
+def test_a_table_that_went_through_a_csv_file_compares_as_before(tmp_path):
+    """Blank places came back as NaN, and nothing was overall."""
+    table = a_table(ddpm=(10.0, 12.0), coral=(9.0, 11.5))
+    table.to_csv(tmp_path / "scores.csv", index=False)
+    pd.testing.assert_frame_equal(lt.compare(pd.read_csv(tmp_path / "scores.csv")), lt.compare(table))
 
 
 def test_the_report_of_a_zip_file_lies_beside_it(tmp_path, monkeypatch):
