@@ -63,8 +63,9 @@ def evaluate_sets(
     requested_metrics(request.metrics)  # a wrong name is refused before anything is read
     where = usable_device(device)
     with contextlib.ExitStack() as stack:  # a bundle is packed again with what was added
-        roots = [stack.enter_context(opened(folder)) if is_bundle(folder) else folder for folder in folders]
-        for samples in [each for root in roots for each in sample_sets(root)]:
+        once = {folder.resolve(): folder for folder in folders}.values()
+        roots = [stack.enter_context(opened(folder)) if is_bundle(folder) else folder for folder in once]
+        for samples in {each.folder.resolve(): each for root in roots for each in sample_sets(root)}.values():
             dataset = cached_dataset(samples.spec.data, data_root)
             yield samples, score_stored(samples, request, dataset, where, recompute)
 

@@ -110,6 +110,12 @@ def keys(folder, *requests):
     return {stage_key(samples.spec.model_copy(update={"score": request}), "score") for request in requests}
 
 
+def test_a_set_that_is_named_twice_is_scored_once(tmp_path):
+    folder = stored(tmp_path)
+    twice = list(evaluate_sets([tmp_path, folder, tmp_path / "."], FRECHET, recompute=True, device="cpu"))
+    assert len(twice) == 1
+
+
 def test_two_requests_answered_at_once_are_both_noted(tmp_path):
     folder = stored(tmp_path)
     other = ScoreSpec(metrics=("precision_recall",), bootstrap=0)
