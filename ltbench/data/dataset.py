@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ltbench.data import longtail
+from ltbench.data.checks import load_checked
 from ltbench.data.images import ImageSet
 from ltbench.data.registry import SOURCES, get_source
 from ltbench.data.source import READ_FROM, Source, default_data_root
@@ -147,7 +148,7 @@ def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
     known = source.pool_sizes(root)
     if known:
         _tail(known, data)  # refuse an impossible cell before reading or downloading anything
-    splits = source.load(root, data.image_size, data.content)
+    splits = load_checked(source, SOURCES.origin(source.name), root, data.image_size, data.content)
     pool = splits.pool
     num_classes = len(splits.class_names)
     pool_sizes = tuple(np.bincount(pool.labels, minlength=num_classes).tolist())
@@ -236,11 +237,17 @@ def list_sources(imbalance_ratio: float = 0.01, data_root: Path | None = None) -
         origin = SOURCES.origin(name)
         try:
             status, pool, prepared = source.status(root), source.pool_sizes(root), source.prepared(root)
-        except LtbenchError as error:  # a broken prepared folder must not hide the other sources
-            rows.append(DatasetRow(source, origin, None, str(error), False, None, (), source.advice(root)))
+            found, at, looked, advice = status.found, status.at, status.looked, source.advice(root)
+        except (
+            Exception
+        ) as error:  # neither a broken prepared folder nor a faulty package may hide the other sources
+            told = isinstance(error, LtbenchError)
+            why = str(error) if told else f"faulty in {origin} ({type(error).__name__}: {error})"
+            advice = source.advice(root) if told else source.how_to_get
+            rows.append(DatasetRow(source, origin, None, why, False, None, (), advice))
             continue
         counts: tuple[int, ...] | None = None
-        note = "" if pool or status.found else "prepare it first"
+        note = "" if pool or found else "prepare it first"
         if pool:
             try:
                 counts = tuple(longtail.class_sizes(pool, imbalance_ratio, source.default_profile).tolist())
@@ -252,10 +259,10 @@ def list_sources(imbalance_ratio: float = 0.01, data_root: Path | None = None) -
                 origin,
                 counts,
                 note,
-                status.found,
-                status.at,
-                status.looked,
-                source.advice(root),
+                found,
+                at,
+                looked,
+                advice,
                 prepared,
             )
         )
