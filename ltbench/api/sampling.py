@@ -118,5 +118,5 @@ def rule_settings(guidance: Mapping[Any, Any]) -> dict[str, Any]:
                 f"sample: {name} is no setting of a rule of guidance, and only a study has it, as sample.{name}"
             )
         if name not in known:
-            raise UsageError(f"sample: a rule of guidance has no setting {name!r}{nearest(name, known)}")
+            raise UsageError(f"sample: {name} is no setting of a rule of guidance{nearest(name, known)}")
     return dict(guidance)

@@ -123,7 +123,10 @@ def test_what_is_no_network_is_told_where_one_is(model, says):
         ({"guidance": 1, "sampler": "ddim"}, "give it beside guidance, as sampler="),
         ({"guidance": 1, "per_class": 5}, r"only a study has it, as sample\.per_class"),
         ({"guidance": 1, "order": 3}, r"only a study has it, as sample\.order"),
-        ({"rule": "interval", "sigma_hi": 5}, "no setting 'sigma_hi'; did you mean 'sigma_high'"),
+        (
+            {"rule": "interval", "sigma_hi": 5},
+            "sigma_hi is no setting of a rule of guidance; did you mean 'sigma_high'",
+        ),
         ({3: 5}, "each key of guidance must be a name, not 3"),
         ({"rule": ["interval"]}, "sample: rule: Input should be a valid string"),
     ],
