@@ -10,7 +10,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from ltbench.signals import replace_handlers
+from ltbench.sweep.signals import replace_handlers
 
 STOPPED = "stopped: what is done is kept; run the same command to go on"
 _HEARD = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)  # the last for `Stopping.again` alone

@@ -25,12 +25,12 @@ from rich.console import Console
 
 from ltbench.environment import Settings, free_memory
 from ltbench.errors import LtbenchError, UsageError, is_out_of_memory
-from ltbench.signals import replace_handlers
 from ltbench.specs import RunSpec
 from ltbench.sweep import worker as worker_module
 from ltbench.sweep.failures import classify_exit, oom_kill_count
 from ltbench.sweep.ledger import Ledger, end_attempt
 from ltbench.sweep.progress import Screen, make_screen
+from ltbench.sweep.signals import replace_handlers
 from ltbench.sweep.standing import Outcome
 from ltbench.sweep.status import Row, SavedPlan, counts, requeue_failed, save_plan, survey
 from ltbench.sweep.tasks import Task, build_tasks

@@ -3,7 +3,7 @@
 import signal
 from concurrent.futures import ThreadPoolExecutor
 
-from ltbench.signals import replace_handlers
+from ltbench.sweep.signals import replace_handlers
 
 
 def test_former_handlers_come_back():
