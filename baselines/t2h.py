@@ -74,7 +74,7 @@ def oriented_target(batch: Batch, drawn: Tensor, accepted: Tensor) -> Tensor:
     return batch.noise + ratio[:, None, None, None] * (batch.x0 - drawn)
 
 
-TIMES = 1000  # no time step is as late
+TIMES = 1000  # time steps are 0..999
 Gate = Literal["t2h", "h2t", "full"]
 
 

@@ -108,9 +108,8 @@ def compare(
     from ltbench.report.tables.differences import differences
 
     blank = [column.name for column in SCHEMA if column.kind == "text" and scores[column.name].isna().any()]
-    scores = scores.assign(
-        **{name: scores[name].astype(object).fillna("") for name in blank}
-    )  # as a CSV file has them
+    # A table that went through a CSV file has NaN where nothing was written.
+    scores = scores.assign(**{name: scores[name].astype(object).fillna("") for name in blank})
     tables = [differences(cell, baseline) for cell in cells(scores)]
     tables = [table[table["scope"] != "pooled"] for table in tables if len(table)]
     table = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

@@ -80,7 +80,7 @@ def run(
 ) -> list[Run]:
     """Train, sample and score a study's runs with local workers; what is done is skipped.
 
-    Ctrl-C stops it softly, and twice at once; called in another thread than the main one it hears neither.
+    Ctrl-C stops at the next checkpoint, and a second one at once; a run in another thread than the main one hears none.
 
     Parameters
     ----------

@@ -106,7 +106,7 @@ def rule_settings(guidance: Mapping[Any, Any]) -> dict[str, Any]:
     UsageError
         A name that is none of theirs; the sentence says where it belongs.
     """
-    known = (*RULE_FIELDS, "guidance", "counts")
+    known = (*RULE_FIELDS, "guidance", "counts", "clip", "order", "spacing", "precision")
     for key in guidance:
         name = a_name(key, "sample: each key of guidance")
         if name in ("sampler", "steps", "seed"):

@@ -100,7 +100,9 @@ def run_study(
     ensure_writable(out)
     _plan_and_ask(job, yes)
     if shared and not torchrun.train_together(job.first, out, settings):
-        raise Interrupted("stopped: what is done is kept; run the same command to go on")
+        raise Interrupted(
+            "stopped before all trainings were done: what is done is kept; run the same command to go on"
+        )
 
     def drive(runs: Sequence[RunSpec]) -> list[Row]:
         if slurm is None:

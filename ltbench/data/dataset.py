@@ -238,9 +238,8 @@ def list_sources(imbalance_ratio: float = 0.01, data_root: Path | None = None) -
         try:
             status, pool, prepared = source.status(root), source.pool_sizes(root), source.prepared(root)
             found, at, looked, advice = status.found, status.at, status.looked, source.advice(root)
-        except (
-            Exception
-        ) as error:  # neither a broken prepared folder nor a faulty package may hide the other sources
+        # Neither a broken prepared folder nor a faulty package may hide the other sources.
+        except Exception as error:
             told = isinstance(error, LtbenchError)
             why = str(error) if told else f"faulty in {origin} ({type(error).__name__}: {error})"
             advice = source.advice(root) if told else source.how_to_get

@@ -19,10 +19,20 @@ def precision(name: str, device: torch.device | str) -> Iterator[None]:
     device
         Where the block computes.
     """
+    autocast = torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=name == "bf16")
+    with products(tf32=name == "tf32"), autocast:
+        yield
+
+
+@contextlib.contextmanager
+def products(tf32: bool) -> Iterator[None]:
+    """Run the block with TF32 or IEEE single products on GPUs and restore the global switches after it.
+
+    It opens no autocast, whose cache of cast weights would outlive each pass of the network inside the block.
+    """
     matmul, convolution = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = name == "tf32"
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
     try:
-        with torch.autocast(torch.device(device).type, dtype=torch.bfloat16, enabled=name == "bf16"):
-            yield
+        yield
     finally:
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = matmul, convolution

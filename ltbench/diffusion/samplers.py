@@ -171,9 +171,7 @@ def sample(
 
 def _not_finite(guided: Guided, sampler: SampleSpec) -> str:
     """Say that images are not finite and what may be the cause: guidance, few digits, else the network itself."""
-    of_its_own = (
-        callable(guided.omega) and sampler.is_plain
-    )  # a caller's function, of which the spec knows nothing
+    of_its_own = callable(guided.omega) and sampler.is_plain  # a caller's, of which the spec knows nothing
     strength = "guidance by a function" if of_its_own else f"guidance {sampler.guidance:g}"
     ways = (
         ["let the function return less"] if of_its_own else ["lower sample.guidance"] * (sampler.guidance > 0)

@@ -180,7 +180,7 @@ class Extractor:
         guard = in_one_sentence(lambda: f"{self.blamed} failed on {of}")
         with guard if self.blamed else contextlib.nullcontext():
             out = self.network(batch)
-        feature, *more = out if isinstance(out, tuple) and out else (out,)
+        feature, *more = out if isinstance(out, tuple | list) and out else (out,)
         logit = more[0] if more else None
         given = [feature] if logit is None else [feature, logit]
         if len(more) > 1 or not all(_is_rows(part, len(batch)) for part in given):

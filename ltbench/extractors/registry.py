@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ltbench.errors import DataCorrupt, DataMissing, UsageError, nearest
+from ltbench.errors import DataMissing, LtbenchError, UsageError, nearest
 from ltbench.extractors import efficientnet, fidelity, inception, pixels, torchscript, trained
 from ltbench.extractors.base import Extractor, ExtractorRow, ExtractorSource, Features, check_shape
 from ltbench.extractors.cache import cached_features
@@ -263,7 +263,7 @@ def _described(name: str) -> ExtractorRow:
     try:
         with in_one_sentence(lambda: start):
             row = describe(name)
-    except (UsageError, DataMissing, DataCorrupt) as error:
+    except LtbenchError as error:
         why = str(error) if str(error).startswith(start) else f"{start}: {error}"
     else:
         if isinstance(row, ExtractorRow) and row.name == name:

@@ -133,7 +133,8 @@ def _check_given(
         raise UsageError(f"{seen}, fractions that would all be black in 0..255: give --range {right}")
     if given == "-1..1" and low >= 0 and high > 0:
         raise UsageError(
-            f"{seen}, of which none is below 0 and -1..1 would make no pixel dark: give --range 0..1"
+            f"{seen}, of which none is below 0 and -1..1 would make no pixel dark: give --range 0..1, or save "
+            "them as uint8 where all are so bright"
         )
 
 

@@ -196,13 +196,18 @@ class Metric:
         }
 
     def _in_order(self, value: Mapping[str, Any]) -> list[Any]:
-        """Return a dict's values in the outputs' order, by name if all keys are names, as they stand if none is."""
+        """Return a dict's values in the outputs' order, by name if all keys are names, as they stand if none is.
+
+        A name is an output's, whole or without the metric's own before it.
+        """
         full = [output.name for output in self.outputs]
         short = [name.removeprefix(f"{self.name}_") for name in full]
         for names in (full, short):
             if set(value) == set(names):
                 return [value[name] for name in names]
-        if any(key in full or (key in short and [key] != short[i : i + 1]) for i, key in enumerate(value)):
+        # Keys of its own go by order; one that is an output's name must be that output's.
+        misplaced = (key in short and short.index(key) != place for place, key in enumerate(value))
+        if set(value) & set(full) or any(misplaced):
             raise UsageError(
                 f"{self.called} returned {', '.join(map(str, value))}, and its outputs are {', '.join(full)}: name them so"
             )
@@ -211,10 +216,9 @@ class Metric:
     def _as_value(self, output: Output, value: Any, classes: int | None) -> Value:
         """Return what stands for an output as a float, or as (K,) float64 where it is one number a class."""
         said = type(value).__name__
-        with contextlib.suppress(
-            ValueError, TypeError, RuntimeError
-        ):  # rows of unequal length, a tensor of no numbers
-            array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        # Rows of unequal length, and tensors of no numbers, make no array.
+        with contextlib.suppress(ValueError, TypeError, RuntimeError):
+            array = _as_array(value)
             if array.dtype.kind in "biuf":
                 if not output.per_class and array.ndim == 0:
                     return float(array)
@@ -260,3 +264,11 @@ def lazily(path: str) -> Callable[..., Any]:
     object, which makes two metrics share one prepared reference.
     """
     return Lazy(path)
+
+
+def _as_array(value: Any) -> np.ndarray:
+    """Return an array of what a metric gave; a tensor is fetched from its device, and NumPy knows no bfloat16."""
+    if hasattr(value, "detach"):
+        value = value.detach().cpu()
+        value = value.float() if "bfloat16" in str(value.dtype) else value
+    return np.asarray(value)

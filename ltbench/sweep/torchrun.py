@@ -62,8 +62,8 @@ def train_together(runs: Sequence[RunSpec], root: Path, settings: Settings) -> b
     Returns
     -------
     bool
-        Whether this process goes on: True in process 0 where nothing failed or stopped. Its environment is
-        then free of torchrun's variables.
+        Whether this process goes on: True in process 0 where nothing stopped and no training is left to be done.
+        Its environment is then free of torchrun's variables.
     """
     tasks = build_tasks(runs)
     trainings = [task for task in tasks if task.stage.kind == "train"]
@@ -123,10 +123,10 @@ def _lead(trainings: Sequence[Task], done: set[str], root: Path, settings: Setti
     if failed.is_set():
         os._exit(1)  # torchrun ends the others, and says so
     _broadcast(None)
-    return not stopping.is_set() and not _left_to_one(left, root, settings)
+    return not stopping.is_set() and not _some_left(left, root, settings)
 
 
-def _left_to_one(trainings: Sequence[Task], root: Path, settings: Settings) -> bool:
+def _some_left(trainings: Sequence[Task], root: Path, settings: Settings) -> bool:
     """Tell whether the local driver would train any of these alone: by one process it is slower, and another draw."""
     rows = survey(trainings, Ledger(root, settings.lease))
     return any(row.state != "done" and (row.state != "failed" or policy(row.kind).mendable) for row in rows)

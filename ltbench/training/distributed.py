@@ -122,7 +122,7 @@ def explain_lost_peers() -> Iterator[None]:
         if not told and not any(words in str(error) for words in _PEER_ERRORS):
             raise
         raise ProcessLost(
-            "another process of this training was ended, or does not answer: see its own words, or whether its machine "
+            "another process of this training was ended, or does not answer: see what it printed, or whether its machine "
             "ran out of memory, and run the same command again, which goes on from the last checkpoint"
         ) from error
 

@@ -20,7 +20,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from ltbench import rng
 from ltbench.data import Dataset
-from ltbench.diffusion.precision import precision
+from ltbench.diffusion.precision import precision, products
 from ltbench.environment import Environment, speed_up
 from ltbench.errors import CheckpointError, Interrupted, NonFiniteLoss, UsageError
 from ltbench.method import Batch, Context, Prediction
@@ -159,7 +159,7 @@ class Training:
 
     def _one_step(self) -> None:
         whole = self.batches(self.step)
-        with precision("fp32", self.device):  # of the hooks themselves; passes of the network bring their own
+        with products(tf32=False):  # of the hooks themselves; passes of the network bring their own
             target = self.method.target(whole, self._stream)
         rate = self._learning_rate(self.step)
         for group in self.optimizer.param_groups:
@@ -172,7 +172,7 @@ class Training:
             rng.reseed_global(self.spec.train_seed, f"dropout/{self.group.rank}/{index}", self.step)
             batch = cut(whole, rows)
             prediction = self._denoise(batch.x_t, batch.t, batch.label)
-            with precision("fp32", self.device):
+            with products(tf32=False):
                 terms = loss_terms(self.method, batch, prediction, target[rows], self._context(rows))
             loss = torch.stack(tuple(terms.values())).sum() / share
             with precision(

@@ -70,7 +70,7 @@ def raising(error):
         lambda x: (x, x[:1]),
         lambda x: (x, x[:, 0]),
         lambda x: (x, x, x),
-        lambda x: [x, None],
+        lambda x: [x, None, x],
         lambda x: (x.numpy(), None),
         lambda x: (x.to(torch.complex64), None),
         lambda _: None,
