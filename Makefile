@@ -15,7 +15,7 @@ demo: $(BIN)/ltbench
 	$(BIN)/ltbench run
 
 test: $(BIN)/ltbench
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(BIN)/ltbench
 	$(BIN)/ruff check .

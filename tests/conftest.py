@@ -35,6 +35,16 @@ def no_home(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", unknown)
 
 
+LONGEST = ("end_to_end", "sweep", "report", "training", "cli")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the rooms first whose files take longest: a file is one process's, and the last one would run alone."""
+    rooms = [item.path.parent.name for item in items]
+    ranks = [LONGEST.index(room) if room in LONGEST else len(LONGEST) for room in rooms]
+    items[:] = [item for _, item in sorted(zip(ranks, items, strict=True), key=lambda pair: pair[0])]
+
+
 def pytest_addoption(parser):
     group = parser.getgroup("ltbench", "how long the attack tools (marked slow) go on")
     group.addoption("--kills", type=int, default=20, help="SIGKILLs of the soak; a night: 1000")

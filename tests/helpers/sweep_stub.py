@@ -10,6 +10,7 @@ import resource
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from ltbench.environment import Environment
 from ltbench.errors import DataMissing, Interrupted, NonFiniteLoss
 from ltbench.files import read_json, replacing, storage_errors, write_json, write_text
 from ltbench.pipeline import is_done
-from ltbench.sweep import worker
+from ltbench.sweep import failures, worker
 
 STEP_SECONDS = float(os.environ.get("STUB_STEP_SECONDS", "0.002"))
 SAVE_EVERY = 5
@@ -145,6 +146,9 @@ def pipeline(_settings):
 
 
 if __name__ == "__main__":
+    if (share := float(os.environ.get("STUB_DELAY", "1"))) != 1:  # of the seconds between two attempts
+        for kind, policy in failures._POLICIES.items():
+            failures._POLICIES[kind] = replace(policy, delay=policy.delay * share)
     if limit := int(os.environ.get("STUB_FILE_LIMIT", "0")):
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     sys.exit(worker.main(sys.argv[1:], pipeline))

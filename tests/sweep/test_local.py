@@ -140,6 +140,7 @@ def test_out_of_memory_is_tried_again_in_a_new_process(tmp_path, monkeypatch):
     process.communicate(timeout=20)
     rows = status.survey(status.tasks_of(tmp_path), Ledger(tmp_path))
     assert (rows[0].state, rows[0].kind) == ("queued", "out of memory")
+    monkeypatch.setenv("STUB_DELAY", "0.1")
     assert status.exit_code(drive(tmp_path, ["seeds=0", "train.steps=10", wrong(3)])) == 0
     first, second = Ledger(tmp_path).attempts(rows[0].task.resource)
     assert first.owner["pid"] != second.owner["pid"]
@@ -154,7 +155,7 @@ def test_data_that_were_missing_are_looked_for_again_by_the_next_run(tmp_path):
     assert [a.end["outcome"] for a in attempts] == ["failed", "requeued", "done"]
 
 
-def test_a_full_disk_is_a_failure_with_a_name_and_nothing_is_half_written(tmp_path, undisturbed):
+def test_a_full_disk_is_a_failure_with_a_name_and_nothing_is_half_written(tmp_path, undisturbed, monkeypatch):
     process = start(tmp_path, *GRID, STUB_FILE_LIMIT="5000")  # bytes a file: images take more
     wait_for(lambda: len(list(tmp_path.glob(".sweep/claims/*/1.end"))) >= 12)  # what can be done is done
     process.send_signal(signal.SIGINT)  # not to wait for the delay of ten seconds
@@ -167,6 +168,7 @@ def test_a_full_disk_is_a_failure_with_a_name_and_nothing_is_half_written(tmp_pa
     assert status.counts(rows)["done"] == 6  # trainings and probes
     assert not list(tmp_path.rglob("images.npy"))
     assert not list(tmp_path.rglob(".*.tmp"))
+    monkeypatch.setenv("STUB_DELAY", "0.1")
     assert status.exit_code(drive(tmp_path, GRID)) == 0
     assert artifacts(tmp_path) == undisturbed
 
