@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from ltbench.diffusion.guidance import Omega
-
 
 def plain_array(values: Any, what: str) -> np.ndarray:
     """Return an array of what can be one and masks nothing; a tensor is fetched from its device and its graph.
@@ -206,25 +204,6 @@ def class_shares(counts: Any, num_classes: int) -> np.ndarray | None:
         )
     shares: np.ndarray = array.astype(np.float64) / array.sum()
     return shares
-
-
-def checked_omega(function: Omega) -> Omega:
-    """Return a caller's rule of guidance, refused where it returns no finite number or one for each image."""
-    import numpy as np
-
-    def omega(t: int, labels: Any) -> Any:
-        values = function(t, labels)
-        wanted = "it must return a finite number, or one for each image"
-        try:
-            array = np.asarray(values, np.float64)
-        except (TypeError, ValueError) as error:
-            raise UsageError(f"guidance returned a {type(values).__name__} at t = {t}: {wanted}") from error
-        if array.shape not in ((), (len(labels),)) or not np.isfinite(array).all():
-            got = f"an array {array.shape}" if array.ndim else str(values)
-            raise UsageError(f"guidance returned {got} at t = {t}: {wanted}")
-        return array
-
-    return omega
 
 
 def batch_like(prediction: Any, x: Tensor) -> None:

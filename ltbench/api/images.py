@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ltbench.runs.run as stored
 from ltbench.api.arguments import (
     a_path,
-    checked_omega,
     class_shares,
     members,
     pixels,
@@ -105,7 +104,7 @@ def sample(
     import torch
     from pydantic import ValidationError
 
-    from ltbench.diffusion.guidance import RULES
+    from ltbench.diffusion.guidance import RULES, checked_omega
     from ltbench.diffusion.samplers import Guided, guide
     from ltbench.diffusion.samplers import sample as draw
     from ltbench.specs import SampleSpec

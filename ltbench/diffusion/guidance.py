@@ -130,31 +130,41 @@ def make_omega(sample: SampleSpec, prior: NDArray[np.float64] | None = None) -> 
     from ltbench.diffusion.schedule import alpha_bar
 
     omega = rule.make(RuleFacts(sample, alpha_bar().numpy(), prior, _values(rule, sample)))
-    return omega if rule.name in RULE_SETTINGS else _checked(rule.name, omega)
+    return omega if rule.name in RULE_SETTINGS else _made_by(rule.name, omega)
 
 
-def _checked(name: str, omega: Any) -> Omega:
-    """Return the ``omega(t, labels)`` that a package's rule made, refused where it is none or returns no numbers."""
-    import numpy as np
-
+def _made_by(name: str, omega: Any) -> Omega:
+    """Return what a package's rule made, refused where it is no ``omega(t, labels)`` or returns no numbers."""
     if not callable(omega):
         raise UsageError(
             f"the guidance rule {name} made a {type(omega).__name__}: its make must return a function omega(t, labels)"
         )
+    return checked_omega(omega, f"the guidance rule {name}")
+
+
+def checked_omega(omega: Omega, called: str = "guidance") -> Omega:
+    """Return a stranger's ``omega(t, labels)``, which raises UsageError where it gives no numbers.
+
+    Parameters
+    ----------
+    omega
+        A caller's function, or what a package's rule made; it must return a finite number, or one for each image.
+    called
+        What the sentence calls it.
+    """
+    import numpy as np
 
     def checked(t: int, labels: NDArray[np.int64]) -> NDArray[np.float64]:
         found = omega(t, labels)
-        wanted = f"at t = {t}: it must return a finite number, or one for each of the {len(labels)} images"
+        wanted = f"at t = {t}: it must return a finite number, or one for each image"
         try:
             values = np.asarray(found)
             numbers = values.astype(np.float64, casting="same_kind" if values.dtype.kind == "f" else "safe")
         except (TypeError, ValueError, RuntimeError) as error:
-            raise UsageError(
-                f"the guidance rule {name} returned a {type(found).__name__} {wanted}"
-            ) from error
+            raise UsageError(f"{called} returned a {type(found).__name__} {wanted}") from error
         if numbers.shape not in ((), (len(labels),)) or not np.isfinite(numbers).all():
             got = f"an array {numbers.shape}" if numbers.ndim else f"{numbers}"
-            raise UsageError(f"the guidance rule {name} returned {got} {wanted}")
+            raise UsageError(f"{called} returned {got} {wanted}")
         return numbers
 
     return checked
