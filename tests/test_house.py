@@ -16,14 +16,14 @@ FLOORS = (
     ("method", "metrics"),
     ("data", "diffusion", "environment", "runs", "stats"),
     ("extractors", "training"),
-    ("scoring", "study"),
+    ("analysis", "scoring", "study"),
     ("league", "pipeline", "report"),
     ("interop", "sweep"),
     ("api",),
     ("cli",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-FLOOR |= {"methods": FLOOR["method"], "baselines": FLOOR["method"], "published": FLOOR["report"]}
+FLOOR |= {"methods": FLOOR["method"], "baselines": FLOOR["method"], "published": FLOOR["analysis"]}
 
 LAYOUT = ("spec.json", "scores.csv", "images.npy", "provenance.json", "train.csv", "samples/")
 
@@ -137,13 +137,13 @@ WITHOUT_A_TEST_FILE = {
     "cli/exchange.py": "prints: interop/test_export.py and end_to_end/test_external_scores.py",
     "diffusion/base.py": "dataclasses and protocols alone",
     "pipeline.py": "end_to_end/test_pipeline.py",
-    "report/cells.py": "report/test_cell_results.py",
+    "analysis/cells.py": "analysis/test_cell_results.py",
     "report/figures/axes.py": "report/figures/test_draw.py",
     "report/figures/marks.py": "report/figures/test_draw.py",
     "report/figures/model.py": "dataclasses alone",
     "report/figures/pictures.py": "report/figures/test_draw.py",
-    "report/names.py": "report/test_user_names.py",
-    "report/series.py": "report/test_report.py",
+    "analysis/names.py": "report/test_user_names.py",
+    "analysis/series.py": "report/test_report.py",
     "report/tables/grid.py": "report/tables/test_scores.py",
     "report/tables/notes.py": "report/tables/test_scores.py",
     "spec.py": "another name of specs",

@@ -104,8 +104,8 @@ def compare(
         raise UsageError(
             f"no scores of a baseline called {baseline!r}{nearest(baseline, _names(scores['method']))}"
         )
-    from ltbench.report.cells import cells
-    from ltbench.report.tables.differences import differences
+    from ltbench.analysis.cells import cells
+    from ltbench.analysis.differences import differences
 
     blank = [column.name for column in SCHEMA if column.kind == "text" and scores[column.name].isna().any()]
     # A table that went through a CSV file has NaN where nothing was written.

@@ -114,7 +114,7 @@ def numbers_table(scores: pd.DataFrame, name: str) -> Table:
         A row a metric and extractor, in the papers' order: over all images, the mean over classes, and the floor, which
         real images have at the same place.
     """
-    from ltbench.report.names import MISSING, metric_rank, metric_title, number, output_of, split_metric
+    from ltbench.analysis.names import MISSING, metric_rank, metric_title, number, output_of, split_metric
     from ltbench.report.tables.grid import FLOOR, Table
 
     places = [("overall", ""), ("group", "macro")]

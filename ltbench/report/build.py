@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ltbench import text
+from ltbench.analysis.cell_results import MEASURE, CellResults
+from ltbench.analysis.cells import PLACE, cells, series_table
+from ltbench.analysis.published_files import load_published
 from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
-from ltbench.report.cell_results import MEASURE, CellResults
-from ltbench.report.cells import PLACE, cells, series_table
 from ltbench.report.document import Document, build, make_scenes
 from ltbench.report.figures.base import Scene
 from ltbench.report.html import html_page
-from ltbench.report.published_files import load_published
 from ltbench.report.render import markdown_pages, write_latex
 from ltbench.report.tables.grid import Table
 from ltbench.report.tables.published import missing_runs, paper_tables, published_table
@@ -142,7 +142,7 @@ def _papers(found: list[CellResults], paper: bool, root: Path) -> tuple[list[Tab
 
 def _embed(found: Sequence[CellResults], results: Results) -> None:
     """Compute the t-SNE of the leading series' probes where it is not kept yet, and keep it beside the probe."""
-    from ltbench.report.protocols import main_series
+    from ltbench.analysis.protocols import main_series
     from ltbench.runs.run import write_embedding
     from ltbench.scoring.embedding import embed
 

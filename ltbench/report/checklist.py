@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from ltbench.analysis.names import integer
+from ltbench.analysis.protocols import long_tails, main_protocols
+from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Scene
-from ltbench.report.names import integer
-from ltbench.report.protocols import long_tails, main_protocols
-from ltbench.report.series import Series, joined
 from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.provenance import training_cost
 

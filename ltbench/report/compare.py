@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ltbench.analysis.cells import PLACE, cells, series_table
+from ltbench.analysis.names import MISSING, group_title, integer, metric_title, number, output_of
 from ltbench.errors import UsageError
-from ltbench.report.cells import PLACE, cells, series_table
-from ltbench.report.names import MISSING, group_title, integer, metric_title, number, output_of
 from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.results import load_results
 from ltbench.stats import welch_half_width

@@ -10,18 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ltbench.report.cell_results import CellResults
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.differences import differences
+from ltbench.analysis.names import known_methods_in_tree
+from ltbench.analysis.protocols import long_tails, main_series
 from ltbench.report.checklist import checklist_table
 from ltbench.report.figures import bottleneck, compare, curves, pictures  # noqa: F401 - they register their figures
 from ltbench.report.figures.base import KINDS, Scene, figures_of, method_styles
 from ltbench.report.figures.model import Figure
 from ltbench.report.findings import best_guidance_table, findings
-from ltbench.report.names import known_methods_in_tree
-from ltbench.report.protocols import long_tails, main_series
 from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table, spread_table
 from ltbench.report.tables.controls import controls_tables
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
-from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Table
 from ltbench.report.tables.scores import (
     groups_table,

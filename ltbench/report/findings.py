@@ -10,12 +10,8 @@ from dataclasses import replace
 
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import group_title, mean_sd, method_title, number
-from ltbench.report.protocols import fewer_methods, long_tails, main_protocols
-from ltbench.report.series import Block, Series, by_key, grouped, joined
-from ltbench.report.tables.contrasts import pair_title
-from ltbench.report.tables.differences import (
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.differences import (
     PLACES,
     Difference,
     declared_rows,
@@ -23,6 +19,10 @@ from ltbench.report.tables.differences import (
     of_measure,
     shown_to_differ,
 )
+from ltbench.analysis.names import group_title, mean_sd, method_title, number
+from ltbench.analysis.protocols import fewer_methods, long_tails, main_protocols
+from ltbench.analysis.series import Block, Series, by_key, grouped, joined
+from ltbench.report.tables.contrasts import pair_title
 from ltbench.report.tables.grid import Table, series_tags
 from ltbench.stats import Best, best_setting
 

@@ -20,9 +20,9 @@ from markupsafe import Markup, escape
 from PIL import Image as Picture
 
 import ltbench
+from ltbench.analysis.names import method_rank, method_title
 from ltbench.report.document import Document
 from ltbench.report.figures.model import Image, Mark, Panel, Style
-from ltbench.report.names import method_rank, method_title
 from ltbench.report.render import environment
 from ltbench.text import visible
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 import torch
 
+from ltbench.analysis.cells import cells
 from ltbench.data import load_dataset
 from ltbench.data.sources.closed_form import class_means, class_sds, draw
 from ltbench.environment import Environment
 from ltbench.errors import UsageError
 from ltbench.pipeline import run_stage, stages
 from ltbench.report import load_scores
-from ltbench.report.cells import cells
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores

@@ -8,11 +8,11 @@ import pytest
 import torch
 from report_folders import make_spec, score_rows, write_scores
 
+from ltbench.analysis.cells import cells
 from ltbench.cli.app import main
 from ltbench.data import load_dataset
 from ltbench.files import write_json
 from ltbench.report import write_report
-from ltbench.report.cells import cells
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.layout import folder_name
 from ltbench.runs.results import load_results

@@ -1,7 +1,7 @@
 """From runs on disk to the scenes and figures that a report makes of them."""
 
+from ltbench.analysis.cells import cells
 from ltbench.report import load_results
-from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
 

@@ -9,9 +9,9 @@ from report_folders import (
     write_run,
 )
 
+from ltbench.analysis.cells import cells
 from ltbench.errors import UsageError
 from ltbench.report import load_results, write_report
-from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import KINDS, figures_of
 

@@ -3,11 +3,11 @@
 import pytest
 from report_folders import make_spec, score_rows, write_run
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.differences import differences
 from ltbench.report import load_results, load_scores
-from ltbench.report.cells import cells
 from ltbench.report.findings import findings
 from ltbench.report.tables.contrasts import glance_table
-from ltbench.report.tables.differences import differences
 from ltbench.report.tables.scores import league_table
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ltbench.analysis import differences as of_differences
+from ltbench.analysis.cells import cells, series_table
 from ltbench.report import load_results, load_scores
-from ltbench.report.cells import cells, series_table
 from ltbench.report.document import build, make_scenes
 from ltbench.report.render import write_latex
-from ltbench.report.tables import differences as of_differences
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.bundle import read_bundle, unpack
 

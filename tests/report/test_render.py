@@ -6,10 +6,10 @@ import subprocess
 
 import pytest
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.published_files import load_published
 from ltbench.report import load_scores
-from ltbench.report.cells import cells
 from ltbench.report.document import Document, Section, Text
-from ltbench.report.published_files import load_published
 from ltbench.report.render import latex_table, markdown_pages, write_latex
 from ltbench.report.tables.grid import Bold, Table
 from ltbench.report.tables.published import paper_tables

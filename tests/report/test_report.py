@@ -8,11 +8,11 @@ import pytest
 from report_folders import COUNTS, make_spec, score_rows, write_run, write_scores, write_study
 from rich.console import Console
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.names import method_title
+from ltbench.analysis.protocols import main_series
 from ltbench.errors import CheckpointError, DataCorrupt, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.cells import cells
-from ltbench.report.names import method_title
-from ltbench.report.protocols import main_series
 from ltbench.report.render import terminal_table
 from ltbench.report.tables.scores import overall_table, per_class_tables
 from ltbench.runs.samples import first_of_each_class

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import method_rank
+from ltbench.analysis.series import Series, grouped
 from ltbench.report.figures.model import Figure, Panel, Style
-from ltbench.report.names import method_rank
-from ltbench.report.series import Series, grouped
 from ltbench.runs.run import Run
 
 # -- the registry ---------------------------------------------------------------------------------------------

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import arrow_of, method_title, output_of, seeds_text
+from ltbench.analysis.protocols import main_protocols, main_series
+from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Scene, figure, mixed, styled
 from ltbench.report.figures.marks import draw_series, how_made, left_out, panel_of
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
-from ltbench.report.names import arrow_of, method_title, output_of, seeds_text
-from ltbench.report.protocols import main_protocols, main_series
-from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls
 from ltbench.report.tables.cost import PROBE_TITLES, nearest_level
 from ltbench.runs.samples import load_confusion

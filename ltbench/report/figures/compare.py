@@ -8,7 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.differences import PLACES, Difference, difference_text, of_measure
+from ltbench.analysis.names import Measure, group_title, integer, method_title, number
+from ltbench.analysis.protocols import block_title, long_tails, main_protocols
+from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Figures, Scene, figure, mixed, styled
 from ltbench.report.figures.marks import (
     draw_series,
@@ -21,11 +25,7 @@ from ltbench.report.figures.marks import (
     spans_decades,
 )
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
-from ltbench.report.names import Measure, group_title, integer, method_title, number
-from ltbench.report.protocols import block_title, long_tails, main_protocols
-from ltbench.report.series import Series, joined
 from ltbench.report.tables.controls import balanced_controls, change, class_points, reordered
-from ltbench.report.tables.differences import PLACES, Difference, difference_text, of_measure
 from ltbench.report.tables.grid import Column, at_floor, row_labels
 
 _MOST_BARS = 20  # classes with names along an axis; above, a running mean

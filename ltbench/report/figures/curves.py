@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ltbench.analysis.names import Measure
+from ltbench.analysis.protocols import main_series
+from ltbench.analysis.series import Series, grouped, labelled
 from ltbench.report.figures.base import Figures, Scene, figure, styled
 from ltbench.report.figures.marks import draw_series, floor_size, how_made, panel_of, seed_values
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
-from ltbench.report.names import Measure
-from ltbench.report.protocols import main_series
-from ltbench.report.series import Series, grouped, labelled
 from ltbench.report.tables.cost import median, training_costs, training_flops
 from ltbench.runs.provenance import processors, sampling_cost
 from ltbench.runs.variants import current_default

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from ltbench.report.cell_results import CellResults
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import MISSING, Measure, range_text, seeds_text
+from ltbench.analysis.protocols import main_protocols
+from ltbench.analysis.series import Series
 from ltbench.report.figures.model import Mark, Panel, Style
-from ltbench.report.names import MISSING, Measure, range_text, seeds_text
-from ltbench.report.protocols import main_protocols
-from ltbench.report.series import Series
 
 MOST_PANELS = 3  # guidances in one figure
 

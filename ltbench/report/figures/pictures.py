@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from ltbench.analysis.names import integer
+from ltbench.analysis.protocols import main_series
+from ltbench.analysis.series import Series
 from ltbench.report.figures.base import Scene, figure
 from ltbench.report.figures.marks import how_made
 from ltbench.report.figures.model import Figure, Image
-from ltbench.report.names import integer
-from ltbench.report.protocols import main_series
-from ltbench.report.series import Series
 from ltbench.runs.samples import first_of_each_class, load_pairs
 
 _MOST_IMAGES = 8  # a class and method

@@ -8,11 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults, Numbers
-from ltbench.report.names import MISSING, Measure, group_title, method_rank, method_title, number
-from ltbench.report.protocols import at_main_protocol, block_title, fewer_methods, main_protocols
-from ltbench.report.series import by_key, grouped, joined
-from ltbench.report.tables.differences import (
+from ltbench.analysis.cell_results import CellResults, Numbers
+from ltbench.analysis.differences import (
     PLACES,
     Difference,
     declared_rows,
@@ -20,6 +17,9 @@ from ltbench.report.tables.differences import (
     of_measure,
     shown_to_differ,
 )
+from ltbench.analysis.names import MISSING, Measure, group_title, method_rank, method_title, number
+from ltbench.analysis.protocols import at_main_protocol, block_title, fewer_methods, main_protocols
+from ltbench.analysis.series import by_key, grouped, joined
 from ltbench.report.tables.grid import Table, Tags, marked, score_text, series_tags
 from ltbench.report.tables.notes import measure_titles
 from ltbench.stats import agreement_chance

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import (
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import (
     integer,
     mean_sd,
     method_title,
     seeds_text,
 )
-from ltbench.report.protocols import main_protocols, main_series
-from ltbench.report.series import Series, agreeing, grouped
+from ltbench.analysis.protocols import main_protocols, main_series
+from ltbench.analysis.series import Series, agreeing, grouped
 from ltbench.report.tables.grid import Table, ends, score_text, series_tags
 from ltbench.runs.series import label_without
 from ltbench.stats import t_half_width

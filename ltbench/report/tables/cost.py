@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import MISSING, integer, number, output_of, seeds_text
-from ltbench.report.protocols import main_protocols, main_series
-from ltbench.report.series import Series
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import MISSING, integer, number, output_of, seeds_text
+from ltbench.analysis.protocols import main_protocols, main_series
+from ltbench.analysis.series import Series
 from ltbench.report.tables.grid import Table
 from ltbench.runs.provenance import processors, sampling_cost, training_cost
 from ltbench.runs.run import Run

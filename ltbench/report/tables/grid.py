@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ltbench.report.cell_results import CellResults, Numbers
-from ltbench.report.names import ANY, MISSING, OWN, Measure, mean_sd, number
-from ltbench.report.protocols import fewer_methods, main_protocols, protocol_of
-from ltbench.report.series import PARTS, Block, Series, by_key, grouped, joined, stated
+from ltbench.analysis.cell_results import CellResults, Numbers
+from ltbench.analysis.names import ANY, MISSING, OWN, Measure, mean_sd, number
+from ltbench.analysis.protocols import fewer_methods, main_protocols, protocol_of
+from ltbench.analysis.series import PARTS, Block, Series, by_key, grouped, joined, stated
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
 from ltbench.stats import best_columns, t_half_width
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import MISSING, OWN, Measure, evaluations_text, guidance_text, integer, seeds_text
-from ltbench.report.series import Series, grouped, several
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import MISSING, OWN, Measure, evaluations_text, guidance_text, integer, seeds_text
+from ltbench.analysis.series import Series, grouped, several
 
 
 def apart(

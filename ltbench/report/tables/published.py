@@ -17,10 +17,8 @@ from pathlib import Path
 import pandas as pd
 
 from ltbench import text
-from ltbench.data.registry import SOURCES
-from ltbench.metrics.registry import METRICS
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import (
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import (
     MISSING,
     evaluations_text,
     integer,
@@ -31,8 +29,10 @@ from ltbench.report.names import (
     metric_title,
     seeds_text,
 )
-from ltbench.report.published_files import PROTOCOL
-from ltbench.report.series import Series, stated
+from ltbench.analysis.published_files import PROTOCOL
+from ltbench.analysis.series import Series, stated
+from ltbench.data.registry import SOURCES
+from ltbench.metrics.registry import METRICS
 from ltbench.report.tables.grid import Column, Table, Tags, ends, entries
 from ltbench.study.presets import load_all
 

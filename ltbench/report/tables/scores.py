@@ -9,8 +9,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.names import (
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.names import (
     MISSING,
     Measure,
     arrow_of,
@@ -19,8 +19,8 @@ from ltbench.report.names import (
     integer,
     method_title,
 )
-from ltbench.report.protocols import fewer_methods, main_protocols, shown_blocks
-from ltbench.report.series import Block, joined, labelled, several
+from ltbench.analysis.protocols import fewer_methods, main_protocols, shown_blocks
+from ltbench.analysis.series import Block, joined, labelled, several
 from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
     Bold,

@@ -1,7 +1,7 @@
 """Every method's style: its own, and the same in all figures."""
 
+from ltbench.analysis.names import known_methods_in_tree
 from ltbench.report.figures.base import method_styles
-from ltbench.report.names import known_methods_in_tree
 
 
 def test_a_method_has_one_style_whatever_stands_beside_it():

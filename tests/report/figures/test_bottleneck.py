@@ -5,9 +5,9 @@ import pytest
 from report_folders import make_spec, write_run
 from report_scenes import drawn_of
 
+from ltbench.analysis.cells import cells
 from ltbench.errors import CheckpointError
 from ltbench.report import load_scores
-from ltbench.report.cells import cells
 from ltbench.runs.samples import load_confusion
 
 

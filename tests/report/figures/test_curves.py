@@ -7,8 +7,8 @@ from report_folders import (
 )
 from report_scenes import drawn_of, scenes_of
 
+from ltbench.analysis.cells import cells
 from ltbench.report import load_results
-from ltbench.report.cells import cells
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
 from ltbench.report.figures.curves import at_most, varied

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes, write_run
 
+from ltbench.analysis.cells import cells
 from ltbench.report import load_scores
-from ltbench.report.cells import cells
 from ltbench.report.tables.controls import balanced_controls, controls_tables
 
 

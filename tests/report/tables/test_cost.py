@@ -2,10 +2,10 @@
 
 from report_folders import make_spec, write_run
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.protocols import main_series
 from ltbench.files import read_json, write_json
 from ltbench.report import load_results
-from ltbench.report.cells import cells
-from ltbench.report.protocols import main_series
 from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
 
 

@@ -12,10 +12,10 @@ from report_folders import (
     write_scores,
 )
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.published_files import load_published
 from ltbench.cli.tree import app
 from ltbench.report import load_scores
-from ltbench.report.cells import cells
-from ltbench.report.published_files import load_published
 from ltbench.report.tables.published import missing_runs, paper_tables, published_table
 from ltbench.study.presets import preset_names
 

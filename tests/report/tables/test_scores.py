@@ -3,10 +3,10 @@
 import numpy as np
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.protocols import main_series
+from ltbench.analysis.series import Series
 from ltbench.report import load_results, load_scores
-from ltbench.report.cells import cells
-from ltbench.report.protocols import main_series
-from ltbench.report.series import Series
 from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.notes import protocol_columns
 from ltbench.report.tables.scores import (

@@ -10,8 +10,8 @@ import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ltbench.report.cell_results import CellResults
-from ltbench.report.series import Block, Series, by_key, grouped, joined, labelled, stated
+from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.series import Block, Series, by_key, grouped, joined, labelled, stated
 
 MOST_METHODS = 14  # side by side: a method is left out only beyond
 _MOST_GUIDANCES = 3  # in tables and figures of methods side by side

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cell_results import MEASURE, CellResults, Key
-from ltbench.report.names import method_rank, split_metric
-from ltbench.report.series import Series, labelled, stated
+from ltbench.analysis.cell_results import MEASURE, CellResults, Key
+from ltbench.analysis.names import method_rank, split_metric
+from ltbench.analysis.series import Series, labelled, stated
 from ltbench.runs.run import Run
 from ltbench.runs.score_rows import row_codes
 from ltbench.runs.series import main_sampling_seed

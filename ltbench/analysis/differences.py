@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ltbench.report.cell_results import MEASURE, CellResults
-from ltbench.report.names import Measure
-from ltbench.report.protocols import main_protocols
-from ltbench.report.series import Series, agreeing, joined
+from ltbench.analysis.cell_results import MEASURE, CellResults
+from ltbench.analysis.names import Measure
+from ltbench.analysis.protocols import main_protocols
+from ltbench.analysis.series import Series, agreeing, joined
 from ltbench.specs import PLAIN
 from ltbench.stats import EXACT_UP_TO, holm, paired_columns, sign_flip_p
 

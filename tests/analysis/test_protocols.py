@@ -2,13 +2,13 @@
 
 from report_folders import COUNTS, make_spec, score_rows, write_run
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.differences import differences
+from ltbench.analysis.protocols import MOST_METHODS, main_protocols, main_series, shown_blocks
 from ltbench.report import load_results, load_scores
-from ltbench.report.cells import cells
 from ltbench.report.findings import best_guidances, findings
-from ltbench.report.protocols import MOST_METHODS, main_protocols, main_series, shown_blocks
 from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table
 from ltbench.report.tables.cost import cost_table
-from ltbench.report.tables.differences import differences
 from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.scores import groups_table, league_table, overall_table, tail_table
 

@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from report_folders import make_spec, score_rows, write_run, write_study
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.differences import differences, of_measure, p_statement
 from ltbench.report import load_scores
-from ltbench.report.cells import cells
-from ltbench.report.tables.differences import differences, of_measure, p_statement
 from ltbench.study.file import load_study
 
 

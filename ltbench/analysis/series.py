@@ -8,8 +8,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ltbench.analysis.names import guidance_text, method_title
 from ltbench.diffusion.registry import kind
-from ltbench.report.names import guidance_text, method_title
 from ltbench.runs.series import RULE_KEYS, is_hyperparameter, rule_of
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from ltbench.report.names import (
+from ltbench.analysis.names import (
     ANY,
     GROUP_ORDER,
     OWN,
@@ -23,7 +23,7 @@ from ltbench.report.names import (
     output_of,
     range_text,
 )
-from ltbench.report.series import Series
+from ltbench.analysis.series import Series
 from ltbench.runs.samples import class_names_of
 
 MEASURE = list(Measure._fields)

@@ -5,10 +5,10 @@ import re
 import pytest
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 
+from ltbench.analysis.cells import cells
+from ltbench.analysis.names import OWN
+from ltbench.analysis.protocols import main_series
 from ltbench.report import load_scores, write_report
-from ltbench.report.cells import cells
-from ltbench.report.names import OWN
-from ltbench.report.protocols import main_series
 
 
 def test_by_seed_takes_the_main_sampling_seed_only(contrast_study):

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
+from ltbench.analysis.published_files import load_published, read_published
 from ltbench.errors import DataCorrupt
-from ltbench.report.published_files import load_published, read_published
 
 HEADER = "source,table,dataset,imbalance_ratio,method,metric,value,confidence,sampler,steps,images,extractor,image_size"
 LINES = (
