@@ -137,6 +137,14 @@ class CellResults:
         present -= set(SHOT_GROUPS) if self.is_balanced else set()
         return [g for g in GROUP_ORDER if g in present] + sorted(present - set(GROUP_ORDER))
 
+    def grouped_labels(self) -> list[tuple[str, str, str]]:
+        """Return (group, grouping, its classes) of the pooled groups, where the scores state it."""
+        if "labels" not in self.points:
+            return []
+        rows = self.points[(self.points["scope"] == "pooled").to_numpy()]
+        rows = rows[["class_or_group", "grouping", "labels"]].astype(str).drop_duplicates()
+        return [row for row in rows.itertuples(index=False, name=None) if row[2]]
+
     def folders(self, series: str) -> list[Path]:
         """Return the sample sets' folders of a series."""
         rows = self.points["folder"][(self.points["series"] == series).to_numpy()]

@@ -7,7 +7,7 @@ over sampling seeds of one training is kept apart, since it measures another thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -152,3 +152,33 @@ def _moments(row: np.ndarray, value: np.ndarray, main: np.ndarray) -> tuple[np.n
         mean = np.bincount(row, value, size) / n
         sd = np.sqrt(np.bincount(row, (value - mean[row]) ** 2, size) / (n - 1))
     return mean, np.where(n > 1, sd, np.nan), n
+
+
+def summary_frames(sections: Sequence[tuple[CellResults, pd.DataFrame]]) -> dict[str, pd.DataFrame]:
+    """Return a report's numbers as tables: series and measures described once, then means and differences by key.
+
+    Parameters
+    ----------
+    sections
+        Each data cell with its frame of `differences`.
+    """
+    found = [cell for cell, _ in sections]
+    cell_rows = pd.DataFrame({"cell_number": range(len(found)), "cell": [cell.label for cell in found]})
+    series = pd.concat([series_table(c).assign(cell=c.label) for c in found], ignore_index=True)
+    for column in ("train_seeds", "sample_seeds", "runs"):
+        series[column] = [";".join(map(str, values)) for values in series[column]]
+    first = ["cell", "series", "label"]
+    texts = dict.fromkeys(["series", "scope", "class_or_group", *MEASURE[:6], "role"], object)
+    parts = [cell.summary.astype(texts).assign(cell_number=i) for i, cell in enumerate(found)]
+    summary = pd.concat(parts, ignore_index=True)
+    measures = summary[MEASURE].drop_duplicates(ignore_index=True)
+    measures.insert(0, "measure", [f"m{i}" for i in range(len(measures))])
+    columns = ["cell_number", "series", *PLACE, "metric", "role", "measure"]
+    numbers = ["mean", "sd", "n", "sd_sampling", "n_sampling"]
+    return {
+        "cells": cell_rows,
+        "series": series[[*first, *(c for c in series if c not in first)]],
+        "measures": measures,
+        "summary": summary.merge(measures, on=MEASURE, how="left")[[*columns, *numbers]],
+        "contrasts": pd.concat([frame for _, frame in sections], ignore_index=True),
+    }

@@ -46,6 +46,15 @@ class Difference(NamedTuple):
     p_t: float
     p: str
 
+    @property
+    def text(self) -> str:
+        """In print: mean [interval] k/n."""
+        mean, *ends = (f"{v:+.{self.measure.decimals}f}" for v in (self.mean, self.low, self.high))
+        interval = (
+            f" [{', '.join(ends)}]" if math.isfinite(self.low) else ""
+        )  # none where all seeds' are equal
+        return mean if self.n < 2 else f"{mean}{interval} {self.agree:.0f}/{self.n:.0f}"
+
 
 def differences(cell: CellResults, baseline: str, declared: Contrast | None = None) -> pd.DataFrame:
     """Compare every series with its baseline, overall, per group and pooled.
@@ -185,17 +194,6 @@ def _rows(frame: pd.DataFrame) -> list[Difference]:
 def shown_to_differ(rows: Sequence[Difference]) -> set[Difference]:
     """Return those that Holm's procedure over all of them shows to differ, at 5 %."""
     return {row for row, differs in zip(rows, holm([row.p_t for row in rows]), strict=True) if differs}
-
-
-def difference_text(row: Difference) -> str:
-    """Print one paired difference: mean [interval] k/n."""
-    decimals = row.measure.decimals
-    text = f"{row.mean:+.{decimals}f}"
-    if row.n < 2:
-        return text
-    if not math.isfinite(row.low):  # all seeds' differences are equal
-        return f"{text} {row.agree:.0f}/{row.n:.0f}"
-    return f"{text} [{row.low:+.{decimals}f}, {row.high:+.{decimals}f}] {row.agree:.0f}/{row.n:.0f}"
 
 
 def declared_rows(cell: CellResults, frame: pd.DataFrame) -> list[Difference]:

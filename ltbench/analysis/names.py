@@ -6,7 +6,7 @@ import functools
 import importlib
 import math
 import pkgutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Literal, NamedTuple
 
 from ltbench.data.registry import SOURCES
@@ -118,6 +118,13 @@ def method_title(method: str) -> str:
         (part.upper() if len(part) <= 5 else part.replace("_", " ")) if part in ours else part
         for part in method.split("+")
     )
+
+
+def pair_title(pair: tuple[str, str], compared: Collection[tuple[str, str]]) -> str:
+    """Name a method, and its variant where several of it are compared."""
+    method, variant = pair
+    alone = sum(other == method for other, _ in compared) == 1
+    return method_title(method) if alone else f"{method_title(method)} ({variant})"
 
 
 @functools.cache

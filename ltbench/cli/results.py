@@ -68,10 +68,11 @@ def make_report(
 
 def compare_results(a: Path, b: Path) -> None:
     """Show which numbers of two result folders differ beyond their spread over seeds."""
-    from ltbench.report.compare import compare
+    from ltbench.analysis.comparison import compare
     from ltbench.report.render import terminal_table
+    from ltbench.report.tables.comparison import comparison_table
 
-    console.print(terminal_table(compare(a, b).table(), console.width, notes=2))
+    console.print(terminal_table(comparison_table(compare(a, b)), console.width, notes=2))
 
 
 def evaluate_runs(

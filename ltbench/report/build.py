@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ltbench import text
-from ltbench.analysis.cell_results import MEASURE, CellResults
-from ltbench.analysis.cells import PLACE, cells, series_table
+from ltbench.analysis.cells import cells, summary_frames
+from ltbench.analysis.protocols import main_series
 from ltbench.analysis.published_files import load_published
 from ltbench.errors import UsageError, nearest
 from ltbench.files import ensure_writable, replacing, write_text
 from ltbench.report.document import Document, build, make_scenes
-from ltbench.report.figures.base import Scene
 from ltbench.report.html import html_page
 from ltbench.report.render import markdown_pages, write_latex
-from ltbench.report.tables.grid import Table
 from ltbench.report.tables.published import missing_runs, paper_tables, published_table
-from ltbench.runs.results import Results, load_results, study_title
+from ltbench.runs.results import load_results, study_title
 
 if TYPE_CHECKING:
     from ltbench.study.contrast import Contrast
@@ -107,16 +105,20 @@ def write_report(  # noqa: PLR0913 -- options, given by name
     tell("comparing")
     found = cells(results.scores, results.runs)
     if not found:
-        why = next(
-            (str(reason) for reason in results.scores["reason"].unique() if str(reason)),
-            "no reason is stored",
-        )
+        reasons = filter(None, map(str, results.scores["reason"].unique()))
+        why = next(reasons, "no reason is stored")
         raise UsageError(f"none of the scores has a number ({why}): score other metrics or samples first")
     if all_figures or paper:
         tell("placing the bottleneck's features (t-SNE)")
-        _embed(found, results)
+        from ltbench.scoring.embedding import keep_embeddings
+
+        leading = (one for cell in found for one in main_series(cell))
+        keep_embeddings((results.runs[name], one.step) for one in leading for name in one.runs[:1])
     scenes = make_scenes(found, results, baseline, contrast)
-    papers, missing = _papers(found, paper, sources[0])
+    published = load_published()
+    beside = published_table(found, published, every=paper)
+    papers = [*([beside] if beside is not None else []), *(paper_tables(found, published) if paper else [])]
+    missing = missing_runs(found, published, sources[0]) if paper else []
     title = title or " and ".join(study_title(path) or text.one_line(path.resolve().name) for path in sources)
     tell("arranging tables and figures")
     document = build(scenes, results, title, papers=papers, missing=missing)
@@ -131,67 +133,17 @@ def write_report(  # noqa: PLR0913 -- options, given by name
     return Report(out, files, document)
 
 
-def _papers(found: list[CellResults], paper: bool, root: Path) -> tuple[list[Table], list[str]]:
-    published = load_published()
-    beside = published_table(found, published, every=paper)
-    tables = [beside] if beside is not None else []
-    if not paper:
-        return tables, []
-    return [*tables, *paper_tables(found, published)], missing_runs(found, published, root)
-
-
-def _embed(found: Sequence[CellResults], results: Results) -> None:
-    """Compute the t-SNE of the leading series' probes where it is not kept yet, and keep it beside the probe."""
-    from ltbench.analysis.protocols import main_series
-    from ltbench.runs.run import write_embedding
-    from ltbench.scoring.embedding import embed
-
-    for cell in found:
-        for one in main_series(cell):
-            for name in one.runs[:1]:
-                run = results.runs[name]
-                if not run.embedding(one.step) and (places := embed(run.probe_features(one.step))):
-                    write_embedding(run.folder, one.step, places)
-
-
 # -- files ----------------------------------------------------------------------------------------------------
 
 
 def _write(document: Document, out: Path, latex: bool) -> list[Path]:
     pages = {"index.html": html_page(document), **markdown_pages(document)}
-    files = []
     for name, content in pages.items():
-        files.append(out / name)
-        write_text(files[-1], content)
-    if latex:
-        files += write_latex(document.tables(), out / "tables")
-    for name, frame in _summaries(document.scenes).items():
-        files.append(_write_csv(out / "tables" / f"{name}.csv", frame))
-    return files
-
-
-def _summaries(scenes: Sequence[Scene]) -> dict[str, pd.DataFrame]:
-    """Return the report's numbers as tables: series and measures described once, then means and differences by key."""
-    found = [scene.cell for scene in scenes]
-    cell_rows = pd.DataFrame({"cell_number": range(len(found)), "cell": [cell.label for cell in found]})
-    series = pd.concat([series_table(c).assign(cell=c.label) for c in found], ignore_index=True)
-    for column in ("train_seeds", "sample_seeds", "runs"):
-        series[column] = [";".join(map(str, values)) for values in series[column]]
-    first = ["cell", "series", "label"]
-    texts = dict.fromkeys(["series", "scope", "class_or_group", *MEASURE[:6], "role"], object)
-    parts = [cell.summary.astype(texts).assign(cell_number=i) for i, cell in enumerate(found)]
-    summary = pd.concat(parts, ignore_index=True)
-    measures = summary[MEASURE].drop_duplicates(ignore_index=True)
-    measures.insert(0, "measure", [f"m{i}" for i in range(len(measures))])
-    columns = ["cell_number", "series", *PLACE, "metric", "role", "measure"]
-    numbers = ["mean", "sd", "n", "sd_sampling", "n_sampling"]
-    return {
-        "cells": cell_rows,
-        "series": series[[*first, *(c for c in series if c not in first)]],
-        "measures": measures,
-        "summary": summary.merge(measures, on=MEASURE, how="left")[[*columns, *numbers]],
-        "contrasts": pd.concat([scene.differences for scene in scenes], ignore_index=True),
-    }
+        write_text(out / name, content)
+    files = [out / name for name in pages]
+    files += write_latex(document.tables(), out / "tables") if latex else []
+    frames = summary_frames([(scene.cell, scene.differences) for scene in document.scenes])
+    return files + [_write_csv(out / "tables" / f"{name}.csv", frame) for name, frame in frames.items()]
 
 
 def _write_csv(path: Path, frame: pd.DataFrame) -> Path:

@@ -14,24 +14,16 @@ from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.differences import differences
 from ltbench.analysis.names import known_methods_in_tree
 from ltbench.analysis.protocols import long_tails, main_series
+from ltbench.analysis.runs import stored_probes
 from ltbench.report.checklist import checklist_table
-from ltbench.report.figures import bottleneck, compare, curves, pictures  # noqa: F401 - they register their figures
+from ltbench.report.figures import bottleneck, classes, curves, forest, pictures  # noqa: F401 - they register theirs
 from ltbench.report.figures.base import KINDS, Scene, figures_of, method_styles
 from ltbench.report.figures.model import Figure
-from ltbench.report.findings import best_guidance_table, findings
-from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table, spread_table
+from ltbench.report.findings import findings
+from ltbench.report.tables import contrasts, scores
 from ltbench.report.tables.controls import controls_tables
-from ltbench.report.tables.cost import cost_table, entanglement_table, stored_probes
+from ltbench.report.tables.cost import cost_table, entanglement_table
 from ltbench.report.tables.grid import Table
-from ltbench.report.tables.scores import (
-    groups_table,
-    league_table,
-    overall_table,
-    per_class_tables,
-    pooled_table,
-    settings_table,
-    tail_table,
-)
 from ltbench.runs.results import Results
 
 if TYPE_CHECKING:
@@ -127,19 +119,12 @@ def make_scenes(
     found: Sequence[CellResults], results: Results, baseline: str, contrast: Contrast | None = None
 ) -> list[Scene]:
     """Gather what each data cell's tables and figures are made of."""
+    runs, scenes = results.runs, []
     styles = method_styles(set(results.scores["method"].unique()), known_methods_in_tree())
-    return [
-        Scene(
-            cell,
-            found,
-            results.runs,
-            styles,
-            stored_probes(main_series(cell), results.runs),
-            differences(cell, baseline, contrast),
-            baseline,
-        )
-        for cell in found
-    ]
+    for cell in found:
+        probes, apart = stored_probes(main_series(cell), runs), differences(cell, baseline, contrast)
+        scenes.append(Scene(cell, found, runs, styles, probes, apart, baseline))
+    return scenes
 
 
 def build(
@@ -154,32 +139,27 @@ def build(
     found, baseline = [scene.cell for scene in scenes], scenes[0].baseline
     sections = [(scene.cell, scene.differences) for scene in scenes]
     leading = long_tails(found)
-    leagues = [t for c in leading if (t := league_table(c, results.runs, baseline)) is not None]
+    leagues = [t for c in leading if (t := scores.league_table(c, results.runs, baseline)) is not None]
     sentences = findings(sections, baseline)
-    forest = compare.overall_forest(list(scenes))
+    first = forest.overall_forest(scenes)
     overview = [
         *(Text(note, small=True) for note in results.notes),
-        None if forest is None else Plot(forest, True),
+        None if first is None else Plot(first, True),
         *leagues[:1],
         Text(items=sentences),
         Text(LIMITS, small=True),
     ]
     drawn = {scene.cell.label: figures_of(scene) for scene in scenes}
-    lacking = Text("Missing:", missing, True) if missing else None
-    summary = [glance_table(sections, baseline), checklist_table(scenes)]
-    gaps = _gaps(drawn)
+    lacking, gaps = Text("Missing:", missing, True) if missing else None, _gaps(drawn)
+    summary = [contrasts.glance_table(sections, baseline), checklist_table(scenes)]
+    cells = [
+        _cell_section(scene, drawn[scene.cell.label], scene.cell in leading, leagues[1:]) for scene in scenes
+    ]
+    controls = "Rare or hard: other class orders, splits and balanced data"
     nodes = [
         Section("Overview", overview, "overview"),
-        *(
-            _cell_section(scene, drawn[scene.cell.label], scene.cell in leading, leagues[1:])
-            for scene in scenes
-        ),
-        Section(
-            "Rare or hard: other class orders, splits and balanced data",
-            controls_tables(found),
-            "controls",
-            True,
-        ),
+        *cells,
+        Section(controls, controls_tables(found), "controls", True),
         Section("The papers' tables", [*papers, lacking], "papers", len(papers) > 2),
         Section("All data cells, and the checklist", summary, "all-cells", True),
         Section("Not drawn", [Text(items=gaps)] if gaps else [], "not-drawn", True),
@@ -200,19 +180,19 @@ def _cell_section(
     def folded(title: str, name: str, nodes: Sequence[object]) -> Section:
         return Section(f"{title}{cell.label}", nodes, f"cell-{cell.slug}-{name}", True, cell)
 
-    overall = overall_table(cell)
+    overall = scores.overall_table(cell)
     own: list[Table | None] = [t for t in leagues if t.name == f"league-{cell.slug}"]
-    tables: list[Table | None] = [
+    tables = [
         overall if lead else None,
-        groups_table(cell),
-        pooled_table(cell),
-        tail_table(cell),
-        contrast_table(cell, scene.differences),
-        best_guidance_table(cell),
+        scores.groups_table(cell),
+        scores.pooled_table(cell),
+        scores.tail_table(cell),
+        contrasts.contrast_table(cell, scene.differences),
+        contrasts.best_guidance_table(cell),
         entanglement_table(cell, scene.probes),
         cost_table(cell, scene.runs),
-        spread_table(cell),
-        rank_table(cell),
+        contrasts.spread_table(cell),
+        contrasts.rank_table(cell),
     ]
     nodes: list[object] = [
         *plots("forest"),
@@ -223,8 +203,8 @@ def _cell_section(
         *plots("guidance", first=2),  # one a kind of sampler
         *plots("budget", "nfe", "hyper", "counts", "tsne", "entanglement", "noise", "cost"),
         folded("Tables of ", "tables", tables),
-        folded("Per class, ", "classes", per_class_tables(cell)),
-        folded("Every setting, ", "settings", [settings_table(cell)]),
+        folded("Per class, ", "classes", scores.per_class_tables(cell)),
+        folded("Every setting, ", "settings", [scores.settings_table(cell)]),
         folded("Confusion, nearest images, training, ", "more", plots("confusion", "nearest", "training")),
     ]
     return Section(cell.label, nodes, f"cell-{cell.slug}", cell=cell)

@@ -1,4 +1,4 @@
-"""Findings: from the frame of differences and the scores to a few short sentences, and each best guidance.
+"""Findings: from the frame of differences and the scores to a few short sentences.
 
 A sentence has at most 25 words and no list of numbers: the forest plot and the tables beside it have those.
 """
@@ -6,25 +6,15 @@ A sentence has at most 25 words and no list of numbers: the forest plot and the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 
 import pandas as pd
 
+from ltbench.analysis.best_guidance import best_guidances
 from ltbench.analysis.cell_results import CellResults
-from ltbench.analysis.differences import (
-    PLACES,
-    Difference,
-    declared_rows,
-    difference_text,
-    of_measure,
-    shown_to_differ,
-)
-from ltbench.analysis.names import group_title, mean_sd, method_title, number
+from ltbench.analysis.differences import PLACES, Difference, declared_rows, of_measure, shown_to_differ
+from ltbench.analysis.names import group_title, method_title, number
 from ltbench.analysis.protocols import fewer_methods, long_tails, main_protocols
-from ltbench.analysis.series import Block, Series, by_key, grouped, joined
-from ltbench.report.tables.contrasts import pair_title
-from ltbench.report.tables.grid import Table, series_tags
-from ltbench.stats import Best, best_setting
+from ltbench.analysis.series import Block, by_key, grouped
 
 MOST_WORDS = 25
 MOST_SENTENCES = 6
@@ -168,62 +158,5 @@ def _declared(sections: Sections) -> Iterator[str]:
             title = _word(row.measure.plain)
             yield (
                 f"Declared beforehand, {_short(cell)}: {row.label} - {row.baseline_label}, "
-                f"{group_title(row.place)} {title} {difference_text(row)} ({row.p})."
+                f"{group_title(row.place)} {title} {row.text} ({row.p})."
             )
-
-
-# -- best guidance --------------------------------------------------------------------------------------------
-
-
-def best_guidances(cell: CellResults) -> list[tuple[Series, Best]]:
-    """Return each method's series at its best guidance of those run under one sampler, the best first.
-
-    On seeds that all of the method's scales have. The series are labelled by their methods.
-    """
-    measure = cell.frechet("overall")
-    blocks = main_protocols(cell, every=True)
-    if measure is None or len(blocks) < 2:
-        return []
-    wide = cell.by_seed("overall", measure)
-    first = blocks[0][0]
-    rules = {one.rule for one in blocks[0]}  # scales of one rule: another rule's are another axis
-    shown = by_key(one for one in joined(blocks) if one.key in wide and one.rule in rules).values()
-    methods = grouped((one for one in shown if one.sampler == first.sampler), lambda one: one.pair)
-    curves = {pair: rows for pair, rows in methods.items() if len(rows) > 1}
-    shared = wide[[one.key for rows in curves.values() for one in rows]].dropna()
-    wide = shared if len(shared) else wide  # seeds that all scales of all methods have, where there are any
-    out = []
-    for pair, rows in curves.items():
-        columns = wide[[one.key for one in rows]].set_axis([one.guidance for one in rows], axis=1)
-        if (best := best_setting(columns, measure.better or "lower")) is not None:
-            chosen = next(one for one in rows if one.guidance == best.chosen)
-            out.append((replace(chosen, label=pair_title(pair, list(methods))), best))
-    return sorted(out, key=lambda row: row[1].mean)
-
-
-def best_guidance_table(cell: CellResults) -> Table | None:
-    """Build the table of each method at its best guidance, valued on seeds that did not choose it where possible."""
-    measure = cell.frechet("overall")
-    rows = best_guidances(cell)
-    if measure is None or not rows:
-        return None
-    decimals, first = measure.decimals, main_protocols(cell)[0][0]
-    valued = ("on the same scores: flatters", "on the other half of the seeds")
-    columns = [
-        ("Method", [one.label for one, _ in rows]),
-        (measure.title, [mean_sd(best.mean, best.sd, decimals) for _, best in rows]),
-        ("ω", [f"{best.chosen:g}" for _, best in rows]),
-        ("Common seeds", [str(best.n) for _, best in rows]),
-        ("Valued", [valued[best.held_out] for _, best in rows]),
-    ]
-    mean, sd, n = cell.floor("overall", measure)
-    notes = [
-        f"Best of the scales run under one sampler ({first.sampler}, {first.kind}), on seeds that all scales of the "
-        "method have. With four seeds or more each half of them chooses a scale and the other half gives the value; "
-        "with fewer the value is of the scores that chose it, and flatters. "
-        f"Floor: {mean_sd(mean, sd, decimals)}{f' (n={n:,.0f})' if n == n else ''}."
-    ]
-    title = f"Each method at its best guidance, {cell.label}"
-    tags = [series_tags(one) for one, _ in rows]
-    name = f"best-guidance-{cell.slug}"
-    return Table.of_columns(name, title, columns, notes=notes, settings=1, row_tags=tags)

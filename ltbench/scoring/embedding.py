@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from threadpoolctl import threadpool_limits
+
+from ltbench.runs.run import Run, write_embedding
 
 POINTS_PER_CLASS = 30
 MOST_POINTS = 3000  # a thousand classes would take minutes and be no picture
@@ -44,3 +46,10 @@ def embed(features: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             model = TSNE(perplexity=perplexity, max_iter=ITERATIONS, init="pca", random_state=0)
             out[name] = model.fit_transform(x)
     return out
+
+
+def keep_embeddings(runs: Iterable[tuple[Run, float]]) -> None:
+    """Compute the t-SNE of the probes of runs at a step where it is not kept yet, and keep it beside the probe."""
+    for run, step in runs:
+        if not run.embedding(step) and (places := embed(run.probe_features(step))):
+            write_embedding(run.folder, step, places)

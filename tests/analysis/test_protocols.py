@@ -2,11 +2,12 @@
 
 from report_folders import COUNTS, make_spec, score_rows, write_run
 
+from ltbench.analysis.best_guidance import best_guidances
 from ltbench.analysis.cells import cells
 from ltbench.analysis.differences import differences
 from ltbench.analysis.protocols import MOST_METHODS, main_protocols, main_series, shown_blocks
 from ltbench.report import load_results, load_scores
-from ltbench.report.findings import best_guidances, findings
+from ltbench.report.findings import findings
 from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table
 from ltbench.report.tables.cost import cost_table
 from ltbench.report.tables.grid import Bold

@@ -267,3 +267,13 @@ def write_classes(root, frechet, counts=COUNTS, **spec):
         for row in score_rows(spec, counts=counts)
     ]
     write_run(root, spec, rows, images=False)
+
+
+def shifted(rows, shift, places=("9",)):
+    """Return rows whose Frechet distances at some places are further by `shift`."""
+    return [
+        r | {"value": repr(float(r["value"]) + shift)}
+        if r["class_or_group"] in places and r["metric"] == "frechet"
+        else r
+        for r in rows
+    ]

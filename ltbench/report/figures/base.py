@@ -14,9 +14,9 @@ import pandas as pd
 
 from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.names import method_rank
+from ltbench.analysis.runs import Runs
 from ltbench.analysis.series import Series, grouped
 from ltbench.report.figures.model import Figure, Panel, Style
-from ltbench.runs.run import Run
 
 # -- the registry ---------------------------------------------------------------------------------------------
 
@@ -38,7 +38,7 @@ class Scene:
 
     cell: CellResults
     found: Sequence[CellResults]
-    runs: Mapping[str, Run]
+    runs: Runs
     styles: Mapping[str, Style]
     probes: pd.DataFrame
     differences: pd.DataFrame

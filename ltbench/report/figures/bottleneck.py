@@ -6,14 +6,15 @@ import numpy as np
 import pandas as pd
 
 from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.controls import balanced_controls
 from ltbench.analysis.names import arrow_of, method_title, output_of, seeds_text
 from ltbench.analysis.protocols import main_protocols, main_series
+from ltbench.analysis.runs import nearest_level
 from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Scene, figure, mixed, styled
 from ltbench.report.figures.marks import draw_series, how_made, left_out, panel_of
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
-from ltbench.report.tables.controls import balanced_controls
-from ltbench.report.tables.cost import PROBE_TITLES, nearest_level
+from ltbench.report.tables.cost import PROBE_TITLES
 from ltbench.runs.samples import load_confusion
 
 _MOST_PANELS = 6
@@ -29,7 +30,7 @@ def entanglement_over_noise(scene: Scene) -> Figure | None:
     last = probes[probes["step"] == probes.groupby("run")["step"].transform("max")]
     if last["t"].nunique() < 2:
         return None
-    return _entanglement(scene, last, "t", "noise level t (of 1000)", "noise", "after training")
+    return _entanglement(scene, last, "t", "noise level t (of 1000)", "noise level", "after training")
 
 
 @figure("entanglement", "entanglement over training", "probes at several steps (train.snapshots)")
@@ -39,9 +40,8 @@ def entanglement_over_training(scene: Scene) -> Figure | None:
     if probes.empty or probes["step"].nunique() < 2:
         return None
     level = nearest_level(probes["t"].unique())
-    return _entanglement(
-        scene, probes[probes["t"] == level], "step", "training step", "steps", f"at t = {level:g}"
-    )
+    rows = probes[probes["t"] == level]
+    return _entanglement(scene, rows, "step", "training step", "training", f"at t = {level:g}")
 
 
 def _noised(scene: Scene) -> pd.DataFrame:
@@ -50,7 +50,7 @@ def _noised(scene: Scene) -> pd.DataFrame:
 
 
 def _entanglement(
-    scene: Scene, rows: pd.DataFrame, x: str, x_title: str, name: str, when: str
+    scene: Scene, rows: pd.DataFrame, x: str, x_title: str, over: str, when: str
 ) -> Figure | None:
     series = main_series(scene.cell)
     metrics = [m for m in PROBE_TITLES if m in set(rows["metric"])]
@@ -64,16 +64,17 @@ def _entanglement(
     panels = []
     for metric in metrics:
         title = PROBE_TITLES.get(metric, output_of(metric).title) + arrow_of(metric)
-        marks = [mark(one, style, metric) for one, style in styled(scene, series)]
-        panels.append(panel_of(marks, title, x_title))
+        panels.append(
+            panel_of((mark(one, style, metric) for one, style in styled(scene, series)), title, x_title)
+        )
     images = f"{int(rows['n_images'].iloc[0])} images; " if "n_images" in rows else ""
     seeds = "; ".join(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
     caption = (
         f"Pooled bottleneck features of balanced held-out real images, noised, null label; {when}. {scene.cell.label}; "
         f"{images}training seeds: {seeds}; mean and standard deviation over them."
     )
-    title = f"Entanglement over {'noise level' if name == 'noise' else 'training'}"
-    return scene.figure(f"entanglement-{name}", title, caption, panels)
+    name = "entanglement-noise" if x == "t" else "entanglement-steps"
+    return scene.figure(name, f"Entanglement over {over}", caption, panels)
 
 
 @figure(
@@ -97,27 +98,24 @@ def tsne_panels(scene: Scene) -> Figure | None:
     levels = np.array([float(n.split("_")[1]) for n in names if n.startswith("noised_")])
     protocols = [f"noised_{nearest_level(levels):g}"] if len(levels) else []
     protocols += sorted(n for n in names if n.startswith("clean_"))
-    if not protocols:
-        return None
     classes = [str(c) for c in cell.classes()["class_or_group"]]
     panels = []
     for protocol in protocols:
-        kind, t = protocol.split("_")
-        told = f"{kind}, t = {t}"
+        told = "{}, t = {}".format(*protocol.split("_"))
         for name, method, places in chosen:
             marks = _scatter(cell, places[protocol], places["labels"], classes, method)
             panels.append(Panel(name, "", told if name == chosen[0][0] else "", marks))
     lacking = balanced is None and cell.imbalance_ratio != 1
     without = " Missing: the network trained on balanced data (imbalance ratio 1)." if lacking else ""
+    shown = {method for _, method, _ in chosen}
+    others = ", ".join(one.label for one in main_series(cell) if one.method not in shown)
     caption = (
         "t-SNE (PCA start, seed 0) of the pooled bottleneck of held-out real images, the same in all panels: noised, with "
         "the null label, and clean, with the true one; "
         f"{cell.label}; first training seed of each. Dark: head, bright: tail. Distances between clusters mean nothing in "
         f"t-SNE; the measured figures are beside it.{without}"
+        f"{f' Not shown, or not kept: {others}.' if others else ''}"
     )
-    shown = {method for _, method, _ in chosen}
-    if others := [one.label for one in main_series(cell) if one.method not in shown]:
-        caption += f" Not shown, or not kept: {', '.join(others)}."
     return scene.figure("tsne", "t-SNE of the bottleneck", caption, panels, len(chosen))
 
 
@@ -163,27 +161,24 @@ def confusion_matrices(scene: Scene) -> Figure | None:
     classes = [str(c) for c in cell.classes()["class_or_group"]]
     if not 1 < len(classes) <= _MOST_CLASSES:
         return None
-    panels, used = [], []
     names = [cell.class_name(c)[:11] for c in classes]
     blocks = main_protocols(cell)[:2]
-    for one in joined(blocks):
-        share = _confusion(cell, one.key, classes)
-        if share is None:
-            continue
-        used.append(one)
-        guidance = f", ω={one.scale}" if len(blocks) > 1 else ""
-        panels.append(
-            Panel(
-                f"{one.label}{guidance}: {np.nanmean(np.diag(share)):.2f}",
-                "looks like",
-                "asked for",
-                categories=names,
-                matrix=share.tolist(),
-                row_names=names,
-                row_methods=[one.method] * len(names),
-                guidance=one.scale,
-            )
+    shares = [(one, _confusion(cell, one.key, classes)) for one in joined(blocks)]
+    kept = [(one, share) for one, share in shares if share is not None]
+    panels = [
+        Panel(
+            f"{one.label}{f', ω={one.scale}' * (len(blocks) > 1)}: {np.nanmean(np.diag(share)):.2f}",
+            "looks like",
+            "asked for",
+            categories=names,
+            matrix=share.tolist(),
+            row_names=names,
+            row_methods=[one.method] * len(names),
+            guidance=one.scale,
         )
+        for one, share in kept
+    ]
+    used = [one for one, _ in kept]
     across = min(max(map(len, blocks)), 6 if max(map(len, names)) < 4 else 4)
     caption = (
         "Rows: the class that was asked for, head to tail; columns: the class that a classifier of real images sees, in "

@@ -17,6 +17,13 @@ from ltbench.analysis.series import Series
 from ltbench.report.figures.model import Mark, Panel, Style
 
 MOST_PANELS = 3  # guidances in one figure
+# How a caption tells an attribute of series, its values, and how many of them at most.
+_SETTINGS = (
+    ("sampler", "sampler {}", "{}", 1),
+    ("nfe", "{} NFE", "{:g}", MOST_PANELS),
+    ("guidance", "guidance {}", "{:g}", MOST_PANELS),
+    ("step", "step {}", "{:,.0f}", 1),
+)
 
 
 def draw_series(
@@ -100,23 +107,14 @@ def how_made(
     """Say in one paragraph how a figure's numbers were made; `drawn`: what is drawn where there are several seeds."""
     parts = [cell.label]
     if measure is not None:
-        parts.append(
-            f"{measure.plain} ({measure.definition}): "
-            f"{cell.images(measure, 'n_generated')} generated against {cell.images(measure, 'n_reference')} real"
-            f"{' a class' if scope == 'class' else ''} ({measure.reference})"
-        )
-    for name, show, most in (
-        ("sampler", "sampler {}", 1),
-        ("nfe", "{:g} NFE", MOST_PANELS),
-        ("guidance", "guidance {:g}", MOST_PANELS),
-        ("step", "step {:,.0f}", 1),
-    ):
+        generated, real = (cell.images(measure, size) for size in ("n_generated", "n_reference"))
+        per = " a class" if scope == "class" else ""
+        sizes = f"{generated} generated against {real} real{per} ({measure.reference})"
+        parts.append(f"{measure.plain} ({measure.definition}): {sizes}")
+    for name, show, unit, most in _SETTINGS:
         values = [v for v in dict.fromkeys(getattr(one, name) for one in series) if v == v and v != ""]
         if 1 <= len(values) <= most:
-            every = " or ".join(f"{v:g}" for v in values) if most > 1 else ""
-            parts.append(
-                show.format(values[0]).replace(f"{values[0]:g}", every) if every else show.format(values[0])
-            )
+            parts.append(show.format(" or ".join(map(unit.format, values))))
     rules = [rule for rule in dict.fromkeys(one.rule for one in series) if rule]
     if 0 < len(rules) <= MOST_PANELS:
         plain = " for some" if any(one.rule == "" for one in series) else ""
@@ -124,13 +122,12 @@ def how_made(
     kinds = {one.kind for one in series} - {"unknown"}
     if len(kinds) == 1:
         parts.append(f"{kinds.pop()} sampler")
-    if len({one.train_seeds for one in series}) == 1:
-        seeds = series[0].train_seeds
-        parts.append(
-            f"training seed {seeds[0]}" if len(seeds) == 1 else f"training seeds {seeds_text(seeds)}"
-        )
+    seeds = dict.fromkeys(one.train_seeds for one in series)
+    each = dict.fromkeys(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
+    if len(seeds) == 1:
+        own = next(iter(seeds))
+        parts.append(f"training seed {own[0]}" if len(own) == 1 else f"training seeds {seeds_text(own)}")
     else:  # a method once for all guidances
-        each = dict.fromkeys(f"{one.label} {seeds_text(one.train_seeds)}" for one in series)
         parts.append(f"training seeds {', '.join(each)}")
     if drawn and measure is not None and any(len(one.train_seeds) > 1 for one in series):
         parts.append(drawn)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
+from ltbench.analysis.best_guidance import best_guidances
 from ltbench.analysis.cell_results import CellResults, Numbers
-from ltbench.analysis.differences import (
-    PLACES,
-    Difference,
-    declared_rows,
-    difference_text,
-    of_measure,
-    shown_to_differ,
+from ltbench.analysis.differences import PLACES, Difference, declared_rows, of_measure, shown_to_differ
+from ltbench.analysis.names import (
+    MISSING,
+    Measure,
+    group_title,
+    mean_sd,
+    method_rank,
+    method_title,
+    number,
+    pair_title,
 )
-from ltbench.analysis.names import MISSING, Measure, group_title, method_rank, method_title, number
 from ltbench.analysis.protocols import at_main_protocol, block_title, fewer_methods, main_protocols
-from ltbench.analysis.series import by_key, grouped, joined
-from ltbench.report.tables.grid import Table, Tags, marked, score_text, series_tags
+from ltbench.analysis.series import Series, by_key, grouped, joined
+from ltbench.report.tables.grid import Table, Tags, marked, score_text
 from ltbench.report.tables.notes import measure_titles
 from ltbench.stats import agreement_chance
 
@@ -42,36 +45,34 @@ def contrast_table(cell: CellResults, frame: pd.DataFrame) -> Table | None:
         return None
     differ = shown_to_differ(shown)
     rows: list[list[str]] = []
-    tags: list[Tags] = []
-    rules = []
+    series, rules = [], []
     for title, block, found in lines:
         members = by_key(block)
         rules.append(len(rows))
         for key, own in grouped(found, lambda row: row.series).items():
             base = members.get(own[0].baseline)
             named = f"{members[key].label} - {base.label if base is not None else own[0].baseline_label}"
-            at = {row.place: marked(difference_text(row), row in differ) for row in own}
+            at = {row.place: marked(row.text, row in differ) for row in own}
             settings = [title, block[0].scale_text, str(max(int(row.n) for row in own))]
             rows.append([named, *(at.get(p, MISSING) for p in places), *settings])
-            tags.append(series_tags(members[key]))
+            series.append(members[key])
+    declared = "; ".join(
+        f"{row.label} - {row.baseline_label}, {group_title(row.place)} {row.measure.plain}: {row.p}"
+        for row in declared_rows(cell, frame)
+    )
+    none = "No contrast was declared in a study file ([contrast]), so there is no p-value."
     notes = [
         "Differences seed by seed: mean [95 % t interval], k of n seeds with the mean's sign"
         f"{_chances(shown)}. "
         "The interval is mean ± t(n-1) sd/√n, which takes the differences as normal, and holds for one difference alone; "
         f"bold: shown to differ by Holm's procedure over all {len(shown)} of the table, at 5 %. "
-        f"{_declared(declared_rows(cell, frame))} Every measure, place and setting: contrasts.csv.",
+        f"{f'Declared before the runs: {declared}.' if declared else none} "
+        "Every measure, place and setting: contrasts.csv.",
         fewer_methods(cell),
     ]
-    return Table(
-        f"contrasts-{cell.slug}",
-        f"Paired differences on common seeds, {cell.label}",
-        ["Contrast", *[group_title(p) for p in places], "Metric", "Guidance ω", "n"],
-        rows,
-        rules=tuple(rules),
-        notes=notes,
-        settings=3,
-        row_tags=tags,
-    )
+    headers = ["Contrast", *[group_title(p) for p in places], "Metric", "Guidance ω", "n"]
+    title, more = "Paired differences on common seeds", {"rules": rules, "notes": notes, "settings": 3}
+    return Table.of_rows(cell, "contrasts", title, headers, rows, series, **more)
 
 
 def _chances(shown: Iterable[Difference]) -> str:
@@ -79,17 +80,6 @@ def _chances(shown: Iterable[Difference]) -> str:
     seeds = sorted({int(row.n) for row in shown} - {0, 1})
     each = [f"{n}/{n} in {100 * agreement_chance(n, n):.2g} %" for n in seeds]
     return f" (by chance {', '.join(each)} of cases)" if each else ""
-
-
-def _declared(rows: Sequence[Difference]) -> str:
-    """Say what the study file declared and its p-value, or why there is none."""
-    if not rows:
-        return "No contrast was declared in a study file ([contrast]), so there is no p-value."
-    each = "; ".join(
-        f"{row.label} - {row.baseline_label}, {group_title(row.place)} {row.measure.plain}: {row.p}"
-        for row in rows
-    )
-    return f"Declared before the runs: {each}."
 
 
 def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline: str) -> Table | None:
@@ -122,10 +112,9 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
     rules = []
     for cell, block, place, base, measure, found in lines:
         first = measure.metric == "frechet"
-        if first and not place:
-            rules.append(len(rows))
+        rules += [len(rows)] if first and not place else []
         means = cell.means("group", measure.any_size, place) if place else cell.means("overall", measure)
-        at = {row.series: marked(difference_text(row), row in differ) for row in found}
+        at = {row.series: marked(row.text, row in differ) for row in found}
         key_of = {one.pair: one.key for one in block}
         where = group_title(place) + ("" if first else f", {measure.plain}")
         own = score_text(means.get(base.key), measure.decimals)
@@ -143,28 +132,19 @@ def glance_table(sections: Sequence[tuple[CellResults, pd.DataFrame]], baseline:
         * (len(families) > 1)
         + " Methods run in one data cell alone are in that cell's tables." * (len(compared) < len(cells))
     ]
-    return Table(
-        "at-a-glance",
-        "All data cells at a glance",
-        ["Data", "Where", title, *(f"{pair_title(p, compared)} - {title}" for p in methods), "Guidance ω"],
-        rows,
-        text_columns=2,
-        rules=tuple(rules),
-        notes=notes,
-        settings=1,
-        row_tags=tags,
-        column_tags=[{}, {}, {}, *({"method": method} for method, _ in methods), {}],
-    )
+    headers = [
+        "Data",
+        "Where",
+        title,
+        *(f"{pair_title(p, compared)} - {title}" for p in methods),
+        "Guidance ω",
+    ]
+    columns: list[Tags] = [{}, {}, {}, *({"method": method} for method, _ in methods), {}]
+    named = "at-a-glance", "All data cells at a glance"
+    return Table(*named, headers, rows, 2, rules, notes, 1, tags, columns)
 
 
-def pair_title(pair: tuple[str, str], compared: Collection[tuple[str, str]]) -> str:
-    """Name a method, and its variant where several of it are compared."""
-    method, variant = pair
-    alone = sum(other == method for other, _ in compared) == 1
-    return method_title(method) if alone else f"{method_title(method)} ({variant})"
-
-
-# -- spread and ranks ------------------------------------------------------------------------------------------
+# -- spread, ranks, best guidance -----------------------------------------------------------------------------
 
 
 def spread_table(cell: CellResults) -> Table | None:
@@ -173,8 +153,8 @@ def spread_table(cell: CellResults) -> Table | None:
     Training seeds: everything that training draws. Sampling seeds: the same network sampled again. Image
     bootstrap: the same images drawn again, evaluation noise only.
     """
-    rows = []
-    tags: list[Tags] = []
+    rows: list[list[str]] = []
+    shown: list[Series] = []
     series = by_key(joined(main_protocols(cell))).values()
     wanted = {m.metric for m in cell.headline()}
     for scope, place in (("overall", ""), ("group", "tail")):
@@ -185,30 +165,27 @@ def spread_table(cell: CellResults) -> Table | None:
                 found = means.get(one.key)
                 if found is None or (found.n_sampling == 0 and one.key not in low):
                     continue
-                ends = (low[one.key], high[one.key]) if one.key in low else None
-                how = [group_title(place), title, one.scale_text]
-                rows.append([one.label, *_spreads(found, ends, measure), *how])
-                tags.append(series_tags(one))
+                spreads = _spreads(found, low.get(one.key), high.get(one.key), measure)
+                rows.append([one.label, *spreads, group_title(place), title, one.scale_text])
+                shown.append(one)
     if not rows:
         return None
-    columns = ["Method", "Mean", "SD, training seeds", "SD, sampling seeds", "Image bootstrap 95 %"]
+    headers = ["Method", "Mean", "SD, training seeds", "SD, sampling seeds", "Image bootstrap 95 %"]
+    headers += ["Where", "Metric", "Guidance ω"]
     notes = [
         "Headline measures at the main protocols; every other number's spreads are in summary.csv. SD over "
         "training seeds at one sampling seed; over sampling seeds: within a training, pooled; n counts sample sets. "
         "Image bootstrap: evaluation noise of one sample set (ends averaged over training seeds); it says nothing "
         "about another training."
     ]
-    columns += ["Where", "Metric", "Guidance ω"]
-    return Table(
-        f"spread-{cell.slug}", f"Sources of spread, {cell.label}", columns, rows, 1, (), notes, 3, tags
-    )
+    return Table.of_rows(cell, "spread", "Sources of spread", headers, rows, shown, notes=notes, settings=3)
 
 
-def _spreads(found: Numbers, ends: tuple[Numbers, Numbers] | None, measure: Measure) -> list[str]:
+def _spreads(found: Numbers, low: Numbers | None, high: Numbers | None, measure: Measure) -> list[str]:
     """Print mean, both standard deviations and the bootstrap's interval."""
     d = measure.decimals
     again = f"{number(found.sd_sampling, d + 1)} (n={found.n_sampling})" if found.n_sampling else MISSING
-    interval = f"[{ends[0].mean:.{d}f}, {ends[1].mean:.{d}f}]" if ends is not None else MISSING
+    interval = f"[{low.mean:.{d}f}, {high.mean:.{d}f}]" if low is not None and high is not None else MISSING
     return [number(found.mean, d), f"{number(found.sd, d + 1)} (n={found.n})", again, interval]
 
 
@@ -223,17 +200,39 @@ def rank_table(cell: CellResults) -> Table | None:
         wide = cell.by_seed("overall", measure).reindex(columns=[one.key for one in shown])
         ascending = measure.better == "lower"
         seeds = wide.dropna().rank(axis=1, ascending=ascending)
-        ranks = wide.mean().rank(ascending=ascending)
-        spans = [
-            f" [{low:g}, {high:g}]" * (len(seeds) > 1)
-            for low, high in zip(seeds.min(), seeds.max(), strict=True)
-        ]
-        texts = [f"{r:g}{span}" if r == r else MISSING for r, span in zip(ranks, spans, strict=True)]
+        ranks = zip(wide.mean().rank(ascending=ascending), seeds.min(), seeds.max(), strict=True)
+        span = " [{:g}, {:g}]" if len(seeds) > 1 else ""
+        texts = [f"{r:g}{span.format(low, high)}" if r == r else MISSING for r, low, high in ranks]
         columns.append((title, texts))
     notes = [
         f"{block_title(shown)} sampler. Rank of the mean (in brackets: lowest to highest over the seeds that all rows "
         "share). Ranks describe these runs; they test nothing.",
         fewer_methods(cell),
     ]
-    tags = [series_tags(one) for one in shown]
-    return Table.of_columns(f"ranks-{cell.slug}", f"Ranks, {cell.label}", columns, notes=notes, row_tags=tags)
+    return Table.of_columns(cell, "ranks", "Ranks", columns, series=shown, notes=notes)
+
+
+def best_guidance_table(cell: CellResults) -> Table | None:
+    """Build the table of each method at its best guidance, valued on seeds that did not choose it where possible."""
+    measure = cell.frechet("overall")
+    rows = best_guidances(cell)
+    if measure is None or not rows:
+        return None
+    decimals, first = measure.decimals, main_protocols(cell)[0][0]
+    valued = ("on the same scores: flatters", "on the other half of the seeds")
+    columns = [
+        ("Method", [one.label for one, _ in rows]),
+        (measure.title, [mean_sd(best.mean, best.sd, decimals) for _, best in rows]),
+        ("ω", [f"{best.chosen:g}" for _, best in rows]),
+        ("Common seeds", [str(best.n) for _, best in rows]),
+        ("Valued", [valued[best.held_out] for _, best in rows]),
+    ]
+    mean, sd, n = cell.floor("overall", measure)
+    notes = [
+        f"Best of the scales run under one sampler ({first.sampler}, {first.kind}), on seeds that all scales of the "
+        "method have. With four seeds or more each half of them chooses a scale and the other half gives the value; "
+        "with fewer the value is of the scores that chose it, and flatters. "
+        f"Floor: {mean_sd(mean, sd, decimals)}{f' (n={n:,.0f})' if n == n else ''}."
+    ]
+    title, series = "Each method at its best guidance", [one for one, _ in rows]
+    return Table.of_columns(cell, "best-guidance", title, columns, series=series, notes=notes, settings=1)

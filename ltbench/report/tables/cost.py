@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,10 +11,9 @@ import pandas as pd
 from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.names import MISSING, integer, number, output_of, seeds_text
 from ltbench.analysis.protocols import main_protocols, main_series
-from ltbench.analysis.series import Series
+from ltbench.analysis.runs import Runs, final_probes, probes_beside_scores, training_costs
 from ltbench.report.tables.grid import Table
-from ltbench.runs.provenance import processors, sampling_cost, training_cost
-from ltbench.runs.run import Run
+from ltbench.runs.provenance import processors, sampling_cost
 from ltbench.stats import seed_correlation
 
 PROBE_TITLES = {
@@ -24,58 +23,35 @@ PROBE_TITLES = {
     "scatter_ratio": "between / within scatter",
     "head_tail_confusion": "tail images voted head",
 }
-LEVEL = 100  # noise level of single-level statements, where it is stored
 _MINUTE = 60.0
-
-Runs = Mapping[str, Run]
 
 
 def cost_table(cell: CellResults, runs: Runs) -> Table | None:
     """Build the table of what training and sampling took; None where it is not recorded."""
-    blocks, shown = main_protocols(cell), main_series(cell)
+    shown = main_series(cell)
     steps = [integer(one.step) for one in shown]
     to = f", {steps[0]} steps" if len(set(steps)) == 1 else ""
     costs = [training_costs(one, runs) for one in shown]
-    columns = [
-        (
-            f"FLOPs{to}",
-            [f"{flops[0]:.2e}" if np.isfinite(flops[0]) else MISSING for _, flops in costs],
-        ),
-        (f"Minutes{to}", [_middle(seconds / _MINUTE, 1) for seconds, _ in costs]),
-    ]
-    for block in blocks:
+    flops = [f"{each[0]:.2e}" if np.isfinite(each[0]) else MISSING for _, each in costs]
+    minutes = [_middle(seconds / _MINUTE, 1) for seconds, _ in costs]
+    columns = [(f"FLOPs{to}", flops), (f"Minutes{to}", minutes)]
+    for block in main_protocols(cell):
         folders = {one.pair: cell.folders(one.key) for one in reversed(block)}
         times = [_middle(sampling_cost(folders.get(one.pair, [])), 2) for one in shown]
         columns.append((f"s per 1,000 images, ω={block[0].scale_text}", times))
     if all(text == MISSING for _, texts in columns for text in texts):
         return None
-    labels = ("Method", [one.label for one in shown])
     made = [] if to else [("Steps", steps)]
     made.append(("Seeds", [seeds_text(one.train_seeds) for one in shown]))
+    columns = [("Method", [one.label for one in shown]), *columns, *made]
     machines = processors(runs[name].provenance for one in shown for name in one.runs)
     notes = [
         "Medians over runs (lowest to highest). Minutes and seconds: CPU time where a CPU did the work, else "
         "wall-clock time. FLOPs: of the networks' passes, counted, the extra passes of a method included. "
         f"Recorded on {' and '.join(machines)}{': times of one do not compare with the other' * (len(machines) > 1)}."
     ]
-    name, title, tags = f"cost-{cell.slug}", f"Cost, {cell.label}", [{"method": one.method} for one in shown]
-    columns = [labels, *columns, *made]
-    return Table.of_columns(name, title, columns, notes=notes, settings=len(made), row_tags=tags)
-
-
-def training_costs(one: Series, runs: Runs) -> np.ndarray:
-    """Return seconds and FLOPs of a series' trainings up to its step, (2, n); nan where they are not on record."""
-    return np.array([training_cost(runs[name].provenance, one.step) for name in one.runs]).reshape(-1, 2).T
-
-
-def training_flops(one: Series, runs: Runs) -> float:
-    """Return the FLOPs of one training up to the series' step, which are alike in all; nan where none is on record."""
-    return next((float(flops) for flops in training_costs(one, runs)[1] if np.isfinite(flops)), np.nan)
-
-
-def median(values: Sequence[float] | np.ndarray) -> float:
-    """Return the median of what is on record, nan where nothing is."""
-    return float(pd.Series(values, dtype=float).median())
+    tags = [{"method": one.method} for one in shown]  # a row is of every guidance
+    return Table.of_columns(cell, "cost", "Cost", columns, notes=notes, settings=len(made), row_tags=tags)
 
 
 def _middle(values: Sequence[float] | np.ndarray, decimals: int) -> str:
@@ -87,58 +63,32 @@ def _middle(values: Sequence[float] | np.ndarray, decimals: int) -> str:
 # -- entanglement ---------------------------------------------------------------------------------------------
 
 
-def stored_probes(series: Sequence[Series], runs: Runs) -> pd.DataFrame:
-    """Return the probes of all runs of these series, with their ``series`` and ``run``; empty without any."""
-    kept = [(one.key, name, runs[name].probes()) for one in series for name in one.runs]
-    frames = [table.assign(series=key, run=name) for key, name, table in kept if table is not None]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()
-
-
-def nearest_level(levels: np.ndarray) -> float:
-    """Return the stored noise level nearest to `LEVEL`."""
-    return float(min(levels, key=lambda t: (abs(t - LEVEL), t)))
-
-
 def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
     """Correlate entanglement with the Frechet distance over runs; None with fewer than three probed runs.
 
     Once over all runs, which mixes differences between methods with those between seeds, and once with each
     series' mean taken out of both.
     """
-    measure = cell.frechet("group")
-    if measure is None or probes.empty:
+    measure, probes = cell.frechet("group"), final_probes(cell, probes)
+    found = probes_beside_scores(cell, probes)
+    if measure is None or not found:
         return None
-    last = probes["series"].map({one.key: one.step for one in main_series(cell)})
-    probes = probes[(probes["step"] == last) & (probes["protocol"] == "noised")]
-    if probes.empty:
-        return None
-    level = nearest_level(probes["t"].unique())
-    at = probes[probes["t"] == level].pivot_table(index="run", columns="metric", values="value")
-    columns, joined = ["Entanglement of the bottleneck"], []
-    for block in main_protocols(cell):
-        for place in ("macro", "tail"):
-            points = cell.points_of("group", measure.any_size, place)
-            keep = points["main"].to_numpy() & points["series"].isin([one.key for one in block]).to_numpy()
-            points = points[keep].astype({"run": str, "series": str}).set_index("run")
-            found = points[["value", "series", "train_seed"]].join(at, how="inner")
-            if len(found) >= 3:
-                scale = block[0].scale_text
-                columns += [f"{place}, ω={scale}, n={len(found)}", "within methods"]
-                joined.append(found)
-    if not joined:
-        return None
-    names = [m for m in PROBE_TITLES if m in at] + sorted(set(map(str, at)) - set(PROBE_TITLES))
-    by_seed: dict[str, Any] = {"index": "train_seed", "columns": "series", "dropna": False}
-    values: list[Any] = [found.pivot_table(values=["value", *names], **by_seed) for found in joined]
+    columns = ["Entanglement of the bottleneck"]
+    for scale, place, n, _ in found:
+        columns += [f"{place}, ω={scale}, n={n}", "within methods"]
+    tables: list[Any] = [table for *_, table in found]
+    at = set(tables[0].columns.get_level_values(0)) - {"value"}
+    names = [m for m in PROBE_TITLES if m in at] + sorted(at - set(PROBE_TITLES))
     rows = [
         [PROBE_TITLES.get(name, output_of(name).title)]
         + [
-            correlation_text(found[name], found["value"], within)
-            for found in values
+            correlation_text(table[name], table["value"], within)
+            for table in tables
             for within in (False, True)
         ]
         for name in names
     ]
+    level = probes["t"].iloc[0]
     notes = [
         f"Spearman's rank correlation over trainings (n) of an entanglement figure (noised to t = {level:g}, null "
         f"label, held-out real images) with {measure.plain}, macro mean and tail. Within methods: each series' mean "
@@ -147,8 +97,7 @@ def entanglement_table(cell: CellResults, probes: pd.DataFrame) -> Table | None:
         f"they are enough for p below .05; no interval. One of {len(rows) * len(columns[1:])} correlations here, none "
         "corrected; and one over a few methods says nothing about cause."
     ]
-    name = f"entanglement-{cell.slug}"
-    return Table(name, f"Entanglement against score, {cell.label}", columns, rows, 1, (), notes)
+    return Table.of_rows(cell, "entanglement", "Entanglement against score", columns, rows, notes=notes)
 
 
 def correlation_text(x: pd.DataFrame, y: pd.DataFrame, within: bool) -> str:

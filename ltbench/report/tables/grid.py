@@ -1,8 +1,7 @@
 """The one score grid: from a data cell, rows of series and columns of measures at places to a table with floors.
 
-A column is a measure at a place (all images, a class, a group) in a role (the score, or its value at the floor's
-sample size). Beside each score stands what it is read against: a floor of real images, or the value that chance or
-a ceiling gives. Bold marks the best of a block and all that cannot be told from it.
+Beside each score stands what it is read against: a floor of real images, or the value that chance or a ceiling gives.
+Bold marks the best of a block and all that cannot be told from it.
 """
 
 from __future__ import annotations
@@ -11,15 +10,16 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from ltbench.analysis.cell_results import CellResults, Numbers
-from ltbench.analysis.names import ANY, MISSING, OWN, Measure, mean_sd, number
-from ltbench.analysis.protocols import fewer_methods, main_protocols, protocol_of
-from ltbench.analysis.series import PARTS, Block, Series, by_key, grouped, joined, stated
+from ltbench.analysis.columns import Column
+from ltbench.analysis.names import MISSING, Measure, mean_sd, number
+from ltbench.analysis.protocols import fewer_methods, main_protocols
+from ltbench.analysis.series import PARTS, Block, Series, by_key, joined
 from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
-from ltbench.stats import best_columns, t_half_width
+from ltbench.stats import t_half_width
 
 FLOOR = "real vs real (floor)"
 Tags = Mapping[str, str]
@@ -58,7 +58,7 @@ class Table:
     columns: list[str]
     rows: list[list[str]]
     text_columns: int = 1
-    rules: tuple[int, ...] = ()
+    rules: Sequence[int] = ()
     notes: list[str] = field(default_factory=list)
     settings: int = 0
     row_tags: list[Tags] = field(default_factory=list)
@@ -72,66 +72,37 @@ class Table:
             tags.extend([{}] * (count - len(tags)))
 
     @classmethod
-    def of_columns(
-        cls, name: str, title: str, columns: Sequence[tuple[str, Sequence[str]]], **described: Any
+    def of_rows(
+        cls,
+        cell: CellResults,
+        name: str,
+        title: str,
+        columns: Sequence[str],
+        rows: list[list[str]],
+        series: Iterable[Series] = (),
+        **more: Any,
     ) -> Table:
-        """Build a table from columns, header and entries each, and the attributes that describe it."""
-        rows = [list(row) for row in zip(*(texts for _, texts in columns), strict=True)]
-        return cls(name, title, [header for header, _ in columns], rows, **described)
+        """Build a data cell's table; `series`: what its first rows are of, for filters; `more`: its other attributes."""
+        tags = {"row_tags": [*map(series_tags, series)]} | more
+        return cls(f"{name}-{cell.slug}", f"{title}, {cell.label}", list(columns), rows, **tags)
+
+    @classmethod
+    def of_columns(
+        cls,
+        cell: CellResults,
+        name: str,
+        title: str,
+        columns: Iterable[tuple[str, Sequence[str]]],
+        **more: Any,
+    ) -> Table:
+        """Build a data cell's table from columns, header and entries each; see `of_rows`."""
+        headers, texts = zip(*columns, strict=True)
+        rows = [list(row) for row in zip(*texts, strict=True)]
+        return cls.of_rows(cell, name, title, headers, rows, **more)
 
     def is_text(self, column: int) -> bool:
         """Tell whether a column is left-aligned text."""
         return column < self.text_columns or column >= len(self.columns) - self.settings
-
-
-@dataclass(frozen=True)
-class Column:
-    """What one column of a grid holds.
-
-    Attributes
-    ----------
-    title : its header.
-    measure : what is measured.
-    scope, place : all images, or a class or group of them.
-    role : "" for the score, ``at_floor_n`` for its value at the floor's sample size.
-    """
-
-    title: str
-    measure: Measure
-    scope: str = "overall"
-    place: str = ""
-    role: str = ""
-
-    def means(self, cell: CellResults) -> dict[str, Numbers]:
-        """Return its numbers by series."""
-        return cell.means(self.scope, self.measure, self.place, self.role)
-
-    def missing(self, cell: CellResults) -> str:
-        """Say why it has no numbers, where that is on record."""
-        why = cell.reasons.get((self.scope, self.place, self.measure.metric), "")
-        return f"{self.title.rstrip(' ↓↑')}: {why}" if why else ""
-
-    def generated(self, cell: CellResults) -> dict[str, float]:
-        """Return how many generated images are behind each series' number."""
-        return cell.generated(self.scope, self.measure, self.place, self.role)
-
-    def floor(self, cell: CellResults, series: str = "") -> str:
-        """Print what it, or one series in it, is read against: its floor over repeated draws with its own n, or its
-        companion's value."""
-        measure = self.measure
-        if companion := measure.output.companion:
-            beside = measure.any_size._replace(metric=companion[0])
-            return number(cell.points_of(self.scope, beside, self.place)["value"].mean(), measure.decimals)
-        mean, sd, n = cell.floor(self.scope, measure, self.place, series)
-        return mean_sd(mean, sd, measure.decimals) + (f" (n={n:,.0f})" if self.at_another_n(cell) else "")
-
-    def at_another_n(self, cell: CellResults) -> bool:
-        """Tell whether its floor is of another number of images than the score."""
-        _, _, n = cell.floor(self.scope, self.measure, self.place)
-        own = {self.measure.n_generated}
-        if OWN in own:
-            own = set(cell.points_of(self.scope, self.measure, self.place)["n_generated"])
-        return n == n and not own & {n, ANY}
 
 
 def measure_columns(
@@ -141,17 +112,20 @@ def measure_columns(
     out = []
     for title, measure in zip(measure_titles(measures), measures, strict=True):
         out.append(Column(title, measure, scope, place))
-        if at_floor(cell, out[-1]).role:
+        if out[-1].at_floor(cell).role:
             name, arrow = split_arrow(title)
             out.append(Column(f"{name} at the floor's n{arrow}", measure, scope, place, "at_floor_n"))
     return out
 
 
-def at_floor(cell: CellResults, column: Column) -> Column:
-    """Return the column at its floor's size where that is another than its own, else the column."""
-    beside = column.measure.output.companion is not None
-    other = replace(column, role="at_floor_n")
-    return column if beside or not other.means(cell) else other
+def floor_text(cell: CellResults, column: Column, series: str = "") -> str:
+    """Print what a column, or one series in it, is read against: its floor over repeated draws with its own n, or its
+    companion's value."""
+    decimals = column.measure.decimals
+    if (companion := column.companion(cell)) is not None:
+        return number(companion, decimals)
+    mean, sd, n = cell.floor(column.scope, column.measure, column.place, series)
+    return mean_sd(mean, sd, decimals) + (f" (n={n:,.0f})" if column.at_another_n(cell) else "")
 
 
 def entries(cell: CellResults, blocks: Sequence[Block], column: Column, intervals: bool = False) -> list[str]:
@@ -159,16 +133,13 @@ def entries(cell: CellResults, blocks: Sequence[Block], column: Column, interval
 
     One of another number of images than most says so: it is compared with none of theirs.
     """
-    means, bold, keys = column.means(cell), bold_of(cell, blocks, column), by_key(joined(blocks))
+    means, bold, keys = column.means(cell), column.best(cell, blocks), by_key(joined(blocks))
     sizes = {key: n for key, n in column.generated(cell).items() if key in keys and n == n}
     counts = Counter(sizes.values())
     usual = max(counts, key=counts.__getitem__, default=math.nan)
-    out = []
-    for key in keys:
-        text = score_text(means.get(key), column.measure.decimals, intervals)
-        other = f" (n={sizes[key]:,.0f})" if key in sizes and sizes[key] != usual else ""
-        out.append(marked(text + other, key in bold))
-    return out
+    other = {key: f" (n={n:,.0f})" for key, n in sizes.items() if n != usual}
+    texts = {key: score_text(means.get(key), column.measure.decimals, intervals) for key in keys}
+    return [marked(text + other.get(key, ""), key in bold) for key, text in texts.items()]
 
 
 def grid(
@@ -192,25 +163,20 @@ def grid(
     series = joined(blocks)
     settings, constants = protocol_columns(series)
     scores = [entries(cell, blocks, column, intervals) for column in columns]
-    floors = ["" if column.role else column.floor(cell) for column in columns]
-    shown = [
+    floors = ["" if column.role else floor_text(cell, column) for column in columns]
+    last = bool(set(floors) - {MISSING, ""})
+    parts = [
         ("Method", row_labels(series), FLOOR),
         *zip([column.title for column in columns], scores, floors, strict=True),
         *((header, texts, "") for header, texts in settings),
     ]
-    last = 1 if set(floors) - {MISSING, ""} else 0
-    table = Table.of_columns(
-        f"{name}-{cell.slug}",
-        f"{title}, {cell.label}",
-        [(header, [*texts, *[floor] * last]) for header, texts, floor in shown],
-        rules=ends(blocks),
-        notes=[constants, fewer, *notes],
-        settings=len(settings),
-        row_tags=[*map(series_tags, series), {"floor": "1"}],
-    )
-    if any(MISSING in row for row in table.rows):
-        why = [c.missing(cell) for c, texts in zip(columns, scores, strict=True) if MISSING in texts]
-        table.notes.append(f"{MISSING}: {'; '.join(dict.fromkeys(filter(None, why))) or 'not measured'}.")
+    shown = [(header, [*texts, *[floor] * last]) for header, texts, floor in parts]
+    why = [c.missing(cell) for c, texts in zip(columns, scores, strict=True) if MISSING in texts]
+    lacking = f"{MISSING}: {'; '.join(dict.fromkeys(filter(None, why))) or 'not measured'}."
+    notes = [constants, fewer, *notes, lacking if any(MISSING in texts for _, texts in shown) else ""]
+    rows = {"series": series, "rules": ends(blocks), "settings": len(settings)}
+    table = Table.of_columns(cell, name, title, shown, notes=notes, **rows)
+    table.row_tags[len(series) :] = [{"floor": "1"}] * last
     return table
 
 
@@ -229,22 +195,6 @@ def row_labels(series: Sequence[Series]) -> list[str]:
     names = ("guidance", "rule", "sampler", "step", "differs", "key")
     shown = [(name, PARTS.get(name, "{}").format) for name in names]
     return apart([one.label for one in series], series, shown, "{}, {}".format)
-
-
-def bold_of(cell: CellResults, blocks: Sequence[Block], column: Column) -> set[str]:
-    """Return the series to print bold: in each block the best of one protocol and size, and what cannot be told from it."""
-    wide, bold = cell.by_seed(column.scope, column.measure, column.place, column.role), set[str]()
-    table, at = wide.to_numpy(), {key: i for i, key in enumerate(wide)}
-    sizes = column.generated(cell)
-    for block in blocks:
-        alike = grouped(block, lambda one: (protocol_of(one), stated(sizes.get(one.key, math.nan))))
-        for rows in alike.values():
-            keys = [one.key for one in rows if one.key in at]
-            values = table[:, [at[key] for key in keys]]
-            positive = column.measure.better == "lower" and not (values <= 0).any()
-            best = best_columns(values, column.measure.better, ratios=positive)
-            bold |= {key for key, yes in zip(keys, best, strict=True) if yes}
-    return bold
 
 
 def score_text(found: Numbers | None, decimals: int, interval: bool = False) -> str:

@@ -8,11 +8,13 @@ from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.names import MISSING, OWN, Measure, evaluations_text, guidance_text, integer, seeds_text
 from ltbench.analysis.series import Series, grouped, several
 
+Show = Callable[..., str]
+
 
 def apart(
     titles: list[str],
     things: Sequence[Series] | Sequence[Measure],
-    attributes: Iterable[tuple[str, Callable[..., str]]],
+    attributes: Iterable[tuple[str, Show]],
     join: Callable[[str, str], str],
 ) -> list[str]:
     """Tell equal titles apart by the first attributes of their things that differ."""
@@ -26,23 +28,26 @@ def apart(
     return titles
 
 
+# How a measure's title tells each attribute.
+_MEASURES: tuple[tuple[str, Show], ...] = (
+    ("extractor", str),
+    ("definition", str),
+    ("n_generated", lambda n: "n as the class has" if n == OWN else f"n={n:,.0f}"),
+    ("reference", str),
+    ("n_reference", lambda n: "as many real as the class has" if n == OWN else f"{n:,.0f} real"),
+    ("extractor_hash", "extractor {:.8}".format),
+    ("reference_hash", "reference {:.8}".format),
+)
+
+
 def measure_titles(measures: Sequence[Measure]) -> list[str]:
     """Name measures; where two would print alike, what differs tells them apart."""
-    shown: tuple[tuple[str, Callable[..., str]], ...] = (
-        ("extractor", str),
-        ("definition", str),
-        ("n_generated", lambda n: "n as the class has" if n == OWN else f"n={n:,.0f}"),
-        ("reference", str),
-        ("n_reference", lambda n: "as many real as the class has" if n == OWN else f"{n:,.0f} real"),
-        ("extractor_hash", "extractor {:.8}".format),
-        ("reference_hash", "reference {:.8}".format),
-    )
 
     def join(title: str, value: str) -> str:
         name, arrow = split_arrow(title)
         return f"{name} ({value}){arrow}"
 
-    return apart([m.title for m in measures], measures, shown, join)
+    return apart([m.title for m in measures], measures, _MEASURES, join)
 
 
 def split_arrow(title: str) -> tuple[str, str]:
@@ -50,20 +55,23 @@ def split_arrow(title: str) -> tuple[str, str]:
     return (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
 
 
+# How a column tells each attribute of a series.
+_SERIES: tuple[tuple[str, str, Show], ...] = (
+    ("Guidance ω", "guidance", guidance_text),
+    ("Variant", "variant", str),
+    ("Settings", "differs", str),
+    ("Step", "step", integer),
+    ("Sampler", "sampler", str),
+    ("NFE", "nfe", evaluations_text),
+    ("Origin", "origin", str),
+)
+
+
 def protocol_columns(series: Sequence[Series]) -> tuple[list[tuple[str, list[str]]], str]:
     """Split what describes series into columns that differ and a sentence of what is alike."""
     columns: list[tuple[str, list[str]]] = []
     same = []
-    shown: tuple[tuple[str, str, Callable[..., str]], ...] = (
-        ("Guidance ω", "guidance", guidance_text),
-        ("Variant", "variant", str),
-        ("Settings", "differs", str),
-        ("Step", "step", integer),
-        ("Sampler", "sampler", str),
-        ("NFE", "nfe", evaluations_text),
-        ("Origin", "origin", str),
-    )
-    for header, name, show in shown:
+    for header, name, show in _SERIES:
         texts = [show(getattr(one, name)) for one in series]
         if name == "nfe" and len(set(texts)) > 1 and not several(series, "passes"):
             every = sorted(set(texts), key=lambda t: float(t.replace(",", "")))
@@ -85,22 +93,23 @@ def measured_as(cell: CellResults, measures: Sequence[Measure], scope: str) -> s
     per = " a class" if scope in ("class", "group") else ""
 
     def how(measure: Measure) -> str:
-        title, extractor = titles[measure].rstrip(" ↓↑"), measure.extractor
-        shown = extractor if f"({extractor})" not in title else ""
-        return f"{title} ({', '.join(filter(None, (shown, measure.definition)))})"
+        title = titles[measure].rstrip(" ↓↑")
+        extractor = measure.extractor if f"({measure.extractor})" not in title else ""
+        return f"{title} ({', '.join(filter(None, (extractor, measure.definition)))})"
 
-    sizes = grouped(
-        measures, lambda m: (cell.images(m, "n_generated"), cell.images(m, "n_reference"), m.reference)
-    )
+    def sizes(measure: Measure) -> tuple[str, str, str]:
+        return cell.images(measure, "n_generated"), cell.images(measure, "n_reference"), measure.reference
+
     what = (
         f"{made} generated against {real} real images of {reference}{per}: {'; '.join(map(how, each))}"
-        for (made, real, reference), each in sizes.items()
+        for (made, real, reference), each in grouped(measures, sizes).items()
     )
     return f"{'. '.join(what)}."
 
 
 def spread_notes(cell: CellResults, series: Sequence[Series]) -> list[str]:
     """Say what spread, bold and floor mean, and what these seeds cannot say."""
+    notes = ["One training seed: no spread, and no row is marked as best."]
     if any(len(one.train_seeds) > 1 for one in series):
         notes = [
             "Mean ± standard deviation over training seeds at one sampling seed; bold, among the rows of one protocol: "
@@ -108,15 +117,12 @@ def spread_notes(cell: CellResults, series: Sequence[Series]) -> list[str]:
             "distance, Holm's correction over all pairs of rows at 5 %), so that an equal row is left plain in one column "
             "of twenty."
         ]
-    else:
-        notes = ["One training seed: no spread, and no row is marked as best."]
     if (cell.points["role"] == "floor").any():
         notes.append(
             "Floor: held-out real images against the same reference, ± over repeated draws; n: its images, where "
             "they are fewer than the score's. Then the score at the floor's n is the one to read against it."
         )
-    again = [s for s in series if len(s.sample_seeds) > 1]
-    if again:
+    if again := [one for one in series if len(one.sample_seeds) > 1]:
         each = "; ".join(f"{one.label} {', '.join(map(str, one.sample_seeds))}" for one in again)
         notes.append(f"Sampled more than once ({each}): that spread is kept apart, in summary.csv.")
     return notes

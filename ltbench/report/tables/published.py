@@ -7,10 +7,9 @@ data cells, methods and metrics there are is read off the files: a new file is a
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pandas as pd
 
 from ltbench import text
 from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.columns import Column
 from ltbench.analysis.names import (
     MISSING,
     evaluations_text,
@@ -29,97 +29,20 @@ from ltbench.analysis.names import (
     metric_title,
     seeds_text,
 )
+from ltbench.analysis.papers import OURS, Paper, papers_of
 from ltbench.analysis.published_files import PROTOCOL
-from ltbench.analysis.series import Series, stated
+from ltbench.analysis.series import Series
 from ltbench.data.registry import SOURCES
 from ltbench.metrics.registry import METRICS
-from ltbench.report.tables.grid import Column, Table, Tags, ends, entries
+from ltbench.report.tables.grid import Table, Tags, ends, entries
 from ltbench.study.presets import load_all
-
-# The papers' names -> ours: metric and extractor, the papers' own protocol first. Others are shown by their own name.
-_OURS = {
-    "fid": [("frechet", "inception")],
-    "is": [("inception_score", "inception")],
-    "kid": [("kid_subsets_mean", "inception"), ("kid", "inception")],
-    "prd_f8": [("f8", "inception")],
-    "prd_f1_8": [("f1_8", "inception")],
-    "recall": [
-        ("recall_coral", "vgg16"),
-        ("recall", "vgg16"),
-        ("recall_cbdm", "inception"),
-        ("recall", "inception"),
-    ],
-}
 
 
 def published_title(metric: str) -> str:
     """Name a published metric as our own of that meaning, or in its source's words."""
-    if metric in _OURS:
-        name, _ = _OURS[metric][0]
-        return "Recall ↑" if metric == "recall" else metric_title(name, "inception")
+    if metric in OURS:
+        return "Recall ↑" if metric == "recall" else metric_title(OURS[metric][0][0], "inception")
     return metric.replace("_", " ").replace("fid", "FID").replace("kid", "KID")
-
-
-@dataclass(frozen=True)
-class _Paper:
-    """One published data cell: its numbers beside our results of it.
-
-    Attributes
-    ----------
-    dataset, ratio : as the source states them; nan is not stated.
-    numbers : its rows of `load_published`.
-    cell : the published split's results, if any: no other class order, split, size or head count.
-    """
-
-    dataset: str
-    ratio: float
-    numbers: pd.DataFrame
-    cell: CellResults | None
-
-    def name(self, joint: str) -> str:
-        """Name it: its data set, and its ratio where the source states one."""
-        return self.dataset if self.ratio != self.ratio else f"{self.dataset}{joint}{self.ratio:g}"
-
-    @functools.cached_property
-    def series(self) -> list[Series]:
-        """Our series: of each method and setting the most trained, most finely sampled."""
-        every = [] if self.cell is None else self.cell.series
-        finest = sorted(every, key=lambda one: stated(one.step, one.nfe))
-        best = {(*one.pair, one.differs, one.scale): one for one in finest}
-        return [one for one in every if best[*one.pair, one.differs, one.scale] is one]
-
-    @property
-    def order(self) -> tuple[str, bool, float]:
-        """Sort key in print: each data set's by falling ratio."""
-        return self.dataset, self.ratio != self.ratio, -self.ratio
-
-    @property
-    def absent(self) -> list[str]:
-        """Its methods that nobody has run here."""
-        return sorted(set(self.numbers["method"]) - {one.method for one in self.series}, key=method_rank)
-
-    def column(self, metric: str, scope: str = "overall") -> Column | None:
-        """Return our measure that stands for a published metric, the papers' protocol before others."""
-        scored = [] if self.cell is None else self.cell.measures(scope)
-        for protocol in _OURS.get(metric, []):
-            if match := [m for m in scored if (m.metric, m.extractor) == protocol]:
-                return Column("", max(match, key=lambda m: m.n_generated), scope)
-        return None
-
-
-def _papers(found: Sequence[CellResults], published: pd.DataFrame) -> list[_Paper]:
-    """Return the published data cells in the files' order, with our results of those that were run."""
-
-    def is_of(cell: CellResults, dataset: str, ratio: float) -> bool:
-        same = cell.key == f"{dataset}, ratio {ratio:g}" and cell.imbalance_ratio == ratio
-        return cell.dataset == dataset and (same or (ratio != ratio and cell.published))
-
-    out = []
-    for _, rows in published.groupby(["dataset", "imbalance_ratio"], sort=False, dropna=False):
-        dataset, ratio = rows.iloc[0][["dataset", "imbalance_ratio"]]
-        cell = next((cell for cell in found if is_of(cell, dataset, ratio)), None)
-        out.append(_Paper(dataset, ratio, rows, cell))
-    return out
 
 
 # -- the papers' tables, filled with ours -----------------------------------------------------------------------
@@ -127,11 +50,11 @@ def _papers(found: Sequence[CellResults], published: pd.DataFrame) -> list[_Pape
 
 def paper_tables(found: Sequence[CellResults], published: pd.DataFrame) -> list[Table]:
     """Fill the papers' tables with our numbers: one a published data set; what nobody has run shows dashes."""
-    papers = _papers(found, published)
+    papers = papers_of(found, published)
     out = []
     for dataset in published["dataset"].unique():
         own = sorted((paper for paper in papers if paper.dataset == dataset), key=lambda paper: paper.order)
-        metrics = [m for m in _OURS if any(m in set(paper.numbers["metric"]) for paper in own)]
+        metrics = [m for m in OURS if any(m in set(paper.numbers["metric"]) for paper in own)]
         columns = ["Data", "Method", *map(published_title, metrics), "Step", "Sampler", "Guidance ω", "Seeds"]
         blocks = [_paper_rows(paper, metrics) for paper in own]
         notes = [
@@ -145,14 +68,12 @@ def paper_tables(found: Sequence[CellResults], published: pd.DataFrame) -> list[
     return [*out, *filter(None, map(_paper_classes, papers))]
 
 
-def _paper_rows(paper: _Paper, metrics: Sequence[str]) -> list[list[str]]:
+def _paper_rows(paper: Paper, metrics: Sequence[str]) -> list[list[str]]:
     """Return the rows of one published data cell: our series, then the methods that nobody has run."""
-    name, scores = paper.name(", "), []
-    for metric in metrics:
-        if paper.cell is None or (column := paper.column(metric)) is None:
-            scores.append([MISSING] * len(paper.series))
-        else:
-            scores.append(entries(paper.cell, [paper.series], column))
+    name, cell = paper.name(", "), paper.cell
+    dashes = [MISSING] * len(paper.series)
+    columns = map(paper.column, metrics)
+    scores = [dashes if c is None or cell is None else entries(cell, [paper.series], c) for c in columns]
     rows = [
         [name, one.label, *own, integer(one.step), one.sampler, one.scale_text, seeds_text(one.train_seeds)]
         for one, *own in zip(paper.series, *scores, strict=True)
@@ -160,7 +81,7 @@ def _paper_rows(paper: _Paper, metrics: Sequence[str]) -> list[list[str]]:
     return rows + [[name, method_title(m), *[MISSING] * (len(metrics) + 4)] for m in paper.absent]
 
 
-def _paper_classes(paper: _Paper) -> Table | None:
+def _paper_classes(paper: Paper) -> Table | None:
     """Per-class FID of a published cell that was run: by group, and a column a class where ten or fewer."""
     cell, fid = paper.cell, paper.column("fid", "class")
     if cell is None or fid is None:
@@ -172,8 +93,7 @@ def _paper_classes(paper: _Paper) -> Table | None:
     columns = [("Method", [one.label for one in paper.series])]
     columns += [(column.title, entries(cell, alone, column)) for column in shown]
     note = f"Groups: mean of their classes' FID, by thirds of the classes; classes head to tail. {MISSING}: not run."
-    name, title = f"paper-per-class-{cell.slug}", f"Per-class FID, {cell.label}"
-    return Table.of_columns(name, title, columns, notes=[note])
+    return Table.of_columns(cell, "paper-per-class", "Per-class FID", columns, notes=[note])
 
 
 # -- published beside ours --------------------------------------------------------------------------------------
@@ -189,7 +109,7 @@ def published_table(
     rows: list[list[str]] = []
     tags: list[Tags] = []
     ranked = published.assign(rank=published["method"].map(method_rank)).sort_values("rank", kind="stable")
-    for paper in sorted(_papers(found, ranked), key=lambda paper: paper.order):
+    for paper in sorted(papers_of(found, ranked), key=lambda paper: paper.order):
         for _, theirs in paper.numbers.groupby(["method", "metric"], sort=False):
             method, metric = theirs.iloc[0][["method", "metric"]]
             column = paper.column(metric)
@@ -214,7 +134,7 @@ def published_table(
     return Table("published-beside-ours", title, columns, rows, 3, (), notes, 13, tags)
 
 
-def _beside(paper: _Paper, column: Column | None, theirs: pd.Series, one: Series | None) -> list[str]:
+def _beside(paper: Paper, column: Column | None, theirs: pd.Series, one: Series | None) -> list[str]:
     sure = "" if theirs["confidence"] == "T" else f" ({theirs['confidence']})"
     data, label = paper.name(", ratio "), method_title(theirs["method"])
     value, difference, how = MISSING, MISSING, [""] * 7
@@ -238,7 +158,7 @@ def missing_runs(
 ) -> list[str]:
     """Say which of the papers' numbers we have no counterpart to, with a command that makes them, if there is one."""
     out = []
-    for paper in _papers(found, published):
+    for paper in papers_of(found, published):
         missing = []
         if ours := [m for m in paper.absent if _installed(m)]:
             missing.append(f"{', '.join(map(method_title, ours))}; {_training(paper, ours)}")
@@ -262,20 +182,20 @@ def _installed(method: str) -> bool:
     return method in known_methods()
 
 
-def _training(paper: _Paper, methods: Sequence[str]) -> str:
+def _training(paper: Paper, methods: Sequence[str]) -> str:
     """Say with which command methods are trained on a published data cell."""
     if paper.dataset not in SOURCES:
         return f"no data set called {paper.dataset} is installed"
     preset = f"paper/{paper.name('-r')}"
-    chosen = ["--preset", preset] if preset in load_all() else ["--dataset", paper.dataset]
-    stated = preset in load_all() or paper.ratio != paper.ratio
-    ratio = [] if stated else ["--imbalance-ratio", f"{paper.ratio:g}"]
+    known = preset in load_all()
+    chosen = ["--preset", preset] if known else ["--dataset", paper.dataset]
+    ratio = [] if known or paper.ratio != paper.ratio else ["--imbalance-ratio", f"{paper.ratio:g}"]
     return f"`{text.command('ltbench', 'run', *chosen, '--methods', ','.join(methods), *ratio)}`"
 
 
 def _evaluation(metric: str, runs: Path) -> str:
     """Say with which command a published metric is measured on runs that are there."""
-    for name, extractor in _OURS.get(metric, []):
+    for name, extractor in OURS.get(metric, []):
         owner = next((m.name for m in METRICS.all().values() if name in {o.name for o in m.outputs}), None)
         if owner is not None:
             command = ["ltbench", "evaluate", str(runs), "--metrics", owner, "--extractors", extractor]

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.columns import Column
 from ltbench.analysis.names import (
     MISSING,
     Measure,
@@ -20,15 +21,14 @@ from ltbench.analysis.names import (
     method_title,
 )
 from ltbench.analysis.protocols import fewer_methods, main_protocols, shown_blocks
+from ltbench.analysis.runs import training_flops
 from ltbench.analysis.series import Block, joined, labelled, several
-from ltbench.report.tables.cost import training_flops
 from ltbench.report.tables.grid import (
     Bold,
-    Column,
     Table,
-    at_floor,
     ends,
     entries,
+    floor_text,
     grid,
     measure_columns,
     row_labels,
@@ -57,9 +57,8 @@ def overall_table(cell: CellResults) -> Table:
     blocks = main_protocols(cell) if len(cell.series) > _MOST_ROWS else shown_blocks(cell, cell.series)
     table = _overall(cell, blocks, "overall", "Overall scores")
     if left_out := len(cell.series) - len(joined(blocks)):
-        table.notes.append(
-            f"{left_out} more settings (samplers, steps, hyper-parameters): see every setting."
-        )
+        more = f"{left_out} more settings (samplers, steps, hyper-parameters): see every setting."
+        table.notes.append(more)
     return table
 
 
@@ -75,8 +74,7 @@ def _overall(cell: CellResults, blocks: Sequence[Block], name: str, title: str) 
     shown = {one.key for one in series}
     measures = [m for m in cell.measures("overall") if shown & set(cell.means("overall", m))]
     notes = [measured_as(cell, measures, "overall"), *spread_notes(cell, series)]
-    columns = measure_columns(cell, measures, "overall")
-    return grid(cell, columns, name, title, notes, blocks=blocks)
+    return grid(cell, measure_columns(cell, measures, "overall"), name, title, notes, blocks=blocks)
 
 
 def groups_table(cell: CellResults) -> Table | None:
@@ -89,8 +87,9 @@ def groups_table(cell: CellResults) -> Table | None:
         f"{measure.plain} of each class, averaged{_members(cell)}; macro: over all classes. In brackets: 95 % t "
         "interval of the mean over training seeds, none for one seed. Bold as in the overall table."
     ]
-    title = f"{measure.title} by group, mean over classes"
-    return grid(cell, columns, "groups", title, notes, intervals=True)
+    return grid(
+        cell, columns, "groups", f"{measure.title} by group, mean over classes", notes, intervals=True
+    )
 
 
 def _members(cell: CellResults) -> str:
@@ -100,8 +99,9 @@ def _members(cell: CellResults) -> str:
     if third == 0 or not np.isfinite(counts).all() or "tail" not in cell.groups():
         return ""
     head, tail = integer(counts[third - 1]), integer(counts[-third])
-    sizes = f"head: {head} or more images; tail: {tail} or fewer"
-    return f" over thirds of the classes by training count ({sizes})"
+    return (
+        f" over thirds of the classes by training count (head: {head} or more images; tail: {tail} or fewer)"
+    )
 
 
 def pooled_table(cell: CellResults) -> Table | None:
@@ -115,23 +115,12 @@ def pooled_table(cell: CellResults) -> Table | None:
         for (name, arrow), m in zip(map(split_arrow, measure_titles(measures)), measures, strict=True)
         for g in cell.groups("pooled")
     ]
-    labels = _group_labels(cell)
+    labels = "; ".join(f"{g} ({grouping}): {held}" for g, grouping, held in cell.grouped_labels())
     notes = [
         "One value of all the group's images as one set: not the mean over its classes, and never in one column "
         f"with it.{f' Groups: {labels}.' if labels else ''}"
     ]
     return grid(cell, columns, "pooled", "Pooled groups", notes)
-
-
-def _group_labels(cell: CellResults) -> str:
-    """Say which classes a grouping's groups hold, where the scores state it."""
-    if "labels" not in cell.points:
-        return ""
-    rows = cell.points[(cell.points["scope"] == "pooled").to_numpy()]
-    rows = rows[["class_or_group", "grouping", "labels"]].astype(str).drop_duplicates()
-    return "; ".join(
-        f"{g} ({grouping}): {held}" for g, grouping, held in rows.itertuples(index=False) if held
-    )
 
 
 def tail_table(cell: CellResults) -> Table | None:
@@ -170,20 +159,18 @@ def per_class_tables(cell: CellResults) -> list[Table]:
 
     measures = [m for m in cell.measures("class") if scored(m)]
     out = []
-    alike: Counter[tuple[str, str]] = (
-        Counter()
-    )  # a table's name does not tell sizes, references and definitions
+    # a table's name does not tell sizes, references and definitions
+    alike = Counter[tuple[str, str]]()
     for measure, title in zip(measures, measure_titles(measures), strict=True):
         alike[measure.metric, measure.extractor] += 1
         rank = alike[measure.metric, measure.extractor]
-        out.append(_per_class_table(cell, blocks, measure, title, rank))
-        if measure.metric == "frechet" and scored(measure, "at_floor_n"):
-            out.append(_per_class_table(cell, blocks, measure, title, rank, "at_floor_n"))
+        roles = ["", "at_floor_n"] if measure.metric == "frechet" and scored(measure, "at_floor_n") else [""]
+        out += [_per_class_table(cell, blocks, measure, title, rank, role) for role in roles]
     return out
 
 
 def _per_class_table(
-    cell: CellResults, blocks: Sequence[Block], measure: Measure, title: str, rank: int, role: str = ""
+    cell: CellResults, blocks: Sequence[Block], measure: Measure, title: str, rank: int, role: str
 ) -> Table:
     shown, every = joined(blocks), len(cell.series)
     if len(shown) < every:
@@ -194,30 +181,32 @@ def _per_class_table(
     columns += [group for group in groups if group.means(cell)]
     images = [*map(integer, counts), *[""] * len(groups)]
     rows = [
-        [c.title, n, *entries(cell, blocks, c), c.floor(cell)] for c, n in zip(columns, images, strict=False)
+        [c.title, n, *entries(cell, blocks, c), floor_text(cell, c)]
+        for c, n in zip(columns, images, strict=False)
     ]
-    several = any(len(one.train_seeds) > 1 for one in shown)
+    spread = any(len(one.train_seeds) > 1 for one in shown)
     missing = "; ".join(dict.fromkeys(filter(None, (column.missing(cell) for column in columns))))
     notes = [
         protocol_columns(shown)[1],
         measured_as(cell, [measure], "class"),
         "As many images as the floor has, whichever is fewer of generated and held out." if role else "",
-        "Mean ± standard deviation over training seeds; bold as in the overall table." if several else "",
+        "Mean ± standard deviation over training seeds; bold as in the overall table." if spread else "",
         f"{len(shown)} of {every} settings are shown; summary.csv has all." if len(shown) < every else "",
         f"{MISSING}: {missing}." if missing else "",
     ]
     parts = measure.metric, role and "at-floor-size", measure.extractor, str(rank) if rank > 1 else ""
-    kind = "-".join(filter(None, parts))
-    suffix = ", at the floor's sample size" if role else ""
+    name, title = f"per-class-{'-'.join(filter(None, parts))}", f"{title} per class"
+    title += ", at the floor's sample size" if role else ""
     companion = measure.output.companion
-    return Table(
-        f"per-class-{kind}-{cell.slug}",
-        f"{title} per class{suffix}, {cell.label}",
-        ["Class", "Training images", *(one.label for one in shown), companion[1] if companion else "Floor"],
-        rows,
-        rules=(len(labels),),
-        notes=notes,
-        column_tags=[{}, {}, *map(series_tags, shown), {}],
+    headers = [
+        "Class",
+        "Training images",
+        *(one.label for one in shown),
+        companion[1] if companion else "Floor",
+    ]
+    tags = [{}, {}, *map(series_tags, shown), {}]
+    return Table.of_rows(
+        cell, name, title, headers, rows, rules=(len(labels),), notes=notes, column_tags=tags
     )
 
 
@@ -237,44 +226,46 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
     Each number has beside it what it is read against; where the floor has fewer images than the score, the score
     at the floor's n is the one shown.
     """
-    columns = []
     blocks = main_protocols(cell)
-    series = joined(blocks)
+    series, columns = joined(blocks), []
     for metric, scope, place, template in _LEAGUE:
         measure = cell.leading(metric, scope)
         if measure is not None and (not place or place in cell.groups()):
             sizes = cell.generated(scope, measure.any_size, place)
             several_sizes = any(math.isnan(sizes.get(one.key, 0.0)) for one in series)
             measure = measure.any_size if place or not several_sizes else measure
-            columns.append(at_floor(cell, Column(template.format(measure.plain), measure, scope, place)))
+            columns.append(Column(template.format(measure.plain), measure, scope, place).at_floor(cell))
     if not columns:
         return None
     shown: list[tuple[str, Sequence[str]]] = [("Method", row_labels(series))]
     for column in columns:
         companion = column.measure.output.companion
         plain = replace(column, measure=column.measure.any_size, role="")
-        beside = [plain.floor(cell, one.key).split(" ±")[0].replace(MISSING, "") for one in series]
+        floors = [floor_text(cell, plain, one.key).split(" ±")[0].replace(MISSING, "") for one in series]
         shown += [
             (column.title + arrow_of(column.measure.metric), entries(cell, blocks, column)),
-            (companion[1].lower() if companion else "floor", beside),
+            (companion[1].lower() if companion else "floor", floors),
         ]
     costs = [training_flops(one, runs) for one in series]
-    base = next(
-        (c for one, c in zip(series, costs, strict=True) if one.method == baseline and c == c), np.nan
-    )
-    relative = [f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs" for cost in costs]
+    known = (cost for one, cost in zip(series, costs, strict=True) if one.method == baseline and cost == cost)
+    base = next(known, math.nan)
+    relative = [
+        MISSING if cost != cost else f"{cost / base:.2f}x" if base == base else f"{cost:.2g} FLOPs"
+        for cost in costs
+    ]
     shown += [
         ("NFE", [evaluations_text(one.nfe) for one in series]),
-        ("Training cost", [t if c == c else MISSING for c, t in zip(costs, relative, strict=True)]),
+        ("Training cost", relative),
         ("ω", [one.scale_text for one in series]),
         *([("Steps", [integer(one.step) for one in series])] if several(series, "step") else []),
         ("Seeds", [str(len(one.train_seeds)) for one in series]),
     ]
     fewer = len(main_protocols(cell, every=True)) - len(blocks)
-    at_floors = "Scores are at the floor's number of images, so that the two may be compared."
     texts = [text for _, column_texts in shown for text in column_texts]
     sentences = [
-        at_floors if any(column.role for column in columns) else "",
+        "Scores are at the floor's number of images, so that the two may be compared."
+        if any(column.role for column in columns)
+        else "",
         "Bold: best of one protocol, and what cannot be told from it (Holm, 5 %)."
         if any(isinstance(text, Bold) for text in texts)
         else "",
@@ -286,11 +277,5 @@ def league_table(cell: CellResults, runs: Mapping[str, Run], baseline: str) -> T
         f"{fewer} other settings of guidance: see every setting." if fewer > 0 else "",
         fewer_methods(cell),
     ]
-    return Table.of_columns(
-        f"league-{cell.slug}",
-        f"League, {cell.label}",
-        shown,
-        rules=ends(blocks),
-        notes=[" ".join(filter(None, sentences))],
-        row_tags=[series_tags(one) for one in series],
-    )
+    notes = [" ".join(filter(None, sentences))]
+    return Table.of_columns(cell, "league", "League", shown, series=series, rules=ends(blocks), notes=notes)

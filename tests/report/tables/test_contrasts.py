@@ -5,8 +5,13 @@ from report_folders import make_spec, score_rows, write_run
 from ltbench.analysis.cells import cells
 from ltbench.analysis.differences import differences
 from ltbench.report import load_scores
-from ltbench.report.findings import best_guidance_table
-from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table, spread_table
+from ltbench.report.tables.contrasts import (
+    best_guidance_table,
+    contrast_table,
+    glance_table,
+    rank_table,
+    spread_table,
+)
 from ltbench.report.tables.grid import Bold
 
 

@@ -5,8 +5,9 @@ import pytest
 from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes, write_run
 
 from ltbench.analysis.cells import cells
+from ltbench.analysis.controls import balanced_controls
 from ltbench.report import load_scores
-from ltbench.report.tables.controls import balanced_controls, controls_tables
+from ltbench.report.tables.controls import controls_tables
 
 
 def tables_of(root):

@@ -5,6 +5,8 @@ over training seeds leaves out 0; with one seed on either side there is no sprea
 equality or a difference is reported. Numbers of another definition, extractor or reference are not compared.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.analysis.cells import PLACE, cells, series_table
-from ltbench.analysis.names import MISSING, group_title, integer, metric_title, number, output_of
 from ltbench.errors import UsageError
-from ltbench.report.tables.grid import Table, marked
 from ltbench.runs.results import load_results
 from ltbench.stats import welch_half_width
 
@@ -27,8 +27,11 @@ STATUSES = (
     "only in A",
     "only in B",
 )
-_SHOWN = ("moved", "differs, one seed", "not comparable")
+
+
 _SAME = ["cell", "series", *PLACE[:2], "metric", "extractor", "n_reference", "n_generated"]
+
+
 _DEFINED = ["definition", "extractor_hash", "reference", "reference_hash"]
 
 
@@ -51,42 +54,6 @@ class Comparison:
         """Return how many numbers have each status."""
         found = self.rows["status"].value_counts()
         return {status: int(found.get(status, 0)) for status in STATUSES}
-
-    def table(self) -> Table:
-        """Return the numbers that moved, differ or cannot be compared, each kind's largest relative move first.
-
-        The largest move that its spread covers is named besides: one broken run hides in the spread it makes.
-        """
-        size = (self.rows["difference"] / self.rows["mean_a"]).abs()
-        rows = self.rows.assign(size=size).sort_values("size", ascending=False, kind="stable")
-        of = {status: rows[rows["status"] == status] for status in STATUSES}
-        shown = [_entries(row) for status in _SHOWN for _, row in of[status].iterrows()]
-        counts = ", ".join(f"{count:,} {status}" for status, count in self.counts().items() if count)
-        notes = [
-            f"A: {self.a}; B: {self.b}. {counts}. Moved: the 95 % Welch interval of the difference of means "
-            "over training seeds leaves out 0; about one in twenty does by chance alone."
-        ]
-        within = of["within spread"][of["within spread"]["mean_a"] != 0]
-        for _, row in within[[not output_of(m).auxiliary for m in within["metric"]]].head(1).iterrows():
-            data, label, where, metric, mean_a, _, mean_b, *_ = _entries(row)
-            notes.append(
-                f"Largest move within spread: {label}, {where}, {metric}: {mean_a} -> {mean_b} ({data})."
-            )
-        columns = [
-            "Data",
-            "Method",
-            "Where",
-            "Metric",
-            "A",
-            "n",
-            "B",
-            "n",
-            "B - A",
-            "95 % interval",
-            "Verdict",
-        ]
-        title = f"What moved between {self.a.name} and {self.b.name}"
-        return Table("comparison", title, columns, shown, 4, (), notes)
 
 
 def compare(a: str | Path, b: str | Path) -> Comparison:
@@ -137,18 +104,3 @@ def _judged(both: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {"difference": difference, "low": difference - half, "high": difference + half, "status": status}
     )
-
-
-def _entries(row: pd.Series) -> list[str]:
-    """Print one number of both: data cell, method, place, metric, A, n, B, n, difference, interval, status."""
-    decimals, place, status = output_of(row["metric"]).decimals + 1, row["class_or_group"], row["status"]
-    where = {"class": f"class {place}", "pooled": f"{place}, pooled"}.get(row["scope"], group_title(place))
-    difference, low, high = (
-        f"{row[name]:+.{decimals}f}" if np.isfinite(row[name]) else MISSING
-        for name in ("difference", "low", "high")
-    )
-    interval = MISSING if low == MISSING else f"[{low}, {high}]"
-    a, b = ([number(row[f"mean_{side}"], decimals), integer(row[f"n_{side}"])] for side in "ab")
-    title = metric_title(row["metric"], row["extractor"])
-    verdict = marked(status, status == "moved")
-    return [row["cell"], row["label"], where, title, *a, *b, difference, interval, verdict]

@@ -1,17 +1,17 @@
-"""Methods side by side: the forest plot of paired differences, per-class bars and heat map, count against score."""
+"""Classes side by side: the heat map of their distances, their scores by method, count against score."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
 from ltbench.analysis.cell_results import CellResults
-from ltbench.analysis.differences import PLACES, Difference, difference_text, of_measure
-from ltbench.analysis.names import Measure, group_title, integer, method_title, number
-from ltbench.analysis.protocols import block_title, long_tails, main_protocols
+from ltbench.analysis.columns import Column
+from ltbench.analysis.controls import balanced_controls, change, class_points, reordered
+from ltbench.analysis.names import Measure, integer, number
+from ltbench.analysis.protocols import block_title, main_protocols
 from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Figures, Scene, figure, mixed, styled
 from ltbench.report.figures.marks import (
@@ -25,141 +25,13 @@ from ltbench.report.figures.marks import (
     spans_decades,
 )
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
-from ltbench.report.tables.controls import balanced_controls, change, class_points, reordered
-from ltbench.report.tables.grid import Column, at_floor, row_labels
+from ltbench.report.tables.grid import row_labels
 
 _MOST_BARS = 20  # classes with names along an axis; above, a running mean
 _MOST_CLASSES = 20  # classes with a colour of their own
 _MOST_METHODS = 4
 _MOST_CELLS = 100  # classes of a heat map
-_MOST_ROWS = 6  # rows of the first forest plot
-_OFF_SCALE = 10.0  # baselines: a larger difference is that of a training that diverged
-
-
-# -- differences ----------------------------------------------------------------------------------------------
-
-
-@figure("forest", "forest plot of paired differences", "two methods with a training seed in common")
-def forest(scene: Scene) -> Figure | None:
-    """Draw each method's paired difference with the baseline, overall and in the tail, a row of panels a guidance."""
-    measure, blocks = scene.cell.frechet("overall"), main_protocols(scene.cell)
-    panels = [panel for block in blocks for panel in forest_panels(scene, block)]
-    if measure is None:
-        return None
-    title, caption = _forest_words(scene.baseline)
-    made = how_made(scene.cell, joined(blocks), measure, "overall", "")
-    return scene.figure("forest", title, f"{caption} {made}", panels, 2)
-
-
-def _forest_words(baseline: str) -> tuple[str, str]:
-    """Return a forest plot's title, and what its marks are."""
-    name = method_title(baseline)
-    caption = (
-        f"Frechet distance minus {name}'s, seed by seed; left of 0 is better. Mean, 95 % t interval (of one "
-        "comparison alone; one seed has none) and every seed's difference."
-    )
-    return f"Paired differences with {name}", caption
-
-
-def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> list[Panel]:
-    """Return a block's panels: overall and, in a long tail, the tail."""
-    cell, measure = scene.cell, scene.cell.frechet("overall")
-    if measure is None or scene.differences.empty:
-        return []
-    rows = of_measure(scene.differences, measure, block, PLACES)
-    compared = {row.series for row in rows}
-    members = [one for one in block if one.key in compared]
-    if not members:
-        return []
-    rank = {one.key: i for i, one in enumerate(members)}
-    panels = []
-    for place in PLACES if "tail" in cell.groups() else PLACES[:1]:
-        here = {row.series: row for row in reversed(rows) if row.place == place}
-        typical = float(np.median([abs(row.mean) for row in here.values()])) if here else 0.0
-        hidden = {key for key, row in here.items() if off_scale(*_furthest(cell, row), typical)}
-        marks = [
-            _difference(scene, here[one.key], one, rank[one.key], style)
-            for one, style in styled(scene, members)
-            if one.key in here and one.key not in hidden
-        ]
-        panels.append(
-            Panel(
-                f"{prefix}{block_title(block)}: {group_title(place)}",
-                f"{measure.plain} difference",
-                "",
-                marks,
-                categories=[
-                    f"{one.label}: {here[one.key].mean:+.3g}, off the axis"
-                    if one.key in hidden
-                    else one.label
-                    for one in members
-                ],
-                row_methods=[one.method for one in members],
-                sideways=True,
-                zero=True,
-                guidance=block[0].scale,
-            )
-        )
-    return panels
-
-
-def off_scale(difference: float, baseline: float, typical: float = math.inf) -> bool:
-    """Tell whether a difference is that of a training that diverged: an axis that held it would hide all others.
-
-    It is over ten times the baseline's score; or over three times, and five times what is `typical` of the others.
-    """
-    far = difference > _OFF_SCALE * baseline or difference > max(3 * baseline, 5 * typical)
-    return far and baseline > 0
-
-
-def _furthest(cell: CellResults, row: Difference) -> tuple[float, float]:
-    """Return the largest difference of a seed, and the baseline's score: one diverged training stretches an axis."""
-    wide = cell.by_seed(row.scope, row.measure, row.place)
-    return float((wide[row.series] - wide[row.baseline]).max()), float(wide[row.baseline].mean())
-
-
-def _difference(scene: Scene, row: Difference, one: Series, at: int, style: Style) -> Mark:
-    wide = scene.cell.by_seed(row.scope, row.measure, row.place)
-    seeds = (wide[one.key] - wide[row.baseline]).dropna()
-    interval = row.low == row.low
-    return Mark(
-        one.label,
-        [row.mean],
-        [at],
-        style,
-        [row.low] if interval else (),
-        [row.high] if interval else (),
-        [(float(v), float(at)) for v in seeds] if row.n > 1 else (),
-        text=[difference_text(row)],
-        method=one.method,
-        guidance=one.scale,
-    )
-
-
-def overall_forest(scenes: Sequence[Scene]) -> Figure | None:
-    """Draw the report's first figure: the forest plots of the leading data cells under one another."""
-    leading = long_tails([s.cell for s in scenes])
-    chosen = [s for s in scenes if s.cell in leading]
-    panels: list[Panel] = []
-    more = 0
-    for rank in range(max((len(main_protocols(s.cell)) for s in chosen), default=0)):
-        for scene in chosen:
-            prefix = f"{scene.cell.label.replace(', ratio', '')}, "
-            blocks = main_protocols(scene.cell)[rank : rank + 1]
-            new = [panel for block in blocks for panel in forest_panels(scene, block, prefix)]
-            if len(panels) + len(new) > 2 * _MOST_ROWS:
-                more += 1
-            else:
-                panels += new if len(new) != 1 else [*new, Panel()]
-    if not panels:
-        return None
-    title, caption = _forest_words(scenes[0].baseline)
-    caption += " Left: all images, right: mean of the tail's classes."
-    caption += f" {more} more guidances are in the data cells' own figures." if more else ""
-    return Figure("forest", f"Who is ahead: {title[0].lower()}{title[1:]}", caption, panels, 2)
-
-
-# -- per class ------------------------------------------------------------------------------------------------
+_ALONG = "class (training images), head to tail"
 
 
 def _class_titles(cell: CellResults) -> list[str]:
@@ -174,12 +46,16 @@ def per_class_heat(scene: Scene) -> Figure | None:
     if measure is None or len(names) > _MOST_CELLS:
         return None
     series = joined(main_protocols(cell))
-    means = [cell.means("class", measure, c) for c in names]
-    values = np.array([[m[one.key].mean if one.key in m else np.nan for m in means] for one in series])
+
+    def table(columns: Sequence[Column | None]) -> np.ndarray:
+        means = [column.means(cell) if column is not None else {} for column in columns]
+        return np.array([[m[one.key].mean if one.key in m else np.nan for m in means] for one in series])
+
+    plain = [Column("", measure, "class", c) for c in names]
+    alike = [c.at_floor(cell) for c in plain]
+    values = table(plain)
+    at_floors = table([c if c.role or not c.at_another_n(cell) else None for c in alike])
     floors = np.array([cell.floor("class", measure, c)[0] for c in names])
-    columns = [at_floor(cell, Column("", measure, "class", c)) for c in names]
-    alike = [{} if not c.role and c.at_another_n(cell) else c.means(cell) for c in columns]
-    at_floors = np.array([[m[one.key].mean if one.key in m else np.nan for m in alike] for one in series])
     keep = np.isfinite(values).any(axis=1)
     if not keep.any():
         return None
@@ -189,9 +65,7 @@ def per_class_heat(scene: Scene) -> Figure | None:
     few, decimals = len(names) <= _MOST_BARS, measure.decimals if len(names) <= 10 else 1
     kept = [(one, label) for one, label, yes in zip(series, row_labels(series), keep, strict=True) if yes]
     panel = Panel(
-        "",
-        "class (training images), head to tail",
-        "",
+        x_title=_ALONG,
         categories=_class_titles(cell),
         matrix=shade.tolist(),
         row_names=[label for _, label in kept],
@@ -245,7 +119,7 @@ def _class_panel(scene: Scene, measure: Measure, block: Sequence[Series]) -> Pan
     return panel_of(
         marks,
         block_title(block),
-        "class (training images), head to tail",
+        _ALONG,
         measure.title,
         logs="y" if measure.metric == "frechet" else "",
         categories=_class_titles(cell),
@@ -268,26 +142,18 @@ def class_counts(scene: Scene) -> Figure | None:
     series = shown_panels(cell)[0][:_MOST_METHODS]
     panels = []
     for one in series:
-        tails = [_means(c, one) for c in (cell, *others)]
-        even = [_means(c, one) for c in controls]
+        tails, even = ([_means(c, one) for c in some] for some in ((cell, *others), controls))
         marks: list[Mark] = []
         for rank, name in enumerate(classes):
             title, colour = cell.class_name(name), _class_colour(rank, len(classes))
-            own = sorted(f[name] for f in tails if name in f)
-            if own:
+            if own := sorted(f[name] for f in tails if name in f):
                 x, y = zip(*own, strict=True)
                 marks.append(Mark(title, x, y, Style(colour, "o"), line=len(own) > 1))
-            marks += [
-                Mark(title, [f[name][0]], [f[name][1]], Style(colour, "D"), hollow=True)
-                for f in even
-                if name in f
-            ]
+            for n, value in (f[name] for f in even if name in f):
+                marks.append(Mark(title, [n], [value], Style(colour, "D"), hollow=True))
         titles = one.label, "training images of the class", measure.title
-        panels.append(
-            Panel(
-                *titles, marks, True, spans_decades(v for m in marks for v in m.y), True, guidance=one.scale
-            )
-        )
+        y_log = spans_decades(v for m in marks for v in m.y)
+        panels.append(Panel(*titles, marks, True, y_log, True, guidance=one.scale))
     parts = [f"joined: published split{', ' if others else ''}{', '.join(change(cell, c) for c in others)}"]
     if controls:
         counts = " and ".join(integer(c.classes()["n_train"].max()) for c in controls)

@@ -1,0 +1,65 @@
+"""What is known of a series by its runs: cost on record, probes of the bottleneck beside the scores."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ltbench.analysis.cells import cells
+from ltbench.analysis.protocols import main_series
+from ltbench.analysis.runs import (
+    final_probes,
+    median,
+    nearest_level,
+    probes_beside_scores,
+    stored_probes,
+    training_costs,
+    training_flops,
+)
+from ltbench.report import load_results
+
+
+@pytest.fixture(scope="module")
+def results(seeds_root):
+    return load_results(seeds_root)
+
+
+@pytest.fixture(scope="module")
+def cell(results):
+    (found,) = cells(results.scores)
+    return found
+
+
+def test_costs_are_a_pair_a_training(cell, results):
+    one = main_series(cell)[0]
+    seconds, flops = training_costs(one, results.runs)
+    assert len(seconds) == len(flops) == len(one.runs) == 3
+    assert training_flops(one, results.runs) == flops[0] == 2e12
+
+
+def test_what_is_not_on_record_is_nan():
+    assert np.isnan(median([]))
+    assert median([1.0, np.nan, 3.0]) == 2.0
+
+
+def test_the_level_of_single_level_statements_is_the_one_nearest_to_100():
+    assert nearest_level(np.array([0.0, 90.0, 110.0, 500.0])) == 90.0
+
+
+def test_final_probes_are_of_the_last_step_noised_at_one_level(cell, results):
+    probes = stored_probes(main_series(cell), results.runs)
+    final = final_probes(cell, probes)
+    assert set(final["step"]) == {2000}
+    assert set(final["t"]) == {100}
+    assert set(final["protocol"]) == {"noised"}
+    assert final["run"].nunique() == 6
+    assert final_probes(cell, pd.DataFrame()).empty
+
+
+def test_probes_stand_beside_the_scores_of_each_protocols_macro_mean_and_tail(cell, results):
+    found = probes_beside_scores(cell, final_probes(cell, stored_probes(main_series(cell), results.runs)))
+    assert [(guidance, place, n) for guidance, place, n, _ in found] == [
+        ("0", "macro", 6), ("0", "tail", 6), ("1", "macro", 6), ("1", "tail", 6),
+    ]  # fmt: skip
+    table = found[0][-1]
+    assert table["value"].shape == table["silhouette"].shape == (3, 2)
+    assert probes_beside_scores(cell, pd.DataFrame()) == []
