@@ -6,7 +6,7 @@ import functools
 import importlib
 import math
 import pkgutil
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from ltbench.data.registry import SOURCES
@@ -54,6 +54,10 @@ def metric_title(metric: str, extractor: str, arrow: bool = True) -> str:
 def arrow_of(metric: str) -> str:
     """Return the sign of a metric's better direction, with a space before it."""
     return _ARROWS[output_of(metric).better]
+
+
+Show = Callable[..., str]
+"""Prints one attribute."""
 
 
 class Measure(NamedTuple):
@@ -106,6 +110,50 @@ class Measure(NamedTuple):
 def metric_rank(metric: str) -> tuple[int, str]:
     """Sort key of a metric: the order in which papers print them, unknown ones last."""
     return output_of(metric).rank, metric
+
+
+def apart(
+    titles: list[str],
+    things: Sequence[object],
+    attributes: Iterable[tuple[str, Show]],
+    join: Callable[[str, str], str],
+) -> list[str]:
+    """Tell equal titles apart by the first attributes of their things that differ."""
+    for name, show in attributes:
+        for title in {t for t in titles if titles.count(t) > 1}:
+            at = [i for i, t in enumerate(titles) if t == title]
+            values = [getattr(things[i], name) for i in at]
+            if len(set(map(str, values))) > 1:
+                for i, value in zip(at, values, strict=True):
+                    titles[i] = join(title, show(value)) if value == value and value != "" else title
+    return titles
+
+
+# How a measure's title tells each attribute.
+_MEASURES: tuple[tuple[str, Show], ...] = (
+    ("extractor", str),
+    ("definition", str),
+    ("n_generated", lambda n: "n as the class has" if n == OWN else f"n={n:,.0f}"),
+    ("reference", str),
+    ("n_reference", lambda n: "as many real as the class has" if n == OWN else f"{n:,.0f} real"),
+    ("extractor_hash", "extractor {:.8}".format),
+    ("reference_hash", "reference {:.8}".format),
+)
+
+
+def measure_titles(measures: Sequence[Measure]) -> list[str]:
+    """Name measures; where two would print alike, what differs tells them apart."""
+
+    def join(title: str, value: str) -> str:
+        name, arrow = split_arrow(title)
+        return f"{name} ({value}){arrow}"
+
+    return apart([m.title for m in measures], measures, _MEASURES, join)
+
+
+def split_arrow(title: str) -> tuple[str, str]:
+    """Split a measure's title into its name and the arrow of its better direction."""
+    return (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
 
 
 # -- methods, classes, groups -------------------------------------------------------------------------------

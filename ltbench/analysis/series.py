@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ltbench.analysis.names import guidance_text, method_title
+from ltbench.analysis.names import apart, guidance_text, method_title
 from ltbench.diffusion.registry import kind
 from ltbench.runs.series import RULE_KEYS, is_hyperparameter, rule_of
 
@@ -191,6 +191,13 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
         )
         for one, settings, label in zip(series, flat, labels, strict=True)
     ]
+
+
+def row_labels(series: Sequence[Series]) -> list[str]:
+    """Name rows by their label, and by guidance and settings where labels repeat between blocks."""
+    names = ("guidance", "rule", "sampler", "step", "differs", "key")
+    shown = [(name, PARTS.get(name, "{}").format) for name in names]
+    return apart([one.label for one in series], series, shown, "{}, {}".format)
 
 
 def _telling_apart(variants: Sequence[str], flat: Sequence[dict[str, Any]]) -> list[str]:

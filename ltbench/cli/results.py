@@ -33,8 +33,8 @@ def make_report(
     title: str | None = None,
 ) -> None:
     """Write the report of all runs in some folders; show the league and where the report is."""
+    from ltbench.cli.tables import terminal_table
     from ltbench.report import report_folder, write_report
-    from ltbench.report.render import terminal_table
     from ltbench.study.file import load_study
 
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -69,7 +69,7 @@ def make_report(
 def compare_results(a: Path, b: Path) -> None:
     """Show which numbers of two result folders differ beyond their spread over seeds."""
     from ltbench.analysis.comparison import compare
-    from ltbench.report.render import terminal_table
+    from ltbench.cli.tables import terminal_table
     from ltbench.report.tables.comparison import comparison_table
 
     console.print(terminal_table(comparison_table(compare(a, b)), console.width, notes=2))
@@ -94,7 +94,7 @@ def evaluate_runs(
 
 def show_numbers(scores: pd.DataFrame, name: str) -> None:
     """Show one sample set's main numbers: each metric of all images, its mean over classes, and its floor."""
-    from ltbench.report.render import terminal_table
+    from ltbench.cli.tables import terminal_table
 
     console.print(terminal_table(numbers_table(scores, name), console.width, notes=2))
 

@@ -1,4 +1,4 @@
-"""The document tree as text: report.md and details.md, LaTeX tables, and what the terminal prints."""
+"""The document tree as text: report.md, details.md and LaTeX tables."""
 
 from __future__ import annotations
 
@@ -9,12 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import rich.box
-import rich.table
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
-from rich.console import Console, RenderableType
-from rich.text import Text as RichText
 
 from ltbench import text
 from ltbench.files import write_text
@@ -109,36 +105,3 @@ def write_latex(tables: Sequence[Table], folder: Path) -> list[Path]:
     for name, content in pages.items():
         write_text(folder / name, content)
     return [folder / name for name in pages]
-
-
-# -- terminal -------------------------------------------------------------------------------------------------
-
-
-def terminal_table(table: Table, width: int, notes: int = 1) -> RenderableType:
-    """Return a table for a terminal of `width` characters: columns at its end are left out, and counted, until it fits."""
-    endless = Console(width=10_000)
-    counts = range(len(table.columns), 2, -1)
-    fitting = (n for n in counts if endless.measure(_rich(table, n, notes)).maximum <= width)
-    return _rich(table, next(fitting, min(2, len(table.columns))), notes)
-
-
-def _rich(table: Table, shown: int, notes: int) -> rich.table.Table:
-    said = table.notes[:notes]
-    if shown < len(table.columns):
-        said.insert(0, f"{len(table.columns) - shown} more columns on the page.")
-    out = rich.table.Table(
-        title=RichText(text.visible(table.title)),
-        title_justify="left",
-        caption=RichText(text.visible("\n".join(said), keep="\n")),
-        caption_justify="left",
-        padding=(0, 1),
-        box=rich.box.SIMPLE,
-    )
-    for i, column in enumerate(table.columns[:shown]):
-        out.add_column(
-            RichText(text.visible(column)), justify="left" if table.is_text(i) else "right", overflow="fold"
-        )
-    for i, row in enumerate(table.rows):
-        cells = (RichText(text.visible(e), style="bold" if isinstance(e, Bold) else "") for e in row[:shown])
-        out.add_row(*cells, end_section=i + 1 in table.rules)
-    return out

@@ -1,19 +1,15 @@
 """Loading, averaging, tables and the main figures, from small synthetic result folders."""
 
-import io
-
 import numpy as np
 import pandas as pd
 import pytest
 from report_folders import COUNTS, make_spec, score_rows, write_run, write_scores, write_study
-from rich.console import Console
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.names import method_title
 from ltbench.analysis.protocols import main_series
 from ltbench.errors import CheckpointError, DataCorrupt, StorageError, UsageError
 from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.render import terminal_table
 from ltbench.report.tables.scores import overall_table, per_class_tables
 from ltbench.runs.samples import first_of_each_class
 
@@ -196,15 +192,6 @@ def test_the_first_page_is_short_and_says_how_numbers_were_made(report):
         assert told in markdown
     assert 1 <= len(report.document.findings) <= 6
     assert all(len(sentence.split()) <= 25 for sentence in report.document.findings)
-
-
-@pytest.mark.parametrize("width", [60, 80, 120, 200])
-def test_the_terminals_table_is_never_wider_than_the_terminal(report, width):
-    console = Console(width=width, record=True, file=io.StringIO())
-    console.print(terminal_table(report.document.league[0], width))
-    lines = console.export_text().splitlines()
-    assert max(map(len, lines)) <= width
-    assert any("CORAL" in line for line in lines)
 
 
 def test_folder_that_is_missing_or_empty(tmp_path):

@@ -12,7 +12,7 @@ from ltbench.analysis.columns import Column
 from ltbench.analysis.controls import balanced_controls, change, class_points, reordered
 from ltbench.analysis.names import Measure, integer, number
 from ltbench.analysis.protocols import block_title, main_protocols
-from ltbench.analysis.series import Series, joined
+from ltbench.analysis.series import Series, joined, row_labels
 from ltbench.report.figures.base import Figures, Scene, figure, mixed, styled
 from ltbench.report.figures.marks import (
     draw_series,
@@ -25,7 +25,6 @@ from ltbench.report.figures.marks import (
     spans_decades,
 )
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
-from ltbench.report.tables.grid import row_labels
 
 _MOST_BARS = 20  # classes with names along an axis; above, a running mean
 _MOST_CLASSES = 20  # classes with a colour of their own

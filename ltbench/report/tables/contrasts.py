@@ -16,6 +16,7 @@ from ltbench.analysis.names import (
     Measure,
     group_title,
     mean_sd,
+    measure_titles,
     method_rank,
     method_title,
     number,
@@ -24,7 +25,6 @@ from ltbench.analysis.names import (
 from ltbench.analysis.protocols import at_main_protocol, block_title, fewer_methods, main_protocols
 from ltbench.analysis.series import Series, by_key, grouped, joined
 from ltbench.report.tables.grid import Table, Tags, marked, score_text
-from ltbench.report.tables.notes import measure_titles
 from ltbench.stats import agreement_chance
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 from ltbench.analysis.cell_results import CellResults, Numbers
 from ltbench.analysis.columns import Column
-from ltbench.analysis.names import MISSING, Measure, mean_sd, number
+from ltbench.analysis.names import MISSING, Measure, mean_sd, measure_titles, number, split_arrow
 from ltbench.analysis.protocols import fewer_methods, main_protocols
-from ltbench.analysis.series import PARTS, Block, Series, by_key, joined
-from ltbench.report.tables.notes import apart, measure_titles, protocol_columns, split_arrow
+from ltbench.analysis.series import Block, Series, by_key, joined, row_labels
+from ltbench.report.tables.notes import protocol_columns
 from ltbench.stats import t_half_width
 
 FLOOR = "real vs real (floor)"
@@ -188,13 +188,6 @@ def ends(blocks: Iterable[Sequence[object]]) -> tuple[int, ...]:
 def series_tags(one: Series) -> Tags:
     """Return what a filter knows of a series."""
     return {"method": one.method, "guidance": one.scale}
-
-
-def row_labels(series: Sequence[Series]) -> list[str]:
-    """Name rows by their label, and by guidance and settings where labels repeat between blocks."""
-    names = ("guidance", "rule", "sampler", "step", "differs", "key")
-    shown = [(name, PARTS.get(name, "{}").format) for name in names]
-    return apart([one.label for one in series], series, shown, "{}, {}".format)
 
 
 def score_text(found: Numbers | None, decimals: int, interval: bool = False) -> str:

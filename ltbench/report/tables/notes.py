@@ -1,59 +1,21 @@
-"""What a table says of its rows and columns: names that tell them apart, what rows have in common, how it was measured."""
+"""What a table says of its rows and columns: what rows have in common, how it was measured, what spread means."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 
 from ltbench.analysis.cell_results import CellResults
-from ltbench.analysis.names import MISSING, OWN, Measure, evaluations_text, guidance_text, integer, seeds_text
-from ltbench.analysis.series import Series, grouped, several
-
-Show = Callable[..., str]
-
-
-def apart(
-    titles: list[str],
-    things: Sequence[Series] | Sequence[Measure],
-    attributes: Iterable[tuple[str, Show]],
-    join: Callable[[str, str], str],
-) -> list[str]:
-    """Tell equal titles apart by the first attributes of their things that differ."""
-    for name, show in attributes:
-        for title in {t for t in titles if titles.count(t) > 1}:
-            at = [i for i, t in enumerate(titles) if t == title]
-            values = [getattr(things[i], name) for i in at]
-            if len(set(map(str, values))) > 1:
-                for i, value in zip(at, values, strict=True):
-                    titles[i] = join(title, show(value)) if value == value and value != "" else title
-    return titles
-
-
-# How a measure's title tells each attribute.
-_MEASURES: tuple[tuple[str, Show], ...] = (
-    ("extractor", str),
-    ("definition", str),
-    ("n_generated", lambda n: "n as the class has" if n == OWN else f"n={n:,.0f}"),
-    ("reference", str),
-    ("n_reference", lambda n: "as many real as the class has" if n == OWN else f"{n:,.0f} real"),
-    ("extractor_hash", "extractor {:.8}".format),
-    ("reference_hash", "reference {:.8}".format),
+from ltbench.analysis.names import (
+    MISSING,
+    Measure,
+    Show,
+    evaluations_text,
+    guidance_text,
+    integer,
+    measure_titles,
+    seeds_text,
 )
-
-
-def measure_titles(measures: Sequence[Measure]) -> list[str]:
-    """Name measures; where two would print alike, what differs tells them apart."""
-
-    def join(title: str, value: str) -> str:
-        name, arrow = split_arrow(title)
-        return f"{name} ({value}){arrow}"
-
-    return apart([m.title for m in measures], measures, _MEASURES, join)
-
-
-def split_arrow(title: str) -> tuple[str, str]:
-    """Split a measure's title into its name and the arrow of its better direction."""
-    return (title[:-2], title[-2:]) if title[-1] in "↓↑" else (title, "")
-
+from ltbench.analysis.series import Series, grouped, several
 
 # How a column tells each attribute of a series.
 _SERIES: tuple[tuple[str, str, Show], ...] = (

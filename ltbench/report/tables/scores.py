@@ -18,11 +18,13 @@ from ltbench.analysis.names import (
     evaluations_text,
     group_title,
     integer,
+    measure_titles,
     method_title,
+    split_arrow,
 )
 from ltbench.analysis.protocols import fewer_methods, main_protocols, shown_blocks
 from ltbench.analysis.runs import training_flops
-from ltbench.analysis.series import Block, joined, labelled, several
+from ltbench.analysis.series import Block, joined, labelled, row_labels, several
 from ltbench.report.tables.grid import (
     Bold,
     Table,
@@ -31,16 +33,9 @@ from ltbench.report.tables.grid import (
     floor_text,
     grid,
     measure_columns,
-    row_labels,
     series_tags,
 )
-from ltbench.report.tables.notes import (
-    measure_titles,
-    measured_as,
-    protocol_columns,
-    split_arrow,
-    spread_notes,
-)
+from ltbench.report.tables.notes import measured_as, protocol_columns, spread_notes
 from ltbench.runs.run import Run
 
 _MOST_ROWS = 12  # series in the overall table; a cell with more shows the main protocols
