@@ -30,6 +30,7 @@ import logging
 import pkgutil
 import re
 import threading
+import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -189,7 +190,7 @@ class ExtensionPoint(Generic[T]):
         return label
 
     def _leave_out(self, label: str, origin: str, error: BaseException) -> None:
-        self._broken[label] = f"{origin} ({type(error).__name__}: {error})"
+        self._broken[label] = f"{origin} ({in_words(error)})"
         log.warning(
             "%s %s is left out: it could not be loaded from %s", self.noun, label, self._broken[label]
         )
@@ -214,10 +215,27 @@ class ExtensionPoint(Generic[T]):
 
 
 @contextlib.contextmanager
-def in_one_sentence(start: Callable[[], str]) -> Iterator[None]:
-    """Turn what a stranger's code raises into a `UsageError`: ``START: ValueError: boom``, the exception its cause.
+def in_one_sentence(
+    start: Callable[[], str], kind: type[LtbenchError] = UsageError, *, place: bool = False
+) -> Iterator[None]:
+    """Turn what a stranger's code raises into one sentence, ``START: ValueError: boom``, the exception its cause.
 
     Sentences of ltbench pass as they are, and so does the want of memory, which has advice of its own.
+
+    Parameters
+    ----------
+    start
+        Returns what failed, asked for only where something did.
+    kind
+        Class of the error.
+    place
+        End with the file and line that raised it: not where the sentence is kept beside a result, which would
+        then change with the file's other lines.
+
+    Raises
+    ------
+    kind
+        The block raised any other exception.
     """
     try:
         yield
@@ -226,7 +244,14 @@ def in_one_sentence(start: Callable[[], str]) -> Iterator[None]:
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        raise UsageError(f"{start()}: {in_words(error)}") from error
+        where = f", in {_line(error)}" if place else ""
+        raise kind(f"{start()}: {in_words(error)}{where}") from error
+
+
+def _line(error: BaseException) -> str:
+    """Return where an exception was raised, ``FILE line N``."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(last.filename).name} line {last.lineno}"
 
 
 def in_words(error: BaseException) -> str:

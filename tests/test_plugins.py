@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from ltbench import plugins
-from ltbench.errors import Interrupted, UsageError
+from ltbench.errors import DataCorrupt, Interrupted, UsageError
 from ltbench.plugins import ExtensionPoint, check_one_checkout, in_one_sentence
 
 
@@ -88,6 +88,14 @@ def test_what_a_strangers_code_raises_is_one_sentence_with_its_cause(error, said
         raise error
     assert str(raised.value) == f"thing x failed: {said}"
     assert raised.value.__cause__ is error
+
+
+def test_the_sentence_is_of_the_kind_asked_for_and_may_name_the_line():
+    with (
+        pytest.raises(DataCorrupt, match=r"^thing x failed: KeyError: 'k', in test_plugins\.py line \d+$"),
+        in_one_sentence(lambda: "thing x failed", DataCorrupt, place=True),
+    ):
+        {}["k"]
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import traceback
-from pathlib import Path
 from typing import Any
 
 from ltbench.data.images import ImageSet
 from ltbench.data.source import Source, Splits
-from ltbench.errors import DataCorrupt, LtbenchError
+from ltbench.errors import DataCorrupt
+from ltbench.plugins import in_one_sentence
 
 _ROLES = ("pool", "reference", "heldout")
 
@@ -31,23 +31,12 @@ def load_checked(source: Source, origin: str, *how: Any) -> Splits:
     DataCorrupt
         The sets do not fit each other or their class names, or a package's code raised; others as `Source.load`.
     """
-    try:
+    told = in_one_sentence(lambda: f"{source.name} cannot be loaded by {origin}", DataCorrupt, place=True)
+    with contextlib.nullcontext() if origin.startswith("ltbench.") else told:
         splits = source.load(*how)
-    except (LtbenchError, MemoryError):
-        raise
-    except Exception as error:
-        if origin.startswith("ltbench."):
-            raise
-        raise DataCorrupt(f"{source.name} cannot be loaded by {origin} ({_said(error)})") from error
     if wrong := _what_is_wrong(source, splits):
         raise DataCorrupt(f"{source.name} cannot be used: {wrong}; this is to be mended in {origin}")
     return splits
-
-
-def _said(error: Exception) -> str:
-    """Return an error's words with the line that raised it: who wrote the package needs both."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {error}, in {Path(last.filename).name} line {last.lineno}"
 
 
 def _what_is_wrong(source: Source, splits: Any) -> str:

@@ -21,6 +21,7 @@ from ltbench.data.images import ImageSet
 from ltbench.data.registry import SOURCES, get_source
 from ltbench.data.source import READ_FROM, Source, default_data_root
 from ltbench.errors import LtbenchError, UsageError
+from ltbench.plugins import in_words
 from ltbench.specs import DataSpec
 
 
@@ -241,7 +242,7 @@ def list_sources(imbalance_ratio: float = 0.01, data_root: Path | None = None) -
         # Neither a broken prepared folder nor a faulty package may hide the other sources.
         except Exception as error:
             told = isinstance(error, LtbenchError)
-            why = str(error) if told else f"faulty in {origin} ({type(error).__name__}: {error})"
+            why = str(error) if told else f"faulty in {origin} ({in_words(error)})"
             advice = source.advice(root) if told else source.how_to_get
             rows.append(DatasetRow(source, origin, None, why, False, None, (), advice))
             continue

@@ -58,8 +58,11 @@ def test_a_package_whose_sets_fit_is_taken(strange):
 @pytest.mark.parametrize(
     ("given", "says"),
     [
-        (lambda: 1 // 0, r"ZeroDivisionError: .*, in test_checks\.py line \d+\)$"),
-        (lambda: ImageSet(np.zeros((2, 1, 8, 8)), np.zeros(2, np.int64)), "ValueError: an ImageSet is uint8"),
+        (lambda: 1 // 0, r"by package strange 1\.0: ZeroDivisionError: .*, in test_checks\.py line \d+$"),
+        (
+            lambda: ImageSet(np.zeros((2, 1, 8, 8)), np.zeros(2, np.int64)),
+            "by package strange 1.0: ValueError: an ImageSet is uint8",
+        ),
         (None, "its load returned a NoneType, and Splits are wanted"),
         (replace(GOOD, pool=np.zeros((2, 1, 8, 8))), "its pool is a ndarray, and an ImageSet is wanted"),
         (
