@@ -15,6 +15,7 @@ once, at module level, and asks it by name::
     METRICS["kid"]          the object; an unknown name is a `UsageError` with the nearest known one
     METRICS.all()           name -> object, alphabetical
     METRICS.origin("kid")   the module, or the package with its version
+    METRICS.foreign("kid")  whether it is another package's
 
 An entry point (``[project.entry-points."ltbench.metrics"]`` with ``anything = "my_package:MY_METRIC"``) names
 one object or a list of them. One that cannot be loaded or is refused by `check` is warned of once and left out;
@@ -61,11 +62,14 @@ class Extension(Generic[T]):
         The object itself.
     origin
         The module that defines it, or ``package NAME VERSION``.
+    foreign
+        Whether it is another package's: what its code raises is that package's fault, and told so.
     """
 
     name: str
     value: T
     origin: str
+    foreign: bool = False
 
 
 class ExtensionPoint(Generic[T]):
@@ -129,6 +133,11 @@ class ExtensionPoint(Generic[T]):
         self[name]
         return self.extensions()[name].origin
 
+    def foreign(self, name: str) -> bool:
+        """Tell whether the object called `name` is another package's; one that is not registered is not ours either."""
+        extension = self.extensions().get(name)
+        return extension is None or extension.foreign
+
     def broken(self) -> dict[str, str]:
         """Return the entry points and modules that could not be loaded, each with where it is and why."""
         self.extensions()
@@ -151,7 +160,9 @@ class ExtensionPoint(Generic[T]):
             check_one_checkout()
         extensions: dict[str, Extension[T]] = {}
         owners: dict[str, str] = {}
-        for label, origin, load in (*self._of_tree(), *self._of_packages()):
+        found = [(False, *each) for each in self._of_tree()]
+        found += [(True, *each) for each in self._of_packages()]
+        for foreign, label, origin, load in found:
             try:
                 values = list(load())
             except (Exception, SystemExit) as error:  # a stranger's module must not stop the others
@@ -159,14 +170,19 @@ class ExtensionPoint(Generic[T]):
                 continue
             for value in values:
                 try:
-                    self._add(value, origin, extensions, owners)
+                    self._add(value, origin, foreign, extensions, owners)
                 except (Exception, SystemExit) as error:
                     own = self._name_or(label, value, extensions) if len(values) > 1 else label
                     self._leave_out(own, origin, error)
         return dict(sorted(extensions.items()))
 
     def _add(
-        self, value: Any, origin: str, extensions: dict[str, Extension[T]], owners: dict[str, str]
+        self,
+        value: Any,
+        origin: str,
+        foreign: bool,
+        extensions: dict[str, Extension[T]],
+        owners: dict[str, str],
     ) -> None:
         """Add an object to those found, or raise what it cannot be used for."""
         self._check(value)
@@ -179,7 +195,7 @@ class ExtensionPoint(Generic[T]):
         if taken := next((part for part in parts if part in owners), None):
             raise ValueError(f"the name {taken!r} is taken by {owners[taken]}")
         owners |= dict.fromkeys(parts, f"{self.noun} {name} ({origin})")
-        extensions[name] = Extension(name, value, origin)
+        extensions[name] = Extension(name, value, origin, foreign)
 
     def _name_or(self, label: str, value: Any, extensions: dict[str, Extension[T]]) -> str:
         """Return the name by which a refused object of a list would be asked for; the label where it has none."""

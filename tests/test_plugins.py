@@ -36,6 +36,7 @@ def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, capl
     assert things.all() == {"more": more, "own": own}
     assert things["own"] is own
     assert (things.origin("own"), things.origin("more")) == ("ltbench.things", "package other 2.0")
+    assert [things.foreign(name) for name in ("own", "more", "not registered")] == [False, True, True]
     assert set(things.broken()) == {"b", "c"}
     assert "taken by ltbench.things" in things.broken()["b"]
     assert len(caplog.records) == 2

@@ -235,7 +235,7 @@ def list_plugins() -> None:
 
     for kind, point in extension_points().items():
         console.print(styled((kind, "bold"), f"  entry-point group {point.group}"), soft_wrap=True)
-        added = [e for e in point.extensions().values() if e.origin.startswith("package ")]
+        added = [e for e in point.extensions().values() if e.foreign]
         for extension in added:
             console.print(f"  {extension.name}  from {extension.origin}", soft_wrap=True)
         for name, why in point.broken().items():

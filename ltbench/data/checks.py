@@ -9,20 +9,18 @@ from typing import Any
 from ltbench.data.images import ImageSet
 from ltbench.data.source import Source, Splits
 from ltbench.errors import DataCorrupt
-from ltbench.plugins import in_one_sentence
+from ltbench.plugins import Extension, in_one_sentence
 
 _ROLES = ("pool", "reference", "heldout")
 
 
-def load_checked(source: Source, origin: str, *how: Any) -> Splits:
-    """Return what ``source.load(*how)`` gives, if it can be trained on and scored against.
+def load_checked(found: Extension[Source], *how: Any) -> Splits:
+    """Return what ``load(*how)`` of a source gives, if it can be trained on and scored against.
 
     Parameters
     ----------
-    source
-        Where images come from.
-    origin
-        Its module, or the package whose mistake it is when something is wrong.
+    found
+        Where images come from, and the module or package whose mistake it is when something is wrong.
     how
         Data root, image size and content, as `Source.load` takes them.
 
@@ -31,8 +29,9 @@ def load_checked(source: Source, origin: str, *how: Any) -> Splits:
     DataCorrupt
         The sets do not fit each other or their class names, or a package's code raised; others as `Source.load`.
     """
+    source, origin = found.value, found.origin
     told = in_one_sentence(lambda: f"{source.name} cannot be loaded by {origin}", DataCorrupt, place=True)
-    with contextlib.nullcontext() if origin.startswith("ltbench.") else told:
+    with told if found.foreign else contextlib.nullcontext():
         splits = source.load(*how)
     if wrong := _what_is_wrong(source, splits):
         raise DataCorrupt(f"{source.name} cannot be used: {wrong}; this is to be mended in {origin}")

@@ -149,7 +149,7 @@ def load_dataset(data: DataSpec, data_root: Path | None = None) -> Dataset:
     known = source.pool_sizes(root)
     if known:
         _tail(known, data)  # refuse an impossible cell before reading or downloading anything
-    splits = load_checked(source, SOURCES.origin(source.name), root, data.image_size, data.content)
+    splits = load_checked(SOURCES.extensions()[source.name], root, data.image_size, data.content)
     pool = splits.pool
     num_classes = len(splits.class_names)
     pool_sizes = tuple(np.bincount(pool.labels, minlength=num_classes).tolist())

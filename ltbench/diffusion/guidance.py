@@ -23,7 +23,7 @@ from ltbench.diffusion.base import Omega, Rule, RuleFacts
 from ltbench.diffusion.registry import check_sampler
 from ltbench.errors import UsageError, nearest
 from ltbench.plugins import ExtensionPoint
-from ltbench.specs import PLAIN, RULE_FIELDS, RULE_SETTINGS, SampleSpec
+from ltbench.specs import PLAIN, RULE_FIELDS, SampleSpec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,7 +130,7 @@ def make_omega(sample: SampleSpec, prior: NDArray[np.float64] | None = None) -> 
     from ltbench.diffusion.schedule import alpha_bar
 
     omega = rule.make(RuleFacts(sample, alpha_bar().numpy(), prior, _values(rule, sample)))
-    return omega if rule.name in RULE_SETTINGS else _made_by(rule.name, omega)
+    return _made_by(rule.name, omega) if RULES.foreign(rule.name) else omega
 
 
 def _made_by(name: str, omega: Any) -> Omega:

@@ -76,7 +76,6 @@ def _of_this_user() -> list[ExtractorSource]:
     return [ExtractorSource(name, trained.load_trained, trained.describe) for name in trained.names()]
 
 
-_OURS = ("ltbench.extractors", "ltbench extractor train")  # origins that are no package
 _AUTO = {"closed_form": (pixels.NAME,)}  # data for which no network is meant
 
 
@@ -94,8 +93,8 @@ EXTRACTORS: ExtensionPoint[ExtractorSource] = ExtensionPoint(
     name_of=lambda source: source.name,
     check=_check,
     built_in=lambda: [
-        *((_OURS[0], source) for source in _OF_TREE),
-        *((_OURS[1], source) for source in _of_this_user()),
+        *(("ltbench.extractors", source) for source in _OF_TREE),
+        *(("ltbench extractor train", source) for source in _of_this_user()),
     ],
 )
 
@@ -138,8 +137,7 @@ def get_extractor(name: str, *, weights: Path | None = None, device: torch.devic
 
 def _called(name: str) -> str:
     """Return what a sentence about a package's mistake calls its extractor; empty for one of the tree or this user."""
-    origin = EXTRACTORS.origin(name)
-    return "" if origin in _OURS else f"extractor {name} ({origin})"
+    return f"extractor {name} ({EXTRACTORS.origin(name)})" if EXTRACTORS.foreign(name) else ""
 
 
 def check_images(names: Sequence[str], shape: tuple[int, ...]) -> None:

@@ -43,7 +43,7 @@ def strange(monkeypatch):
         source = Strange(
             "strange_lt", "t", 2, ("cat", "dog"), (10, 10), 1, 8, (8,), False, "l", "h", given=given
         )
-        extension = Extension("strange_lt", replace(source, **facts), "package strange 1.0")
+        extension = Extension("strange_lt", replace(source, **facts), "package strange 1.0", True)
         monkeypatch.setitem(SOURCES.extensions(), "strange_lt", extension)
         return load_dataset(DataSpec(dataset="strange_lt", imbalance_ratio=0.5))
 

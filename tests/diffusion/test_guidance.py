@@ -278,7 +278,7 @@ def test_a_packages_rule_that_returns_no_numbers_is_named(
     returned: object, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None gave images that are not finite, and (B, 1) an error of numpy's."""
-    odd = Extension("odd", Rule("odd", lambda _facts: returned, "a test's"), "here")
+    odd = Extension("odd", Rule("odd", lambda _facts: returned, "a test's"), "here", foreign=True)
     monkeypatch.setattr(RULES, "_found", {**RULES.extensions(), "odd": odd})
     chosen = spec(rule="odd")
     with pytest.raises(UsageError, match=f"the guidance rule odd {says}"):
@@ -289,7 +289,9 @@ def test_a_packages_rule_that_returns_no_numbers_is_named(
 
 @pytest.mark.parametrize("value", [2, True, np.float32(1.5), torch.tensor([0.5, 1.0])])
 def test_a_packages_rule_may_return_any_number(value: object, monkeypatch: pytest.MonkeyPatch) -> None:
-    odd = Extension("odd", Rule("odd", lambda _facts: lambda _t, _labels: value, "a test's"), "here")
+    odd = Extension(
+        "odd", Rule("odd", lambda _facts: lambda _t, _labels: value, "a test's"), "here", foreign=True
+    )
     monkeypatch.setattr(RULES, "_found", {**RULES.extensions(), "odd": odd})
     assert np.array_equal(make_omega(spec(rule="odd"), PRIOR)(3, np.arange(2)), np.asarray(value, np.float64))
 

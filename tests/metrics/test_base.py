@@ -43,7 +43,7 @@ def test_what_a_packages_metric_raises_is_one_sentence_that_names_the_package(mo
     metric = made(raising(ValueError("boom,\n or worse")))
     with pytest.raises(UsageError, match="^metric x failed: ValueError: boom, or worse$"):
         metric(generated=0)
-    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", metric, "package evil 1.0"))
+    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", metric, "package evil 1.0", True))
     with pytest.raises(
         UsageError, match=r"^metric x \(package evil 1.0\) failed: ValueError: boom"
     ) as raised:

@@ -334,7 +334,7 @@ def test_a_packages_metric_that_fails_is_a_dash_with_its_reason_and_leaves_the_o
     outputs, scopes, function, where, cache, noisy, monkeypatch
 ):
     bad = Metric("x", "features", ("generated",), function, outputs, "", "", scopes=scopes, floor=False)
-    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", bad, "package evil 1.0"))
+    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", bad, "package evil 1.0", True))
     spec = make_spec(score=FRECHET | {"metrics": ["x", "frechet"], "bootstrap": 2})
     table = score_samples(CELL, *noisy, spec, cache)
     assert value(table, "frechet") > 0
