@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method
+from ltbench.plugins import in_one_sentence
 from ltbench.specs import matching_variant
 
 
@@ -31,7 +32,7 @@ def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
         raise UsageError(
             f"unknown variant {variant!r} of {method.name}{nearest(str(variant), method.VARIANTS)}"
         )
-    with refused(method):
+    with refused(method, TypeError):  # a dataclass's own check may speak of a type
         values = method.Hyperparameters(**{**(stated(method, variant) if variant else {}), **given})
     if method.VARIANTS:
         values = dataclasses.replace(values, variant=variant_of(method, values))
@@ -39,19 +40,29 @@ def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
 
 
 @contextlib.contextmanager
-def refused(method: type[Method]) -> Iterator[None]:
-    """Tell what a method's own code raises about its settings, an `assert` too, as one sentence to who gave them.
+def refused(method: type[Method], *also: type[Exception]) -> Iterator[None]:
+    """Tell what a method's own code raises as one sentence: settings that it refuses, or a fault of that code.
+
+    Parameters
+    ----------
+    method
+        Whose code the block runs.
+    also
+        What refuses a setting here, beside ValueError, ArithmeticError and AssertionError (an `assert`).
 
     Raises
     ------
     UsageError
-        The block raised ValueError, TypeError, ArithmeticError or AssertionError.
+        The block raised any exception; a fault's sentence names its file and line.
     """
-    try:
-        yield
-    except (ValueError, TypeError, ArithmeticError, AssertionError) as error:
-        reason = str(error) or f"its settings are refused ({type(error).__name__})"
-        raise UsageError(f"{method.name}: {reason}") from error
+    refusals: tuple[type[Exception], ...] = (ValueError, ArithmeticError, AssertionError, *also)
+    fault = f"the code of method {method.name} failed, which no setting mends"
+    with in_one_sentence(lambda: fault, place=True):
+        try:
+            yield
+        except refusals as error:
+            reason = str(error) or f"its settings are refused ({type(error).__name__})"
+            raise UsageError(f"{method.name}: {reason}") from error
 
 
 @functools.cache

@@ -94,6 +94,41 @@ def test_a_plug_in_may_refuse_a_value_by_any_exception_of_its_kind(weight, says)
     assert str(caught.value).splitlines()[0] == says
 
 
+class Faulty(Method):
+    """Its constructor has mistakes of its own, which no setting mends."""
+
+    name = "faulty"
+    Hyperparameters = Weights
+
+    def __init__(self, hp=None):
+        super().__init__(hp)
+        if self.hp.weight == 2:
+            raise ValueError("weight must not be 2")
+        if self.hp.weight == 3:
+            self.hp.weight + None
+        if self.hp.weight == 4:
+            self.hp.wieght  # noqa: B018 - the mistake
+
+
+@pytest.mark.parametrize(
+    ("weight", "says"),
+    [
+        (2, "faulty: weight must not be 2$"),
+        (3, "the code of method faulty failed, which no setting mends: TypeError: unsupported .*, in test_h"),
+        (
+            4,
+            "the code of .* mends: AttributeError: .* no attribute 'wieght', in test_hyperparameters.py line",
+        ),
+    ],
+)
+def test_a_fault_of_a_methods_code_is_told_apart_from_a_refused_setting(weight, says, monkeypatch):
+    found = dict(registry.METHODS.extensions())
+    monkeypatch.setattr(registry.METHODS, "_found", found | {"faulty": Extension("faulty", Faulty, "here")})
+    with pytest.raises(UsageError, match=f"^{says}") as caught:
+        registry.create_method("faulty", weight=weight)
+    assert caught.value.__cause__ is not None
+
+
 BAD = [
     ("corl", {}, "unknown method 'corl'; did you mean 'coral'?"),
     ("coral+", {}, "'coral+' is no method name: join names by single +, as in 'coral+t2h'"),
