@@ -16,6 +16,7 @@ from ltbench.interop.samples import ExternalSamples
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.samples import write_samples
 from ltbench.runs.spec_files import open_external
+from ltbench.specs import one_zero
 from ltbench.text import LONGEST_NAME, checked_name, is_name, slug
 
 _LARGEST = 2**53  # the whole numbers up to it are floats too, as a column of scores.csv with a blank is read
@@ -71,6 +72,8 @@ class ExternalClaims:
                 raise UsageError(
                     f"--{name.replace('_', '-')} {value}: must be at most {_LARGEST}, for tables round larger numbers"
                 )
+
+        object.__setattr__(self, "guidance", one_zero(self.guidance))
 
     def columns(self, key: str) -> dict[str, Any]:
         """Return the columns of ``scores.csv`` that say where a number comes from."""

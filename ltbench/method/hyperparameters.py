@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method
 from ltbench.plugins import in_one_sentence
-from ltbench.specs import matching_variant
+from ltbench.specs import matching_variant, one_zero
 
 
 def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
@@ -87,7 +87,7 @@ def _typed(method: type[Method], key: str, value: Any) -> Any:
     if isinstance(value, bool) and bool not in (hint, *get_args(hint)):  # pydantic would read true as 1.0
         raise UsageError(expected)
     try:
-        return _adapter(hint).validate_python(value)
+        return one_zero(_adapter(hint).validate_python(value))
     except ValidationError as error:
         first = error.errors()[0]
         if first["type"].startswith(("greater_than", "less_than")):

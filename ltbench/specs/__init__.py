@@ -14,7 +14,7 @@ from ltbench.specs.sampling import (
     is_hash,
     rule_words,
 )
-from ltbench.specs.training import DataSpec, MethodSpec, ModelSpec, TrainSpec, matching_variant
+from ltbench.specs.training import DataSpec, MethodSpec, ModelSpec, TrainSpec, matching_variant, one_zero
 
 __all__ = [
     "KEY_BASE",
@@ -33,6 +33,7 @@ __all__ = [
     "TrainSpec",
     "is_hash",
     "matching_variant",
+    "one_zero",
     "rule_words",
     "sample_key",
     "stage_key",

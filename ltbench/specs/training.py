@@ -6,10 +6,29 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
+def one_zero(value: Any) -> Any:
+    """Return a value whose numbers, also those in lists and tables, are 0.0 where they are -0.0.
+
+    The two are equal and their texts are not, so that one setting would have two keys.
+    """
+    if isinstance(value, float):
+        return value + 0.0  # -0.0 + 0.0 is 0.0, and every other sum is the number
+    if type(value) in (tuple, list):
+        return type(value)(one_zero(each) for each in value)
+    if isinstance(value, dict):
+        return {key: one_zero(each) for key, each in value.items()}
+    return value
+
+
 class Frozen(BaseModel):
-    """A table of settings: unknown keys, NaN and changes are refused."""
+    """A table of settings: unknown keys, NaN and changes are refused, and -0.0 is 0.0."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+
+    @field_validator("*")
+    @classmethod
+    def _one_zero(cls, value: Any) -> Any:
+        return one_zero(value)
 
 
 class DataSpec(Frozen):

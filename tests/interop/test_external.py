@@ -40,6 +40,12 @@ def test_words_that_no_table_of_scores_can_hold_are_refused_before_anything_is_s
     ExternalClaims("gan", variant="tau:0.001", sampler="DDIM, eta:0 (200 steps)")
 
 
+def test_a_claimed_scale_of_minus_zero_is_zero():
+    """It named another folder, and stood in tables as -0."""
+    assert str(ExternalClaims("gan", guidance=-0.0).guidance) == "0.0"
+    assert ExternalClaims("gan").guidance is None
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

@@ -43,6 +43,10 @@ def test_a_spec_keeps_only_what_differs():
     }
 
 
+def test_a_hyper_parameter_of_minus_zero_is_zero():
+    assert str(registry.create_method("coral", w=-0.0).hp.w) == "0.0"
+
+
 @dataclasses.dataclass(frozen=True)
 class Weights:
     variant: str = "weak"

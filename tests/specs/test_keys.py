@@ -1,6 +1,7 @@
 """Specs and keys: ten golden keys that may never change, and the laws that let old results stay valid."""
 
 import itertools
+import json
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,7 @@ from ltbench.specs import (
     stage_key,
     train_key,
 )
-from ltbench.specs.keys import _train_key
+from ltbench.specs.keys import _sample_key, _train_key
 
 # A key is the name of stored results: were one of these to change, everything that anybody has trained and
 # sampled would silently be computed again, and published numbers could no longer be found. A new field must
@@ -429,3 +430,30 @@ def test_golden_keys_of_rules(case):
     run = RunSpec(sample=SampleSpec(sampler="dpmsolver++", steps=20, guidance=1.0, **content))
     assert sample_key(run)[:16] == expected
     assert train_key(run) == train_key(RunSpec())
+
+
+SIGNED = [
+    {"sample": {"guidance": "zero"}},
+    {"sample": {"guidance": 1, "rule": "interval", "sigma_low": "zero", "sigma_high": 2}},
+    {"sample": {"guidance": 1, "rule": "per_class", "omega_factors": ["zero", 2]}},
+    {"sample": {"guidance": 1, "rule": "schedule", "schedule": "clamped_linear", "schedule_floor": "zero"}},
+    {"model": {"dropout": "zero"}},
+    {"train": {"label_dropout": "zero"}},
+    {"method": {"name": "theirs", "hyperparameters": {"theirs": {"weight": "zero", "each": ["zero", 1.0]}}}},
+]
+
+
+@pytest.mark.parametrize("content", SIGNED)
+def test_zero_of_either_sign_is_one_setting_and_one_key(content):
+    """-0.0 equals 0.0 and is written otherwise: a cache gave each the key of the one asked for first."""
+
+    def read(zero):
+        return RunSpec.model_validate_json(json.dumps(content).replace('"zero"', zero))
+
+    plain, signed = read("0.0"), read("-0.0")
+    assert signed.model_dump_json() == plain.model_dump_json()
+    assert sample_key(plain) == sample_key(signed)
+    assert train_key(plain) == train_key(signed)
+    _sample_key.cache_clear()
+    _train_key.cache_clear()
+    assert sample_key(signed) == sample_key(plain)
