@@ -21,9 +21,11 @@ from ltbench.files import (
     read_json,
     read_object,
     read_text,
+    remove_abandoned,
     replacing,
     scratch_folder,
     storage_errors,
+    unpacking,
     write_json,
     write_text,
 )
@@ -135,6 +137,22 @@ def test_a_writer_killed_at_once_leaves_the_old_file(tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert path.read_text() == "old"
+
+
+def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path):
+    (process,) = in_processes(killed_before_renaming, tmp_path / "a.txt")
+    process.join()
+    (left,) = names(tmp_path)
+    kernel = left.split("-")[1]
+    elsewhere = tmp_path / left.replace(kernel, f"{int(kernel, 16) ^ 1:08x}")
+    others = [tmp_path / "mine.tmp", tmp_path / ".mine.1-ab.tmp", elsewhere]
+    for path in others:
+        path.write_text("theirs")
+    with replacing(tmp_path / "b.txt") as temporary, unpacking(tmp_path) as folder:
+        temporary.write_text("half")
+        remove_abandoned(tmp_path)
+        assert names(tmp_path) == sorted(path.name for path in (temporary, folder, *others))
+    remove_abandoned(tmp_path / "absent")
 
 
 def test_json_comes_back_and_a_broken_one_is_named(tmp_path):

@@ -12,7 +12,9 @@ from typing import Any
 from ltbench.data import Dataset
 from ltbench.data.images import ImageSet
 from ltbench.errors import UsageError
+from ltbench.files import remove_abandoned
 from ltbench.interop.samples import ExternalSamples
+from ltbench.runs.layout import training_folder
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.samples import write_samples
 from ltbench.runs.spec_files import open_external
@@ -106,6 +108,8 @@ def write_sample_set(
     plain = claims.name if claims.name.isascii() else slug(claims.name)  # the folder must travel in a bundle
     name = f"{dataset.spec.dataset}-r{dataset.spec.imbalance_ratio:g}-{plain}-external-{key[:8]}"
     folder = open_external(out / name, key, dataset.spec, claims.columns(key))
+    for place in (folder, training_folder(folder)):
+        remove_abandoned(place)
     write_provenance(
         folder, {"stages": [], "source": str(source.resolve()), "recognised": samples.recognised}
     )

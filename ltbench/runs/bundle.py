@@ -17,8 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -26,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ltbench.errors import DataCorrupt, StorageError, UsageError
-from ltbench.files import locked, storage_errors
+from ltbench.files import locked, storage_errors, unpacking
 from ltbench.runs.bundle_format import (
     COMPRESSIONS,
     FILES,
@@ -252,11 +250,8 @@ def materialise(bundle: Bundle, cache: Path) -> Path:
 
 @contextlib.contextmanager
 def _new_folder(parent: Path) -> Iterator[Path]:
-    """Yield a temporary folder in `parent`, which goes whatever happens."""
+    """Yield a temporary folder in `parent`, which is made where it is not there."""
     with storage_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=parent))
-        try:
+        with unpacking(parent) as temporary:
             yield temporary
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)

@@ -12,6 +12,7 @@ import pandas as pd
 from ltbench.data.dataset import cached_dataset
 from ltbench.environment import usable_device
 from ltbench.extractors.registry import resolve_extractors
+from ltbench.files import remove_abandoned
 from ltbench.metrics.registry import requested_metrics
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import CACHE
@@ -66,6 +67,7 @@ def evaluate_sets(
         once = {folder.resolve(): folder for folder in folders}.values()
         roots = [stack.enter_context(opened(folder)) if is_bundle(folder) else folder for folder in once]
         for samples in {each.folder.resolve(): each for root in roots for each in sample_sets(root)}.values():
+            remove_abandoned(samples.folder)
             dataset = cached_dataset(samples.spec.data, data_root)
             yield samples, score_stored(samples, request, dataset, where, recompute)
 

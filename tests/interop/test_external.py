@@ -1,9 +1,11 @@
 """What is claimed of samples from elsewhere."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny_runs import die, in_processes
 
 from ltbench.data import load_dataset
 from ltbench.errors import UsageError
@@ -30,6 +32,27 @@ def test_a_name_in_any_letters_is_kept_in_a_folder_that_can_travel(tmp_path, nam
     training = folder.parent.parent
     assert training.name.startswith(f"digits_lt-r0.01-{plain}-external-")
     assert read_spec(training)["columns"]["method"] == name
+
+
+def write_until_killed(_rank, samples, dataset, out):
+    """Write a sample set, and die as its labels would take their place."""
+
+    def hook(event, arguments):
+        if event == "os.rename" and "labels.npy" in str(arguments[0]):
+            die()
+
+    sys.addaudithook(hook)
+    write_sample_set(samples, dataset, ExternalClaims("gan"), out / "a.npz", out)
+
+
+def test_what_a_killed_scoring_left_goes_with_the_next(tmp_path):
+    dataset = load_dataset(DataSpec(dataset="digits_lt"))
+    samples = ExternalSamples(np.zeros((2, 1, 8, 8), np.uint8), np.array([0, 1]), "uint8")
+    (child,) = in_processes(write_until_killed, samples, dataset, tmp_path)
+    child.join()
+    assert [path.name.split(".npy")[0] for path in tmp_path.rglob(".*.tmp")] == [".labels"]
+    write_sample_set(samples, dataset, ExternalClaims("gan"), tmp_path / "a.npz", tmp_path)
+    assert not list(tmp_path.rglob(".*"))
 
 
 @pytest.mark.parametrize("claim", [{"variant": "tau=0.001"}, {"sampler": "DDIM, eta=0"}, {"sampler": "_own"}])

@@ -4,10 +4,12 @@ import gzip
 import io
 import json
 import lzma
+import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from tiny_runs import die, in_processes
 
 from ltbench.errors import DataCorrupt, StorageError, UsageError
 from ltbench.runs import bundle as bundles
@@ -130,6 +132,21 @@ def test_a_list_of_runs_that_is_none_is_one_sentence(tmp_path, line):
     write_bundle(tmp_path / "b", {RUNS: line + b"\n"}, {})
     with pytest.raises(DataCorrupt, match=r"get (the bundle|it) again"):
         list(run_files(read_bundle(tmp_path / "b")))
+
+
+def unpack_until_killed(_rank, path, target):
+    """Unpack, and die as the first file would take its place."""
+    sys.addaudithook(lambda event, _arguments: die() if event == "os.rename" else None)
+    unpack(read_bundle(path), target)
+
+
+def test_what_a_killed_unpacking_left_goes_with_the_next(runs, tmp_path):
+    packed, out = pack([runs], tmp_path / "b"), tmp_path / "out"
+    (child,) = in_processes(unpack_until_killed, packed.path, out)
+    child.join()
+    assert [path.name.startswith(".unpacking-") for path in out.iterdir()].count(True) == 1
+    unpack(packed, out)
+    assert not list(out.glob(".*"))
 
 
 def test_nothing_is_written_over(runs, tmp_path):

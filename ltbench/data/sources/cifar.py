@@ -6,9 +6,7 @@ files of the Hugging Face hub (uoft-cs/cifar10, uoft-cs/cifar100): the same imag
 digests are the same; its manifest says beside them which files were read.
 """
 
-import shutil
 import tarfile
-import tempfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from ltbench.data.parquet import read_images, shards
 from ltbench.data.resample import area_resample
 from ltbench.data.source import READ_FROM, Source, Splits, Status, check_md5, file_md5, writing
 from ltbench.errors import DataCorrupt, DataMissing
+from ltbench.files import unpacking
 
 
 @dataclass(frozen=True)
@@ -122,8 +121,7 @@ class Cifar(Source):
     def _unpack(self, archive: Path) -> Path:
         """Unpack beside the archive, under a temporary name first, and return the folder."""
         target = archive.parent / self.folder
-        with writing(target):
-            scratch = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=archive.parent))
+        with writing(target), unpacking(archive.parent) as scratch:
             try:
                 with tarfile.open(archive) as tar:
                     tar.extractall(scratch, filter="data")
@@ -139,8 +137,6 @@ class Cifar(Source):
                 raise DataCorrupt(
                     f"{archive} cannot be unpacked ({error}): delete it and get it again"
                 ) from error
-            finally:
-                shutil.rmtree(scratch, ignore_errors=True)
         return target
 
 
