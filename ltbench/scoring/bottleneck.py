@@ -9,6 +9,7 @@ picture. Here it is measured, on held-out real images, equally many a class, by 
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,14 @@ from ltbench.diffusion.precision import precision
 from ltbench.diffusion.schedule import add_noise, alpha_bar
 from ltbench.diffusion.unet import Denoiser
 from ltbench.environment import Environment
-from ltbench.metrics.registry import REGISTRY
+from ltbench.errors import UsageError
+from ltbench.metrics.registry import METRICS, REGISTRY
 from ltbench.runs.digests import recording
 from ltbench.runs.run import write_embedding
 from ltbench.scoring.embedding import embed
 from ltbench.specs import RunSpec, train_key
+
+log = logging.getLogger("ltbench")
 
 NOISE_LEVELS = (0, 100, 250, 500, 750)  # time steps of the noised protocol
 PER_CLASS = 100  # held-out images a class, or all there are
@@ -42,6 +46,8 @@ COLUMNS = (
 
 def probe(denoiser: Denoiser, dataset: Dataset, spec: RunSpec, path: Path, env: Environment) -> None:
     """Measure every bottleneck metric under both protocols; write ``PATH.csv``, features ``PATH.npz`` and their t-SNE.
+
+    A package's metric that fails is warned of once and left out where it did.
 
     Parameters
     ----------
@@ -59,17 +65,31 @@ def probe(denoiser: Denoiser, dataset: Dataset, spec: RunSpec, path: Path, env: 
     images, labels = probe_images(dataset)
     rows: list[dict[str, Any]] = []
     arrays: dict[str, np.ndarray] = {"labels": labels}
+    failed: dict[str, list[str]] = {}  # metric's name -> what it said at each level
     plans = [("noised", t) for t in NOISE_LEVELS] + [("clean", 0)]
     for done, (protocol, t) in enumerate(plans):
         features = bottleneck(denoiser, images, labels, protocol, t, env)
         arrays[f"{protocol}_{t}"] = features.astype(np.float16)
         for metric in (m for m in REGISTRY.values() if m.needs == "bottleneck"):
-            values = metric(features=features, labels=labels, train_counts=dataset.counts, seed=PROBE_SEED)
+            try:
+                values = metric(
+                    features=features, labels=labels, train_counts=dataset.counts, seed=PROBE_SEED
+                )
+            except UsageError as error:
+                if not METRICS.foreign(metric.name):
+                    raise
+                failed.setdefault(metric.name, []).append(str(error))
+                continue
             rows += [
                 _row(spec, protocol, t, metric.definition, name, float(v), labels)
                 for name, v in values.items()
             ]
         env.progress({"stage": "probe", "step": done + 1, "total": len(plans)})
+    for said in failed.values():
+        log.warning(
+            "%s; %d of its %d measurements are left out: mend it, delete %s and run again",
+            *(said[0], len(said), len(plans), path.parent),
+        )
     with recording(path.with_suffix(".npz"), env.guard) as temporary, temporary.open("wb") as handle:
         np.savez_compressed(handle, **arrays)  # type: ignore[arg-type]
     write_embedding(path.parent.parent, spec.train.steps, embed(arrays), env.guard)

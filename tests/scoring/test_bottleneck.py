@@ -13,6 +13,9 @@ from tiny_runs import digits, make_spec
 from ltbench import rng
 from ltbench.diffusion.schedule import alpha_bar
 from ltbench.environment import Environment
+from ltbench.errors import UsageError
+from ltbench.metrics.registry import METRICS, Metric, Output
+from ltbench.plugins import Extension
 from ltbench.scoring import bottleneck as probes
 from ltbench.scoring.bottleneck import COLUMNS, PROBE_SEED, bottleneck, probe
 from ltbench.specs import train_key
@@ -91,6 +94,42 @@ def test_a_probe_keeps_every_figure_and_the_features_they_are_of(few, tmp_path):
         clean = bottleneck(Through(), images, labels, "clean", 0, Environment())
         assert np.array_equal(arrays["clean_0"], clean.astype(np.float16))
     assert steps == [(i, 6) for i in range(1, 7)]
+
+
+@pytest.mark.usefixtures("few")
+def test_a_packages_metric_that_fails_is_told_once_and_leaves_the_others_figures(
+    tmp_path, monkeypatch, caplog
+):
+    """It ended the whole stage, and with it what had been measured at every level before."""
+    levels = iter(range(6))
+
+    def sometimes(features):  # noqa: ARG001 - a metric's signature
+        if next(levels) in (2, 5):
+            raise ValueError("boom")
+        return 1.0
+
+    bad = Metric("x", "bottleneck", ("features",), sometimes, (Output("x_v", None),), "", "", floor=False)
+    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", bad, "package evil 1.0", True))
+    path = tmp_path / "probes" / "step-00000002"
+    probes.probe(Through(), digits(), make_spec(), path, Environment())
+    found = pd.read_csv(path.with_suffix(".csv")).groupby("metric")["t"].agg(list)
+    assert found.pop("x_v") == [0, 100, 500, 750]
+    assert set(map(len, found)) == {6}
+    assert [record.getMessage() for record in caplog.records] == [
+        "metric x (package evil 1.0) failed: ValueError: boom; 2 of its 6 measurements are left out: mend it, delete "
+        f"{path.parent} and run again"
+    ]
+
+
+@pytest.mark.usefixtures("few")
+def test_a_fault_of_the_trees_own_metrics_ends_the_probe(tmp_path, monkeypatch):
+    def faulty(**_):
+        raise UsageError("too few")
+
+    bad = Metric("x", "bottleneck", ("features",), faulty, (Output("x_v", None),), "", "", floor=False)
+    monkeypatch.setitem(METRICS.extensions(), "x", Extension("x", bad, "ltbench.metrics"))
+    with pytest.raises(UsageError, match="^too few$"):
+        probes.probe(Through(), digits(), make_spec(), tmp_path / "probes" / "step", Environment())
 
 
 def test_a_probes_table_states_every_level_of_noise_and_nothing_else(tmp_path):
