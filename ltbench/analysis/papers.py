@@ -10,7 +10,7 @@ import pandas as pd
 
 from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.columns import Column
-from ltbench.analysis.names import method_rank
+from ltbench.analysis.names import method_rank, metric_title
 from ltbench.analysis.series import Series, stated
 
 # The papers' names -> ours: metric and extractor, the papers' own protocol first. Others are shown by their own name.
@@ -27,6 +27,13 @@ OURS = {
         ("recall", "inception"),
     ],
 }
+
+
+def published_title(metric: str) -> str:
+    """Name a published metric as our own of that meaning, or in its source's words."""
+    if metric in OURS:
+        return "Recall ↑" if metric == "recall" else metric_title(OURS[metric][0][0], "inception")
+    return metric.replace("_", " ").replace("fid", "FID").replace("kid", "KID")
 
 
 @dataclass(frozen=True)

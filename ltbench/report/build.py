@@ -20,8 +20,9 @@ from ltbench.files import ensure_writable, replacing, write_text
 from ltbench.report.document import Document, build, make_scenes
 from ltbench.report.html import html_page
 from ltbench.report.render import markdown_pages, write_latex
-from ltbench.report.tables.published import missing_runs, paper_tables, published_table
+from ltbench.report.tables.published import paper_tables, published_table
 from ltbench.runs.results import load_results, study_title
+from ltbench.study.missing import missing_runs
 
 if TYPE_CHECKING:
     from ltbench.study.contrast import Contrast

@@ -10,7 +10,7 @@ from ltbench.analysis.differences import declared_rows, differences, matching_ba
 from ltbench.analysis.protocols import block_title, main_protocols
 from ltbench.report import load_scores
 from ltbench.report.figures.base import Scene, method_styles
-from ltbench.report.figures.curves import guidance_curve
+from ltbench.report.figures.curves import score_curves
 from ltbench.report.tables.scores import league_table
 from ltbench.runs.results import load_results
 from ltbench.study.contrast import Contrast
@@ -99,7 +99,7 @@ def test_a_declared_contrast_of_rules_is_of_one_method_at_one_scale(cell):
 
 def test_each_rules_curves_have_a_row_of_panels_plain_guidance_first(cell):
     scene = Scene(cell, [cell], {}, method_styles(["ddpm", "coral"]), pd.DataFrame(), pd.DataFrame(), "ddpm")
-    (drawn,) = guidance_curve(scene)
+    (drawn,) = score_curves(scene, ["guidance"])
     measures = len(cell.headline())
     assert drawn.across == measures
     rows = [drawn.panels[i : i + measures] for i in range(0, len(drawn.panels), measures)]

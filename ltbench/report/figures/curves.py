@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -29,31 +30,12 @@ _TITLES = {
 _LOGGED = 200  # points of a training curve
 
 
-@figure("guidance", "guidance curve", "sample sets at several guidances")
-def guidance_curve(scene: Scene) -> Figures:
-    """Draw scores over the scale of guidance: deterministic and stochastic samplers in figures of their own."""
-    return _curves(scene, "guidance")
+def score_curves(scene: Scene, factors: Sequence[str]) -> Figures:
+    """Draw scores over each factor, all else equal: a figure a kind of sampler, a row of panels a rule of guidance.
 
-
-@figure("budget", "score at equal steps and FLOPs", "sample sets at several steps (train.snapshots)")
-def budget_curve(scene: Scene) -> Figures:
-    """Draw scores over training steps and over FLOPs."""
-    return _curves(scene, "step", "flops")
-
-
-@figure("nfe", "sampler curve", "sample sets at several numbers of sampler steps")
-def sampler_curve(scene: Scene) -> Figures:
-    """Draw scores over network evaluations an image."""
-    return _curves(scene, "nfe")
-
-
-@figure("hyper", "temperature and other hyper-parameter curves", "trainings at several values")
-def hyperparameter_curves(scene: Scene) -> Figures:
-    """Draw scores over every numeric hyper-parameter that was varied."""
-    return _curves(scene, *sorted({key for one in scene.cell.series for key in one.hyperparameters}))
-
-
-def _curves(scene: Scene, *factors: str) -> Figures:
+    Without a factor: over every numeric hyper-parameter that was varied.
+    """
+    factors = factors or sorted({key for one in scene.cell.series for key in one.hyperparameters})
     cell, measures = scene.cell, scene.cell.headline()
     sizes = [size for measure in measures if (size := floor_size(cell, measure, "overall"))]
     for factor in factors:
@@ -97,6 +79,20 @@ def _curve_panel(
     floor, logs = scene.cell.floor("overall", measure)[0], "xy" if measure.metric == "frechet" else "x"
     strokes = [(math.nan, floor)] if floor == floor else ()
     return panel_of(marks, title, _TITLES.get(factor, factor), measure.title, logs=logs, floor=strokes)
+
+
+for _name, _shows, _needs, _factors in (
+    ("guidance", "guidance curve", "sample sets at several guidances", ["guidance"]),
+    (
+        "budget",
+        "score at equal steps and FLOPs",
+        "sample sets at several steps (train.snapshots)",
+        ["step", "flops"],
+    ),
+    ("nfe", "sampler curve", "sample sets at several numbers of sampler steps", ["nfe"]),
+    ("hyper", "temperature and other hyper-parameter curves", "trainings at several values", []),
+):
+    figure(_name, _shows, _needs)(functools.partial(score_curves, factors=_factors))
 
 
 # -- cost -----------------------------------------------------------------------------------------------------

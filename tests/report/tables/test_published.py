@@ -1,11 +1,5 @@
 """The papers' numbers beside ours, and what is missing."""
 
-import re
-import shlex
-
-import numpy as np
-import pandas as pd
-import typer.main
 from report_folders import (
     make_spec,
     score_rows,
@@ -14,10 +8,9 @@ from report_folders import (
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.published_files import load_published
-from ltbench.cli.tree import app
 from ltbench.report import load_scores
-from ltbench.report.tables.published import missing_runs, paper_tables, published_table
-from ltbench.study.presets import preset_names
+from ltbench.report.tables.published import paper_tables, published_table
+from ltbench.study.missing import missing_runs
 
 
 def test_published_numbers_are_the_papers():
@@ -45,30 +38,6 @@ def test_papers_tables_show_what_is_missing(pages_study):
     assert published_table(found, published) is None
     every = published_table(found, published, every=True)
     assert len(every.rows) == len(published)
-
-
-def test_printed_commands_are_ones_that_the_command_line_takes(pages_study):
-    """`--imbalance-ratio nan` and unknown data sets were printed as commands; a new metric ended the report."""
-    published = load_published()
-    further = published.iloc[:1].assign(metric="kid", dataset="digits_lt", imbalance_ratio=0.05)
-    odd = published.iloc[:2].assign(
-        metric="sfid", dataset=["digits_lt", "no_such_set"], imbalance_ratio=[0.05, np.nan]
-    )
-    rows = pd.concat([published, further, odd], ignore_index=True)
-    lines = missing_runs(cells(load_scores(pages_study)), rows)
-    commands = [part for line in lines for part in re.findall(r"`ltbench ([^`]*)`", line)]
-    assert len(commands) > 3
-    root = typer.main.get_command(app)
-    for command in commands:
-        name, *words = shlex.split(command)
-        root.commands[name].make_context(name, words)
-        assert "nan" not in words
-    assert any("no_such_set is installed" in line for line in lines)
-    assert any("evaluate" in line and line.startswith("digits_lt-r0.05: KID") for line in lines), lines
-    assert any("sFID; no metric of that name" in line for line in lines)
-    presets = [name for line in lines for name in re.findall(r"--preset (\S+)", line)]
-    assert presets
-    assert set(presets) <= set(preset_names())
 
 
 def test_papers_tables_set_ours_beside_published(tmp_path):
