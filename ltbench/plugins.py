@@ -195,7 +195,7 @@ class ExtensionPoint(Generic[T]):
         if taken := next((part for part in parts if part in owners), None):
             raise ValueError(f"the name {taken!r} is taken by {owners[taken]}")
         owners |= dict.fromkeys(parts, f"{self.noun} {name} ({origin})")
-        extensions[name] = Extension(name, value, origin, foreign)
+        extensions[name] = _EXTENSIONS[id(value)] = Extension(name, value, origin, foreign)
 
     def _name_or(self, label: str, value: Any, extensions: dict[str, Extension[T]]) -> str:
         """Return the name by which a refused object of a list would be asked for; the label where it has none."""
@@ -228,6 +228,14 @@ class ExtensionPoint(Generic[T]):
         for entry in sorted(entries, key=lambda e: (e.dist.name if e.dist else "", e.name)):
             origin = f"package {entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
             yield entry.name, origin, lambda entry=entry: _as_list(entry.load())  # type: ignore[misc]
+
+
+_EXTENSIONS: dict[int, Extension[Any]] = {}  # by the identity of their objects, which these keep alive
+
+
+def extension_of(value: object) -> Extension[Any] | None:
+    """Return what a registered object is called and whose it is; None for one that no extension point has found."""
+    return _EXTENSIONS.get(id(value))
 
 
 @contextlib.contextmanager

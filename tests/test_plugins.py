@@ -7,7 +7,7 @@ import pytest
 
 from ltbench import plugins
 from ltbench.errors import DataCorrupt, Interrupted, UsageError
-from ltbench.plugins import ExtensionPoint, check_one_checkout, in_one_sentence
+from ltbench.plugins import ExtensionPoint, check_one_checkout, extension_of, in_one_sentence
 
 
 def named(value):
@@ -46,6 +46,15 @@ def test_things_of_the_tree_come_first_and_packages_add_theirs(monkeypatch, capl
         things["c"]
     with pytest.raises(UsageError, match="unknown thing 'mor'; did you mean 'more'"):
         things["mor"]
+
+
+def test_an_object_knows_whose_it_is_once_it_is_found(monkeypatch):
+    own, more = (SimpleNamespace(name=n) for n in ("own", "more"))
+    assert extension_of(own) is None
+    point([("ltbench.things", own)], [entry("a", lambda: more)], monkeypatch).all()
+    assert extension_of(own).foreign is False
+    assert (extension_of(more).foreign, extension_of(more).origin) == (True, "package other 2.0")
+    assert extension_of(SimpleNamespace(name="own")) is None
 
 
 def test_one_refused_thing_of_a_list_leaves_the_others_and_says_why_by_its_own_name(monkeypatch):

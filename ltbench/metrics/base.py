@@ -29,7 +29,7 @@ from typing import Any, Literal
 import numpy as np
 
 from ltbench.errors import UsageError
-from ltbench.plugins import in_one_sentence
+from ltbench.plugins import extension_of, in_one_sentence
 
 Needs = Literal["features", "logits", "class_logits", "images", "bottleneck"]
 Scope = Literal["overall", "class", "pooled"]
@@ -161,16 +161,13 @@ class Metric:
     @property
     def called(self) -> str:
         """What a sentence about its mistakes calls it: ``metric NAME``, with the package that it is of."""
-        from ltbench.metrics.registry import METRICS  # which imports this module
-
-        found = METRICS.extensions().get(self.name)
-        return f"metric {self.name}" + (f" ({found.origin})" if found and found.value is self else "")
+        found = extension_of(self)
+        return f"metric {self.name}" + (f" ({found.origin})" if found else "")
 
     def guarded(self, doing: str) -> contextlib.AbstractContextManager[None]:
         """Tell what a package's function raises in one sentence; a fault of the tree's own stays what it is."""
-        from ltbench.metrics.registry import METRICS  # which imports this module
-
-        if METRICS.foreign(self.name):
+        found = extension_of(self)
+        if found is None or found.foreign:
             return in_one_sentence(lambda: f"{self.called} {doing}")
         return contextlib.nullcontext()
 
