@@ -109,6 +109,7 @@ class ExtensionPoint(Generic[T]):
         self._name_of, self._check = name_of, check
         self._built_in, self._scan, self._pick, self._parts_of = built_in, scan, pick, parts_of
         self._lock = threading.RLock()
+        _POINTS.append(self)
         self._found: dict[str, Extension[T]] | None = None
         self._broken: dict[str, str] = {}
 
@@ -155,6 +156,10 @@ class ExtensionPoint(Generic[T]):
                 self._found = self._discover()
             return self._found
 
+    def so_far(self) -> list[Extension[T]]:
+        """Return what has been found already; empty before anyone has asked."""
+        return list((self._found or {}).values())
+
     def _discover(self) -> dict[str, Extension[T]]:
         if self._scan:
             check_one_checkout()
@@ -195,7 +200,7 @@ class ExtensionPoint(Generic[T]):
         if taken := next((part for part in parts if part in owners), None):
             raise ValueError(f"the name {taken!r} is taken by {owners[taken]}")
         owners |= dict.fromkeys(parts, f"{self.noun} {name} ({origin})")
-        extensions[name] = _EXTENSIONS[id(value)] = Extension(name, value, origin, foreign)
+        extensions[name] = Extension(name, value, origin, foreign)
 
     def _name_or(self, label: str, value: Any, extensions: dict[str, Extension[T]]) -> str:
         """Return the name by which a refused object of a list would be asked for; the label where it has none."""
@@ -230,12 +235,13 @@ class ExtensionPoint(Generic[T]):
             yield entry.name, origin, lambda entry=entry: _as_list(entry.load())  # type: ignore[misc]
 
 
-_EXTENSIONS: dict[int, Extension[Any]] = {}  # by the identity of their objects, which these keep alive
+_POINTS: list[ExtensionPoint[Any]] = []
 
 
 def extension_of(value: object) -> Extension[Any] | None:
     """Return what a registered object is called and whose it is; None for one that no extension point has found."""
-    return _EXTENSIONS.get(id(value))
+    found = (each for point in _POINTS for each in point.so_far())
+    return next((extension for extension in found if extension.value is value), None)
 
 
 @contextlib.contextmanager
