@@ -1,17 +1,15 @@
 """Writing: a crash leaves the old file or the new one, and a full or forbidden disk is one sentence."""
 
 import contextlib
-import errno
 import io
 import os
 import resource
 import signal
-import tempfile
 
 import numpy as np
 import pytest
 import torch
-from tiny_runs import die, in_processes
+from tiny_runs import in_processes, killed_before_renaming
 
 from ltbench.errors import CheckpointError, ClaimLost, DiskFull, StorageError, UsageError
 from ltbench.files import (
@@ -21,11 +19,7 @@ from ltbench.files import (
     read_json,
     read_object,
     read_text,
-    remove_abandoned,
     replacing,
-    scratch_folder,
-    storage_errors,
-    unpacking,
     write_json,
     write_text,
 )
@@ -60,43 +54,6 @@ def test_a_writer_that_fails_leaves_the_old_file_and_no_other(tmp_path):
     assert names(tmp_path) == ["a.txt"]
 
 
-def test_a_scratch_folder_goes_at_the_end(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    with pytest.raises(ZeroDivisionError), scratch_folder() as scratch:  # noqa: PT012 -- what it leaves is what is tested
-        write_text(scratch / "deeper" / "a.txt", "mine")
-        assert scratch.parent == tmp_path
-        raise ZeroDivisionError
-    assert names(tmp_path) == []
-
-
-def test_where_no_temporary_folder_can_be_made_the_sentence_names_tmpdir(monkeypatch):
-    """It was `a file: No usable temporary directory found in [...]`."""
-    monkeypatch.setattr(tempfile, "tempdir", None)
-    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/dev/null/x"])
-    sentence = "no folder for temporary files can be made .*: set TMPDIR to a folder that can be written"
-    with pytest.raises(StorageError, match=sentence), scratch_folder():
-        pass
-    monkeypatch.setattr(tempfile, "tempdir", "/dev/null/x")  # one that is gone since
-    with pytest.raises(StorageError, match=sentence), scratch_folder():
-        pass
-
-
-def test_a_disk_that_is_full_of_temporary_files_is_another_than_that_of_results(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    (tmp_path / "tmp").mkdir()
-
-    def fill(path):
-        with scratch_folder() as scratch, storage_errors(scratch / path):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.raises(
-        DiskFull, match="no space left for temporary files in .*tmp: set TMPDIR to a larger disk"
-    ):
-        fill("runs")
-    with pytest.raises(DiskFull, match="no space left to write .*out: free some space there"):
-        fill(tmp_path / "out")
-
-
 def test_a_guard_may_withhold_the_file(tmp_path):
     def lost():
         raise ClaimLost("another worker has it")
@@ -124,12 +81,6 @@ def test_every_file_follows_the_umask_whichever_library_writes_it(tmp_path, umas
     }
 
 
-def killed_before_renaming(_, path):
-    with replacing(path) as temporary:
-        temporary.write_text("half")
-        die()
-
-
 def test_a_writer_killed_at_once_leaves_the_old_file(tmp_path):
     path = tmp_path / "a.txt"
     write_text(path, "old")
@@ -137,22 +88,6 @@ def test_a_writer_killed_at_once_leaves_the_old_file(tmp_path):
     process.join()
     assert process.exitcode == -signal.SIGKILL
     assert path.read_text() == "old"
-
-
-def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_path):
-    (process,) = in_processes(killed_before_renaming, tmp_path / "a.txt")
-    process.join()
-    (left,) = names(tmp_path)
-    kernel = left.split("-")[1]
-    elsewhere = tmp_path / left.replace(kernel, f"{int(kernel, 16) ^ 1:08x}")
-    others = [tmp_path / "mine.tmp", tmp_path / ".mine.1-ab.tmp", elsewhere]
-    for path in others:
-        path.write_text("theirs")
-    with replacing(tmp_path / "b.txt") as temporary, unpacking(tmp_path) as folder:
-        temporary.write_text("half")
-        remove_abandoned(tmp_path)
-        assert names(tmp_path) == sorted(path.name for path in (temporary, folder, *others))
-    remove_abandoned(tmp_path / "absent")
 
 
 def test_json_comes_back_and_a_broken_one_is_named(tmp_path):

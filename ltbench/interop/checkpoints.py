@@ -21,7 +21,7 @@ from ltbench.data import SOURCES, Dataset
 from ltbench.data.facts import DatasetFacts
 from ltbench.diffusion.unet import SIZES, UNetConfig
 from ltbench.errors import UsageError
-from ltbench.files import ensure_writable, scratch_folder, sha256, write_text
+from ltbench.files import ensure_writable, sha256, write_text
 from ltbench.interop.checkpoint_content import read_content
 from ltbench.interop.diffusers_folder import CONFIG, load_diffusers, weights_file
 from ltbench.interop.official import load_official
@@ -32,6 +32,7 @@ from ltbench.runs.spec_files import open_folder
 from ltbench.runs.weights import add_initial_weights, is_weights_file, save_weights
 from ltbench.specs import RunSpec, train_key
 from ltbench.study.file import Study
+from ltbench.temporary import scratch_folder
 from ltbench.training.model import build_model, load_state, method_tensors, state_of
 
 Head = Mapping[str, Tensor]

@@ -12,13 +12,13 @@ from typing import Any
 from ltbench.data import Dataset
 from ltbench.data.images import ImageSet
 from ltbench.errors import UsageError
-from ltbench.files import remove_abandoned
 from ltbench.interop.samples import ExternalSamples
 from ltbench.runs.layout import training_folder
 from ltbench.runs.provenance import write_provenance
 from ltbench.runs.samples import write_samples
 from ltbench.runs.spec_files import open_external
 from ltbench.specs import one_zero
+from ltbench.temporary import remove_abandoned
 from ltbench.text import LONGEST_NAME, checked_name, is_name, slug
 
 _LARGEST = 2**53  # the whole numbers up to it are floats too, as a column of scores.csv with a blank is read

@@ -23,7 +23,6 @@ import pandas as pd
 from pydantic import ValidationError
 
 from ltbench.errors import CheckpointError, DataCorrupt, DataMissing, LtbenchError, UsageError
-from ltbench.files import scratch_folder
 from ltbench.runs.layout import SAMPLES, SPEC, folder_name, kept_steps, samples_name
 from ltbench.runs.networks import copy_network, network_path
 from ltbench.runs.samples import has_samples, load_samples
@@ -33,6 +32,7 @@ from ltbench.runs.scores import find_scores, read_many, scored_requests
 from ltbench.runs.spec_files import read_spec, spec_of, spec_of_samples
 from ltbench.runs.variants import current_variant
 from ltbench.specs import DataSpec, RunSpec, ScoreSpec, sample_key, train_key
+from ltbench.temporary import scratch_folder
 
 if TYPE_CHECKING:
     from ltbench.data import Dataset

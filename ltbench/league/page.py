@@ -21,13 +21,14 @@ import pandas as pd
 
 import ltbench
 from ltbench.errors import StorageError, UsageError
-from ltbench.files import read_json, scratch_folder, write_json, write_text
+from ltbench.files import read_json, write_json, write_text
 from ltbench.league.ranks import Place, league, status_of
 from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
 from ltbench.runs.bundle_format import is_zip
 from ltbench.runs.layout import SAMPLES, SPEC
 from ltbench.runs.places import cache_folder
 from ltbench.runs.results import load_scores
+from ltbench.temporary import scratch_folder
 from ltbench.text import csv_cell, html, slug
 
 Verify = Callable[[Path], pd.DataFrame]

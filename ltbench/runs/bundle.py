@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ltbench.errors import DataCorrupt, StorageError, UsageError
-from ltbench.files import locked, storage_errors, unpacking
+from ltbench.files import locked, storage_errors
 from ltbench.runs.bundle_format import (
     COMPRESSIONS,
     FILES,
@@ -47,6 +47,7 @@ from ltbench.runs.bundle_format import (
     unzip,
 )
 from ltbench.runs.layout import IMAGES
+from ltbench.temporary import unpacking
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ltbench.errors import LtbenchError, StorageError, UsageError
-from ltbench.files import locked, make_scratch, sha256, user_folder, user_path
+from ltbench.files import locked, sha256, user_folder, user_path
 from ltbench.runs.bundle import Bundle, file_of, is_bundle, materialise, read_bundle, unpack
 from ltbench.runs.bundle_format import INDEX
 from ltbench.runs.layout import files_below
 from ltbench.runs.pack import pack
+from ltbench.temporary import make_scratch
 from ltbench.text import command
 
 

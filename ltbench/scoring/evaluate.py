@@ -12,7 +12,6 @@ import pandas as pd
 from ltbench.data.dataset import cached_dataset
 from ltbench.environment import usable_device
 from ltbench.extractors.registry import resolve_extractors
-from ltbench.files import remove_abandoned
 from ltbench.metrics.registry import requested_metrics
 from ltbench.runs.bundle import is_bundle
 from ltbench.runs.layout import CACHE
@@ -22,6 +21,7 @@ from ltbench.runs.scores import merge_scores, record_requests, scored_requests
 from ltbench.scoring.nearest import write_nearest_and_confusion
 from ltbench.scoring.score import score_samples
 from ltbench.specs import ScoreSpec, stage_key
+from ltbench.temporary import remove_abandoned
 
 if TYPE_CHECKING:
     from ltbench.data import Dataset

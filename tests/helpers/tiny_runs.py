@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from ltbench.data import load_dataset
 from ltbench.environment import Environment
+from ltbench.files import replacing
 from ltbench.method.registry import resolve
 from ltbench.specs import DataSpec, ModelSpec, RunSpec, SampleSpec, ScoreSpec, TrainSpec
 from ltbench.training.model import build_model
@@ -91,3 +92,10 @@ def _forked(function, rank, arguments, environment):
 
 def die():
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed_before_renaming(_, path):
+    """Write half of a file's temporary, and be killed."""
+    with replacing(path) as temporary:
+        temporary.write_text("half")
+        die()

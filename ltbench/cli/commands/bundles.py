@@ -12,7 +12,7 @@ import typer
 
 from ltbench.cli.options import EXCHANGE, READ
 from ltbench.errors import DataCorrupt, UsageError
-from ltbench.files import scratch_folder
+from ltbench.temporary import scratch_folder
 
 app = typer.Typer()
 

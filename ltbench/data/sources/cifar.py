@@ -19,7 +19,7 @@ from ltbench.data.parquet import read_images, shards
 from ltbench.data.resample import area_resample
 from ltbench.data.source import READ_FROM, Source, Splits, Status, check_md5, file_md5, writing
 from ltbench.errors import DataCorrupt, DataMissing
-from ltbench.files import unpacking
+from ltbench.temporary import unpacking
 
 
 @dataclass(frozen=True)
