@@ -271,6 +271,16 @@ class CellResults:
         result: pd.DataFrame = self._kept[key]
         return result
 
+    def seed_values(
+        self, measure: Measure, series: str, scope: str = "overall", place: str = ""
+    ) -> np.ndarray:
+        """Return a series' values of one measure and place, a training seed each; (0,) where it was not measured."""
+        wide = self.by_seed(scope, measure, place)
+        if series in wide:
+            return wide[series].dropna().to_numpy(float)
+        found = self.means(scope, measure, place).get(series)  # of images from elsewhere, which state no seed
+        return np.array([] if found is None else [found.mean])
+
     def generated(self, scope: str, measure: Measure, place: str = "", role: str = "") -> dict[str, float]:
         """Return how many generated images are behind each series' numbers of a measure and place; nan: not one size."""
         key = ("generated", scope, place, role, measure)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -13,7 +13,9 @@ from ltbench.analysis.protocols import main_protocols, main_series
 from ltbench.analysis.series import Series
 from ltbench.runs.provenance import training_cost
 from ltbench.runs.run import Run
+from ltbench.runs.samples import load_confusion
 
+_LOGGED = 200  # points of a training curve
 LEVEL = 100  # noise level of single-level statements, where it is stored
 
 
@@ -85,3 +87,36 @@ def probes_beside_scores(cell: CellResults, probes: pd.DataFrame) -> list[tuple[
             table = found.pivot_table(values=values, index="train_seed", columns="series", dropna=False)
             out.append((block[0].scale_text, place, len(found), table))
     return out
+
+
+def mean_confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:
+    """Return a series' share of each class's images that the classifier gives each class, mean over training seeds.
+
+    Returns
+    -------
+    (asked for, seen), both in the order of `classes`; None where no confusion is stored.
+    """
+    tables = [t for folder in cell.main_folders(series) if (t := load_confusion(folder)) is not None]
+    if not tables:
+        return None
+    counts = np.array([t.reindex(index=classes, columns=classes).to_numpy() for t in tables])
+    asked = np.array([t.sum(axis=1).reindex(classes).to_numpy() for t in tables])
+    result: np.ndarray = (counts / asked[:, :, None]).mean(axis=0)
+    return result
+
+
+def training_logs(one: Series, runs: Runs) -> list[pd.DataFrame]:
+    """Return the numbers that each of a series' trainings logged, a column a term."""
+    logs = (runs[name].train_log() for name in one.runs)
+    return [log.select_dtypes("number") for log in logs if log is not None]
+
+
+def smoothed(logs: Sequence[pd.DataFrame], term: str) -> Iterator[tuple[float, np.ndarray]]:
+    """Yield step and value (1,) of a logged term, smoothed over 2 % of the steps, the mean over trainings, at most
+    some hundred points."""
+    terms = [log.set_index("step")[term].dropna() for log in logs if term in log]
+    smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in terms if len(f)]
+    if smooth:
+        mean = pd.concat(smooth, axis=1).mean(axis=1)
+        thinned = mean.iloc[:: max(1, len(mean) // _LOGGED)]
+        yield from zip(thinned.index.astype(float), thinned.to_numpy(float)[:, None], strict=True)

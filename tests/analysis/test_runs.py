@@ -11,6 +11,7 @@ from ltbench.analysis.runs import (
     median,
     nearest_level,
     probes_beside_scores,
+    smoothed,
     stored_probes,
     training_costs,
     training_flops,
@@ -63,3 +64,18 @@ def test_probes_stand_beside_the_scores_of_each_protocols_macro_mean_and_tail(ce
     table = found[0][-1]
     assert table["value"].shape == table["silhouette"].shape == (3, 2)
     assert probes_beside_scores(cell, pd.DataFrame()) == []
+
+
+def test_a_logged_term_is_the_mean_over_trainings_smoothed_and_thinned():
+    steps = np.arange(1, 1001)
+    logs = [pd.DataFrame({"step": steps, "loss": np.full(1000, level)}) for level in (1.0, 3.0)]
+    points = list(smoothed(logs, "loss"))
+    assert len(points) == 200
+    assert points[0][0] == 1
+    assert all(value.tolist() == [2.0] for _, value in points)
+    assert list(smoothed(logs, "absent")) == []
+
+
+def test_a_smoothed_term_runs_over_2_percent_of_the_steps():
+    log = pd.DataFrame({"step": np.arange(100), "loss": np.arange(100.0)})
+    assert [value.item() for _, value in smoothed([log], "loss")][:3] == [0.0, 0.5, 1.5]

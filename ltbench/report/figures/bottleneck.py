@@ -9,13 +9,12 @@ from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.controls import balanced_controls
 from ltbench.analysis.names import arrow_of, method_title, output_of, seeds_text
 from ltbench.analysis.protocols import main_protocols, main_series
-from ltbench.analysis.runs import nearest_level
+from ltbench.analysis.runs import mean_confusion, nearest_level
 from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Scene, figure, mixed, styled
 from ltbench.report.figures.marks import draw_series, how_made, left_out, panel_of
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
 from ltbench.report.tables.cost import PROBE_TITLES
-from ltbench.runs.samples import load_confusion
 
 _MOST_PANELS = 6
 _MOST_CLASSES = 20  # in a confusion matrix
@@ -163,7 +162,7 @@ def confusion_matrices(scene: Scene) -> Figure | None:
         return None
     names = [cell.class_name(c)[:11] for c in classes]
     blocks = main_protocols(cell)[:2]
-    shares = [(one, _confusion(cell, one.key, classes)) for one in joined(blocks)]
+    shares = [(one, mean_confusion(cell, one.key, classes)) for one in joined(blocks)]
     kept = [(one, share) for one, share in shares if share is not None]
     panels = [
         Panel(
@@ -186,13 +185,3 @@ def confusion_matrices(scene: Scene) -> Figure | None:
         f"{left_out(cell, used)}"
     )
     return scene.figure("confusion", "Confusion of classes", caption, panels, across)
-
-
-def _confusion(cell: CellResults, series: str, classes: list[str]) -> np.ndarray | None:
-    tables = [t for folder in cell.main_folders(series) if (t := load_confusion(folder)) is not None]
-    if not tables:
-        return None
-    counts = np.array([t.reindex(index=classes, columns=classes).to_numpy() for t in tables])
-    asked = np.array([t.sum(axis=1).reindex(classes).to_numpy() for t in tables])
-    result: np.ndarray = (counts / asked[:, :, None]).mean(axis=0)
-    return result

@@ -20,7 +20,6 @@ from ltbench.report.figures.marks import (
     how_made,
     left_out,
     panel_of,
-    seed_values,
     shown_panels,
     spans_decades,
 )
@@ -106,7 +105,7 @@ def _class_panel(scene: Scene, measure: Measure, block: Sequence[Series]) -> Pan
     many = len(names) > _MOST_BARS
     marks = []
     for i, (one, style) in enumerate(styled(scene, block)):
-        values = [seed_values(cell, measure, one.key, "class", c) for c in names]
+        values = [cell.seed_values(measure, one.key, "class", c) for c in names]
         x = np.arange(len(names)) + (0 if many else 0.8 * ((i + 0.5) / len(block) - 0.5))
         if many:
             mean = pd.Series([v.mean() if len(v) else np.nan for v in values])

@@ -5,18 +5,15 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
-
-import numpy as np
-import pandas as pd
+from collections.abc import Callable, Sequence
 
 from ltbench.analysis.curves import Curve, at_most, named, varied
 from ltbench.analysis.names import Measure
 from ltbench.analysis.protocols import main_series
-from ltbench.analysis.runs import median, training_costs
+from ltbench.analysis.runs import median, smoothed, training_costs, training_logs
 from ltbench.analysis.series import Series, agreeing, grouped
 from ltbench.report.figures.base import Figures, Scene, figure, styled
-from ltbench.report.figures.marks import draw_series, floor_size, how_made, panel_of, seed_values
+from ltbench.report.figures.marks import draw_series, floor_size, how_made, panel_of
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
 from ltbench.runs.provenance import processors, sampling_cost
 
@@ -27,7 +24,6 @@ _TITLES = {
     "guidance": "guidance ω",
     "nfe": "network evaluations an image",
 }
-_LOGGED = 200  # points of a training curve
 
 
 def score_curves(scene: Scene, factors: Sequence[str]) -> Figures:
@@ -70,7 +66,7 @@ def _curve_panel(
     scene: Scene, measure: Measure, factor: str, curves: Sequence[Curve], title: str
 ) -> Panel | None:
     def mark(curve: Curve, first: Series, style: Style) -> Mark | None:
-        values = (seed_values(scene.cell, measure, one.key) for one in curve.series)
+        values = (scene.cell.seed_values(measure, one.key) for one in curve.series)
         at, hollow = zip(curve.x, values, strict=True), style != scene.styles[first.method]
         return draw_series(curve.label, at, style, line=True, hollow=hollow, method=first.method)
 
@@ -128,7 +124,7 @@ def _cost_panel(
     def mark(one: Series, style: Style) -> Mark | None:
         same = [s for s in scene.cell.series if agreeing(s, one, *columns) == len(columns)]
         costs = sorted((c, s.key) for s in same if (c := cost(s)) == c)
-        at = ((c, seed_values(scene.cell, measure, key)) for c, key in costs)
+        at = ((c, scene.cell.seed_values(measure, key)) for c, key in costs)
         return draw_series(one.label, at, style, line=len(costs) > 1, method=one.method, guidance=one.scale)
 
     marks = [mark(one, style) for one, style in styled(scene, main_series(scene.cell))]
@@ -142,27 +138,16 @@ def _cost_panel(
 def training_curves(scene: Scene) -> Figure | None:
     """Draw every loss term of the training log: the mean over seeds, smoothed over 2 % of the steps."""
     series = main_series(scene.cell)
-    logs = {one.key: [scene.runs[name].train_log() for name in one.runs] for one in series}
-    kept = {key: [log.select_dtypes("number") for log in own if log is not None] for key, own in logs.items()}
-    columns = {str(column) for own in kept.values() for log in own for column in log}
+    kept = {one.key: training_logs(one, scene.runs) for one in series}
+    columns = {str(column) for logs in kept.values() for log in logs for column in log}
     terms = sorted(columns - _NOT_A_TERM, key=lambda t: (t not in ("loss", "denoising"), t != "loss", t))
     panels = []
     for term in terms:
         marks = [
-            draw_series(one.label, _logged(kept[one.key], term), style, line=True, method=one.method)
+            draw_series(one.label, smoothed(kept[one.key], term), style, line=True, method=one.method)
             for one, style in styled(scene, series)
         ]
         panels.append(panel_of(marks, term, "step", logs="y"))
     made = how_made(scene.cell, series)
     caption = f"What training logged, mean over training seeds, smoothed over 2 % of the steps; {made}"
     return scene.figure("training", "Training curves", caption, panels)
-
-
-def _logged(logs: Sequence[pd.DataFrame], term: str) -> Iterator[tuple[float, np.ndarray]]:
-    """Yield step and value (1,) of a logged term, smoothed, the mean over trainings, at most some hundred points."""
-    terms = [log.set_index("step")[term].dropna() for log in logs if term in log]
-    smooth = [f.rolling(max(1, len(f) // 50), min_periods=1).mean() for f in terms if len(f)]
-    if smooth:
-        mean = pd.concat(smooth, axis=1).mean(axis=1)
-        thinned = mean.iloc[:: max(1, len(mean) // _LOGGED)]
-        yield from zip(thinned.index.astype(float), thinned.to_numpy(float)[:, None], strict=True)

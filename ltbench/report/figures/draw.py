@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from importlib import resources
 from pathlib import Path
@@ -45,17 +45,15 @@ def draw(
     """
     workers = max(1, min(_cores(), len(figures) // _WORTH_A_PROCESS))
     pool = Parallel(workers, return_as="generator_unordered", max_nbytes=None)
+    tell = progress or (lambda *_: None)
     try:
-        _count(pool(delayed(_draw_one)(figure, folder, pdf) for figure in figures), len(figures), progress)
+        for done, _ in enumerate(pool(delayed(_draw_one)(figure, folder, pdf) for figure in figures), 1):
+            tell(done, len(figures))
     except BrokenProcessPool:  # a process was killed, perhaps for want of memory: one figure at a time, here
-        _count((_draw_one(figure, folder, pdf) for figure in figures), len(figures), progress)
+        for done, figure in enumerate(figures, 1):
+            _draw_one(figure, folder, pdf)
+            tell(done, len(figures))
     return [path for figure in figures for path in _paths(figure, folder, pdf)]
-
-
-def _count(drawn: Iterable[list[Path]], total: int, progress: Progress | None) -> None:
-    for done, _ in enumerate(drawn, 1):
-        if progress is not None:
-            progress(done, total)
 
 
 def _cores() -> int:

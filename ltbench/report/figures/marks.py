@@ -80,17 +80,6 @@ def panel_of(
     return Panel(title, x_title, y_title, kept, x_log, y_log, **more)
 
 
-def seed_values(
-    cell: CellResults, measure: Measure, series: str, scope: str = "overall", place: str = ""
-) -> np.ndarray:
-    """Return a series' values of one measure and place, a training seed each; (0,) where it was not measured."""
-    wide = cell.by_seed(scope, measure, place)
-    if series in wide:
-        return wide[series].dropna().to_numpy(float)
-    found = cell.means(scope, measure, place).get(series)  # of images from elsewhere, which state no seed
-    return np.array([] if found is None else [found.mean])
-
-
 def spans_decades(values: Iterable[float]) -> bool:
     """Tell whether values span enough for a logarithmic axis."""
     known = [v for v in values if v == v]
