@@ -346,6 +346,19 @@ def require_utf8(path: Path) -> None:
         ) from error
 
 
+def refuse_foreign(path: Path, mark: str) -> None:
+    """Refuse to write over a page that somebody else wrote: one without the `mark` that all of ltbench's have.
+
+    Raises
+    ------
+    StorageError
+        Such a file is there, or it cannot be read.
+    """
+    with storage_errors(path):
+        if path.is_file() and mark.encode() not in path.read_bytes():
+            raise StorageError(f"{path} is there and was not written by ltbench: {_ELSEWHERE}")
+
+
 def ensure_writable(folder: Path) -> None:
     """Create `folder` and check that a file can be written in it, or raise one clear sentence.
 

@@ -21,7 +21,7 @@ import pandas as pd
 
 import ltbench
 from ltbench.errors import StorageError, UsageError
-from ltbench.files import read_json, write_json, write_text
+from ltbench.files import read_json, refuse_foreign, write_json, write_text
 from ltbench.league.ranks import Place, league, status_of
 from ltbench.runs.bundle import Bundle, is_bundle, read_bundle, unpack
 from ltbench.runs.bundle_format import is_zip
@@ -52,7 +52,7 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
     bundles
         Bundles, or folders of runs.
     out
-        The folder; its files of the same names are replaced.
+        The folder; a league's earlier files in it are replaced.
     verify
         Says what each number is worth; None: all are self-reported. Kept by the bundle's digest, so that a
         page over many bundles checks a bundle once.
@@ -63,12 +63,15 @@ def write_site(bundles: Sequence[Path], out: Path, *, verify: Verify | None = No
         No bundle is given, two have one name, or none holds a ranked number.
     DataCorrupt
         A bundle was changed or cut.
+    StorageError
+        `out` cannot be written, or has an index.html that is no league's.
     """
     if not bundles:
         raise UsageError("no bundle given: name what `ltbench pack` wrote")
     names = [slug(path.stem if is_zip(path) else path.resolve().name) for path in bundles]
     if len(set(names)) < len(names):
         raise UsageError("two bundles have one name: rename one, so that rows can say where they are from")
+    refuse_foreign(out / "index.html", "<title>ltbench league</title>")
     tables: list[pd.DataFrame] = []
     worth: dict[Place, str] = {}
     for name, path in zip(names, bundles, strict=True):

@@ -16,7 +16,7 @@ from ltbench.analysis.cells import cells, summary_frames
 from ltbench.analysis.protocols import main_series
 from ltbench.analysis.published_files import load_published
 from ltbench.errors import UsageError, nearest
-from ltbench.files import ensure_writable, replacing, write_text
+from ltbench.files import ensure_writable, refuse_foreign, replacing, write_text
 from ltbench.report.document import Document, build, make_scenes
 from ltbench.report.html import html_page
 from ltbench.report.render import markdown_pages, write_latex
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ltbench.study.contrast import Contrast
 
 Progress = Callable[[str], None]
+# What each page has always said, by which it is told from one that a person wrote.
+_MARKS = {"index.html": "Made by ltbench ", "report.md": "(details.md)", "details.md": "(report.md)"}
 LARGEST = 4 << 20  # bytes of a CSV; a larger one is written gzipped
 
 
@@ -92,7 +94,7 @@ def write_report(  # noqa: PLR0913 -- options, given by name
     UsageError, CheckpointError
         Nothing to report, no such baseline, or a file that cannot be read (see `load_scores`).
     StorageError
-        `out` cannot be written.
+        `out` cannot be written, or holds a page of such a name that is no report's.
     """
     tell = progress or (lambda _: None)
     out = Path(out)
@@ -103,6 +105,8 @@ def write_report(  # noqa: PLR0913 -- options, given by name
     if baseline != "ddpm" and baseline not in methods:
         raise UsageError(f"no scores of a baseline called {baseline!r}{nearest(baseline, methods)}")
     ensure_writable(out)
+    for name, mark in _MARKS.items():
+        refuse_foreign(out / name, mark)
     tell("comparing")
     found = cells(results.scores, results.runs)
     if not found:

@@ -11,7 +11,7 @@ import pytest
 from league_scores import scores
 from report_folders import make_spec, score_rows, write_run
 
-from ltbench.errors import UsageError
+from ltbench.errors import StorageError, UsageError
 from ltbench.league.page import write_site
 from ltbench.league.ranks import league
 from ltbench.runs.pack import pack
@@ -87,6 +87,16 @@ def test_mistakes_are_one_sentence(bundles, tmp_path):
         write_site([tmp_path / "absent"], tmp_path / "site")
     with pytest.raises(UsageError, match="no bundle given"):
         write_site([], tmp_path / "site")
+
+
+def test_somebody_elses_index_is_not_written_over(bundles, tmp_path):
+    index = tmp_path / "index.html"
+    index.write_text("my league")
+    with pytest.raises(StorageError, match="index.html is there and was not written by ltbench"):
+        write_site(bundles, tmp_path)
+    assert index.read_text() == "my league"
+    write_site(bundles, tmp_path / "site")
+    write_site(bundles, tmp_path / "site")  # its own is
 
 
 CHROMIUM = next(

@@ -1,5 +1,7 @@
 """The whole report, written: which figures are drawn of what is stored, and a baseline that is not there."""
 
+import shutil
+
 import pytest
 from report_folders import (
     make_spec,
@@ -10,7 +12,7 @@ from report_folders import (
 )
 
 from ltbench.analysis.cells import cells
-from ltbench.errors import UsageError
+from ltbench.errors import StorageError, UsageError
 from ltbench.report import load_results, write_report
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import KINDS, figures_of
@@ -56,3 +58,20 @@ def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):
 def test_unknown_baseline_names_the_nearest(pages_study, tmp_path):
     with pytest.raises(UsageError, match="did you mean 'coral'"):
         write_report(pages_study, tmp_path, baseline="corel")
+
+
+@pytest.mark.parametrize("name", ["index.html", "report.md", "details.md"])
+def test_a_page_that_a_person_wrote_is_not_written_over(pages_study, tmp_path, name):
+    """`--out .` in a project's folder replaced its index.html."""
+    (tmp_path / name).write_text("<h1>ltbench and I</h1>")
+    with pytest.raises(
+        StorageError, match=f"{name} is there and was not written by ltbench: choose another folder"
+    ):
+        write_report(pages_study, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_report_is_written_over_its_own(pages_study, pages_report, tmp_path):
+    for page in ("index.html", "report.md", "details.md"):
+        shutil.copy(pages_report.path / page, tmp_path)
+    assert write_report(pages_study, tmp_path).path == tmp_path
