@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ltbench.analysis.runs import Runs, training_flops
+from ltbench.analysis.records import Runs, training_flops
 from ltbench.analysis.series import Series, grouped, labelled
 from ltbench.runs.variants import current_default
 
@@ -84,7 +84,7 @@ def _x(one: Series, factor: str, runs: Runs) -> float:
         return math.nan
 
 
-def at_most(curves: Sequence[Curve]) -> list[Curve]:
+def longest_of_each_method(curves: Sequence[Curve]) -> list[Curve]:
     """Keep what a figure can hold: of many curves each method's longest, then the one of most trainings."""
     if len(curves) <= _MOST_LINES:
         return list(curves)
@@ -97,7 +97,7 @@ def at_most(curves: Sequence[Curve]) -> list[Curve]:
     return [curve for curve in curves if best[curve.series[0].method] is curve]
 
 
-def named(curves: Sequence[Curve], factor: str) -> list[Curve]:
-    """Name each curve by what tells it from the others; the factor and what follows it do not."""
+def label_curves(curves: Sequence[Curve], factor: str) -> list[Curve]:
+    """Label each curve by what tells it from the others; the factor and what follows it do not."""
     names = labelled([curve.series[0] for curve in curves], _follow(factor))
     return [replace(curve, label=one.label) for curve, one in zip(curves, names, strict=True)]

@@ -14,7 +14,7 @@ from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.differences import differences
 from ltbench.analysis.names import known_methods_in_tree
 from ltbench.analysis.protocols import long_tails, main_series
-from ltbench.analysis.runs import stored_probes
+from ltbench.analysis.records import stored_probes
 from ltbench.report.checklist import checklist_table
 from ltbench.report.figures import bottleneck, classes, curves, forest, pictures  # noqa: F401 - they register theirs
 from ltbench.report.figures.base import KINDS, Scene, figures_of, method_styles

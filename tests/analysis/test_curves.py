@@ -4,7 +4,7 @@ import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.analysis.cells import cells
-from ltbench.analysis.curves import at_most, named, varied
+from ltbench.analysis.curves import label_curves, longest_of_each_method, varied
 from ltbench.report import load_results
 
 
@@ -37,7 +37,7 @@ def test_a_hyperparameter_that_is_not_set_stands_at_its_default(tmp_path):
         write_run(tmp_path, make_spec("coral", hyper={"coral": {"tau_sc": value}}), images=False)
     (curve,) = curves_of(tmp_path, "coral.tau_sc")
     assert curve.x == pytest.approx([0.05, 0.1, 0.5])
-    assert [one.label for one in named([curve], "coral.tau_sc")] == ["CORAL"]
+    assert [one.label for one in label_curves([curve], "coral.tau_sc")] == ["CORAL"]
 
 
 def test_of_many_curves_each_methods_longest_is_kept(tmp_path):
@@ -48,8 +48,8 @@ def test_of_many_curves_each_methods_longest_is_kept(tmp_path):
                 write_run(tmp_path, spec, score_rows(spec, metrics=("frechet",)), images=False)
     curves = curves_of(tmp_path, "guidance")
     assert len(curves) == 16
-    assert sorted((curve.series[0].method, curve.x) for curve in at_most(curves)) == [
+    assert sorted((curve.series[0].method, curve.x) for curve in longest_of_each_method(curves)) == [
         ("coral", [0, 1, 2]),
         ("ddpm", [0, 1, 2]),
     ]
-    assert len(at_most([curve for curve in curves if curve.series[0].method == "ddpm"])) == 8
+    assert len(longest_of_each_method([curve for curve in curves if curve.series[0].method == "ddpm"])) == 8

@@ -14,7 +14,7 @@ import pandas as pd
 
 from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.names import method_rank
-from ltbench.analysis.runs import Runs
+from ltbench.analysis.records import Runs
 from ltbench.analysis.series import Series, grouped
 from ltbench.report.figures.model import Figure, Panel, Style
 

@@ -9,7 +9,7 @@ from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.controls import balanced_controls
 from ltbench.analysis.names import arrow_of, method_title, output_of, seeds_text
 from ltbench.analysis.protocols import main_protocols, main_series
-from ltbench.analysis.runs import mean_confusion, nearest_level
+from ltbench.analysis.records import mean_confusion, nearest_level
 from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Scene, figure, mixed, styled
 from ltbench.report.figures.marks import draw_series, how_made, left_out, panel_of

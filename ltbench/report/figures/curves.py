@@ -7,10 +7,10 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from ltbench.analysis.curves import Curve, at_most, named, varied
+from ltbench.analysis.curves import Curve, label_curves, longest_of_each_method, varied
 from ltbench.analysis.names import Measure
 from ltbench.analysis.protocols import main_series
-from ltbench.analysis.runs import median, smoothed, training_costs, training_logs
+from ltbench.analysis.records import known_median, smoothed, training_costs, training_logs
 from ltbench.analysis.series import Series, agreeing, grouped
 from ltbench.report.figures.base import Figures, Scene, figure, styled
 from ltbench.report.figures.marks import draw_series, floor_size, how_made, panel_of
@@ -40,7 +40,10 @@ def score_curves(scene: Scene, factors: Sequence[str]) -> Figures:
         lines.sort(key=lambda curve: (curve.kind != "stochastic", curve.rule != ""))
         kinds = grouped(lines, lambda curve: curve.kind)
         for kind, every in kinds.items():
-            rules = [named(at_most(alike), factor) for alike in grouped(every, lambda c: c.rule).values()]
+            rules = [
+                label_curves(longest_of_each_method(alike), factor)
+                for alike in grouped(every, lambda c: c.rule).values()
+            ]
             curves = list(itertools.chain(*rules))
             about = f" ({kind} samplers)" if factor == "guidance" or len(kinds) > 1 else ""
             title = f"Score against {_TITLES.get(factor, factor)}{about}"
@@ -102,9 +105,13 @@ def cost_quality(scene: Scene) -> Figure | None:
     if measure is None:
         return None
     kinds: tuple[tuple[str, str, Callable[[Series], float]], ...] = (
-        ("training FLOPs", "step", lambda one: median(training_costs(one, scene.runs)[1])),
-        ("training, minutes", "step", lambda one: median(training_costs(one, scene.runs)[0]) / 60),
-        ("sampling, s per 1,000 images", "nfe", lambda one: median(sampling_cost(cell.folders(one.key)))),
+        ("training FLOPs", "step", lambda one: known_median(training_costs(one, scene.runs)[1])),
+        ("training, minutes", "step", lambda one: known_median(training_costs(one, scene.runs)[0]) / 60),
+        (
+            "sampling, s per 1,000 images",
+            "nfe",
+            lambda one: known_median(sampling_cost(cell.folders(one.key))),
+        ),
     )
     panels = [_cost_panel(scene, measure, *kind) for kind in kinds]
     machines = ", ".join(processors(scene.runs[str(n)].provenance for n in cell.points["run"].unique()))

@@ -11,7 +11,7 @@ import pandas as pd
 from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.names import MISSING, integer, number, output_of, seeds_text
 from ltbench.analysis.protocols import main_protocols, main_series
-from ltbench.analysis.runs import Runs, final_probes, probes_beside_scores, training_costs
+from ltbench.analysis.records import Runs, final_probes, probes_beside_scores, training_costs
 from ltbench.report.tables.grid import Table
 from ltbench.runs.provenance import processors, sampling_cost
 from ltbench.stats import seed_correlation

@@ -23,7 +23,7 @@ from ltbench.analysis.names import (
     split_arrow,
 )
 from ltbench.analysis.protocols import fewer_methods, main_protocols, shown_blocks
-from ltbench.analysis.runs import training_flops
+from ltbench.analysis.records import training_flops
 from ltbench.analysis.series import Block, joined, labelled, row_labels, several
 from ltbench.report.tables.grid import (
     Bold,

@@ -4,7 +4,7 @@ from report_folders import make_spec, write_run
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.protocols import main_series
-from ltbench.analysis.runs import stored_probes
+from ltbench.analysis.records import stored_probes
 from ltbench.files import read_json, write_json
 from ltbench.report import load_results
 from ltbench.report.tables.cost import cost_table, entanglement_table

@@ -1,4 +1,4 @@
-"""What is known of a series by its runs rather than its scores: cost from provenance, probes of the bottleneck."""
+"""What the runs of a series recorded beside its scores: cost, probes of the bottleneck, confusion, training logs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def training_flops(one: Series, runs: Runs) -> float:
     return next((float(flops) for flops in training_costs(one, runs)[1] if np.isfinite(flops)), np.nan)
 
 
-def median(values: Sequence[float] | np.ndarray) -> float:
+def known_median(values: Sequence[float] | np.ndarray) -> float:
     """Return the median of what is on record, nan where nothing is."""
     return float(pd.Series(values, dtype=float).median())
 
