@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ltbench.errors import CheckpointError, DiskFull, LtbenchError, StorageError, UsageError
-from ltbench.temporary import writer_mark
+from ltbench.temporary import beside
 
 _ELSEWHERE = "choose another folder with --out"
 
@@ -66,7 +66,7 @@ def replacing(
     withhold the file. `advice` is for a user whose `path` cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{writer_mark()}.tmp")
+    temporary = beside(path)
     with storage_errors(path, advice):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

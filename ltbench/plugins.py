@@ -109,9 +109,9 @@ class ExtensionPoint(Generic[T]):
         self._name_of, self._check = name_of, check
         self._built_in, self._scan, self._pick, self._parts_of = built_in, scan, pick, parts_of
         self._lock = threading.RLock()
-        _POINTS.append(self)
         self._found: dict[str, Extension[T]] | None = None
         self._broken: dict[str, str] = {}
+        _POINTS.append(self)  # last: another thread may look through them
 
     def __getitem__(self, name: str) -> T:
         """Return the object called `name`, or raise `UsageError` with the nearest name or why it is broken."""
@@ -246,7 +246,7 @@ def extension_of(value: object) -> Extension[Any] | None:
 
 @contextlib.contextmanager
 def in_one_sentence(
-    start: Callable[[], str], kind: type[LtbenchError] = UsageError, *, place: bool = False
+    start: Callable[[], str], kind: type[LtbenchError] = UsageError, *, module: str = ""
 ) -> Iterator[None]:
     """Turn what a stranger's code raises into one sentence, ``START: ValueError: boom``, the exception its cause.
 
@@ -258,9 +258,9 @@ def in_one_sentence(
         Returns what failed, asked for only where something did.
     kind
         Class of the error.
-    place
-        End with the file and line that raised it: not where the sentence is kept beside a result, which would
-        then change with the file's other lines.
+    module
+        The stranger's, whose last file and line on the way to the exception end the sentence. Not given where the
+        sentence is kept beside a result, which would then change with the file's other lines.
 
     Raises
     ------
@@ -274,14 +274,17 @@ def in_one_sentence(
     except Exception as error:
         if is_out_of_memory(error):
             raise
-        where = f", in {_line(error)}" if place else ""
+        where = f", in {_line(error, module)}" if module else ""
         raise kind(f"{start()}: {in_words(error)}{where}") from error
 
 
-def _line(error: BaseException) -> str:
-    """Return where an exception was raised, ``FILE line N``."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{Path(last.filename).name} line {last.lineno}"
+def _line(error: BaseException, module: str) -> str:
+    """Return where a module's package led to an exception, ``FILE line N``: a library's own line says not what to mend."""
+    steps = list(traceback.walk_tb(error.__traceback__))
+    package = module.partition(".")[0]
+    own = [s for s in steps if str(s[0].f_globals.get("__name__", "")).partition(".")[0] == package]
+    frame, line = (own or steps)[-1]
+    return f"{Path(frame.f_code.co_filename).name} line {line}"
 
 
 def in_words(error: BaseException) -> str:

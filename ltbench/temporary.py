@@ -1,9 +1,10 @@
-"""Temporary files and folders: named so that what a killed process left is told from what a living one writes."""
+"""Temporary files and folders, and the processes that write them: what a killed one left is told from a living one's."""
 
 import contextlib
 import functools
 import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -13,12 +14,61 @@ from pathlib import Path
 
 from ltbench.errors import DiskFull, StorageError
 
+# -- processes ------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def machine() -> dict[str, str]:
+    """Return ``host``, and where it can be told ``boot`` and ``namespace``: this running kernel and process-id namespace."""
+    out = {"host": platform.node()}
+    with contextlib.suppress(OSError):
+        out["boot"] = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        out["namespace"] = str(Path("/proc/self/ns/pid").readlink())
+    return out
+
+
+def process_start(pid: int) -> str | None:
+    """Return a process's start time in ticks since boot; "" for a zombie, None where it cannot be looked up."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return None
+    state, *rest = text.rpartition(")")[2].split()
+    return "" if state in "ZX" else rest[18]
+
+
+def is_gone(pid: int, started: str | None = None) -> bool:
+    """Tell whether a process of this kernel is known to be gone, or its number to be another's, `started` at another time.
+
+    One that /proc hides, as another user's may be, is not known to be gone.
+    """
+    if pid <= 0:
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:  # another user's
+        pass
+    now = process_start(pid)
+    return now == "" or (now is not None and started is not None and now != started)
+
+
+# -- temporaries ----------------------------------------------------------------------------------------------
+
+_TEMPORARY = re.compile(r"\..+[.-]([1-9][0-9]{0,8})-([0-9a-f]{8})-[0-9a-f]{8}(\.tmp)?")
+
+
+def beside(path: Path) -> Path:
+    """Return the name of a temporary file beside a file, which tells its writer."""
+    return path.with_name(f".{path.name}.{_writer()}.tmp")
+
 
 @contextlib.contextmanager
 def unpacking(parent: Path) -> Iterator[Path]:
     """Yield a temporary folder in `parent`, which goes whatever happens; so do those that killed processes left."""
     remove_abandoned(parent)
-    temporary = parent / f".unpacking-{writer_mark()}"
+    temporary = parent / f".unpacking-{_writer()}"
     temporary.mkdir(mode=0o700)
     try:
         yield temporary
@@ -26,47 +76,38 @@ def unpacking(parent: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-_TEMPORARY = re.compile(r"\..+[.-]([1-9][0-9]{0,8})-([0-9a-f]{8})-[0-9a-f]{8}(\.tmp)?")
-
-
 def remove_abandoned(folder: Path) -> None:
     """Remove the temporary files and folders in a folder whose process was killed before it could.
 
-    What a living process writes stays, and so does what another machine's wrote, which cannot be looked up from here.
+    What a living process writes stays, and so does what one of another machine, container or boot wrote, which cannot
+    be looked up from here.
     """
     for path in folder.glob(".*"):
         named = _TEMPORARY.fullmatch(path.name)
-        if named is None or named[2] != _kernel() or _runs(int(named[1])):
+        if named is None or named[2] != _kernel() or not is_gone(int(named[1])):
             continue
         with contextlib.suppress(OSError):
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
-def writer_mark() -> str:
+def remove_temporaries(folder: Path) -> None:
+    """Remove every temporary file in a folder, for who alone has the right to write there."""
+    for path in folder.glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _writer() -> str:
     """Return what a temporary's name says of its writer, PID-KERNEL-RANDOM."""
     return f"{os.getpid()}-{_kernel()}-{secrets.token_hex(4)}"
 
 
 @functools.cache
 def _kernel() -> str:
-    """Return eight digits of this running kernel and process-id namespace; random ones where they cannot be told."""
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
-        place = f"{boot} {Path('/proc/self/ns/pid').readlink()}"
-    except OSError:
+    """Return eight digits of this machine, kernel and process-id namespace; random ones where there is no /proc."""
+    place = machine()
+    if "namespace" not in place:
         return secrets.token_hex(4)
-    return hashlib.sha256(place.encode()).hexdigest()[:8]
-
-
-def _runs(pid: int) -> bool:
-    """Tell whether a process of this kernel runs."""
-    try:
-        os.kill(pid, 0)  # and not /proc, which may hide other users' processes
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's
-        return True
-    return True
+    return hashlib.sha256(" ".join(place.values()).encode()).hexdigest()[:8]
 
 
 def make_scratch() -> Path:

@@ -1,6 +1,7 @@
 """Extension points: one check for all, and one checkout for the harness and its methods."""
 
 import importlib.machinery
+import json
 from types import SimpleNamespace
 
 import pytest
@@ -100,12 +101,29 @@ def test_what_a_strangers_code_raises_is_one_sentence_with_its_cause(error, said
     assert raised.value.__cause__ is error
 
 
-def test_the_sentence_is_of_the_kind_asked_for_and_may_name_the_line():
+def test_the_sentence_is_of_the_kind_asked_for_and_names_the_strangers_own_line():
+    """It named the library's: `torch.nn.Linear("a", 3)` was told as a fault in linear.py."""
     with (
-        pytest.raises(DataCorrupt, match=r"^thing x failed: KeyError: 'k', in test_plugins\.py line \d+$"),
-        in_one_sentence(lambda: "thing x failed", DataCorrupt, place=True),
+        pytest.raises(
+            DataCorrupt, match=r"^thing x failed: JSONDecodeError: .*, in test_plugins\.py line \d+$"
+        ),
+        in_one_sentence(lambda: "thing x failed", DataCorrupt, module=__name__),
     ):
-        {}["k"]
+        json.loads("{")
+
+
+def test_a_point_that_another_thread_is_making_stops_no_search(monkeypatch):
+    """`extension_of` met a point without its table of what is found."""
+    seen = []
+
+    class Watched(list):
+        def append(self, point):
+            seen.append(point.so_far())
+            super().append(point)
+
+    monkeypatch.setattr(plugins, "_POINTS", Watched())
+    point()
+    assert seen == [[]]
 
 
 @pytest.mark.parametrize(

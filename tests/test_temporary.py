@@ -1,14 +1,26 @@
 """Temporary files and folders: they go, whoever made them and however that ended."""
 
 import errno
+import os
+import subprocess
+import sys
 import tempfile
+import time
 
 import pytest
 from tiny_runs import in_processes, killed_before_renaming
 
 from ltbench.errors import DiskFull, StorageError
 from ltbench.files import replacing, storage_errors, write_text
-from ltbench.temporary import remove_abandoned, scratch_folder, unpacking
+from ltbench.temporary import (
+    beside,
+    is_gone,
+    process_start,
+    remove_abandoned,
+    remove_temporaries,
+    scratch_folder,
+    unpacking,
+)
 
 
 def names(folder):
@@ -66,3 +78,47 @@ def test_what_a_killed_writer_left_goes_and_what_a_living_one_writes_stays(tmp_p
         remove_abandoned(tmp_path)
         assert names(tmp_path) == sorted(path.name for path in (temporary, folder, *others))
     remove_abandoned(tmp_path / "absent")
+
+
+@pytest.fixture
+def ended():
+    """Return the number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        pass
+    return process.pid
+
+
+def test_a_process_that_ended_is_gone_and_a_living_one_is_not(ended):
+    assert is_gone(ended)
+    assert is_gone(-1)
+    assert not is_gone(os.getpid())
+    assert not is_gone(1)  # another's, perhaps another user's
+
+
+@pytest.mark.skipif(
+    process_start(os.getpid()) is None, reason="no /proc: nothing is known of a living number"
+)
+def test_a_number_that_another_process_has_now_and_a_zombies_are_of_one_that_is_gone():
+    own = process_start(os.getpid())
+    assert not is_gone(os.getpid(), own)
+    assert is_gone(os.getpid(), str(int(own) - 1))
+    zombie = subprocess.Popen([sys.executable, "-c", "pass"])
+    while process_start(zombie.pid):
+        time.sleep(0.01)
+    assert is_gone(zombie.pid)
+    zombie.wait()
+
+
+def test_a_process_that_proc_hides_is_not_known_to_be_gone(monkeypatch):
+    """With hidepid=2 another user's living driver read as dead, and its claim was taken over."""
+    monkeypatch.setattr("ltbench.temporary.process_start", lambda _: None)
+    assert not is_gone(os.getpid(), "12345")
+
+
+def test_who_alone_may_write_removes_every_writers_temporaries(tmp_path):
+    mine, theirs, kept = tmp_path / ".a.txt.1-ab.tmp", beside(tmp_path / "a.txt"), tmp_path / "a.txt"
+    for path in (mine, theirs, kept):
+        path.write_text("x")
+    remove_temporaries(tmp_path)
+    assert names(tmp_path) == ["a.txt"]
+    remove_temporaries(tmp_path / "absent")

@@ -30,7 +30,8 @@ def load_checked(found: Extension[Source], *how: Any) -> Splits:
         The sets do not fit each other or their class names, or a package's code raised; others as `Source.load`.
     """
     source, origin = found.value, found.origin
-    told = in_one_sentence(lambda: f"{source.name} cannot be loaded by {origin}", DataCorrupt, place=True)
+    module = type(source).__module__
+    told = in_one_sentence(lambda: f"{source.name} cannot be loaded by {origin}", DataCorrupt, module=module)
     with told if found.foreign else contextlib.nullcontext():
         splits = source.load(*how)
     if wrong := _what_is_wrong(source, splits):

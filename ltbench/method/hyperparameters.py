@@ -12,7 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ltbench.errors import UsageError, nearest
 from ltbench.method import Method
-from ltbench.plugins import in_one_sentence
+from ltbench.plugins import extension_of, in_one_sentence
 from ltbench.specs import matching_variant, one_zero
 
 
@@ -41,7 +41,9 @@ def checked(method: type[Method], hyperparameters: Mapping[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def refused(method: type[Method], *also: type[Exception]) -> Iterator[None]:
-    """Tell what a method's own code raises as one sentence: settings that it refuses, or a fault of that code.
+    """Tell what a method's own code raises as one sentence: settings that it refuses, or a fault of a package's code.
+
+    A fault of the tree's own methods stays what it is.
 
     Parameters
     ----------
@@ -53,11 +55,14 @@ def refused(method: type[Method], *also: type[Exception]) -> Iterator[None]:
     Raises
     ------
     UsageError
-        The block raised any exception; a fault's sentence names its file and line.
+        The settings are refused, or a package's code raised any exception; its sentence names file and line.
     """
     refusals: tuple[type[Exception], ...] = (ValueError, ArithmeticError, AssertionError, *also)
     fault = f"the code of method {method.name} failed, which no setting mends"
-    with in_one_sentence(lambda: fault, place=True):
+    found = extension_of(method)
+    own = found is not None and not found.foreign
+    told = in_one_sentence(lambda: fault, module=method.__module__)
+    with contextlib.nullcontext() if own else told:
         try:
             yield
         except refusals as error:

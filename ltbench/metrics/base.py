@@ -166,10 +166,9 @@ class Metric:
 
     def guarded(self, doing: str) -> contextlib.AbstractContextManager[None]:
         """Tell what a package's function raises in one sentence; a fault of the tree's own stays what it is."""
-        found = extension_of(self)
-        if found is None or found.foreign:
-            return in_one_sentence(lambda: f"{self.called} {doing}")
-        return contextlib.nullcontext()
+        if isinstance(self.function, Lazy):  # the catalogue's, whether or not anyone has asked for it by name
+            return contextlib.nullcontext()
+        return in_one_sentence(lambda: f"{self.called} {doing}")
 
     def __call__(self, **available: Any) -> dict[str, Value]:
         """Return output name -> value, taking this metric's inputs out of ``available``.
@@ -193,6 +192,20 @@ class Metric:
             output.name: self._as_value(output, v, classes)
             for output, v in zip(self.outputs, values, strict=True)
         }
+
+    def check_finite(self, values: Mapping[str, Value]) -> None:
+        """Refuse NaN or infinity where a number belongs; of a number a class, NaN says that there is none.
+
+        Raises
+        ------
+        UsageError
+            A number is not finite.
+        """
+        for name, value in values.items():
+            if np.ndim(value) == 0 and not np.isfinite(value):
+                raise UsageError(f"{self.called} returned {value} for {name}")
+            for k in np.flatnonzero(np.isinf(value)) if np.ndim(value) else ():
+                raise UsageError(f"{self.called} returned {np.asarray(value)[k]} for {name} of class {k}")
 
     def _in_order(self, value: Mapping[str, Any]) -> list[Any]:
         """Return a dict's values in the outputs' order, by name if all keys are names, as they stand if none is.

@@ -71,12 +71,14 @@ def probe(denoiser: Denoiser, dataset: Dataset, spec: RunSpec, path: Path, env: 
         features = bottleneck(denoiser, images, labels, protocol, t, env)
         arrays[f"{protocol}_{t}"] = features.astype(np.float16)
         for metric in (m for m in REGISTRY.values() if m.needs == "bottleneck"):
+            given = {"features": features, "labels": labels, "train_counts": dataset.counts}
+            foreign = METRICS.foreign(metric.name)
             try:
-                values = metric(
-                    features=features, labels=labels, train_counts=dataset.counts, seed=PROBE_SEED
-                )
+                values = metric(**given, seed=PROBE_SEED)
+                if foreign:
+                    metric.check_finite(values)
             except UsageError as error:
-                if not METRICS.foreign(metric.name):
+                if not foreign:
                     raise
                 failed.setdefault(metric.name, []).append(str(error))
                 continue

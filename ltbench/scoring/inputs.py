@@ -235,14 +235,5 @@ class MetricInputs:
             available["reference"] = self.reference(place, reference)
         available["reference_labels"] = self.pools[reference].labels[self.rows(reference, place)]
         values = self.metric(**available)
-        for name, value in values.items():
-            if not np.isfinite(value).all():
-                self._refuse_unfit(name, value)
+        self.metric.check_finite(values)
         return values
-
-    def _refuse_unfit(self, name: str, value: Any) -> None:
-        """Raise `UsageError` for NaN or infinity where a number belongs."""
-        if np.ndim(value) == 0:
-            raise UsageError(f"{self.metric.called} returned {value} for {name}")
-        for k in np.flatnonzero(np.isinf(value)):
-            raise UsageError(f"{self.metric.called} returned {value[k]} for {name} of class {k}")

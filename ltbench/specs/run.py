@@ -6,7 +6,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from ltbench.specs.sampling import SampleSpec
-from ltbench.specs.training import DataSpec, Frozen, MethodSpec, ModelSpec, TrainSpec
+from ltbench.specs.training import STORED, DataSpec, Frozen, MethodSpec, ModelSpec, TrainSpec
 
 
 class ScoreSpec(Frozen):
@@ -75,4 +75,4 @@ class RunSpec(Frozen):
             known["sample"] = SampleSpec.stored(known["sample"])
         if isinstance(score := known.get("score"), Mapping) and score.get("bootstrap") == 1:
             known["score"] = {**score, "bootstrap": 0}  # was taken once, and no interval came of it
-        return cls.model_validate(known)
+        return cls.model_validate(known, context=STORED)

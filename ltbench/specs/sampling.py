@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ltbench.specs.training import Frozen
+from ltbench.specs.training import STORED, Frozen
 
 KEY_BASE = {"spacing": "trailing"}
 """Settings of sampling whose default has changed since the first keys: the value a key leaves out."""
@@ -220,7 +220,7 @@ class SampleSpec(Frozen):
     @classmethod
     def stored(cls, content: Mapping[str, Any]) -> "SampleSpec":
         """Return the settings that a file of results states; what older files leave out is what they meant."""
-        return cls.model_validate({**KEY_BASE, **content})
+        return cls.model_validate({**KEY_BASE, **content}, context=STORED)
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -3,11 +3,11 @@
 from collections.abc import Collection, Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 
 def one_zero(value: Any) -> Any:
-    """Return a value whose numbers, also those in lists and tables, are 0.0 where they are -0.0.
+    """Return a value whose numbers, also those in lists, tuples and tables, are 0.0 where they are -0.0.
 
     The two are equal and their texts are not, so that one setting would have two keys.
     """
@@ -20,15 +20,22 @@ def one_zero(value: Any) -> Any:
     return value
 
 
+STORED = "stored"
+"""Context of the validation of settings that a file of results states."""
+
+
 class Frozen(BaseModel):
-    """A table of settings: unknown keys, NaN and changes are refused, and -0.0 is 0.0."""
+    """A table of settings: unknown keys, NaN and changes are refused, and -0.0 is 0.0.
+
+    What a file of results states stays as it is (`STORED`): its key is of that.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 
     @field_validator("*")
     @classmethod
-    def _one_zero(cls, value: Any) -> Any:
-        return one_zero(value)
+    def _one_zero(cls, value: Any, info: ValidationInfo) -> Any:
+        return value if info.context == STORED else one_zero(value)
 
 
 class DataSpec(Frozen):

@@ -23,7 +23,6 @@ import errno
 import json
 import os
 import re
-import secrets
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -37,6 +36,7 @@ from ltbench.sweep.failures import KILLED
 from ltbench.sweep.owner import identity, is_dead
 from ltbench.sweep.standing import SILENT, Attempt, Outcome, Standing, standing
 from ltbench.sweep.tasks import Task
+from ltbench.temporary import beside, remove_abandoned
 
 _NO_LINKS = {errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV, errno.EINVAL}
 _SIZE = 4096  # of a beat file, bytes: one block, so that its outcome fits on a full disk
@@ -119,7 +119,7 @@ def _create_whole(path: Path, content: bytes) -> None:
     Where the file system knows no hard links, it is created empty and filled: a kill in between leaves a claim
     without an owner, which `Ledger.is_stale` gives up soon.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    temporary = beside(path)
     try:
         with temporary.open("xb") as file:
             file.write(content)
@@ -327,6 +327,7 @@ class Ledger:
         path = folder / f"{number}.claim"
         with storage_errors(path):
             folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(folder)
             content = json.dumps({"task": task.id, "owner": identity()}).encode()
             try:
                 _create_whole(path, content)

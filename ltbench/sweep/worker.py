@@ -26,6 +26,7 @@ from ltbench.sweep.failures import classify, policy
 from ltbench.sweep.ledger import Lease, Ledger
 from ltbench.sweep.standing import Outcome, Standing
 from ltbench.sweep.tasks import Task, build_tasks, finished, written_folder
+from ltbench.temporary import remove_temporaries
 
 RECYCLE = 75  # exit code: this process should not go on (out of memory, a dead CUDA context); start a new one
 IDLE_SECONDS = 1.0
@@ -236,9 +237,8 @@ class _Pulse(threading.Thread):
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files of a writer that was killed before it could rename them."""
-    for pattern in (".*.tmp", "weights/.*.tmp", "partial/.*.tmp"):
-        for path in folder.glob(pattern):
-            path.unlink(missing_ok=True)
+    for place in (folder, folder / "weights", folder / "partial"):
+        remove_temporaries(place)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ import dataclasses
 from typing import ClassVar
 
 import pytest
+import torch
 
 from ltbench.errors import UsageError
 from ltbench.method import Method, registry
@@ -112,6 +113,8 @@ class Faulty(Method):
             self.hp.weight + None
         if self.hp.weight == 4:
             self.hp.wieght  # noqa: B018 - the mistake
+        if self.hp.weight == 5:
+            torch.nn.Linear("a", 3)  # a mistake that torch finds
 
 
 @pytest.mark.parametrize(
@@ -123,14 +126,27 @@ class Faulty(Method):
             4,
             "the code of .* mends: AttributeError: .* no attribute 'wieght', in test_hyperparameters.py line",
         ),
+        (5, "the code of .* mends: TypeError: empty.*, in test_hyperparameters.py line"),
     ],
 )
 def test_a_fault_of_a_methods_code_is_told_apart_from_a_refused_setting(weight, says, monkeypatch):
     found = dict(registry.METHODS.extensions())
-    monkeypatch.setattr(registry.METHODS, "_found", found | {"faulty": Extension("faulty", Faulty, "here")})
+    added = {"faulty": Extension("faulty", Faulty, "package theirs 1.0", True)}
+    monkeypatch.setattr(registry.METHODS, "_found", found | added)
     with pytest.raises(UsageError, match=f"^{says}") as caught:
         registry.create_method("faulty", weight=weight)
     assert caught.value.__cause__ is not None
+
+
+def test_a_fault_of_the_trees_own_method_stays_a_traceback(monkeypatch):
+    """Who writes methods/x.py needs the line that failed, and all that led to it."""
+    found = dict(registry.METHODS.extensions())
+    added = {"faulty": Extension("faulty", Faulty, "ltbench.methods.faulty")}
+    monkeypatch.setattr(registry.METHODS, "_found", found | added)
+    with pytest.raises(AttributeError, match="wieght"):
+        registry.create_method("faulty", weight=4)
+    with pytest.raises(UsageError, match="^faulty: weight must not be 2$"):
+        registry.create_method("faulty", weight=2)
 
 
 BAD = [

@@ -6,6 +6,7 @@ import torch
 
 from ltbench.errors import Interrupted, OutOfMemory, UsageError
 from ltbench.metrics.base import Metric, Output
+from ltbench.metrics.catalogue import CATALOGUE
 from ltbench.metrics.registry import METRICS, REGISTRY, find_output
 from ltbench.plugins import Extension
 
@@ -71,9 +72,14 @@ def test_a_stop_and_the_want_of_memory_pass_a_metric_as_they_are(error):
     assert raised.value is error
 
 
-def test_a_fault_of_the_trees_own_metrics_stays_a_traceback():
+def test_a_fault_of_the_trees_own_metrics_stays_a_traceback(monkeypatch):
+    """Whether or not anyone has asked for a metric by name before."""
+    frechet = next(metric for metric in CATALOGUE if metric.name == "frechet")
     with pytest.raises(KeyError):
-        REGISTRY["frechet"](reference=np.ones((3, 2)))
+        frechet(reference=np.ones((3, 2)))
+    monkeypatch.setattr(METRICS, "_found", None)
+    with pytest.raises(KeyError):
+        frechet(reference=np.ones((3, 2)))
 
 
 @pytest.mark.parametrize(

@@ -457,3 +457,18 @@ def test_zero_of_either_sign_is_one_setting_and_one_key(content):
     _sample_key.cache_clear()
     _train_key.cache_clear()
     assert sample_key(signed) == sample_key(plain)
+
+
+@pytest.mark.parametrize("content", SIGNED)
+def test_a_run_that_was_stored_with_a_negative_zero_keeps_its_key(content):
+    """Its folder read as changed since it was written."""
+    written = json.loads(json.dumps(content).replace('"zero"', "-0.0"))
+    stored = RunSpec.stored(written)
+    again = RunSpec.stored(stored.model_dump(mode="json"))
+    assert "-0.0" in stored.model_dump_json()
+    _sample_key.cache_clear()
+    _train_key.cache_clear()
+    keys = sample_key(stored), train_key(stored)
+    _sample_key.cache_clear()
+    _train_key.cache_clear()
+    assert (sample_key(again), train_key(again)) == keys
