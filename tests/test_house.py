@@ -143,7 +143,6 @@ WITHOUT_A_TEST_FILE = {
     "report/figures/marks.py": "report/figures/test_draw.py",
     "report/figures/model.py": "dataclasses alone",
     "report/figures/pictures.py": "report/figures/test_draw.py",
-    "analysis/names.py": "report/test_user_names.py",
     "analysis/series.py": "report/test_report.py",
     "report/tables/grid.py": "report/tables/test_scores.py",
     "report/tables/notes.py": "report/tables/test_scores.py",

@@ -1,1 +1,1 @@
-"""Stored scores -> numbers that may be compared: series, means over seeds, protocols, differences; `report` prints them."""
+"""Stored scores -> numbers that may be compared, and their names: series, means over seeds, protocols, differences."""

@@ -1,4 +1,4 @@
-"""From single scores to data cells with means over seeds.
+"""From single scores to data cells with means over seeds, and from cells to the tables that a report stores.
 
 A *series* is everything equal but the two kinds of seed; what differs in any setting is never averaged together.
 Its mean and spread run over training seeds, at the one sampling seed that most of its trainings share; the spread

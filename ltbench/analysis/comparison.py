@@ -27,11 +27,7 @@ STATUSES = (
     "only in A",
     "only in B",
 )
-
-
 _SAME = ["cell", "series", *PLACE[:2], "metric", "extractor", "n_reference", "n_generated"]
-
-
 _DEFINED = ["definition", "extractor_hash", "reference", "reference_hash"]
 
 

@@ -12,14 +12,8 @@ from ltbench.analysis.series import Series, agreeing
 from ltbench.runs.series import label_without
 
 _ORDER = ("class order", "split seed")  # parts of a cell's label that move images between classes, no more
-
-
 _BALANCE = (*_ORDER, "ratio", "head count")
-
-
 _SETTING = ("method", "variant", "guidance", "step", "sampler", "nfe", "settings")
-
-
 Fit = tuple[float, float, pd.Series]  # b, explained share of the variation within classes, each class's term
 
 

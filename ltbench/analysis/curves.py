@@ -84,7 +84,7 @@ def _x(one: Series, factor: str, runs: Runs) -> float:
         return math.nan
 
 
-def longest_of_each_method(curves: Sequence[Curve]) -> list[Curve]:
+def curves_that_fit(curves: Sequence[Curve]) -> list[Curve]:
     """Keep what a figure can hold: of many curves each method's longest, then the one of most trainings."""
     if len(curves) <= _MOST_LINES:
         return list(curves)

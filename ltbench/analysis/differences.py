@@ -86,9 +86,9 @@ def differences(cell: CellResults, baseline: str, declared: Contrast | None = No
         wide = cell.by_seed(scope, measure, place)
         here = [pair for pair in pairs if pair[0].key in wide and pair[1].key in wide]
         bases = wide[[base.key for _, base, *_ in here]].to_numpy()
-        apart = wide[[one.key for one, *_ in here]].to_numpy() - bases
-        numbers = paired_columns(apart).rename(columns={"p": "p_t"}).to_dict("records")
-        for (one, base, rules, named), values, described in zip(here, apart.T, numbers, strict=True):
+        values_by_pair = wide[[one.key for one, *_ in here]].to_numpy() - bases
+        numbers = paired_columns(values_by_pair).rename(columns={"p": "p_t"}).to_dict("records")
+        for (one, base, rules, named), values, described in zip(here, values_by_pair.T, numbers, strict=True):
             known = np.isfinite(values)
             row: dict[Any, Any] = {
                 "cell": cell.label,
@@ -175,10 +175,8 @@ def of_measure(
     if frame.empty:
         return []
     keep = (frame["scope"] != "pooled") & ~frame["rules"]
-    for name, value in measure._asdict().items():
-        alike = (
-            frame[name].isna() if value != value else frame[name] == value
-        )  # nan: a size that is not stated
+    for name, value in measure._asdict().items():  # nan: a size that is not stated
+        alike = frame[name].isna() if value != value else frame[name] == value
         keep &= alike | ((frame["scope"] != "overall") & name.startswith("n_"))
     keep &= frame["series"].isin([one.key for one in series]) & frame["class_or_group"].isin(list(places))
     return _rows(frame[keep])
@@ -206,3 +204,9 @@ def declared_rows(cell: CellResults, frame: pd.DataFrame) -> list[Difference]:
     shown = [one.key for one in joined(main_protocols(cell))]
     compared = frame["series"].where(~frame["rules"], frame["baseline"])
     return _rows(frame[frame["declared"] & compared.isin(shown)])
+
+
+def seed_differences(cell: CellResults, row: Difference) -> pd.Series:
+    """Return a row's differences by training seed, those that both series have."""
+    wide = cell.by_seed(row.scope, row.measure, row.place)
+    return (wide[row.series] - wide[row.baseline]).dropna()

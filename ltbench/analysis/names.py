@@ -112,7 +112,7 @@ def metric_rank(metric: str) -> tuple[int, str]:
     return output_of(metric).rank, metric
 
 
-def apart(
+def distinguish(
     titles: list[str],
     things: Sequence[object],
     attributes: Iterable[tuple[str, Show]],
@@ -148,7 +148,7 @@ def measure_titles(measures: Sequence[Measure]) -> list[str]:
         name, arrow = split_arrow(title)
         return f"{name} ({value}){arrow}"
 
-    return apart([m.title for m in measures], measures, _MEASURES, join)
+    return distinguish([m.title for m in measures], measures, _MEASURES, join)
 
 
 def split_arrow(title: str) -> tuple[str, str]:

@@ -49,12 +49,17 @@ def nearest_level(levels: np.ndarray) -> float:
     return float(min(levels, key=lambda t: (abs(t - LEVEL), t)))
 
 
+def noised_probes(probes: pd.DataFrame) -> pd.DataFrame:
+    """Return the probes of noised images, which were given the null label; may be empty."""
+    return probes if probes.empty else probes[probes["protocol"] == "noised"]
+
+
 def final_probes(cell: CellResults, probes: pd.DataFrame) -> pd.DataFrame:
     """Return the probes of the main series after training, noised, at the level nearest to `LEVEL`; may be empty."""
+    probes = noised_probes(probes)
     if probes.empty:
         return probes
-    last = probes["series"].map({one.key: one.step for one in main_series(cell)})
-    probes = probes[(probes["step"] == last) & (probes["protocol"] == "noised")]
+    probes = probes[probes["step"] == probes["series"].map({one.key: one.step for one in main_series(cell)})]
     return probes if probes.empty else probes[probes["t"] == nearest_level(probes["t"].unique())]
 
 

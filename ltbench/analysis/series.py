@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from ltbench.analysis.names import apart, guidance_text, method_title
+from ltbench.analysis.names import distinguish, guidance_text, method_title
 from ltbench.diffusion.registry import kind
 from ltbench.runs.series import RULE_KEYS, is_hyperparameter, rule_of
 
@@ -170,10 +170,10 @@ def labelled(series: Sequence[Series], without: Collection[str] = ()) -> list[Se
     elsewhere = [i for i, one in enumerate(series) if one.origin == "external"] * several(series, "origin")
     labels = [""] * len(series)
     for method, rows in grouped(range(len(series)), lambda i: series[i].method).items():
-        apart = _telling_apart([series[i].variant for i in rows], [flat[i] for i in rows])
+        differ = _telling_apart([series[i].variant for i in rows], [flat[i] for i in rows])
         parts: list[list[str]] = [[] for _ in rows]
         for name, template in PARTS.items():
-            shown = apart if name == "settings" else [getattr(series[i], name) for i in rows]
+            shown = differ if name == "settings" else [getattr(series[i], name) for i in rows]
             # NFE tells nothing new where guidance alone doubles it
             tell = [series[i].passes for i in rows] if name == "nfe" else shown
             if name not in without and len(set(map(str, tell))) > 1:
@@ -197,17 +197,17 @@ def row_labels(series: Sequence[Series]) -> list[str]:
     """Name rows by their label, and by guidance and settings where labels repeat between blocks."""
     names = ("guidance", "rule", "sampler", "step", "differs", "key")
     shown = [(name, PARTS.get(name, "{}").format) for name in names]
-    return apart([one.label for one in series], series, shown, "{}, {}".format)
+    return distinguish([one.label for one in series], series, shown, "{}, {}".format)
 
 
 def _telling_apart(variants: Sequence[str], flat: Sequence[dict[str, Any]]) -> list[str]:
     """Return for each row of one method the settings that its variant does not tell already."""
-    apart = set()
+    differ = set()
     for variant in set(variants):
         alike = [settings for v, settings in zip(variants, flat, strict=True) if v == variant]
         keys = set().union(*alike)
-        apart |= {key for key in keys if len({json.dumps(settings.get(key)) for settings in alike}) > 1}
-    return [_in_words(settings, sorted(apart)) for settings in flat]
+        differ |= {key for key in keys if len({json.dumps(settings.get(key)) for settings in alike}) > 1}
+    return [_in_words(settings, sorted(differ)) for settings in flat]
 
 
 def _in_words(settings: dict[str, Any], keys: Iterable[str]) -> str:

@@ -17,7 +17,7 @@ from ltbench.analysis.protocols import long_tails, main_series
 from ltbench.analysis.records import stored_probes
 from ltbench.report.checklist import checklist_table
 from ltbench.report.figures import bottleneck, classes, curves, forest, pictures  # noqa: F401 - they register theirs
-from ltbench.report.figures.base import KINDS, Scene, figures_of, method_styles
+from ltbench.report.figures.base import KINDS, ORDER, Scene, figures_of, method_styles
 from ltbench.report.figures.model import Figure
 from ltbench.report.findings import findings
 from ltbench.report.tables import contrasts, scores
@@ -122,8 +122,8 @@ def make_scenes(
     runs, scenes = results.runs, []
     styles = method_styles(set(results.scores["method"].unique()), known_methods_in_tree())
     for cell in found:
-        probes, apart = stored_probes(main_series(cell), runs), differences(cell, baseline, contrast)
-        scenes.append(Scene(cell, found, runs, styles, probes, apart, baseline))
+        probes, frame = stored_probes(main_series(cell), runs), differences(cell, baseline, contrast)
+        scenes.append(Scene(cell, found, runs, styles, probes, frame, baseline))
     return scenes
 
 
@@ -213,7 +213,8 @@ def _cell_section(
 def _gaps(drawn: Mapping[str, Mapping[str, list[Figure]]]) -> list[str]:
     """Say which of the usual figures could not be drawn, where, and what each needs."""
     out = []
-    for name, kind in KINDS.items():
+    for name in ORDER:
+        kind = KINDS[name]
         lacking = [label for label, names in drawn.items() if name not in names]
         if lacking:
             where = "nowhere" if len(lacking) == len(drawn) else f"not for {'; '.join(lacking)}"

@@ -5,7 +5,7 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.analysis.best_guidance import best_guidances
 from ltbench.analysis.cells import cells
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 
 
 def cell_of(root, values):

@@ -8,7 +8,8 @@ from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 from ltbench.analysis.cells import cells
 from ltbench.analysis.names import OWN
 from ltbench.analysis.protocols import main_series
-from ltbench.report import load_scores, write_report
+from ltbench.report import write_report
+from ltbench.runs.results import load_scores
 
 
 def test_by_seed_takes_the_main_sampling_seed_only(contrast_study):
@@ -100,3 +101,20 @@ def test_means_run_over_seeds_whose_classes_have_other_sizes(tmp_path):
         assert (found.n, found.mean) == (3, pytest.approx(values.mean()))
         assert found.sd == pytest.approx(values.std(ddof=1))
     assert cell.means("class", measure, "3")[cell.series[0].key].n == 3
+
+
+def test_values_a_seed_are_of_the_main_sampling_seed_and_of_images_from_elsewhere_the_one_there_is(tmp_path):
+    for seed, value in ((0, 3.0), (1, 5.0)):
+        spec = make_spec("ddpm", seed)
+        rows = [row | {"value": repr(value)} for row in score_rows(spec, metrics=("frechet",))]
+        write_run(tmp_path, spec, rows, images=False)
+    spec = make_spec("my_gan")
+    elsewhere = {"origin": "external", "train_seed": "", "step": "", "value": "7.0"}
+    write_run(
+        tmp_path, spec, [row | elsewhere for row in score_rows(spec, metrics=("frechet",))], images=False
+    )
+    (cell,) = cells(load_scores(tmp_path))
+    measure = cell.frechet("overall")
+    values = {one.method: cell.seed_values(measure, one.key).tolist() for one in cell.series}
+    assert values == {"ddpm": [3.0, 5.0], "my_gan": [7.0]}
+    assert cell.seed_values(measure, "no such series").tolist() == []

@@ -8,7 +8,7 @@ from report_folders import make_spec, score_rows, write_run
 from ltbench.analysis.cells import cells
 from ltbench.analysis.columns import Column
 from ltbench.analysis.protocols import main_protocols
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 
 
 def cell_of(root, values, change=lambda rows: rows):

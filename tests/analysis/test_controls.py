@@ -13,7 +13,7 @@ from ltbench.analysis.controls import (
     reordered,
     series_alike,
 )
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 
 DIFFICULTY = np.array([3, 1, 4, 1.5, 9, 2, 6, 5, 3.5, 8])
 

@@ -4,8 +4,8 @@ import pytest
 from report_folders import make_spec, score_rows, write_run
 
 from ltbench.analysis.cells import cells
-from ltbench.analysis.curves import label_curves, longest_of_each_method, varied
-from ltbench.report import load_results
+from ltbench.analysis.curves import curves_that_fit, label_curves, varied
+from ltbench.runs.results import load_results
 
 
 def curves_of(root, factor):
@@ -48,8 +48,8 @@ def test_of_many_curves_each_methods_longest_is_kept(tmp_path):
                 write_run(tmp_path, spec, score_rows(spec, metrics=("frechet",)), images=False)
     curves = curves_of(tmp_path, "guidance")
     assert len(curves) == 16
-    assert sorted((curve.series[0].method, curve.x) for curve in longest_of_each_method(curves)) == [
+    assert sorted((curve.series[0].method, curve.x) for curve in curves_that_fit(curves)) == [
         ("coral", [0, 1, 2]),
         ("ddpm", [0, 1, 2]),
     ]
-    assert len(longest_of_each_method([curve for curve in curves if curve.series[0].method == "ddpm"])) == 8
+    assert len(curves_that_fit([curve for curve in curves if curve.series[0].method == "ddpm"])) == 8

@@ -7,7 +7,7 @@ from report_folders import make_spec, score_rows, write_run, write_study
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.differences import differences, of_measure, p_statement
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 from ltbench.study.file import load_study
 
 

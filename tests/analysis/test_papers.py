@@ -7,7 +7,7 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.papers import papers_of
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 
 
 def published(**columns):

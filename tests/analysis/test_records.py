@@ -1,22 +1,25 @@
-"""What is known of a series by its runs: cost on record, probes of the bottleneck beside the scores."""
+"""What the runs of a series recorded beside its scores: cost, probes of the bottleneck, confusion, training logs."""
 
 import numpy as np
 import pandas as pd
 import pytest
+from report_folders import make_spec, write_run
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.protocols import main_series
 from ltbench.analysis.records import (
     final_probes,
     known_median,
+    mean_confusion,
     nearest_level,
     probes_beside_scores,
     smoothed,
     stored_probes,
     training_costs,
     training_flops,
+    training_logs,
 )
-from ltbench.report import load_results
+from ltbench.runs.results import load_results
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +82,26 @@ def test_a_logged_term_is_the_mean_over_trainings_smoothed_and_thinned():
 def test_a_smoothed_term_runs_over_2_percent_of_the_steps():
     log = pd.DataFrame({"step": np.arange(100), "loss": np.arange(100.0)})
     assert [value.item() for _, value in smoothed([log], "loss")][:3] == [0.0, 0.5, 1.5]
+
+
+def write_confusion(folder, rows):
+    """Write a confusion of three classes, a row a class that was asked for."""
+    lines = [f"{k}," + ",".join(map(str, row)) for k, row in enumerate(rows)]
+    (folder / "confusion.csv").write_text("\n".join(["label,0,1,2", *lines]) + "\n")
+
+
+def test_confusion_is_the_mean_of_each_trainings_shares(tmp_path):
+    """By hand: 3 of 4 and 1 of 2 of class 0 are seen as it, whatever the sizes: .625."""
+    asked = [[[3, 1, 0], [0, 4, 0], [0, 0, 4]], [[1, 1, 0], [0, 2, 0], [1, 0, 1]]]
+    for seed, rows in enumerate(asked):
+        write_confusion(write_run(tmp_path, make_spec("ddpm", seed), images=False), rows)
+    (cell,) = cells(load_results(tmp_path).scores)
+    share = mean_confusion(cell, cell.series[0].key, ["0", "1", "2"])
+    assert share.tolist() == [[0.625, 0.375, 0], [0, 1, 0], [0.25, 0, 0.75]]
+    assert mean_confusion(cell, "no such series", ["0", "1", "2"]) is None
+
+
+def test_training_logs_are_numbers_alone(cell, results):
+    one = main_series(cell)[0]
+    logs = training_logs(one, results.runs)
+    assert all(kind.kind in "if" for log in logs for kind in log.dtypes)

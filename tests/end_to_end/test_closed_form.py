@@ -14,8 +14,8 @@ from ltbench.data.sources.closed_form import class_means, class_sds, draw
 from ltbench.environment import Environment
 from ltbench.errors import UsageError
 from ltbench.pipeline import run_stage, stages
-from ltbench.report import load_scores
 from ltbench.report.tables.scores import overall_table
+from ltbench.runs.results import load_scores
 from ltbench.runs.samples import load_samples
 from ltbench.runs.scores import read_scores
 from ltbench.scoring.score import score_samples

@@ -4,7 +4,8 @@ import pytest
 from report_folders import make_spec, score_rows, write_probes, write_run, write_study
 
 from ltbench.analysis.cells import cells
-from ltbench.report import load_scores, write_report
+from ltbench.report import write_report
+from ltbench.runs.results import load_scores
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def pages_report(pages_study, tmp_path_factory):
 SHIFT = {("coral", 0.0): -1.0, ("coral", 1.0): 2.0}  # better without guidance, worse with it
 
 
-def shifted(spec, by):
+def with_noise(spec, by):
     return [
         row | {"value": repr(float(row["value"]) + by * (row["metric"] == "frechet"))}
         for row in score_rows(spec, seed_noise=0.01, metrics=("frechet", "recall"))
@@ -55,11 +56,11 @@ def seeds_root(tmp_path_factory):
         for seed in (0, 1, 2):
             for guidance in (0.0, 1.0):
                 spec = make_spec(method, seed, guidance=guidance)
-                rows = shifted(spec, SHIFT.get((method, guidance), 0.0))
+                rows = with_noise(spec, SHIFT.get((method, guidance), 0.0))
                 write_run(root, spec, rows, images=False)
             write_probes(root, make_spec(method, seed))
         fine = make_spec(method, 0, sampler="ancestral", steps=1000)
-        write_run(root, fine, shifted(fine, 0.0), images=False)
+        write_run(root, fine, with_noise(fine, 0.0), images=False)
     return root
 
 

@@ -1,9 +1,9 @@
 """From runs on disk to the scenes and figures that a report makes of them."""
 
 from ltbench.analysis.cells import cells
-from ltbench.report import load_results
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
+from ltbench.runs.results import load_results
 
 
 def scenes_of(root, baseline="ddpm"):

@@ -13,9 +13,10 @@ from report_folders import (
 
 from ltbench.analysis.cells import cells
 from ltbench.errors import StorageError, UsageError
-from ltbench.report import load_results, write_report
+from ltbench.report import write_report
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import KINDS, figures_of
+from ltbench.runs.results import load_results
 
 
 def test_probes_pairs_and_swept_settings_are_drawn(tmp_path):

@@ -5,10 +5,10 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.differences import differences
-from ltbench.report import load_results, load_scores
 from ltbench.report.findings import findings
 from ltbench.report.tables.contrasts import glance_table
 from ltbench.report.tables.scores import league_table
+from ltbench.runs.results import load_results, load_scores
 
 
 def test_findings_are_short_and_hold_at_one_guidance_each(seeds_cell):

@@ -10,11 +10,11 @@ import pytest
 
 from ltbench.analysis import differences as of_differences
 from ltbench.analysis.cells import cells, series_table
-from ltbench.report import load_results, load_scores
 from ltbench.report.document import build, make_scenes
 from ltbench.report.render import write_latex
 from ltbench.report.tables.scores import overall_table
 from ltbench.runs.bundle import read_bundle, unpack
+from ltbench.runs.results import load_results, load_scores
 
 DIGITS = Path(__file__).parents[2] / "results" / "digits"
 GOLDENS = Path(__file__).parents[1] / "goldens"

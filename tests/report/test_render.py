@@ -8,12 +8,12 @@ import pytest
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.published_files import load_published
-from ltbench.report import load_scores
 from ltbench.report.document import Document, Section, Text
 from ltbench.report.render import latex_table, markdown_pages, write_latex
 from ltbench.report.tables.grid import Bold, Table
 from ltbench.report.tables.published import paper_tables
 from ltbench.report.tables.scores import overall_table
+from ltbench.runs.results import load_scores
 
 
 def test_latex_escapes_what_latex_reads():

@@ -6,11 +6,23 @@ import pytest
 from report_folders import COUNTS, make_spec, score_rows, write_run, write_scores, write_study
 
 from ltbench.analysis.cells import cells
+from ltbench.analysis.differences import differences
 from ltbench.analysis.names import method_title
-from ltbench.analysis.protocols import main_series
+from ltbench.analysis.protocols import MOST_METHODS, main_series, shown_blocks
 from ltbench.errors import CheckpointError, DataCorrupt, StorageError, UsageError
-from ltbench.report import load_results, load_scores, write_report
-from ltbench.report.tables.scores import overall_table, per_class_tables
+from ltbench.report import write_report
+from ltbench.report.findings import findings
+from ltbench.report.tables.contrasts import contrast_table, glance_table, rank_table
+from ltbench.report.tables.cost import cost_table
+from ltbench.report.tables.grid import Bold
+from ltbench.report.tables.scores import (
+    groups_table,
+    league_table,
+    overall_table,
+    per_class_tables,
+    tail_table,
+)
+from ltbench.runs.results import load_results, load_scores
 from ltbench.runs.samples import first_of_each_class
 
 
@@ -267,3 +279,82 @@ def test_methods_are_named_as_acronyms_words_or_as_their_authors_wrote_them():
     assert method_title("class_balanced") == "class balanced"
     assert method_title("mine") == "mine"
     assert method_title("Ours_v2") == "Ours_v2"
+
+
+def test_a_method_of_another_guidance_is_a_row_of_that_guidances_block(tmp_path):
+    for seed in range(3):
+        for method, guidance in (("ddpm", 0.0), ("cbdm", 0.0), ("ddpm", 0.5), ("coral", 0.5)):
+            write_run(tmp_path, make_spec(method, seed, guidance=guidance), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    rows = [row[0] for row in league_table(cell, results.runs, "ddpm").rows]
+    assert rows == ["DDPM, ω=0", "CBDM", "DDPM, ω=0.5", "CORAL"]
+    assert [row[0] for row in cost_table(cell, results.runs).rows] == ["DDPM", "CBDM", "CORAL"]
+
+
+def test_a_balanced_cell_has_no_tail_in_any_table(tmp_path):
+    for method in ("ddpm", "coral"):
+        for ratio in (0.05, 1.0):
+            spec = make_spec(method, ratio=ratio)
+            counts = (120,) * 10 if ratio == 1 else COUNTS
+            write_run(tmp_path, spec, score_rows(spec, counts=counts), images=False)
+    found = cells(load_scores(tmp_path))
+    control = found[-1]
+    assert tail_table(control) is None
+    assert groups_table(control).columns[1:3] == ["macro mean", "worst class"]
+    glance = glance_table([(c, differences(c, "ddpm")) for c in found], "ddpm")
+    assert [row[1] for row in glance.rows] == ["overall", "tail", "overall"]
+
+
+def test_a_longer_training_is_shown_and_not_ranked(tmp_path):
+    """CORAL at 4,000 steps was bold and first among methods of 2,000, and cost what DDPM costs "at 4,000 steps"."""
+    for seed in range(3):
+        for method, steps in (("ddpm", 2000), ("cbdm", 2000), ("coral", 4000)):
+            spec = make_spec(method, seed)
+            spec = spec.model_copy(update={"train": spec.train.model_copy(update={"steps": steps})})
+            write_run(tmp_path, spec, score_rows(spec), images=False)
+    results = load_results(tmp_path)
+    (cell,) = cells(results.scores)
+    assert [row[0] for row in rank_table(cell).rows] == ["DDPM", "CBDM"]
+    table = groups_table(cell)
+    assert not [entry for row in table.rows if row[0] == "CORAL" for entry in row if isinstance(entry, Bold)]
+    league, cost = league_table(cell, results.runs, "ddpm"), cost_table(cell, results.runs)
+    for shown, header in ((league, "Steps"), (cost, "Steps")):
+        column = shown.columns.index(header)
+        assert [row[column] for row in shown.rows] == ["2,000", "2,000", "4,000"]
+    assert cost.columns[1] == "FLOPs"
+
+
+def test_what_is_bold_shares_its_learning_rate(tmp_path):
+    for seed in range(3):
+        for method, rate in (("ddpm", 0.001), ("ddpm", 0.0002), ("coral", 0.0002)):
+            write_run(tmp_path, make_spec(method, seed, train={"learning_rate": rate}), images=False)
+    (cell,) = cells(load_scores(tmp_path))
+    assert [len(block) for block in shown_blocks(cell, cell.series)] == [2, 1]
+    bold = {row[0] for row in overall_table(cell).rows if any(isinstance(entry, Bold) for entry in row)}
+    assert bold
+    assert "DDPM (train.learning_rate=0.001)" not in bold
+
+
+def test_methods_beyond_those_that_fit_are_counted(tmp_path):
+    methods = ["ddpm", *(f"mine_{i:02d}" for i in range(MOST_METHODS + 1))]
+    for method in methods[:MOST_METHODS]:
+        write_run(tmp_path, make_spec(method), images=False)
+    assert not any("are left out" in text for text in notes_of(tmp_path))
+    for method in methods[MOST_METHODS:]:
+        write_run(tmp_path, make_spec(method), images=False)
+    assert all("2 of 16 methods and variants are left out" in text for text in notes_of(tmp_path))
+
+
+def notes_of(root):
+    """Return what the league, groups, ranks, contrasts and findings say beside their numbers."""
+    results = load_results(root)
+    (cell,) = cells(results.scores)
+    frame = differences(cell, "ddpm")
+    tables = (
+        league_table(cell, results.runs, "ddpm"),
+        groups_table(cell),
+        rank_table(cell),
+        contrast_table(cell, frame),
+    )
+    return [*(" ".join(table.notes) for table in tables), " ".join(findings([(cell, frame)], "ddpm"))]

@@ -8,11 +8,10 @@ from ltbench.analysis.best_guidance import best_guidances
 from ltbench.analysis.cells import cells
 from ltbench.analysis.differences import declared_rows, differences, matching_baseline
 from ltbench.analysis.protocols import block_title, main_protocols
-from ltbench.report import load_scores
 from ltbench.report.figures.base import Scene, method_styles
 from ltbench.report.figures.curves import score_curves
 from ltbench.report.tables.scores import league_table
-from ltbench.runs.results import load_results
+from ltbench.runs.results import load_results, load_scores
 from ltbench.study.contrast import Contrast
 
 INTERVAL = {

@@ -5,8 +5,7 @@ from report_folders import make_spec, write_run
 
 from ltbench.errors import CheckpointError
 from ltbench.files import read_json, write_json
-from ltbench.report import load_results
-from ltbench.runs.results import study_title
+from ltbench.runs.results import load_results, study_title
 
 
 def test_sample_sets_of_two_trainings_of_one_spec_are_pointed_out(tmp_path):

@@ -9,7 +9,7 @@ from report_folders import (
 )
 
 from ltbench.errors import CheckpointError
-from ltbench.report import load_results
+from ltbench.runs.results import load_results
 from ltbench.runs.samples import load_pairs
 
 

@@ -8,7 +8,7 @@ from report_folders import (
 )
 
 from ltbench.errors import CheckpointError
-from ltbench.report import load_results
+from ltbench.runs.results import load_results
 from ltbench.runs.train_log import append, cut, read_table
 
 

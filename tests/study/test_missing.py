@@ -11,7 +11,7 @@ from report_folders import make_spec, write_run
 from ltbench.analysis.cells import cells
 from ltbench.analysis.published_files import load_published
 from ltbench.cli.tree import app
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 from ltbench.study.missing import missing_runs
 from ltbench.study.presets import preset_names
 

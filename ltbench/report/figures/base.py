@@ -69,6 +69,22 @@ class Kind:
 
 
 KINDS: dict[str, Kind] = {}
+# In what order a report speaks of the kinds, whichever module is imported first.
+ORDER = (
+    *(
+        "noise",
+        "entanglement",
+        "tsne",
+        "confusion",
+        "forest",
+        "heat",
+        "class",
+        "counts",
+        "guidance",
+        "budget",
+    ),
+    *("nfe", "hyper", "cost", "training", "samples", "nearest"),
+)
 Figures = Iterator[Figure | None]  # what a kind of several figures yields
 
 
@@ -83,8 +99,8 @@ def figure(name: str, shows: str, needs: str) -> Callable[[Maker], Maker]:
 
 
 def figures_of(scene: Scene, wanted: Iterable[str] | None = None) -> dict[str, list[Figure]]:
-    """Return the figures of a data cell by kind, in the registry's order; those that cannot be drawn are missing."""
-    made = {name: KINDS[name].make(scene) for name in (KINDS if wanted is None else wanted)}
+    """Return the figures of a data cell by kind, in `ORDER`; those that cannot be drawn are missing."""
+    made = {name: KINDS[name].make(scene) for name in (ORDER if wanted is None else wanted)}
     every = {name: [f] if isinstance(f, Figure) else list(f or ()) for name, f in made.items()}
     known = {name: [f for f in figures if f is not None] for name, figures in every.items()}
     return {name: figures for name, figures in known.items() if figures}

@@ -9,7 +9,7 @@ from ltbench.analysis.cell_results import CellResults
 from ltbench.analysis.controls import balanced_controls
 from ltbench.analysis.names import arrow_of, method_title, output_of, seeds_text
 from ltbench.analysis.protocols import main_protocols, main_series
-from ltbench.analysis.records import mean_confusion, nearest_level
+from ltbench.analysis.records import mean_confusion, nearest_level, noised_probes
 from ltbench.analysis.series import Series, joined
 from ltbench.report.figures.base import Scene, figure, mixed, styled
 from ltbench.report.figures.marks import draw_series, how_made, left_out, panel_of
@@ -23,7 +23,7 @@ _MOST_CLASSES = 20  # in a confusion matrix
 @figure("noise", "entanglement over noise level", "probes at several levels (score.probes)")
 def entanglement_over_noise(scene: Scene) -> Figure | None:
     """Draw the entanglement figures over noise level, after training."""
-    probes = _noised(scene)
+    probes = noised_probes(scene.probes)
     if probes.empty:
         return None
     last = probes[probes["step"] == probes.groupby("run")["step"].transform("max")]
@@ -35,17 +35,12 @@ def entanglement_over_noise(scene: Scene) -> Figure | None:
 @figure("entanglement", "entanglement over training", "probes at several steps (train.snapshots)")
 def entanglement_over_training(scene: Scene) -> Figure | None:
     """Draw the entanglement figures over training, at one noise level."""
-    probes = _noised(scene)
+    probes = noised_probes(scene.probes)
     if probes.empty or probes["step"].nunique() < 2:
         return None
     level = nearest_level(probes["t"].unique())
     rows = probes[probes["t"] == level]
     return _entanglement(scene, rows, "step", "training step", "training", f"at t = {level:g}")
-
-
-def _noised(scene: Scene) -> pd.DataFrame:
-    probes = scene.probes
-    return probes[probes["protocol"] == "noised"] if len(probes) else probes
 
 
 def _entanglement(

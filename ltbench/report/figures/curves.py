@@ -7,7 +7,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 
-from ltbench.analysis.curves import Curve, label_curves, longest_of_each_method, varied
+from ltbench.analysis.curves import Curve, curves_that_fit, label_curves, varied
 from ltbench.analysis.names import Measure
 from ltbench.analysis.protocols import main_series
 from ltbench.analysis.records import known_median, smoothed, training_costs, training_logs
@@ -27,11 +27,7 @@ _TITLES = {
 
 
 def score_curves(scene: Scene, factors: Sequence[str]) -> Figures:
-    """Draw scores over each factor, all else equal: a figure a kind of sampler, a row of panels a rule of guidance.
-
-    Without a factor: over every numeric hyper-parameter that was varied.
-    """
-    factors = factors or sorted({key for one in scene.cell.series for key in one.hyperparameters})
+    """Draw scores over each factor, all else equal: a figure a kind of sampler, a row of panels a rule of guidance."""
     cell, measures = scene.cell, scene.cell.headline()
     sizes = [size for measure in measures if (size := floor_size(cell, measure, "overall"))]
     for factor in factors:
@@ -41,7 +37,7 @@ def score_curves(scene: Scene, factors: Sequence[str]) -> Figures:
         kinds = grouped(lines, lambda curve: curve.kind)
         for kind, every in kinds.items():
             rules = [
-                label_curves(longest_of_each_method(alike), factor)
+                label_curves(curves_that_fit(alike), factor)
                 for alike in grouped(every, lambda c: c.rule).values()
             ]
             curves = list(itertools.chain(*rules))
@@ -80,18 +76,21 @@ def _curve_panel(
     return panel_of(marks, title, _TITLES.get(factor, factor), measure.title, logs=logs, floor=strokes)
 
 
-for _name, _shows, _needs, _factors in (
-    ("guidance", "guidance curve", "sample sets at several guidances", ["guidance"]),
-    (
-        "budget",
-        "score at equal steps and FLOPs",
-        "sample sets at several steps (train.snapshots)",
-        ["step", "flops"],
-    ),
-    ("nfe", "sampler curve", "sample sets at several numbers of sampler steps", ["nfe"]),
-    ("hyper", "temperature and other hyper-parameter curves", "trainings at several values", []),
-):
-    figure(_name, _shows, _needs)(functools.partial(score_curves, factors=_factors))
+@figure("hyper", "temperature and other hyper-parameter curves", "trainings at several values")
+def hyperparameter_curves(scene: Scene) -> Figures:
+    """Draw scores over every numeric hyper-parameter that was varied."""
+    return score_curves(scene, sorted({key for one in scene.cell.series for key in one.hyperparameters}))
+
+
+figure("guidance", "guidance curve", "sample sets at several guidances")(
+    functools.partial(score_curves, factors=["guidance"])
+)
+figure("nfe", "sampler curve", "sample sets at several numbers of sampler steps")(
+    functools.partial(score_curves, factors=["nfe"])
+)
+figure("budget", "score at equal steps and FLOPs", "sample sets at several steps (train.snapshots)")(
+    functools.partial(score_curves, factors=["step", "flops"])
+)
 
 
 # -- cost -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ltbench.analysis.cell_results import CellResults
-from ltbench.analysis.differences import PLACES, Difference, of_measure
+from ltbench.analysis.differences import PLACES, Difference, of_measure, seed_differences
 from ltbench.analysis.names import group_title, method_title
 from ltbench.analysis.protocols import block_title, long_tails, main_protocols
 from ltbench.analysis.series import Series, joined
@@ -50,6 +50,8 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
     rows = of_measure(scene.differences, measure, block, PLACES)
     compared = {row.series for row in rows}
     members = [one for one in block if one.key in compared]
+    if not members:
+        return []
     panels = []
     for place in PLACES if "tail" in cell.groups() else PLACES[:1]:
         here = {row.series: row for row in reversed(rows) if row.place == place}
@@ -61,17 +63,18 @@ def forest_panels(scene: Scene, block: Sequence[Series], prefix: str = "") -> li
             if one.key in here and one.key not in hidden
         ]
         far = {key: f": {here[key].mean:+.3g}, off the axis" for key in hidden}
-        panel = Panel(
-            f"{prefix}{block_title(block)}: {group_title(place)}",
-            f"{measure.plain} difference",
-            marks=marks,
-            categories=[one.label + far.get(one.key, "") for one in members],
-            row_methods=[one.method for one in members],
-            sideways=True,
-            zero=True,
-            guidance=block[0].scale,
+        panels.append(
+            Panel(
+                f"{prefix}{block_title(block)}: {group_title(place)}",
+                f"{measure.plain} difference",
+                marks=marks,
+                categories=[one.label + far.get(one.key, "") for one in members],
+                row_methods=[one.method for one in members],
+                sideways=True,
+                zero=True,
+                guidance=block[0].scale,
+            )
         )
-        panels += [panel] if members else []
     return panels
 
 
@@ -86,15 +89,13 @@ def off_scale(difference: float, baseline: float, typical: float = math.inf) -> 
 
 def _furthest(cell: CellResults, row: Difference) -> tuple[float, float]:
     """Return the largest difference of a seed, and the baseline's score: one diverged training stretches an axis."""
-    wide = cell.by_seed(row.scope, row.measure, row.place)
-    return float((wide[row.series] - wide[row.baseline]).max()), float(wide[row.baseline].mean())
+    scores = cell.by_seed(row.scope, row.measure, row.place)[row.baseline]
+    return float(seed_differences(cell, row).max()), float(scores.mean())
 
 
 def _difference(cell: CellResults, row: Difference, one: Series, at: int, style: Style) -> Mark:
-    wide = cell.by_seed(row.scope, row.measure, row.place)
-    seeds = (wide[one.key] - wide[row.baseline]).dropna()
     low, high = ([row.low], [row.high]) if row.low == row.low else ((), ())
-    points = [(float(v), float(at)) for v in seeds] if row.n > 1 else ()
+    points = [(float(v), float(at)) for v in seed_differences(cell, row)] if row.n > 1 else ()
     text, method, scale = [row.text], one.method, one.scale
     return Mark(
         one.label, [row.mean], [at], style, low, high, points, text=text, method=method, guidance=scale

@@ -1,4 +1,4 @@
-"""Who leads and how surely: paired differences with the baseline of one cell and of all, sources of spread, ranks."""
+"""Who leads and how surely: paired differences of one cell and of all, sources of spread, ranks, best guidances."""
 
 from __future__ import annotations
 

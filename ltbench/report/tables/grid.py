@@ -45,7 +45,7 @@ class Table:
     name : file name without suffix.
     title : one line.
     columns : headers.
-    rows : entries, one list a row; marked ones are `Bold`. See `of_columns`.
+    rows : entries, one list a row; marked ones are `Bold`. `of_rows` and `of_columns` build a data cell's.
     text_columns : how many of the first columns are left-aligned text; `settings` of the last ones are too.
     rules : indices of rows that have a rule above them; those of no inner row are dropped.
     notes : sentences below the table: what was measured, on what, with what; empty ones are left out.
@@ -174,10 +174,9 @@ def grid(
     why = [c.missing(cell) for c, texts in zip(columns, scores, strict=True) if MISSING in texts]
     lacking = f"{MISSING}: {'; '.join(dict.fromkeys(filter(None, why))) or 'not measured'}."
     notes = [constants, fewer, *notes, lacking if any(MISSING in texts for _, texts in shown) else ""]
-    rows = {"series": series, "rules": ends(blocks), "settings": len(settings)}
-    table = Table.of_columns(cell, name, title, shown, notes=notes, **rows)
-    table.row_tags[len(series) :] = [{"floor": "1"}] * last
-    return table
+    tags = [*map(series_tags, series), *[{"floor": "1"}] * last]
+    rows = {"row_tags": tags, "rules": ends(blocks), "settings": len(settings)}
+    return Table.of_columns(cell, name, title, shown, notes=notes, **rows)
 
 
 def ends(blocks: Iterable[Sequence[object]]) -> tuple[int, ...]:

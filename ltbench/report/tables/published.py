@@ -1,4 +1,4 @@
-"""The papers' tables, from ``results/published/*.csv``: their numbers, ours where there are any, and what is missing.
+"""The papers' tables, from ``results/published/*.csv``: their numbers, and ours where there are any.
 
 Published numbers are one run without a spread, sampled and scored by their authors; they stand beside ours and are
 never averaged or tested with them. Each carries what its source states of the protocol; blank is unknown. Which

@@ -7,7 +7,7 @@ from report_scenes import drawn_of
 
 from ltbench.analysis.cells import cells
 from ltbench.errors import CheckpointError
-from ltbench.report import load_scores
+from ltbench.runs.results import load_scores
 from ltbench.runs.samples import load_confusion
 
 

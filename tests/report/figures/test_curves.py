@@ -4,9 +4,9 @@ from report_folders import make_spec, write_run
 from report_scenes import drawn_of
 
 from ltbench.analysis.cells import cells
-from ltbench.report import load_results
 from ltbench.report.document import make_scenes
 from ltbench.report.figures.base import figures_of
+from ltbench.runs.results import load_results
 
 
 def test_one_guidance_axis_is_of_one_kind_of_sampler(tmp_path):

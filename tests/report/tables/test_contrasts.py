@@ -4,7 +4,6 @@ from report_folders import make_spec, score_rows, write_run
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.differences import differences
-from ltbench.report import load_scores
 from ltbench.report.tables.contrasts import (
     best_guidance_table,
     contrast_table,
@@ -13,6 +12,7 @@ from ltbench.report.tables.contrasts import (
     spread_table,
 )
 from ltbench.report.tables.grid import Bold
+from ltbench.runs.results import load_scores
 
 
 def test_the_table_says_where_its_intervals_come_from(contrast_study):

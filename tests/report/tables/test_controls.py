@@ -6,8 +6,8 @@ from report_folders import COUNTS, make_spec, score_rows, uneven, write_classes,
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.controls import balanced_controls
-from ltbench.report import load_scores
 from ltbench.report.tables.controls import controls_tables
+from ltbench.runs.results import load_scores
 
 
 def tables_of(root):

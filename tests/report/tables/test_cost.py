@@ -6,8 +6,8 @@ from ltbench.analysis.cells import cells
 from ltbench.analysis.protocols import main_series
 from ltbench.analysis.records import stored_probes
 from ltbench.files import read_json, write_json
-from ltbench.report import load_results
 from ltbench.report.tables.cost import cost_table, entanglement_table
+from ltbench.runs.results import load_results
 
 
 def test_cost_is_cpu_time_that_other_work_on_the_machine_does_not_move(seeds_root):

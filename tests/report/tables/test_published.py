@@ -8,8 +8,8 @@ from report_folders import (
 
 from ltbench.analysis.cells import cells
 from ltbench.analysis.published_files import load_published
-from ltbench.report import load_scores
 from ltbench.report.tables.published import paper_tables, published_table
+from ltbench.runs.results import load_scores
 from ltbench.study.missing import missing_runs
 
 

@@ -6,7 +6,6 @@ from report_folders import COUNTS, make_spec, score_rows, uneven, write_run
 from ltbench.analysis.cells import cells
 from ltbench.analysis.protocols import main_series
 from ltbench.analysis.series import Series
-from ltbench.report import load_results, load_scores
 from ltbench.report.tables.grid import Bold
 from ltbench.report.tables.notes import protocol_columns
 from ltbench.report.tables.scores import (
@@ -18,6 +17,7 @@ from ltbench.report.tables.scores import (
     settings_table,
     tail_table,
 )
+from ltbench.runs.results import load_results, load_scores
 
 
 def test_bold_is_decided_among_rows_of_one_protocol(seeds_cell):
