@@ -11,6 +11,7 @@ import pandas as pd
 
 from ltbench.analysis.best_guidance import best_guidances
 from ltbench.analysis.cell_results import CellResults
+from ltbench.analysis.columns import Column
 from ltbench.analysis.differences import PLACES, Difference, declared_rows, of_measure, shown_to_differ
 from ltbench.analysis.names import group_title, method_title, number
 from ltbench.analysis.protocols import fewer_methods, long_tails, main_protocols
@@ -126,10 +127,9 @@ def _memorised(cell: CellResults) -> Iterator[str]:
     found = {one.label: means[one.key].mean for one in main_protocols(cell)[0] if one.key in means}
     if not found:
         return
-    companion = measure.any_size._replace(metric="memorisation_expected")
-    expected = float(cell.points_of("group", companion, "tail")["value"].mean())
+    expected = Column("", measure, "group", "tail").companion(cell)
     worst = max(found, key=lambda label: found[label])
-    if found[worst] > 2 * expected:
+    if expected is not None and found[worst] > 2 * expected:
         yield (
             f"{_short(cell)}: {worst} memorises most: {100 * found[worst]:.0f} % of its tail images lie nearer "
             f"to training images than real ones do (expected {_percent(expected)} %)."
