@@ -1,7 +1,7 @@
 """From the committed bundles to results/README.md and docs/findings.md: every number in them is a query.
 
     python results/page.py            # write both pages and the exposure figure anew
-    python results/page.py --check    # exit 1 where a page is not what its template and the scores say
+    python results/page.py --check    # exit 1 where a page is not what its template and the scores say, or a number is lost
 
 The templates are `pages/*.md.j2`: sentences with calls such as ``{{ digits.diff("coral", where="tail") }}``.
 A query without a score is an error and never a blank, so a page cannot state what was not measured.
@@ -68,6 +68,9 @@ def main(arguments: list[str] | None = None) -> int:
     found, stale = studies(), 0
     if not check and "digits_budget" in found:
         draw_exposure(found["digits_budget"], HERE / "second" / "digits-budget" / "exposure.png")
+    for told in filter(None, (study.miscounted() for study in found.values())) if check else ():
+        print(told)
+        stale += 1
     for template, page in PAGES.items():
         text = render(template, {**found, "shown": shown})
         if check and text != page.read_text(encoding="utf-8"):

@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.stats import spearmanr
 
 from ltbench.report.tables.cost import correlation_text
+from ltbench.runs.bundle import read_bundle
 from ltbench.runs.provenance import processors
 from ltbench.runs.results import Results, load_results
 from ltbench.stats import paired
@@ -44,6 +45,11 @@ class Study:
     @functools.cached_property
     def _results(self) -> Results:
         return load_results(self.folder)
+
+    def miscounted(self) -> str:
+        """Say how many numbers the bundle states and how many are read; empty where they agree."""
+        stated, read = read_bundle(self.folder).index["numbers"], len(self._results.scores)
+        return "" if stated == read else f"{self.folder} states {stated:,} numbers and {read:,} are read"
 
     @functools.cached_property
     def _places(self) -> dict[tuple[str, ...], np.ndarray]:

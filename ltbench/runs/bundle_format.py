@@ -11,10 +11,11 @@ import hashlib
 import io
 import json
 import lzma
+import operator
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -228,25 +229,33 @@ def split_tables(content: bytes, where: str) -> Iterator[tuple[str, bytes]]:
         first, second, *header = next(reader, ["", ""])
         if (first, second) != ("file", "columns"):
             raise ValueError("its first columns are not file and columns")
-        assembled: dict[str, list[list[str]]] = {}
-        known: dict[str, list[int]] = {}
-        for name, order, *values in reader:
-            if name not in assembled:
-                checked_name(name, Path(where))
-            empty = order.endswith(" empty")
-            order = order.removesuffix(" empty")
-            if order not in known:
-                known[order] = _positions(order, len(header))
-            places = known[order]
-            if len(values) != len(header):
+        # Tuples of text, which the garbage collector leaves alone: it would walk a million lists again and again.
+        assembled: dict[str, list[tuple[str, ...]]] = {}
+        known: dict[str, Callable[[Sequence[str]], tuple[str, ...]]] = {}
+        width = len(header) + 2
+        names = (first, second, *header)
+        for row in reader:
+            if len(row) != width:
                 raise ValueError("a row is not as long as the first")
-            table = assembled.setdefault(name, [[header[p] for p in places]])
-            if not empty:
-                table.append([values[p] for p in places])
+            name, order = row[0], row[1]
+            if order not in known:
+                known[order] = _picker(_positions(order.removesuffix(" empty"), len(header)))
+            if (table := assembled.get(name)) is None:
+                checked_name(name, Path(where))
+                table = assembled[name] = [known[order](names)]
+            if not order.endswith(" empty"):
+                table.append(known[order](row))
     except (ValueError, csv.Error) as error:
         raise DataCorrupt(f"{where} is no table of this kind ({error}): get the bundle again") from error
     for name, table in assembled.items():
         yield name, csv_bytes(table)
+
+
+def _picker(places: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Return what takes these columns from a row whose first two are not among them."""
+    if len(places) > 1:
+        return operator.itemgetter(*(place + 2 for place in places))
+    return lambda row: tuple(row[place + 2] for place in places)
 
 
 def _positions(order: str, width: int) -> list[int]:

@@ -8,7 +8,6 @@ import pytest
 
 from ltbench.interop.verify import CONTRADICTED, RESCORED, verify
 from ltbench.runs.bundle import read_bundle, unpack
-from ltbench.runs.results import load_results
 from ltbench.specs import train_key
 from ltbench.study.file import load_study
 
@@ -49,7 +48,7 @@ def test_a_bundle_is_what_its_specs_say(path, tmp_path):
     unpack(bundle, tmp_path / "runs")
     found = verify(tmp_path / "runs", score=False)
     assert found.problems == []
-    assert len(found.rows) == bundle.index["numbers"] == len(load_results(tmp_path / "runs").scores)
+    assert len(found.rows) == bundle.index["numbers"]  # that a report reads as many is the page's own check
     assert not {".safetensors", ".pt"} & {file.suffix for file in (tmp_path / "runs").rglob("*")}
 
 
