@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ltbench.analysis.cell_results import CellResults
-from ltbench.analysis.series import Series, agreeing
+from ltbench.analysis.series import Series, agree
 from ltbench.runs.series import label_without
 
 _ORDER = ("class order", "split seed")  # parts of a cell's label that move images between classes, no more
@@ -48,7 +48,7 @@ def change(cell: CellResults, other: CellResults) -> str:
 
 def series_alike(cell: CellResults, like: Series) -> list[Series]:
     """Return the series of a control at the same setting as a method's."""
-    return [one for one in cell.series if agreeing(one, like, *_SETTING) == len(_SETTING)]
+    return [one for one in cell.series if agree(one, like, *_SETTING)]
 
 
 def class_points(cell: CellResults, like: Series) -> pd.DataFrame:

@@ -12,8 +12,6 @@ from ltbench.analysis.series import Series, grouped, labelled
 from ltbench.runs.variants import current_default
 
 _MOST_LINES = 14  # curves in a panel
-
-
 # What changes with a factor: FLOPs with steps; guidance 0 needs no unconditional pass (and `passes` has NFE without it).
 _FOLLOWS = {"flops": ("step",), "guidance": ("nfe",), "nfe": ("passes", "sample.steps")}
 

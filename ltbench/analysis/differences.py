@@ -17,7 +17,7 @@ import pandas as pd
 from ltbench.analysis.cell_results import MEASURE, CellResults
 from ltbench.analysis.names import Measure
 from ltbench.analysis.protocols import main_protocols
-from ltbench.analysis.series import Series, agreeing, joined
+from ltbench.analysis.series import Series, agree, agreeing, joined
 from ltbench.specs import PLAIN
 from ltbench.stats import EXACT_UP_TO, holm, paired_columns, sign_flip_p
 
@@ -134,7 +134,7 @@ def other_rule(cell: CellResults, series: Series, declared: Contrast | None) -> 
         return None
     same = ("step", "sampler", "guidance", "nfe", "origin")
     rows = (s for s in cell.series if _is_of(s, declared.baseline, declared.baseline_rule))
-    return next((s for s in rows if agreeing(s, series, *same) == len(same)), None)
+    return next((s for s in rows if agree(s, series, *same)), None)
 
 
 def _is_of(series: Series, method: str, rule: str) -> bool:

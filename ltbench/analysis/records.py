@@ -18,7 +18,6 @@ from ltbench.runs.samples import load_confusion
 _LOGGED = 200  # points of a training curve
 LEVEL = 100  # noise level of single-level statements, where it is stored
 
-
 Runs = Mapping[str, Run]
 
 

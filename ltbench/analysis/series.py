@@ -133,6 +133,11 @@ def agreeing(one: Series, other: Series, *names: str) -> int:
     return sum(a == b or (a != a and b != b) for a, b in pairs)
 
 
+def agree(one: Series, other: Series, *names: str) -> bool:
+    """Tell whether two series agree in all these attributes; nan is like nan."""
+    return agreeing(one, other, *names) == len(names)
+
+
 def grouped(things: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
     """Return series, or curves of them, by a key of theirs, in order of first appearance."""
     out: dict[K, list[T]] = {}

@@ -11,7 +11,7 @@ from ltbench.analysis.curves import Curve, curves_that_fit, label_curves, varied
 from ltbench.analysis.names import Measure
 from ltbench.analysis.protocols import main_series
 from ltbench.analysis.records import known_median, smoothed, training_costs, training_logs
-from ltbench.analysis.series import Series, agreeing, grouped
+from ltbench.analysis.series import Series, agree, grouped
 from ltbench.report.figures.base import Figures, Scene, figure, styled
 from ltbench.report.figures.marks import draw_series, floor_size, how_made, panel_of
 from ltbench.report.figures.model import Figure, Mark, Panel, Style
@@ -128,7 +128,7 @@ def _cost_panel(
     columns = {"method", "variant", "settings", "step", "sampler", "nfe", "guidance", "origin"} - {factor}
 
     def mark(one: Series, style: Style) -> Mark | None:
-        same = [s for s in scene.cell.series if agreeing(s, one, *columns) == len(columns)]
+        same = [s for s in scene.cell.series if agree(s, one, *columns)]
         costs = sorted((c, s.key) for s in same if (c := cost(s)) == c)
         at = ((c, scene.cell.seed_values(measure, key)) for c, key in costs)
         return draw_series(one.label, at, style, line=len(costs) > 1, method=one.method, guidance=one.scale)
